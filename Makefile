@@ -1,0 +1,54 @@
+# `make` alone prints the verbs. Everything needs only Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+help:  ## print the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## install everything into .venv
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "Python 3.11 to 3.13 is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 2; }
+	@echo "Setting up .venv: about 150 packages, TensorFlow among them. This takes a few minutes, once."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(READY)  ## run the whole loop on real ratings, live, and write its learning curve to build/demo
+	rm -rf build/loop build/demo
+	$(BIN)/banditloop loop --output build/demo
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint: format, style, types, the ladder of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## format and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## run every benchmark; rows go to build/bench.json
+	$(BIN)/python -m tests.benchmarks
+
+bench-%: $(READY)
+	$(BIN)/python -m tests.benchmarks $*
+
+compile: $(READY)  ## compile the pipelines and the components to build
+	$(BIN)/banditloop compile
+	$(BIN)/banditloop export-components
+
+lock:  ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --upgrade -o requirements.lock
+
+clean:  ## remove everything made, .venv included
+	rm -rf .venv build dist *.egg-info
+
+.PHONY: help setup demo test check format bench compile lock clean

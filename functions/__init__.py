@@ -1,0 +1,1 @@
+"""What answers a request or a message: predictor, simulator, logger, trigger."""

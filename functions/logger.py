@@ -1,0 +1,50 @@
+"""The logger: decisions and rewards from the bus into the warehouse, each once however often they come."""
+
+import functools
+import signal
+import threading
+
+import functions_framework
+import pyarrow as pa
+from cloudevents.http import CloudEvent
+
+from rl_core.backends import Platform, cloud_events, connect
+from rl_core.config import Config
+from rl_core.errors import InvalidInput
+from rl_core.schema import SCHEMAS, decode
+
+IDLE_SECONDS = 0.05
+
+
+@functools.cache
+def platform() -> Platform:
+    """The platform of $BANDITLOOP_CONFIG, connected when the first event comes."""
+    return connect(Config.from_environment())
+
+
+def log(platform: Platform, topic: str, payloads: list[bytes]) -> int:
+    """Append the events of some messages to the table their topic is named after; returns how many were new."""
+    if topic not in SCHEMAS:
+        raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(SCHEMAS)}")
+    return platform.warehouse.append(topic, pa.concat_tables(decode(SCHEMAS[topic], p) for p in payloads))
+
+
+@functions_framework.cloud_event
+def logger(event: CloudEvent) -> None:
+    """Log one message."""
+    log(platform(), cloud_events.topic(event), [cloud_events.payload(event)])
+
+
+def main(config: Config) -> None:
+    """Log what the bus has until told to stop."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.signal(signal.SIGINT, lambda *_: stopping.set())
+    connected = connect(config)
+    while not stopping.is_set():
+        if not sum(connected.bus.deliver(topic, functools.partial(log, connected, topic)) for topic in SCHEMAS):
+            stopping.wait(IDLE_SECONDS)
+
+
+if __name__ == "__main__":
+    main(Config.from_environment())

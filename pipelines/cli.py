@@ -1,0 +1,214 @@
+"""banditloop: compile, submit and run the pipelines, serve the endpoint, and look at what happens."""
+
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from components import IMAGE
+from pipelines import display
+from rl_core.backends import connect
+from rl_core.config import ENVIRONMENT_VARIABLE, Config
+from rl_core.errors import InvalidInput
+
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help=f"TOML or JSON; else ${ENVIRONMENT_VARIABLE}, else MovieLens on this machine."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+ParameterOption = Annotated[list[str], typer.Option("--param", "-p", metavar="KEY=VALUE", help="A pipeline parameter.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")]
+ImageOption = Annotated[str, typer.Option(help="Container image of every task.")]
+DEFAULT_CONFIG = Path(__file__).parent / "configs" / "movielens.toml"
+
+
+def load(path: Path | None) -> Config:
+    """The config that a command works with."""
+    if path is None and os.environ.get(ENVIRONMENT_VARIABLE):
+        return Config.from_environment()
+    return Config.load(path or DEFAULT_CONFIG)
+
+
+@app.command(name="compile")
+def compile_(
+    output: OutputOption = Path("build/pipelines"), image: ImageOption = IMAGE, as_json: JsonOption = False
+) -> None:
+    """Compile the pipelines to KFP IR.
+
+    Example: `banditloop compile -o build/pipelines --image europe-docker.pkg.dev/p/r/banditloop@sha256:…`
+    """
+    from pipelines.compiling import compile_pipelines
+
+    display.paths(compile_pipelines(output, image), as_json)
+
+
+@app.command()
+def export_components(
+    output: OutputOption = Path("build/components"), image: ImageOption = IMAGE, as_json: JsonOption = False
+) -> None:
+    """Write every component as a YAML file that any pipeline can load.
+
+    Example: `banditloop export-components -o build/components`
+    """
+    from pipelines.compiling import export_components as export
+
+    display.paths(export(output, image), as_json)
+
+
+@app.command()
+def submit(
+    template: Path, config: ConfigOption = None, param: ParameterOption = [], as_json: JsonOption = False
+) -> None:
+    """Start a run of a compiled pipeline and return at once.
+
+    Example: `banditloop submit build/pipelines/retraining.yaml -c loop.toml`
+    """
+    run_id = _submit(load(config), template, param)
+    display.show({"run_id": run_id}, as_json, f"submitted {run_id}; `banditloop status` shows how it is doing")
+
+
+@app.command()
+def run(template: Path, config: ConfigOption = None, param: ParameterOption = [], as_json: JsonOption = False) -> None:
+    """Run a compiled pipeline and wait for it. Exits with 1 when it fails.
+
+    Example: `banditloop run build/pipelines/startup.yaml -p interactions=2000`
+    """
+    settings = load(config)
+    run_id, runner = _submit(settings, template, param), connect(settings).runner
+    with display.progress(quiet=as_json) as report:
+        while (state := runner.state(run_id)) == "running":
+            report(f"{run_id}: {runner.explain(run_id)}", None)
+            time.sleep(0.1)
+    reason = runner.explain(run_id)
+    display.show({"run_id": run_id, "state": state, "reason": reason}, as_json, f"{run_id} {state} {reason}".rstrip())
+    raise typer.Exit(state != "succeeded")
+
+
+def _submit(config: Config, template: Path, given: list[str]) -> str:
+    from pipelines.compiling import read_parameters
+
+    run_id = f"{template.stem}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}"
+    parameters = {"config": config.to_dict(), "run_id": run_id} | read_parameters(template, given)
+    connect(config).runner.submit(template, parameters, run_id)
+    return run_id
+
+
+@app.command()
+def loop(
+    config: ConfigOption = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How many times to serve users and retrain.")] = 5,
+    users: Annotated[int, typer.Option(min=1, help="How many users come in each round.")] = 1000,
+    interactions: Annotated[int, typer.Option(min=1, help="Simulated interactions to start from.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="Which users come.")] = 0,
+    output: OutputOption = Path("build/demo"),
+    as_json: JsonOption = False,
+) -> None:
+    """Do everything on this machine: start up, then serve simulated users and retrain, round after round.
+
+    Example: `banditloop loop --rounds 10 --users 500`
+    """
+    from pipelines import loop as steps
+    from pipelines.figures import summary
+    from pipelines.page import write_page
+    from pipelines.services import services
+
+    settings = load(config)
+    platform = connect(settings)
+    baseline = summary(settings, platform)  # before anything starts: no ratings, no loop
+    with services(settings), display.progress(quiet=as_json) as report:
+        steps.start(settings, platform, interactions, seed, report)
+        for number in range(rounds):
+            report.table(summary(settings, platform))
+            steps.visit(settings, platform, users, seed + number * 1_000_000, report)
+            steps.retrain(settings, platform, report)
+        report.table(summary(settings, platform))
+        steps.visit(settings, platform, users, seed + rounds * 1_000_000, report)
+        report.table(baseline := summary(settings, platform))
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "summary.json").write_text(json.dumps(baseline, indent=2))
+    write_page(baseline, output / "index.html")
+    display.show(baseline, as_json, f"The learning curve: {(output / 'index.html').absolute()}")
+
+
+@app.command()
+def serve(config: ConfigOption = None) -> None:
+    """Serve the endpoint, log what happens, and retrain when the trigger says so, until interrupted.
+
+    Example: `banditloop serve -c loop.toml`
+    """
+    from functions.trigger import tick
+    from pipelines.compiling import compile_pipelines
+    from pipelines.services import services
+
+    settings = load(config)
+    platform = connect(settings)
+    compile_pipelines(Path(settings.trigger.template).parent)
+    with services(settings):
+        display.say(f"serving endpoint {settings.backend.endpoint}; press Ctrl-C to stop")
+        said = ""
+        while True:
+            run_id, reason = tick(settings, platform)
+            if reason != said:
+                display.say(f"{run_id or 'waiting'}: {reason}")
+                said = reason
+            time.sleep(1)
+
+
+@app.command()
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show versions, traffic, runs and what waits to be learned from.
+
+    Example: `banditloop status --json`
+    """
+    from pipelines.status import status as look
+
+    display.status(look(load(config)), as_json)
+
+
+@app.command()
+def inspect(
+    policy: Annotated[Path | None, typer.Argument(help="A policy directory; without it, the warehouse.")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a policy directory or the warehouse holds.
+
+    Example: `banditloop inspect build/loop/endpoints/movielens/versions/v3-0a1b2c3d`
+    """
+    from rl_core.policy import SavedPolicy
+
+    if policy is None:
+        display.rows("warehouse", connect(load(config)).warehouse.totals(), as_json)
+    else:
+        display.mapping("policy", SavedPolicy.load(policy).manifest.model_dump(mode="json"), as_json)
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    from pipelines.loop import LoopFailed
+
+    try:
+        app(standalone_mode=True)
+    except InvalidInput as error:
+        _leave(str(error), 2)
+    except LoopFailed as error:
+        _leave(str(error), 1)
+    except KeyboardInterrupt:
+        _leave("interrupted", 130)
+
+
+def _leave(message: str, code: int) -> Any:
+    print(f"banditloop: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

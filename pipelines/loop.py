@@ -1,0 +1,84 @@
+"""The whole loop on one machine: startup, then rounds of traffic and retraining."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from functions.simulator import Visit, simulate
+from functions.trigger import tick
+from pipelines.compiling import compile_pipelines
+from rl_core.backends import Platform, champion
+from rl_core.config import Config
+
+USERS_AT_ONCE = 50
+POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 120
+ATTEMPTS = 3
+Report = Callable[[str, float], object]  # what goes on, and how much of it is done, 0 to 1
+
+
+class LoopFailed(RuntimeError):
+    """The loop cannot go on: a pipeline failed again and again, or events do not arrive."""
+
+
+def start(config: Config, platform: Platform, interactions: int, seed: int, report: Report) -> None:
+    """Compile the pipelines and, where nothing is deployed yet, run startup."""
+    template, _ = compile_pipelines(Path(config.trigger.template).parent)
+    parameters = {"config": config.to_dict(), "interactions": interactions, "seed": seed}
+    while champion(platform.endpoint) is None:
+        run_id = f"startup-{sum(run_id.startswith('startup-') for run_id, _ in platform.runner.runs()) + 1}"
+        platform.runner.submit(template, parameters | {"run_id": run_id}, run_id)
+        _finish(platform, run_id, report)
+    _serving(platform)
+
+
+def visit(config: Config, platform: Platform, users: int, seed: int, report: Report) -> None:
+    """Let `users` users come, and wait until all that they did is in the warehouse."""
+    before = _logged(platform)
+    for done in range(0, users, USERS_AT_ONCE):
+        report("users are served", done / users)
+        simulate(config, platform, Visit(users=min(USERS_AT_ONCE, users - done), seed=seed + done))
+    report("the log catches up", 1.0)
+    _wait(lambda: all(now - then >= users for now, then in zip(_logged(platform), before, strict=True)), "the log")
+
+
+def retrain(config: Config, platform: Platform, report: Report) -> str | None:
+    """Let the trigger look, and wait for what it submits. Returns why nothing was submitted, if so."""
+    for _ in range(ATTEMPTS):
+        run_id, reason = tick(config, platform)
+        if run_id is None:
+            return reason
+        if _finish(platform, run_id, report):
+            _serving(platform)
+            return None
+    raise LoopFailed(f"{run_id} failed: {platform.runner.explain(run_id or '')}")
+
+
+def _finish(platform: Platform, run_id: str, report: Report) -> bool:
+    """Wait for a run; whether it succeeded."""
+    started = time.monotonic()
+    while platform.runner.state(run_id) == "running":
+        report(f"{run_id}: {platform.runner.explain(run_id)}", min(0.95, (time.monotonic() - started) / 20))
+        time.sleep(POLL_SECONDS)
+    succeeded = platform.runner.state(run_id) == "succeeded"
+    if not succeeded and run_id.startswith("startup-"):
+        raise LoopFailed(f"{run_id} failed: {platform.runner.explain(run_id)}")
+    return succeeded
+
+
+def _logged(platform: Platform) -> tuple[int, int]:
+    totals: list[dict[str, Any]] = platform.warehouse.totals()
+    return sum(row["interactions"] for row in totals), sum(row["rewarded"] for row in totals)
+
+
+def _serving(platform: Platform) -> None:
+    _wait(lambda: set(platform.endpoint.serving()) == set(platform.endpoint.traffic()), "the endpoint")
+
+
+def _wait(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LoopFailed(f"{what} did not catch up in {PATIENCE_SECONDS} s; see the logs under the backend's root")
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,130 @@
+"""The four ports a platform must offer, and the one place that connects them.
+
+The docstrings here are the contract: tests/test_ports.py holds every backend to them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pyarrow as pa
+
+from rl_core.config import Config
+from rl_core.policy import Manifest, Window
+
+Handler = Callable[[list[bytes]], object]
+RunState = Literal["running", "succeeded", "failed"]
+
+
+class Warehouse(Protocol):
+    """Every decision and every reward, each exactly once by its key."""
+
+    def append(self, table: str, events: pa.Table) -> int:
+        """Add events to `decisions` or `rewards` and return how many were new.
+
+        An event whose key the table holds, from within a day of its timestamp, is not added again. All of the new
+        ones become visible at once or, after a crash, none. Any number of processes may append and read at a time.
+        """
+
+    def window(self, since: datetime | None) -> Window:
+        """The longest complete stretch of interactions logged after `since`.
+
+        Complete means that no reward can change them: their reward window has passed, or the first reward, where that
+        is the one that counts, is there. Windows that start where the last one ended miss nothing and repeat nothing.
+        """
+
+    def interactions(self, window: Window) -> Iterator[pa.RecordBatch]:
+        """The interactions of a window in batches of schema INTERACTION, never all in memory."""
+
+    def totals(self) -> list[dict[str, Any]]:
+        """Per policy version, in order of appearance: version, mode, interactions, rewarded, mean_reward."""
+
+
+class Bus(Protocol):
+    """At-least-once messages between processes that may die at any moment."""
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Keep a message until it is handled. When this returns, the message survives the process."""
+
+    def deliver(self, topic: str, handler: Handler) -> int:
+        """Hand the waiting messages to `handler` and return how many it was given.
+
+        They are gone when it returns. When it raises on several, each is handed over again alone; when it raises on
+        one, that one comes again later and, after five times, goes to the dead letters with the reason. Messages of
+        a process that died while handling them come again.
+        """
+
+    def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
+        """The messages that were given up, each as (reason, payload)."""
+
+
+class Endpoint(Protocol):
+    """One name that answers predictions, with immutable policy versions and traffic between them."""
+
+    def deploy(self, folder: Path) -> str:
+        """Add the policy of a directory as a version, give it all the traffic, and return the version.
+
+        Deploying a version again changes nothing but the traffic. Nothing changes when the policy is not whole.
+        """
+
+    def versions(self) -> list[Manifest]:
+        """The manifests of all versions, oldest first."""
+
+    def traffic(self) -> dict[str, int]:
+        """Percent of the traffic per version that has any; empty before the first deployment."""
+
+    def route(self, traffic: dict[str, int]) -> None:
+        """Split the traffic: percents of known versions that add up to 100."""
+
+    def policy(self, version: str) -> Path:
+        """The directory of a version."""
+
+    def serving(self) -> list[str]:
+        """The versions that would answer at this moment: none while the endpoint is down."""
+
+    def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
+        """The endpoint's predictions, one for each instance."""
+
+
+class Runner(Protocol):
+    """Runs compiled pipelines."""
+
+    def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
+        """Start a run of a compiled template. False, and nothing is started, where `run_id` was taken before."""
+
+    def state(self, run_id: str) -> RunState:
+        """How a run is doing. A run whose process was killed has failed."""
+
+    def runs(self) -> list[tuple[str, RunState]]:
+        """All runs, oldest first."""
+
+    def explain(self, run_id: str) -> str:
+        """What a run says of itself: its last task, or the error that ended it."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The four ports, connected."""
+
+    warehouse: Warehouse
+    bus: Bus
+    endpoint: Endpoint
+    runner: Runner
+
+
+def connect(config: Config) -> Platform:
+    """The ports of the backend that the config chooses."""
+    from rl_core.backends.local import connect_local
+
+    return connect_local(config.backend, config.reward)
+
+
+def champion(endpoint: Endpoint) -> Manifest | None:
+    """The version with the most traffic, or None before the first deployment."""
+    traffic = endpoint.traffic()
+    if not traffic:
+        return None
+    best = max(traffic, key=lambda version: traffic[version])
+    return next(manifest for manifest in endpoint.versions() if manifest.version == best)

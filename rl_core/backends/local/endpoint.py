@@ -1,0 +1,102 @@
+"""The endpoint as a folder of policy versions and a traffic split, which the predictor's process serves over HTTP."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import requests
+from filelock import FileLock
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from rl_core.errors import InvalidInput
+from rl_core.policy import Manifest, SavedPolicy, read_manifest
+
+PREDICT_ROUTE, HEALTH_ROUTE = "/predict", "/health"
+BUSY = (429, 503)
+patiently = retry(
+    retry=retry_if_exception_type((requests.ConnectionError, requests.Timeout)),
+    wait=wait_exponential(multiplier=0.05, max=2),
+    stop=stop_after_delay(60),
+    reraise=True,
+)
+
+
+class LocalEndpoint:
+    """See rl_core.backends.Endpoint.
+
+    versions/<version>/ are policy directories that never change, traffic.json is the pointer that does, and server.json
+    tells where the serving process listens. Every change is one rename.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._session = requests.Session()
+
+    def deploy(self, folder: Path) -> str:
+        version = SavedPolicy.load(folder).manifest.version
+        versions = self.folder / "versions"
+        versions.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"):
+            if not self.policy(version).exists():
+                copy = Path(tempfile.mkdtemp(prefix=".incoming-", dir=versions))
+                shutil.copytree(folder, copy, dirs_exist_ok=True)
+                copy.rename(self.policy(version))
+            self.route({version: 100})
+        return version
+
+    def versions(self) -> list[Manifest]:
+        manifests = [read_manifest(path) for path in (self.folder / "versions").glob("[!.]*")]
+        return sorted(manifests, key=lambda manifest: (manifest.window.until, manifest.generation))
+
+    def traffic(self) -> dict[str, int]:
+        path = self.folder / "traffic.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def route(self, traffic: dict[str, int]) -> None:
+        known = {manifest.version for manifest in self.versions()}
+        if not traffic.keys() <= known or min(traffic.values()) < 0 or sum(traffic.values()) != 100:
+            raise InvalidInput(f"traffic = {traffic}: give percents that add up to 100, of: {', '.join(sorted(known))}")
+        write_whole(self.folder / "traffic.json", json.dumps({v: share for v, share in traffic.items() if share}))
+
+    def policy(self, version: str) -> Path:
+        return self.folder / "versions" / version
+
+    def serving(self) -> list[str]:
+        try:
+            return requests.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json()["versions"]
+        except (InvalidInput, requests.RequestException):
+            return []
+
+    @patiently
+    def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
+        response = self._session.post(f"{self.url()}{PREDICT_ROUTE}", json={"instances": instances}, timeout=60)
+        if response.status_code in (400, 422):
+            raise InvalidInput(response.json()["error"])
+        if response.status_code in BUSY:
+            raise requests.ConnectionError(f"{self.url()}: {response.json()['error']}")
+        response.raise_for_status()
+        return response.json()["predictions"]
+
+    def url(self) -> str:
+        """Where the serving process listens."""
+        try:
+            return json.loads((self.folder / "server.json").read_text())["url"]
+        except FileNotFoundError:
+            raise InvalidInput(f"endpoint {self.folder}: nothing serves it; start `banditloop serve`") from None
+
+    def announce(self, url: str) -> None:
+        """Record where the serving process listens."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / "server.json", json.dumps({"url": url, "pid": os.getpid()}))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file so that every reader finds the old text or the new, whole."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)

@@ -1,0 +1,88 @@
+"""The runner: every run is a process of its own, in a folder of its own.
+
+The parent takes the run's lock and hands it to the process, so the system itself tells a living run from a dead one.
+"""
+
+import fcntl
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rl_core.backends import RunState
+from rl_core.errors import InvalidInput
+
+
+class LocalRunner:
+    """See rl_core.backends.Runner. A run's folder holds template.yaml, parameters.json, log.txt and outcome.json."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
+        self.root.mkdir(parents=True, exist_ok=True)
+        text, folder = _read(template), Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / "template.yaml").write_text(text)
+            (folder / "parameters.json").write_text(json.dumps(parameters))
+            try:
+                folder.rename(self.root / run_id)  # taking the name is one step, and only one submitter succeeds
+            except OSError:
+                shutil.rmtree(folder)
+                return False
+            _start(self.root / run_id, lock.fileno())
+        return True
+
+    def state(self, run_id: str) -> RunState:
+        folder = self.root / run_id
+        if not folder.is_dir():
+            raise InvalidInput(f"run {run_id!r}: there is no such run in {self.root}")
+        if _locked(folder / "lock"):
+            return "running"
+        outcome = folder / "outcome.json"
+        return json.loads(outcome.read_text())["state"] if outcome.exists() else "failed"
+
+    def runs(self) -> list[tuple[str, RunState]]:
+        locks = sorted(self.root.glob("[!.]*/lock"), key=lambda lock: lock.stat().st_mtime_ns)
+        return [(lock.parent.name, self.state(lock.parent.name)) for lock in locks]
+
+    def explain(self, run_id: str) -> str:
+        folder = self.root / run_id
+        outcome = folder / "outcome.json"
+        if outcome.exists():
+            return json.loads(outcome.read_text())["reason"]
+        tasks = [line for line in _read(folder / "log.txt").splitlines() if "Executing task" in line]
+        task = tasks[-1].split("'")[1] if tasks else "starting"
+        return task if self.state(run_id) == "running" else f"its process was killed during: {task}"
+
+
+def _start(folder: Path, lock: int) -> None:
+    with (folder / "log.txt").open("w") as log:
+        subprocess.Popen(
+            [sys.executable, "-u", "-m", "rl_core.backends.local.run", str(folder)],
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[lock],
+            start_new_session=True,
+        )
+
+
+def _locked(path: Path) -> bool:
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None

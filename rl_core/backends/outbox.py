@@ -1,0 +1,91 @@
+"""The outbox: messages on their way to the bus, kept on disk so that answering a request need not wait for it.
+
+A `put` is one write to a file, which survives the process; a thread publishes file after file and deletes each when
+the bus has it. What a killed process left behind is published by the next one. The bus sees messages at least once.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+import time
+import uuid
+from pathlib import Path
+
+from rl_core.backends import Bus
+
+PAUSE_SECONDS = 0.02
+RETRY_SECONDS = 1.0
+
+
+class Outbox:
+    """Publishes JSON arrays of events to one topic. One event is one line of bytes without newlines."""
+
+    def __init__(self, folder: Path, bus: Bus, topic: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._bus, self._topic = folder, bus, topic
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._file: int | None = None
+        self._path = folder
+        self._thread = threading.Thread(target=self._publish_for_ever, daemon=True)
+        self._thread.start()
+
+    def put(self, events: list[bytes]) -> None:
+        """Keep events. When this returns they will reach the bus, whatever happens to this process."""
+        lines = b"\n".join(events) + b"\n"
+        with self._lock:
+            file = self._file = self._file if self._file is not None else self._open()
+            size = os.fstat(file).st_size
+            if os.write(file, lines) < len(lines):
+                os.ftruncate(file, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def close(self) -> None:
+        """Publish what is left and stop."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _open(self) -> int:
+        """A new file that is locked, so as to be known for a living process's, before it has its name."""
+        self._path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.open"
+        unnamed = self._path.with_suffix(".new")
+        file = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        unnamed.rename(self._path)
+        return file
+
+    def _adopt(self) -> None:
+        """Take over the files of processes that are no more."""
+        for path in self._folder.glob("*.open"):
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.rename(path.with_suffix(".full"))
+
+    def _publish_for_ever(self) -> None:
+        self._adopt()
+        while not self._stopping.wait(PAUSE_SECONDS):
+            self._publish_or_wait()
+        self._publish_or_wait()
+
+    def _publish_or_wait(self) -> None:
+        self._seal()
+        try:
+            for path in sorted(self._folder.glob("*.full")):
+                self._publish(path)
+        except Exception:  # the bus is away: the files stay, and the next round tries again
+            self._stopping.wait(RETRY_SECONDS)
+
+    def _seal(self) -> None:
+        with self._lock:
+            if self._file is not None:
+                self._path.rename(self._path.with_suffix(".full"))
+                os.close(self._file)
+                self._file = None
+
+    def _publish(self, path: Path) -> None:
+        whole = path.read_bytes().rpartition(b"\n")[0]  # a line without its end was never answered for
+        if whole:
+            self._bus.publish(self._topic, b"[" + whole.replace(b"\n", b",") + b"]")
+        path.unlink(missing_ok=True)  # another process may have published it too: at least once is enough

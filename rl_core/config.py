@@ -1,0 +1,101 @@
+"""Config: one object that travels from TOML through pipeline parameters to components and functions."""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SerializeAsAny
+
+from rl_core.agents import AGENTS, Agent
+from rl_core.environments import ENVIRONMENTS, Environment
+from rl_core.errors import InvalidInput
+from rl_core.sections import Section, registered
+
+ENVIRONMENT_VARIABLE = "BANDITLOOP_CONFIG"
+
+
+class LocalBackend(Section):
+    """Where the embedded parts of one machine keep their state."""
+
+    name: Literal["local"] = "local"
+    root: str = Field("build/loop", description="folder of the warehouse, the bus, the endpoints and the runs")
+    endpoint: str = Field("movielens", pattern=r"^[a-z][a-z0-9-]{0,62}$", description="the one endpoint's name")
+    host: str = Field("127.0.0.1", description="address the endpoint binds to")
+    port: int = Field(0, ge=0, le=65535, description="port of the endpoint; 0 takes a free one")
+
+
+class RewardSection(Section):
+    """How rewards join the decisions they belong to."""
+
+    name: str = Field("reward", min_length=1, description="which reward trains; others are kept")
+    window_seconds: float = Field(10.0, gt=0, description="a reward counts this long after its decision")
+    default: float = Field(0.0, description="reward of a decision that got none within the window")
+    aggregation: Literal["first", "last", "sum", "mean", "max", "min"] = Field(
+        "first", description="what several rewards of one decision come to"
+    )
+
+
+class PolicySection(Section):
+    """What every served policy does besides following its agent."""
+
+    exploration: float = Field(
+        0.05, gt=0, le=1, description="share of decisions drawn uniformly, so that the next policy can be evaluated"
+    )
+
+
+class TriggerSection(Section):
+    """When retraining is submitted: whichever comes first."""
+
+    min_interactions: int = Field(500, ge=1, description="new interactions that start a retraining")
+    interval_seconds: float = Field(3600.0, gt=0, description="time that starts one, if anything at all is new")
+    template: str = Field("build/pipelines/retraining.yaml", description="the compiled retraining pipeline")
+
+
+class Config(Section):
+    """Everything a loop is made of. Sections not given take their defaults."""
+
+    backend: LocalBackend = LocalBackend()
+    environment: SerializeAsAny[Environment]
+    agent: SerializeAsAny[Agent]
+    policy: PolicySection = PolicySection()
+    reward: RewardSection = RewardSection()
+    trigger: TriggerSection = TriggerSection()
+
+    @classmethod
+    def parse(cls, values: Any, place: str = "") -> Self:
+        """The config of a nested mapping (a pipeline parameter, say)."""
+        if isinstance(values, Mapping):
+            values = dict(values)
+            for key, registry in (("environment", ENVIRONMENTS), ("agent", AGENTS)):
+                values[key] = registered(registry, values.get(key), key)
+        return super().parse(values, place)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The config of a TOML or JSON file."""
+        try:
+            text = Path(path).read_text()
+        except OSError as error:
+            raise InvalidInput(f"config {path}: {error.strerror}; give the path of a TOML or JSON file") from None
+        try:
+            values = json.loads(text) if str(path).endswith(".json") else tomllib.loads(text)
+        except ValueError as error:
+            raise InvalidInput(f"config {path}: {error}") from None
+        return cls.parse(values)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The config that $BANDITLOOP_CONFIG holds as JSON, or names as a file."""
+        value = os.environ.get(ENVIRONMENT_VARIABLE, "")
+        if value.lstrip().startswith("{"):
+            return cls.parse(json.loads(value))
+        if not value:
+            raise InvalidInput(f"${ENVIRONMENT_VARIABLE} is not set; give a config as JSON or the path of its file")
+        return cls.load(value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plain mapping that `parse` reads back equal."""
+        return self.model_dump(mode="json", exclude_none=True)  # KFP knows no null

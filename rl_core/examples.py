@@ -1,0 +1,97 @@
+"""Interactions as tf.train.Examples in TFRecord files, and as TF-Agents trajectories. Imports TensorFlow.
+
+TF-Agents' own example encoding is broken on NumPy 2, so the features are derived from the Arrow schema by type here:
+text becomes bytes, times and integers int64 (times in microseconds), floating point float32.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rl_core.schema import INTERACTION
+from rl_core.tf import tf
+
+ROWS_PER_FILE = 100_000
+ROWS_PER_BATCH = 8_192
+
+
+def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
+    """Write interactions to examples-NNNNN.tfrecord files in `folder` and return how many there were."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = 0
+    for rows, example in enumerate(_examples(batches), start=1):
+        if rows % ROWS_PER_FILE == 1:
+            writer = tf.io.TFRecordWriter(str(folder / f"examples-{rows // ROWS_PER_FILE:05d}.tfrecord"))
+        writer.write(example)
+        if rows % ROWS_PER_FILE == 0:
+            writer.close()
+    if rows % ROWS_PER_FILE:
+        writer.close()
+    return rows
+
+
+def read_examples(folder: Path) -> Iterator[pa.Table]:
+    """The interactions of every TFRecord file in `folder`, in batches."""
+    files = sorted(str(path) for path in folder.glob("*.tfrecord"))
+    features = {field.name: tf.io.RaggedFeature(_dtype(_item(field.type))) for field in INTERACTION}
+    records = tf.data.TFRecordDataset(files).batch(ROWS_PER_BATCH)
+    for parsed in records.map(lambda batch: tf.io.parse_example(batch, features)):
+        yield pa.table([_column(parsed[field.name], field.type) for field in INTERACTION], schema=INTERACTION)
+
+
+def trajectories(interactions: pa.Table, policy_info: Any = ()) -> Any:
+    """A TF-Agents bandit Trajectory, [B, 1, ...], of interactions [B] whose observations have one length."""
+    from tf_agents.trajectories import trajectory  # here, since the ingester does without TF-Agents
+
+    rows = interactions.num_rows
+    observations = pc.list_flatten(interactions["observation"]).to_numpy().reshape(rows, 1, -1)
+    return trajectory.single_step(
+        tf.constant(observations),
+        tf.constant(interactions["action"].to_numpy()[:, None]),
+        policy_info,
+        tf.constant(interactions["reward"].to_numpy()[:, None], tf.float32),
+        tf.ones([rows, 1]),
+    )
+
+
+def _examples(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    for batch in batches:
+        columns = [_features(batch.column(field.name), field.type) for field in INTERACTION]
+        for row in zip(*columns, strict=True):
+            features = tf.train.Features(feature=dict(zip(INTERACTION.names, row, strict=True)))
+            yield tf.train.Example(features=features).SerializeToString()
+
+
+def _features(column: pa.Array, kind: pa.DataType) -> Iterator[tf.train.Feature]:
+    item = _item(kind)
+    if pa.types.is_timestamp(item):
+        column = column.cast(pa.int64())
+    values = column.to_pylist()
+    for value in values if pa.types.is_list(kind) else ([value] for value in values):
+        if pa.types.is_string(item):
+            yield tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode() for text in value]))
+        elif pa.types.is_floating(item):
+            yield tf.train.Feature(float_list=tf.train.FloatList(value=value))
+        else:
+            yield tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+
+
+def _column(ragged: tf.RaggedTensor, kind: pa.DataType) -> pa.Array:
+    item = _item(kind)
+    values = pa.array(ragged.flat_values.numpy(), pa.binary() if pa.types.is_string(item) else None).cast(item)
+    if not pa.types.is_list(kind):
+        return values
+    return pa.ListArray.from_arrays(pa.array(ragged.row_splits.numpy(), pa.int32()), values).cast(kind)
+
+
+def _item(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_list(kind) else kind
+
+
+def _dtype(item: pa.DataType) -> tf.DType:
+    if pa.types.is_string(item):
+        return tf.string
+    return tf.float32 if pa.types.is_floating(item) else tf.int64

@@ -1,0 +1,111 @@
+"""The event model: decisions, rewards and interactions, each field named and explained once.
+
+BigQuery columns, JSON, Parquet and TF Examples are derived from these Arrow schemas by type.
+One row is one decision, never a batch.
+"""
+
+from datetime import datetime
+from functools import cache
+from typing import Annotated, Any
+
+import orjson
+import pyarrow as pa
+from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from rl_core.errors import InvalidInput
+from rl_core.sections import explain
+
+TIME = pa.timestamp("us", "UTC")
+FLOATS = pa.list_(pa.float32())
+DOUBLES = pa.list_(pa.float64())
+
+
+def _field(name: str, kind: pa.DataType, description: str, **bounds: float) -> pa.Field:
+    metadata = {"description": description} | {bound: str(value) for bound, value in bounds.items()}
+    return pa.field(name, kind, nullable=False, metadata=metadata)
+
+
+DECISION = pa.schema(
+    [
+        _field("event_id", pa.string(), "unique id of the decision; its reward carries the same"),
+        _field("timestamp", TIME, "when the action was chosen"),
+        _field("policy_version", pa.string(), "version of the policy that chose it"),
+        _field("observation", FLOATS, "what the policy saw [dim]"),
+        _field("action", pa.int32(), "index of the action chosen", ge=0),
+        _field("propensity", pa.float64(), "probability with which the policy chose this action", gt=0, le=1),
+        _field("probabilities", DOUBLES, "probability of every action [actions]; sums to 1"),
+        _field("mode", pa.string(), "online: served to a user; simulated: written by the generator"),
+    ]
+)
+
+REWARD = pa.schema(
+    [
+        _field("event_id", pa.string(), "id of the decision that earned it"),
+        _field("name", pa.string(), "which reward it is; one name is trained on"),
+        _field("value", pa.float64(), "the reward"),
+        _field("timestamp", TIME, "when it was earned"),
+        _field("source_id", pa.string(), "tells several rewards of one event and name apart"),
+    ]
+)
+
+INTERACTION = pa.schema(
+    [*DECISION, _field("reward", pa.float64(), "the decision's rewards, aggregated; the default where none came")]
+)
+
+LOGGED_AT = _field("logged_at", TIME, "when the warehouse took the row; grows with every append")
+
+KEYS = {"decisions": ["event_id"], "rewards": ["event_id", "name", "source_id"]}
+SCHEMAS = {"decisions": DECISION, "rewards": REWARD}
+
+
+def encode(table: pa.Table) -> bytes:
+    """A table of events as the JSON array that travels over the bus."""
+    return orjson.dumps(table.to_pylist())
+
+
+def decode(schema: pa.Schema, payload: bytes) -> pa.Table:
+    """The table that a JSON array of events holds.
+
+    Raises:
+        InvalidInput: the payload is not such an array; names row, field, value and what would be right.
+    """
+    try:
+        rows = _rows(schema).validate_json(payload)
+    except ValidationError as error:
+        raise InvalidInput(explain(error, "event")) from None
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except (pa.ArrowInvalid, OverflowError) as error:
+        raise InvalidInput(f"event: {error}") from None
+
+
+@cache
+def _rows(schema: pa.Schema) -> TypeAdapter[list[dict[str, Any]]]:
+    fields = {field.name: Annotated[_python_type(field.type), Field(**_bounds(field))] for field in schema}
+    dynamic: Any = TypedDict  # whose fields type checkers want to read in the source
+    row = dynamic("row", fields)
+    row.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    return TypeAdapter(list[row])
+
+
+def _bounds(field: pa.Field) -> dict[str, Any]:
+    metadata = {key.decode(): value.decode() for key, value in field.metadata.items()}
+    del metadata["description"]
+    return {bound: float(value) for bound, value in metadata.items()}
+
+
+def _python_type(kind: pa.DataType) -> Any:
+    if pa.types.is_list(kind):
+        return list[_python_type(kind.value_type)]  # type: ignore[misc]
+    if pa.types.is_timestamp(kind):
+        return AwareDatetime
+    return {pa.string(): str, pa.int32(): int, pa.float32(): float, pa.float64(): float}[kind]
+
+
+def parse_time(text: str) -> datetime:
+    """The moment that an ISO 8601 text with an offset names."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise InvalidInput(f"time {text!r} has no offset; write it like 2026-01-31T12:00:00+00:00")
+    return moment

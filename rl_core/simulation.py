@@ -1,0 +1,45 @@
+"""Simulated history: what a uniformly random policy would have logged."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from rl_core.environments import Environment
+from rl_core.schema import DECISION, REWARD
+
+BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)  # before anything real, and the same on every attempt
+ROWS_PER_BATCH = 10_000
+
+
+def simulated_history(
+    environment: Environment, interactions: int, reward_name: str, seed: int
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Decisions and their rewards, in batches. The same arguments give the same events with the same ids."""
+    random = np.random.default_rng(seed)
+    for start in range(0, interactions, ROWS_PER_BATCH):
+        rows = range(start, min(start + ROWS_PER_BATCH, interactions))
+        event_ids = [f"simulated-{seed}-{row}" for row in rows]
+        times = [BEGINNING + timedelta(milliseconds=row) for row in rows]
+        observations = environment.observe(len(rows), random)
+        actions = random.integers(environment.actions, size=len(rows))
+        propensity = 1 / environment.actions
+        decisions = {
+            "event_id": event_ids,
+            "timestamp": times,
+            "policy_version": ["random"] * len(rows),
+            "observation": list(observations),
+            "action": actions.astype(np.int32),
+            "propensity": [propensity] * len(rows),
+            "probabilities": [[propensity] * environment.actions] * len(rows),
+            "mode": ["simulated"] * len(rows),
+        }
+        rewards = {
+            "event_id": event_ids,
+            "name": [reward_name] * len(rows),
+            "value": environment.reward(observations, actions, event_ids),
+            "timestamp": times,
+            "source_id": ["generator"] * len(rows),
+        }
+        yield pa.table(decisions, schema=DECISION), pa.table(rewards, schema=REWARD)

@@ -1,0 +1,67 @@
+"""Training: a policy's statistics plus new interactions make the next policy."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rl_core.agents import Arrays
+from rl_core.config import Config
+from rl_core.errors import InvalidInput
+from rl_core.policy import STATISTICS, Manifest, Window, read_arrays
+
+
+def resumable(config: Config, manifest: Manifest | None) -> bool:
+    """Whether training can go on from this policy's statistics: same agent, same shapes. Else all history is read."""
+    return manifest is not None and (manifest.agent["name"], manifest.dim, manifest.actions) == (
+        config.agent.name,
+        config.environment.dim,
+        config.environment.actions,
+    )
+
+
+def train(config: Config, interactions: Iterable[pa.Table], parent: Path | None) -> Arrays:
+    """The statistics of `parent` (a policy directory, or None to start anew) with the interactions added."""
+    dim, actions = config.environment.dim, config.environment.actions
+    statistics = read_arrays(parent / STATISTICS) if parent else config.agent.start(dim, actions)
+    for table in interactions:
+        statistics = config.agent.accumulate(statistics, *columns(table, dim, actions))
+    return statistics
+
+
+def columns(table: pa.Table, dim: int, actions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """observations [B, dim], actions [B] and rewards [B] of interactions, or InvalidInput where they do not fit."""
+    lengths = pc.list_value_length(table["observation"]).to_numpy()
+    chosen = table["action"].to_numpy()
+    bad = (lengths != dim) | (chosen >= actions)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InvalidInput(
+            f"interaction {table['event_id'][row]}: an observation of {lengths[row]} numbers and action {chosen[row]}; "
+            f"the environment has observations of {dim} and actions 0 to {actions - 1}"
+        )
+    observations = pc.list_flatten(table["observation"]).to_numpy().reshape(-1, dim)
+    return observations, chosen, table["reward"].to_numpy()
+
+
+def next_manifest(config: Config, window: Window, parent: Manifest | None, run_id: str) -> Manifest:
+    """The manifest of the policy that this training makes. The same training always makes the same version."""
+    generation = parent.generation + 1 if parent else 1
+    identity = [parent and parent.version, config.to_dict(), window.model_dump(mode="json")]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return Manifest(
+        version=f"v{generation}-{digest[:8]}",
+        parent=parent.version if parent else None,
+        generation=generation,
+        agent=config.agent.model_dump(mode="json"),
+        exploration=config.policy.exploration,
+        dim=config.environment.dim,
+        actions=config.environment.actions,
+        window=window,
+        interactions=window.interactions + (parent.interactions if parent else 0),
+        run=run_id,
+    )
