@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -80,21 +80,25 @@ class Config(Section):
             text = Path(path).read_text()
         except OSError as error:
             raise InvalidInput(f"config {path}: {error.strerror}; give the path of a TOML or JSON file") from None
-        try:
-            values = json.loads(text) if str(path).endswith(".json") else tomllib.loads(text)
-        except ValueError as error:
-            raise InvalidInput(f"config {path}: {error}") from None
-        return cls.parse(values)
+        return cls._read(text, str(path), json.loads if str(path).endswith(".json") else tomllib.loads)
 
     @classmethod
     def from_environment(cls) -> Self:
         """The config that $BANDITLOOP_CONFIG holds as JSON, or names as a file."""
         value = os.environ.get(ENVIRONMENT_VARIABLE, "")
         if value.lstrip().startswith("{"):
-            return cls.parse(json.loads(value))
+            return cls._read(value, f"${ENVIRONMENT_VARIABLE}", json.loads)
         if not value:
             raise InvalidInput(f"${ENVIRONMENT_VARIABLE} is not set; give a config as JSON or the path of its file")
         return cls.load(value)
+
+    @classmethod
+    def _read(cls, text: str, place: str, reader: Callable[[str], Any]) -> Self:
+        try:
+            values = reader(text)
+        except ValueError as error:
+            raise InvalidInput(f"config {place}: {error}") from None
+        return cls.parse(values)
 
     def to_dict(self) -> dict[str, Any]:
         """The plain mapping that `parse` reads back equal."""

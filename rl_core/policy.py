@@ -23,24 +23,24 @@ MANIFEST, WEIGHTS, STATISTICS, SAVED_MODEL = "manifest.json", "weights.npz", "st
 
 
 class Window(Section):
-    """The interactions logged after `since` (None: from the beginning) and up to `until`."""
+    """A stretch of the log."""
 
-    since: datetime | None = Field(None, strict=False)
-    until: datetime = Field(strict=False)
-    interactions: int = Field(ge=0)
+    since: datetime | None = Field(None, strict=False, description="logged after this; nothing: from the beginning")
+    until: datetime = Field(strict=False, description="logged up to this")
+    interactions: int = Field(ge=0, description="how many there are")
 
 
 class Manifest(Section):
     """What a policy is and where it comes from."""
 
-    schema_version: int = Field(1, ge=1, le=1)
+    schema_version: int = Field(1, ge=1, le=1, description="form of this manifest")
     version: str = Field(min_length=1, description="names the policy for ever; decided by what it was trained on")
     parent: str | None = Field(None, description="version whose statistics it resumed from")
     generation: int = Field(ge=1, description="how many trainings led here")
     agent: dict[str, Any] = Field(description="the agent section")
-    exploration: float = Field(gt=0, le=1)
-    dim: int = Field(ge=1)
-    actions: int = Field(ge=2)
+    exploration: float = Field(gt=0, le=1, description="share of decisions drawn uniformly")
+    dim: int = Field(ge=1, description="length of an observation")
+    actions: int = Field(ge=2, description="number of actions")
     window: Window = Field(description="the interactions that this training added")
     interactions: int = Field(ge=0, description="all the interactions it has learned from")
     run: str = Field("", description="the pipeline run that trained it")
@@ -108,7 +108,8 @@ def check_observations(observations: Any, dim: int) -> np.ndarray:
         array = np.empty(0, object)  # rows of different lengths
     if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != dim:
         raise InvalidInput(f"{_first_misfit(observations, dim)}: an observation is a list of {dim} numbers")
-    array = array.astype(np.float32)
+    with np.errstate(over="ignore"):  # what does not fit is infinite, and refused for that
+        array = array.astype(np.float32)
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         raise InvalidInput(f"observation {row}: number {column} is {array[row, column]}; every number must be finite")

@@ -86,7 +86,7 @@ def _rows(schema: pa.Schema) -> TypeAdapter[list[dict[str, Any]]]:
     dynamic: Any = TypedDict  # whose fields type checkers want to read in the source
     row = dynamic("row", fields)
     row.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-    return TypeAdapter(list[row])
+    return TypeAdapter(list[row])  # type: ignore[valid-type]
 
 
 def _bounds(field: pa.Field) -> dict[str, Any]:

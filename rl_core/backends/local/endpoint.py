@@ -41,9 +41,9 @@ class LocalEndpoint:
         versions.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             if not self.policy(version).exists():
-                copy = Path(tempfile.mkdtemp(prefix=".incoming-", dir=versions))
-                shutil.copytree(folder, copy, dirs_exist_ok=True)
-                copy.rename(self.policy(version))
+                copy = versions / ".incoming"
+                shutil.rmtree(copy, ignore_errors=True)  # what a crash left
+                shutil.copytree(folder, copy).rename(self.policy(version))
             self.route({version: 100})
         return version
 
@@ -57,7 +57,7 @@ class LocalEndpoint:
 
     def route(self, traffic: dict[str, int]) -> None:
         known = {manifest.version for manifest in self.versions()}
-        if not traffic.keys() <= known or min(traffic.values()) < 0 or sum(traffic.values()) != 100:
+        if not traffic.keys() <= known or any(v < 0 for v in traffic.values()) or sum(traffic.values()) != 100:
             raise InvalidInput(f"traffic = {traffic}: give percents that add up to 100, of: {', '.join(sorted(known))}")
         write_whole(self.folder / "traffic.json", json.dumps({v: share for v, share in traffic.items() if share}))
 

@@ -1,0 +1,86 @@
+"""What tests share: a config with a root of its own, and events."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rl_core.agents import LinUCB
+from rl_core.config import Config
+from rl_core.policy import Manifest, Window, write_policy
+from rl_core.schema import DECISION, REWARD
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def make_config(root: Path, **sections: dict[str, Any]) -> Config:
+    """A config for tests: everything under `root`, some sections other than usual."""
+    values: dict[str, Any] = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
+    backend = {"root": str(root / "loop")}
+    trigger = {"template": str(root / "pipelines" / "retraining.yaml")}
+    for name, section in ({"backend": backend, "trigger": trigger} | sections).items():
+        values[name] = values.get(name, {}) | section
+    values["trigger"] = trigger | values["trigger"]
+    return Config.parse(values)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return make_config(tmp_path)
+
+
+def decisions(event_ids: list[str], version: str = "v1-a", at: datetime | None = None) -> pa.Table:
+    rows = [
+        {
+            "event_id": event_id,
+            "timestamp": at or datetime.now(UTC),
+            "policy_version": version,
+            "observation": [1.0, 2.0],
+            "action": 0,
+            "propensity": 0.5,
+            "probabilities": [0.5, 0.5],
+            "mode": "online",
+        }
+        for event_id in event_ids
+    ]
+    return pa.Table.from_pylist(rows, DECISION)
+
+
+def rewards(
+    event_ids: list[str], reward: float = 1.0, at: datetime | None = None, source_id: str = "", name: str = "reward"
+) -> pa.Table:
+    rows = [
+        {
+            "event_id": event_id,
+            "name": name,
+            "value": reward,
+            "timestamp": at or datetime.now(UTC),
+            "source_id": source_id,
+        }
+        for event_id in event_ids
+    ]
+    return pa.Table.from_pylist(rows, REWARD)
+
+
+def make_policy(folder: Path, generation: int = 1, seed: int = 0, dim: int = 20, actions: int = 20) -> Manifest:
+    """Write a LinUCB policy trained on noise."""
+    random = np.random.default_rng(seed)
+    agent = LinUCB()
+    observations = random.normal(size=(400, dim)).astype(np.float32)
+    statistics = agent.accumulate(
+        agent.start(dim, actions), observations, random.integers(actions, size=400), random.normal(size=400)
+    )
+    manifest = Manifest(
+        version=f"v{generation}-{seed:08x}",
+        generation=generation,
+        agent=agent.model_dump(),
+        exploration=0.1,
+        dim=dim,
+        actions=actions,
+        window=Window(until=START + timedelta(days=generation), interactions=400),
+        interactions=400,
+    )
+    return write_policy(folder, manifest, statistics)

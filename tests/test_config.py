@@ -1,0 +1,84 @@
+"""The config says what is wrong with it, survives a pipeline parameter, and leaves no key unexplained."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format, struct_pb2
+
+import pipelines
+from rl_core.config import ENVIRONMENT_VARIABLE, Config
+from rl_core.errors import InvalidInput
+from rl_core.sections import Section
+from tests.conftest import make_config
+
+GOOD = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (GOOD | {"nonsense": {}}, "nonsense = {}"),
+        (GOOD | {"agent": {"name": "linucb", "alhpa": 1.0}}, "agent.alhpa = 1"),
+        (GOOD | {"agent": {"name": "linucb", "alpha": "1"}}, "agent.alpha = '1': Input should be a valid number"),
+        (GOOD | {"agent": {"name": "linucb", "tikhonov": 0}}, "agent.tikhonov = 0: Input should be greater than 0"),
+        (GOOD | {"agent": {"name": "linucb", "tikhonov": -1.0}}, "agent.tikhonov = -1"),
+        (GOOD | {"agent": {"name": "linucb", "alpha": float("nan")}}, "agent.alpha = nan"),
+        (GOOD | {"agent": {"name": "lincub"}}, "agent.name = 'lincub': is not one of: linucb"),
+        (GOOD | {"agent": {"name": ["linucb"]}}, "agent.name = ['linucb']"),
+        (GOOD | {"environment": {"name": "movielens", "rank": 2.5}}, "environment.rank = 2.5"),
+        (GOOD | {"environment": {"name": "movielens", "rank": True}}, "environment.rank = True"),
+        (GOOD | {"policy": {"exploration": 0}}, "policy.exploration = 0"),
+        (GOOD | {"reward": {"aggregation": "median"}}, "reward.aggregation = 'median'"),
+        (GOOD | {"backend": {"endpoint": "No Spaces"}}, "backend.endpoint = 'No Spaces'"),
+        ({"agent": {"name": "linucb"}}, "environment.name = None"),
+        ([], "valid dictionary"),
+    ],
+)
+def test_a_bad_config_is_refused_in_one_line_that_names_key_and_value(values, message):
+    with pytest.raises(InvalidInput) as error:
+        Config.parse(values)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_survives_a_pipeline_parameter_which_makes_every_number_a_float(config):
+    parameter = json_format.ParseDict(config.to_dict(), struct_pb2.Struct())
+    received = json_format.MessageToDict(parameter)
+    assert isinstance(received["environment"]["rank"], float)
+    assert Config.parse(received) == config
+    assert isinstance(Config.parse(received).environment.model_dump()["rank"], int)
+
+
+def test_functions_read_it_from_the_environment_as_json_or_as_a_file(config, tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, ENVIRONMENT_VARIABLE, json.dumps(config.to_dict()))
+    assert Config.from_environment() == config
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    monkeypatch.setitem(os.environ, ENVIRONMENT_VARIABLE, str(tmp_path / "config.json"))
+    assert Config.from_environment() == config
+    for wrong in ("", "{", str(tmp_path / "none.toml")):
+        monkeypatch.setitem(os.environ, ENVIRONMENT_VARIABLE, wrong)
+        with pytest.raises(InvalidInput):
+            Config.from_environment()
+
+
+@pytest.mark.parametrize("path", sorted((Path(pipelines.__file__).parent / "configs").glob("*.toml")), ids=str)
+def test_the_configs_that_ship_are_good(path):
+    Config.load(path)
+
+
+def sections(section: type[Section]) -> list[type[Section]]:
+    return [section, *(s for child in section.__subclasses__() for s in sections(child))]
+
+
+@pytest.mark.parametrize(
+    "section", [s for s in sections(Section) if s is not Config], ids=lambda section: section.__name__
+)
+def test_every_key_of_a_section_is_explained(section):
+    unexplained = [k for k, field in section.model_fields.items() if not field.description and k != "name"]
+    assert not unexplained
+
+
+def test_sections_can_be_overridden(tmp_path):
+    assert make_config(tmp_path, agent={"alpha": 0.5}).agent.alpha == 0.5

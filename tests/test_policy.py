@@ -1,0 +1,101 @@
+"""A saved policy says exactly how likely its actions are, and is whole or refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rl_core.errors import InvalidInput
+from rl_core.policy import MANIFEST, SavedPolicy, read_manifest
+from tests.conftest import make_policy
+
+DRAWS = 40_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("policy") / "policy"
+    make_policy(path, dim=4, actions=4)
+    return path
+
+
+def test_propensities_are_the_frequencies_of_the_actions(folder):
+    policy = SavedPolicy.load(folder)
+    observation = np.array([[0.3, -1.0, 0.5, 2.0]], np.float32)
+    decided = policy.decide(np.repeat(observation, DRAWS, axis=0), np.random.default_rng(0))
+    expected = decided.probabilities[0]
+    frequencies = np.bincount(decided.actions, minlength=4) / DRAWS
+    assert (np.abs(frequencies - expected) < 4 * np.sqrt(expected * (1 - expected) / DRAWS)).all()
+    np.testing.assert_array_equal(decided.propensities, expected[decided.actions])
+    assert np.mean(1 / decided.propensities) == pytest.approx(4, abs=0.5)  # Σ p·(1/p) over the actions
+
+
+def test_every_action_has_at_least_its_share_of_exploration(folder):
+    policy = SavedPolicy.load(folder)
+    observations = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    probabilities = policy.probabilities(observations)
+    assert probabilities.min() >= 0.1 / 4 * (1 - 1e-12)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    assert set(np.unique(policy.greedy(observations))) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    ("observations", "message"),
+    [
+        ([[1, 2, 3]], "observation 0 has 3 numbers: an observation is a list of 4 numbers"),
+        ([[1, 2, 3, 4], [1]], "observation 1 has 1 numbers"),
+        ([[1, 2, 3, "4"]], "observation 0: number 3 is '4'"),
+        ([[1, 2, 3, None]], "number 3 is None"),
+        ([[True, False, True, True]], "number 0 is True"),
+        ([[1, 2, 3, [4]]], r"number 3 is \[4\]"),
+        ([1, 2, 3, 4], "observation 0 is 1"),
+        ([None], "observation 0 is None"),
+        ([[1, 2, 3, float("nan")]], "observation 0: number 3 is nan"),
+        ([[1, 2, 3, float("inf")]], "number 3 is inf"),
+        ([[1, 2, 3, 1e300]], "number 3 is inf"),
+    ],
+)
+def test_a_bad_observation_is_named(folder, observations, message):
+    with pytest.raises(InvalidInput, match=message):
+        SavedPolicy.load(folder).decide(observations, np.random.default_rng(0))
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    import shutil
+
+    return shutil.copytree(folder, tmp_path / "policy")
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "statistics.npz", "saved_model/saved_model.pb"])
+@pytest.mark.parametrize("how", ["changed", "cut", "gone"])
+def test_a_corrupt_policy_directory_is_refused_by_the_name_of_the_file(copy, name, how):
+    path = copy / name
+    whole = path.read_bytes()
+    {"gone": path.unlink, "cut": lambda: path.write_bytes(whole[:-9]), "changed": lambda: flip(path, whole)}[how]()
+    with pytest.raises(InvalidInput, match=name):
+        SavedPolicy.load(copy)
+
+
+def flip(path, whole):
+    path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_corrupt_manifest_is_refused(copy, text):
+    (copy / MANIFEST).write_text(text)
+    with pytest.raises(InvalidInput, match=r"manifest\.json") as error:
+        SavedPolicy.load(copy)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [{"schema_version": 2}, {"agent": {"name": "other"}}, {"exploration": 0}])
+def test_a_manifest_from_elsewhere_is_refused(copy, change):
+    (copy / MANIFEST).write_text(json.dumps(json.loads((copy / MANIFEST).read_text()) | change))
+    with pytest.raises(InvalidInput):
+        SavedPolicy.load(copy)
+
+
+def test_a_directory_without_a_manifest_is_no_policy(tmp_path):
+    with pytest.raises(InvalidInput, match="not a policy directory"):
+        read_manifest(tmp_path)

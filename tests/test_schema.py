@@ -1,0 +1,87 @@
+"""Events keep their meaning over the bus, and no payload gets past the boundary in a bad shape."""
+
+import json
+from datetime import UTC, datetime
+
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rl_core.errors import InvalidInput
+from rl_core.schema import DECISION, INTERACTION, LOGGED_AT, REWARD, decode, encode
+from tests.conftest import decisions, rewards
+
+times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+decision = st.fixed_dictionaries(
+    {
+        "event_id": st.text(),
+        "timestamp": times,
+        "policy_version": st.text(),
+        "observation": st.lists(finite),
+        "action": st.integers(0, 2**31 - 1),
+        "propensity": st.floats(0, 1, exclude_min=True),
+        "probabilities": st.lists(st.floats(0, 1)),
+        "mode": st.text(),
+    }
+)
+
+
+@given(st.lists(decision))
+def test_a_table_survives_its_json(rows):
+    table = pa.Table.from_pylist(rows, DECISION)
+    assert decode(DECISION, encode(table)) == table
+
+
+@given(
+    st.binary()
+    | st.recursive(st.none() | st.floats() | st.text() | st.integers(), st.lists).map(lambda v: json.dumps(v).encode())
+)
+def test_any_other_payload_is_invalid_input_and_nothing_worse(payload):
+    try:
+        assert decode(DECISION, payload).num_rows == 0
+    except InvalidInput as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("event_id", 1),
+        ("timestamp", "yesterday"),
+        ("timestamp", "2026-01-01T00:00:00"),
+        ("observation", [None]),
+        ("observation", ["1"]),
+        ("action", 1.5),
+        ("action", -1),
+        ("action", 2**40),
+        ("propensity", 0.0),
+        ("propensity", 1.1),
+        ("probabilities", 1.0),
+        ("mode", None),
+        ("more", 1),
+    ],
+)
+def test_a_bad_field_is_named(field, value):
+    row = orjson.loads(encode(decisions(["a"])))[0] | {field: value}
+    with pytest.raises(InvalidInput, match=field if value != 2**40 else "event"):
+        decode(DECISION, orjson.dumps([row]))
+
+
+def test_a_missing_field_is_named():
+    row = orjson.loads(encode(rewards(["a"])))[0]
+    del row["value"]
+    with pytest.raises(InvalidInput, match=r"event\.0\.value: Field required"):
+        decode(REWARD, orjson.dumps([row]))
+
+
+def test_a_reward_that_is_not_a_number_is_refused():
+    with pytest.raises(InvalidInput):
+        decode(REWARD, encode(rewards(["a"])).replace(b"1.0", b"NaN"))
+
+
+@pytest.mark.parametrize("field", [*INTERACTION, *REWARD, LOGGED_AT], ids=lambda field: field.name)
+def test_every_field_is_explained(field):
+    assert field.metadata[b"description"]
