@@ -44,15 +44,23 @@ def visit(config: Config, platform: Platform, users: int, seed: int, report: Rep
 
 
 def retrain(config: Config, platform: Platform, report: Report) -> str | None:
-    """Let the trigger look, and wait for what it submits. Returns why nothing was submitted, if so."""
-    for _ in range(ATTEMPTS):
+    """Let the trigger look until the reward windows have closed, and wait for the run that it submits.
+
+    Returns why nothing was submitted, if so. A run that fails, or is killed, is followed by another.
+    """
+    deadline, failed = time.monotonic() + config.reward.window_seconds + 1, 0
+    while True:
         run_id, reason = tick(config, platform)
-        if run_id is None:
-            return reason
-        if _finish(platform, run_id, report):
+        if run_id and _finish(platform, run_id, report):
             _serving(platform)
             return None
-    raise LoopFailed(f"{run_id} failed: {platform.runner.explain(run_id or '')}")
+        failed += run_id is not None
+        if run_id and failed == ATTEMPTS:
+            raise LoopFailed(f"{run_id} failed: {platform.runner.explain(run_id)}")
+        if not run_id and time.monotonic() > deadline:
+            return reason
+        report(f"the trigger waits: {reason}", 0.0)
+        time.sleep(POLL_SECONDS)
 
 
 def _finish(platform: Platform, run_id: str, report: Report) -> bool:
