@@ -26,11 +26,13 @@ def start(config: Config, platform: Platform, interactions: int, seed: int, repo
     """Compile the pipelines and, where nothing is deployed yet, run startup."""
     template, _ = compile_pipelines(Path(config.trigger.template).parent)
     parameters = {"config": config.to_dict(), "interactions": interactions, "seed": seed}
-    while champion(platform.endpoint) is None:
-        run_id = f"startup-{sum(run_id.startswith('startup-') for run_id, _ in platform.runner.runs()) + 1}"
+    for _ in range(ATTEMPTS):
+        if champion(platform.endpoint):
+            return _serving(platform)
+        run_id = f"startup-{sum(known.startswith('startup-') for known, _ in platform.runner.runs()) + 1}"
         platform.runner.submit(template, parameters | {"run_id": run_id}, run_id)
         _finish(platform, run_id, report)
-    _serving(platform)
+    raise LoopFailed(f"{run_id} failed: {platform.runner.explain(run_id)}")
 
 
 def visit(config: Config, platform: Platform, users: int, seed: int, report: Report) -> None:
@@ -69,10 +71,7 @@ def _finish(platform: Platform, run_id: str, report: Report) -> bool:
     while platform.runner.state(run_id) == "running":
         report(f"{run_id}: {platform.runner.explain(run_id)}", min(0.95, (time.monotonic() - started) / 20))
         time.sleep(POLL_SECONDS)
-    succeeded = platform.runner.state(run_id) == "succeeded"
-    if not succeeded and run_id.startswith("startup-"):
-        raise LoopFailed(f"{run_id} failed: {platform.runner.explain(run_id)}")
-    return succeeded
+    return platform.runner.state(run_id) == "succeeded"
 
 
 def _logged(platform: Platform) -> tuple[int, int]:

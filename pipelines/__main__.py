@@ -1,0 +1,5 @@
+"""python -m pipelines is banditloop."""
+
+from pipelines.cli import main
+
+main()

@@ -1,0 +1,153 @@
+"""The command line: its help, its exit codes, one line for a user's mistake, JSON for scripts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from pipelines.cli import app
+from rl_core.backends import connect
+from rl_core.config import ENVIRONMENT_VARIABLE
+from tests.conftest import decisions, make_policy, rewards
+
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def banditloop(*words, cwd=None, **environment):
+    variables = {k: v for k, v in os.environ.items() if k != ENVIRONMENT_VARIABLE} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines", *map(str, words)], capture_output=True, text=True, cwd=cwd, env=variables
+    )
+
+
+@pytest.fixture
+def config_file(config, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_dict()))
+    return path
+
+
+def test_the_commands_are_these():
+    assert sorted(["compile", "submit", "run", "loop", "serve", "status", "inspect", "export-components"]) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command):
+    result = banditloop(command, "--help")
+    assert result.returncode == 0
+    assert f"banditloop {command}" in result.stdout.split("Example:")[1]
+    assert result.stderr == ""
+
+
+def refused(result, *parts):
+    assert result.returncode == 2, result
+    assert result.stdout == ""
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("[agent]\nname = 'linucb'\nalhpa = 1\n[environment]\nname = 'movielens'", "agent.alhpa = 1"),
+        ("[agent]\nname = 'linucb'\nalpha = 'big'\n[environment]\nname = 'movielens'", "agent.alpha = 'big'"),
+        ("[agent]\nname = 'linucb'\ntikhonov = 0\n[environment]\nname = 'movielens'", "agent.tikhonov = 0"),
+        ("[agent", "config"),
+    ],
+)
+@pytest.mark.parametrize("command", ["loop", "status"])
+def test_a_bad_config_is_one_line_and_2(tmp_path, command, text, part):
+    (tmp_path / "bad.toml").write_text(text)
+    refused(banditloop(command, "-c", tmp_path / "bad.toml", cwd=tmp_path), part)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.toml"]  # nothing half-written
+
+
+def test_a_config_that_is_not_there_is_one_line_and_2(tmp_path):
+    refused(banditloop("status", "-c", "none.toml", cwd=tmp_path), "none.toml", "No such file")
+    refused(banditloop("status", cwd=tmp_path, **{ENVIRONMENT_VARIABLE: '{"a": 1}'}), "environment.name")
+
+
+def test_missing_ratings_are_one_line_and_2_before_anything_starts(tmp_path, config):
+    values = config.to_dict()
+    values["environment"]["ratings"] = str(tmp_path / "nowhere")
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    result = banditloop("loop", "-c", tmp_path / "config.json", cwd=tmp_path)
+    refused(result, "nowhere", "'download'", "pip install")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_corrupt_policy_directory_is_one_line_and_2(tmp_path):
+    make_policy(tmp_path / "policy")
+    assert "v1-00000000" in banditloop("inspect", tmp_path / "policy").stdout
+    (tmp_path / "policy" / "weights.npz").write_bytes(b"PK")
+    refused(banditloop("inspect", tmp_path / "policy"), "weights.npz", "checksum")
+    refused(banditloop("inspect", tmp_path), "not a policy directory")
+
+
+def test_what_typer_refuses_is_2():
+    assert banditloop("nonsense").returncode == 2
+    assert banditloop("loop", "--rounds", "0").returncode == 2
+
+
+def test_compile_and_export_write_files_and_say_which(tmp_path):
+    written = json.loads(banditloop("compile", "-o", tmp_path / "p", "--image", "x/y:1", "--json").stdout)
+    assert [Path(path).name for path in written] == ["startup.yaml", "retraining.yaml"]
+    assert "x/y:1" in (tmp_path / "p" / "startup.yaml").read_text()
+    shown = banditloop("export-components", "-o", tmp_path / "c").stdout
+    assert shown.count("wrote ") == 4
+    assert len(list((tmp_path / "c").glob("*.yaml"))) == 4
+
+
+def test_run_exits_by_the_runs_outcome(tmp_path, config_file):
+    banditloop("compile", "-o", tmp_path)
+    good = banditloop("run", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=50", "--json")
+    assert good.returncode == 0, good
+    assert json.loads(good.stdout)["state"] == "succeeded"
+    bad = banditloop("run", tmp_path / "retraining.yaml", "-c", config_file)
+    assert bad.returncode == 1
+    assert "no interactions logged since" in bad.stdout
+    refused(banditloop("run", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=x"), "interactions")
+    refused(banditloop("submit", tmp_path / "none.yaml", "-c", config_file), "none.yaml")
+    submitted = json.loads(banditloop("submit", tmp_path / "retraining.yaml", "-c", config_file, "--json").stdout)
+    status = json.loads(banditloop("status", "-c", config_file, "--json").stdout)
+    assert submitted["run_id"] == status["runs"][-1]["run"]
+    assert [row["version"] for row in status["versions"]][0] == "random"
+
+
+def test_status_and_inspect_show_tables_and_json(config, config_file, tmp_path):
+    platform = connect(config)
+    make_policy(tmp_path / "policy")
+    version = platform.endpoint.deploy(tmp_path / "policy")
+    platform.warehouse.append("decisions", decisions(["a", "b"], version=version))
+    platform.warehouse.append("rewards", rewards(["a"], 3.0))
+    [row] = json.loads(banditloop("status", "-c", config_file, "--json").stdout)["versions"]
+    expected = {"version": version, "traffic": 100, "interactions": 2, "rewarded": 1, "mean_reward": 1.5}
+    assert row == expected
+    assert version in banditloop("status", "-c", config_file).stdout
+    [row] = json.loads(banditloop("inspect", "-c", config_file, "--json").stdout)
+    assert row["mean_reward"] == 1.5
+    assert json.loads(banditloop("inspect", tmp_path / "policy", "--json").stdout)["version"] == version
+
+
+def test_loop_writes_a_summary_and_a_page_and_says_nothing_else(tmp_path, config_file):
+    words = ("--rounds", "1", "--users", "150", "--interactions", "200", "-o", tmp_path / "out", "--json")
+    values = json.loads(config_file.read_text())
+    values["trigger"]["min_interactions"] = 100
+    config_file.write_text(json.dumps(values))
+    result = banditloop("loop", "-c", config_file, *words)
+    assert result.returncode == 0, result
+    assert result.stderr == ""
+    summary = json.loads(result.stdout)
+    assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["endpoints"] == ["movielens"]
+    assert [v["interactions"] for v in summary["versions"]] == [200, 150, 150]
+    keys = {"version", "interactions", "mean_reward", "value", "greedy_value"}
+    assert all(v.keys() == keys for v in summary["versions"])
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert summary["versions"][-1]["version"] in page
+    assert 'src="http' not in page  # works offline

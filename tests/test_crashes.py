@@ -1,0 +1,149 @@
+"""kill -9 of every process of the loop: it goes on, nothing is lost and nothing is doubled."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from functions.simulator import Visit, simulate
+from pipelines import loop
+from pipelines.services import services
+from rl_core.backends import champion, connect
+from rl_core.backends.outbox import Outbox
+from rl_core.schema import INTERACTION
+from tests.conftest import make_config
+from tests.processes import wait_until
+
+
+def quiet(what: str, done: float) -> None:
+    pass
+
+
+@pytest.fixture
+def config(tmp_path):
+    return make_config(tmp_path, reward={"window_seconds": 3.0}, trigger={"min_interactions": 100})
+
+
+def test_the_loop_goes_on_when_its_processes_are_killed(config):
+    platform, answered = connect(config), []
+    real = platform.endpoint.predict
+
+    def remember(instances):
+        predictions = real(instances)
+        answered.extend(prediction["event_id"] for prediction in predictions)
+        return predictions
+
+    object.__setattr__(platform.endpoint, "predict", remember)
+    with services(config) as processes:
+        loop.start(config, platform, 200, seed=0, report=quiet)
+        first = champion(platform.endpoint)
+        for victim in ("functions.predictor", "functions.logger") * 3:
+            traffic = threading.Thread(target=lambda: [simulate(config, platform, Visit(users=10)) for _ in range(10)])
+            traffic.start()
+            time.sleep(0.1)
+            processes[victim].send_signal(signal.SIGKILL)
+            traffic.join()
+        wait_until(lambda: sum(row["rewarded"] for row in platform.warehouse.totals()) == 200 + len(answered))
+
+        killer = threading.Thread(target=kill_the_first_retraining, args=(platform,))
+        killer.start()
+        assert loop.retrain(config, platform, quiet) is None
+        killer.join()
+    states = dict(platform.runner.runs())
+    assert states[f"retraining-{first.version}-1"] == "failed"
+    assert platform.runner.explain(f"retraining-{first.version}-1").startswith("its process was killed during: ")
+    assert states[f"retraining-{first.version}-2"] == "succeeded"
+    second = champion(platform.endpoint)
+    assert second.parent == first.version
+
+    assert len(answered) == len(set(answered)) == 600
+    window = platform.warehouse.window(None)
+    table = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)
+    ids = table["event_id"].to_pylist()
+    assert len(ids) == len(set(ids))  # nothing doubled
+    assert set(answered) <= set(ids)  # nothing lost
+    assert second.interactions == len(ids)  # everything learned from, once
+    answers_lost = set(ids) - set(answered) - {f"simulated-0-{i}" for i in range(200)}
+    assert len(answers_lost) <= 3 * 10  # decided, but the predictor died before its answer went out
+
+
+def kill_the_first_retraining(platform) -> None:
+    wait_until(lambda: any(run_id.startswith("retraining-") for run_id, _ in platform.runner.runs()))
+    run_id = next(run_id for run_id, _ in platform.runner.runs() if run_id.startswith("retraining-"))
+    wait_until(lambda: platform.runner.explain(run_id) == "trainer")
+    kill_run(run_id)
+
+
+def kill_run(run_id: str) -> None:
+    """kill -9 the process of a run."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_text().strip("\0").split("\0")
+            if "rl_core.backends.local.run" in words and words[-1].endswith(run_id):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                return
+    raise AssertionError(f"{run_id} has no process")
+
+
+def test_a_startup_that_was_killed_is_done_over(config):
+    platform = connect(config)
+    killed = threading.Event()
+
+    def kill(what, done):
+        if not killed.is_set() and "trainer" in what:
+            kill_run("startup-1")
+            killed.set()
+
+    with services(config):
+        loop.start(config, platform, 100, seed=0, report=kill)
+    assert dict(platform.runner.runs()) == {"startup-1": "failed", "startup-2": "succeeded"}
+    assert champion(platform.endpoint).interactions == 100
+
+
+class AwayBus:
+    """A bus that is away until told otherwise."""
+
+    def __init__(self):
+        self.back = threading.Event()
+        self.messages = []
+
+    def publish(self, topic, payload):
+        if not self.back.is_set():
+            raise OSError("the bus is away")
+        self.messages.append(payload)
+
+
+def test_the_outbox_keeps_what_the_bus_cannot_take(tmp_path, monkeypatch):
+    monkeypatch.setattr("rl_core.backends.outbox.RETRY_SECONDS", 0.05)
+    bus = AwayBus()
+    outbox = Outbox(tmp_path, bus, "decisions")
+    for number in range(50):
+        outbox.put([b"%d" % number, b"%d.5" % number])
+        time.sleep(0.002)
+    assert bus.messages == []
+    outbox.close()
+    assert bus.messages == []
+    bus.back.set()
+    Outbox(tmp_path, bus, "decisions").close()  # the next process finds what the last one left
+    sent = [event for message in bus.messages for event in message.strip(b"[]").split(b",")]
+    assert sent == [event for number in range(50) for event in (b"%d" % number, b"%d.5" % number)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_outbox_leaves_the_files_of_a_living_process_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("rl_core.backends.outbox.PAUSE_SECONDS", 60)  # seals only at its end
+    bus = AwayBus()
+    bus.back.set()
+    living = Outbox(tmp_path, bus, "decisions")
+    living.put([b"1"])
+    other = Outbox(tmp_path, bus, "decisions")
+    other.close()
+    assert bus.messages == []
+    living.put([b"2"])
+    living.close()
+    assert bus.messages == [b"[1,2]"]

@@ -1,0 +1,58 @@
+"""What must start fast and small never imports TensorFlow, nor KFP, nor a cloud."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rl_core.config import ENVIRONMENT_VARIABLE
+from tests.conftest import make_policy
+
+HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly"
+
+SCRIPTS = {
+    "logger": "import functions.logger as f; f.log(f.platform(), 'decisions', [encode(decisions(['a']))])",
+    "trigger": "import functions.trigger as f; print(f.tick(*f.connected()))",
+    "simulator": """
+import functions.simulator as f
+config, platform = f.connected()
+observations = config.environment.observe(3, __import__('numpy').random.default_rng(0))
+platform.endpoint.__class__.predict = lambda self, asked: [{'event_id': str(i), 'action': 0} for i in range(len(asked))]
+f.simulate(config, platform, f.Visit(users=3))
+""",
+    "predictor": """
+import orjson, numpy, pathlib, functions.predictor as f
+served = f.Served(pathlib.Path(FOLDER)); served.refresh()
+random = numpy.random.default_rng(0)
+print(f.predict(orjson.dumps({'instances': [[0.0] * 20]}), served.choose(random), random))
+""",
+    "help": """
+import sys, pipelines.cli as cli
+sys.argv = ['banditloop', '--help']
+try: cli.main()
+except SystemExit as stop: assert stop.code == 0
+""",
+    "status": """
+import sys, pipelines.cli as cli
+sys.argv = ['banditloop', 'status', '--json']
+try: cli.main()
+except SystemExit as stop: assert stop.code == 0
+""",
+}
+
+
+@pytest.mark.parametrize("part", SCRIPTS)
+def test_it_never_imports_a_heavy_library(part, config, tmp_path):
+    make_policy(tmp_path / "policy")
+    script = f"""
+import sys
+from tests.conftest import decisions; from rl_core.schema import encode
+FOLDER = {str(tmp_path / "policy")!r}
+{SCRIPTS[part]}
+heavy = [name for name in {HEAVY!r} if name in sys.modules]
+assert not heavy, heavy
+"""
+    environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)

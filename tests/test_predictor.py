@@ -1,0 +1,178 @@
+"""The predictor as a real server, spoken to over HTTP as Vertex AI and Google's sample do."""
+
+import socket
+
+import numpy as np
+import orjson
+import pytest
+import requests
+
+from rl_core.backends import Platform, connect
+from rl_core.policy import SavedPolicy
+from rl_core.schema import DECISION, decode
+from tests.conftest import make_config, make_policy
+from tests.processes import process, wait_until
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return make_config(tmp_path_factory.mktemp("predictor"))
+
+
+@pytest.fixture(scope="module")
+def platform(config) -> Platform:
+    return connect(config)
+
+
+@pytest.fixture(scope="module")
+def policy(platform, tmp_path_factory) -> SavedPolicy:
+    folder = tmp_path_factory.mktemp("policy") / "policy"
+    make_policy(folder)
+    platform.endpoint.deploy(folder)
+    return SavedPolicy.load(folder)
+
+
+@pytest.fixture(scope="module")
+def url(config, platform, policy):
+    with process(config, "-m", "functions.predictor"):
+        wait_until(platform.endpoint.serving)
+        yield platform.endpoint.url()
+
+
+def observations(rows, dim=20):
+    return np.random.default_rng(0).normal(size=(rows, dim)).astype(np.float32)
+
+
+def logged(platform, expected):
+    """The decisions that reached the bus."""
+    tables = []
+    wait_until(
+        lambda: (
+            platform.bus.deliver("decisions", lambda p: tables.extend(decode(DECISION, x) for x in p))
+            or sum(t.num_rows for t in tables) >= expected
+        )
+    )
+    return [row for table in tables for row in table.to_pylist()]
+
+
+@pytest.mark.parametrize("rows", [1, 8, 512])
+def test_every_instance_is_answered_and_logged_as_answered(url, platform, policy, rows):
+    asked = observations(rows)
+    response = requests.post(f"{url}/predict", json={"instances": asked.tolist()}, timeout=10)
+    assert response.status_code == 200
+    answers = response.json()["predictions"]
+    assert len(answers) == rows
+    assert len({answer["event_id"] for answer in answers}) == rows
+    decisions = {row["event_id"]: row for row in logged(platform, rows)}
+    probabilities = policy.probabilities(asked)
+    for row, answer in enumerate(answers):
+        decision = decisions[answer["event_id"]]
+        assert answer == {key: decision[key] for key in ("event_id", "action", "propensity", "policy_version")}
+        assert decision["policy_version"] == policy.manifest.version
+        np.testing.assert_array_equal(np.float32(decision["observation"]), asked[row])
+        np.testing.assert_allclose(decision["probabilities"], probabilities[row], rtol=1e-12)
+        assert decision["propensity"] == decision["probabilities"][decision["action"]]
+
+
+def test_the_request_form_of_googles_sample_is_understood(url, platform):
+    asked = observations(5).tolist()
+    body = {"instances": [{"observation": asked[:3]}, asked[3], {"observation": asked[4]}]}
+    batch, single, named = requests.post(f"{url}/predict", json=body, timeout=10).json()["predictions"]
+    assert len(batch["predicted_action"]) == len(batch["event_id"]) == len(batch["propensity"]) == 3
+    assert batch["predicted_action"] == batch["action"]
+    assert isinstance(single["action"], int)
+    assert isinstance(named["action"], int)
+    assert len(logged(platform, 5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b'{"instances": [[NaN]]}', "not JSON"),
+        (b"[]", "instances is missing"),
+        (b'{"instances": []}', "instances is missing or empty"),
+        (b'{"instances": {}}', "instances is missing"),
+        (b'{"instances": [[1, 2]]}', "observation 0 has 2 numbers: an observation is a list of 20 numbers"),
+        (b'{"instances": ["a"]}', "observation 0 is 'a'"),
+        (b'{"instances": [{"observation": []}]}', "observation 0 has 0 numbers"),
+        (b'{"instances": [{"observation": [[]]}]}', "observation 0 has 0 numbers"),
+        (b'{"instances": [{"user": 1}]}', "observation 0 is None"),
+        (orjson.dumps({"instances": [[*[0.0] * 19, "x"]]}), "number 19 is 'x'"),
+        (orjson.dumps({"instances": [[0.0] * 20, [*[0.0] * 19, 1e300]]}), "observation 1: number 19 is inf"),
+        (orjson.dumps({"instances": [[*[0.0] * 19, 2**63]]}), None),
+    ],
+)
+def test_a_bad_request_is_answered_400_and_logs_nothing(url, platform, body, message):
+    response = requests.post(f"{url}/predict", data=body, timeout=10)
+    if message is None:  # large, but a number
+        assert response.status_code == 200
+        assert len(logged(platform, 1)) == 1
+        return
+    assert response.status_code == 400
+    assert message in response.json()["error"]
+    requests.post(f"{url}/predict", json={"instances": observations(1).tolist()}, timeout=10)
+    assert len(logged(platform, 1)) == 1  # the good one alone
+
+
+def test_traffic_moves_without_a_failed_request_and_a_corrupt_version_is_not_served(url, platform, policy, tmp_path):
+    manifest = make_policy(tmp_path / "policy", generation=2, seed=7)
+    platform.endpoint.deploy(tmp_path / "policy")
+    seen = []
+
+    def ask():
+        response = requests.post(f"{url}/predict", json={"instances": observations(1).tolist()}, timeout=10)
+        seen.append(response.json()["predictions"][0]["policy_version"])
+        return seen[-1] == manifest.version
+
+    wait_until(ask)
+    assert set(seen) <= {policy.manifest.version, manifest.version}
+    platform.endpoint.route({policy.manifest.version: 50, manifest.version: 50})
+    wait_until(lambda: len(platform.endpoint.serving()) == 2)
+    seen.clear()
+    for _ in range(200):
+        ask()
+    assert 60 < seen.count(manifest.version) < 140
+    make_policy(tmp_path / "policy", generation=3, seed=8)
+    version = platform.endpoint.deploy(tmp_path / "policy")
+    platform.endpoint.route({policy.manifest.version: 100})
+    wait_until(lambda: platform.endpoint.serving() == [policy.manifest.version])
+    (platform.endpoint.policy(version) / "weights.npz").write_bytes(b"broken")
+    platform.endpoint.route({version: 100})
+    for _ in range(20):
+        ask()
+    assert platform.endpoint.serving() == [policy.manifest.version]
+    logged(platform, 0)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_it_speaks_the_contract_of_vertex_ais_custom_containers(tmp_path):
+    """One policy in AIP_STORAGE_URI, routes and port of the environment, unhealthy until the policy is there."""
+    port = free_port()
+    contract = {
+        "AIP_HTTP_PORT": str(port),
+        "AIP_HEALTH_ROUTE": "/ping",
+        "AIP_PREDICT_ROUTE": "/v1/models/m:predict",
+        "AIP_STORAGE_URI": str(tmp_path / "policy"),
+    }
+
+    def ask(path, **options):
+        try:
+            return requests.request(url=f"http://127.0.0.1:{port}{path}", timeout=5, **options)
+        except requests.ConnectionError:
+            return None
+
+    with process(make_config(tmp_path), "-m", "functions.predictor", **contract):
+        wait_until(lambda: ask("/ping", method="GET") is not None)
+        assert ask("/ping", method="GET").status_code == 503
+        body = {"instances": observations(2).tolist()}
+        assert ask("/v1/models/m:predict", method="POST", json=body).status_code == 503
+        make_policy(tmp_path / "made")
+        (tmp_path / "made").rename(tmp_path / "policy")
+        wait_until(lambda: ask("/ping", method="GET").status_code == 200)
+        assert len(ask("/v1/models/m:predict", method="POST", json=body).json()["predictions"]) == 2
