@@ -116,7 +116,7 @@ def test_run_exits_by_the_runs_outcome(tmp_path, config_file):
     submitted = json.loads(banditloop("submit", tmp_path / "retraining.yaml", "-c", config_file, "--json").stdout)
     status = json.loads(banditloop("status", "-c", config_file, "--json").stdout)
     assert submitted["run_id"] == status["runs"][-1]["run"]
-    assert [row["version"] for row in status["versions"]][0] == "random"
+    assert status["versions"][0]["version"] == "random"
 
 
 def test_status_and_inspect_show_tables_and_json(config, config_file, tmp_path):

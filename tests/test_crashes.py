@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,11 +44,11 @@ def test_the_loop_goes_on_when_its_processes_are_killed(config):
         loop.start(config, platform, 200, seed=0, report=quiet)
         first = champion(platform.endpoint)
         for victim in ("functions.predictor", "functions.logger") * 3:
-            traffic = threading.Thread(target=lambda: [simulate(config, platform, Visit(users=10)) for _ in range(10)])
-            traffic.start()
-            time.sleep(0.1)
-            processes[victim].send_signal(signal.SIGKILL)
-            traffic.join()
+            with ThreadPoolExecutor(1) as pool:
+                traffic = pool.submit(lambda: [simulate(config, platform, Visit(users=10)) for _ in range(10)])
+                time.sleep(0.1)
+                processes[victim].send_signal(signal.SIGKILL)
+                traffic.result()  # and no user saw a failure
         wait_until(lambda: sum(row["rewarded"] for row in platform.warehouse.totals()) == 200 + len(answered))
 
         killer = threading.Thread(target=kill_the_first_retraining, args=(platform,))

@@ -9,15 +9,15 @@ from typing import Any
 
 import requests
 from filelock import FileLock
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import retry, retry_if_exception_type, retry_if_not_exception_type, stop_after_delay, wait_exponential
 
 from rl_core.errors import InvalidInput
 from rl_core.policy import Manifest, SavedPolicy, read_manifest
 
 PREDICT_ROUTE, HEALTH_ROUTE = "/predict", "/health"
 BUSY = (429, 503)
-patiently = retry(
-    retry=retry_if_exception_type((requests.ConnectionError, requests.Timeout)),
+patiently = retry(  # the server may be starting, stopping or killed in the middle of its answer
+    retry=retry_if_exception_type(requests.RequestException) & retry_if_not_exception_type(requests.HTTPError),
     wait=wait_exponential(multiplier=0.05, max=2),
     stop=stop_after_delay(60),
     reraise=True,
