@@ -1,5 +1,6 @@
 """banditloop: compile, submit and run the pipelines, serve the endpoint, and look at what happens."""
 
+import contextlib
 import json
 import os
 import sys
@@ -155,7 +156,7 @@ def serve(config: ConfigOption = None) -> None:
     settings = load(config)
     platform = connect(settings)
     compile_pipelines(Path(settings.trigger.template).parent)
-    with services(settings):
+    with contextlib.suppress(KeyboardInterrupt), services(settings):
         display.say(f"serving endpoint {settings.backend.endpoint}; press Ctrl-C to stop")
         said = ""
         while True:

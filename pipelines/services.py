@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +19,11 @@ GRACE_SECONDS = 10
 
 @contextlib.contextmanager
 def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Keep the predictor and the logger running; yields their present processes by module."""
+    """Keep the predictor and the logger running; yields their present processes by module.
+
+    SIGTERM ends the block as Ctrl-C does, so that they are never left behind.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logs = Path(config.backend.root) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     stopping = threading.Event()
@@ -45,7 +50,12 @@ def _start(module: str, config: Config, logs: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
     with (logs / f"{module.rpartition('.')[2]}.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", module], env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [sys.executable, "-m", module],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the parent, which stops them in order
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 import typer
 
+from functions.simulator import Visit, simulate
 from pipelines.cli import app
-from rl_core.backends import connect
-from rl_core.config import ENVIRONMENT_VARIABLE
+from rl_core.backends import champion, connect
+from rl_core.config import ENVIRONMENT_VARIABLE, Config
 from tests.conftest import decisions, make_policy, rewards
+from tests.processes import process, wait_until
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -151,3 +154,22 @@ def test_loop_writes_a_summary_and_a_page_and_says_nothing_else(tmp_path, config
     page = (tmp_path / "out" / "index.html").read_text()
     assert summary["versions"][-1]["version"] in page
     assert 'src="http' not in page  # works offline
+
+
+def test_serve_answers_logs_retrains_and_stops_all_it_started(tmp_path, config):
+    values = config.to_dict()
+    values["trigger"]["min_interactions"] = 50
+    config = Config.parse(values)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    platform = connect(config)
+    make_policy(tmp_path / "policy", dim=config.environment.dim)
+    first = platform.endpoint.deploy(tmp_path / "policy")
+    with process(config, "-m", "pipelines", "serve", "-c", str(tmp_path / "config.json")) as serving:
+        wait_until(lambda: platform.endpoint.serving() == [first])
+        simulate(config, platform, Visit(users=50, seed=0))
+        wait_until(lambda: first not in (platform.endpoint.serving() or [first]))
+        assert champion(platform.endpoint).generation == 2
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(30) == 0
+    assert platform.endpoint.serving() == []
+    assert [state for _, state in platform.runner.runs()] == ["succeeded"]

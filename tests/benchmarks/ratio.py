@@ -1,0 +1,40 @@
+"""How a benchmark compares two things."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: the median of several repeats, the least and the most, and what it should be at least."""
+
+    name: str
+    value: float
+    unit: str
+    min: float
+    max: float
+    target: float
+    holds: bool
+
+
+def times_faster(
+    name: str,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    target: float,
+    work: float = 1.0,
+    repeats: int = 5,
+) -> Row:
+    """How many times faster `ours` is, where it does `work` times as much. The two take turns."""
+    ours(), theirs()  # warm
+    ratios = sorted(work * _seconds(theirs) / _seconds(ours) for _ in range(repeats))
+    median = statistics.median(ratios)
+    return Row(name, median, "times faster", ratios[0], ratios[-1], target, median >= target)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
