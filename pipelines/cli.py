@@ -109,16 +109,16 @@ def _submit(config: Config, template: Path, given: list[str]) -> str:
 @app.command()
 def loop(
     config: ConfigOption = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How many times to serve users and retrain.")] = 5,
-    users: Annotated[int, typer.Option(min=1, help="How many users come in each round.")] = 1000,
-    interactions: Annotated[int, typer.Option(min=1, help="Simulated interactions to start from.")] = 500,
+    rounds: Annotated[int, typer.Option(min=1, help="How many times to serve users and retrain.")] = 6,
+    users: Annotated[int, typer.Option(min=1, help="How many users come in each round.")] = 600,
+    interactions: Annotated[int, typer.Option(min=1, help="Simulated interactions to start from.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Which users come.")] = 0,
     output: OutputOption = Path("build/demo"),
     as_json: JsonOption = False,
 ) -> None:
     """Do everything on this machine: start up, then serve simulated users and retrain, round after round.
 
-    Example: `banditloop loop --rounds 10 --users 500`
+    Example: `banditloop loop --rounds 10 --users 1000`
     """
     from pipelines import loop as steps
     from pipelines.figures import summary

@@ -55,9 +55,9 @@ def _curve(summary: dict[str, Any]) -> str:
         xaxis_title="interactions learned from",
         yaxis_title="reward a recommendation",
         legend={"orientation": "h", "y": -0.2},
-        margin={"l": 50, "r": 20, "t": 20, "b": 50},
+        margin={"l": 50, "r": 20, "t": 30, "b": 50},
     )
-    return figure.to_html(full_html=False, include_plotlyjs=True, config={"responsive": True, "displaylogo": False})
+    return figure.to_html(full_html=False, include_plotlyjs=True, config={"responsive": True, "displayModeBar": False})
 
 
 def _row(version: dict[str, Any]) -> str:

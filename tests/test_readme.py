@@ -29,7 +29,7 @@ def test_its_commands_run_and_the_demo_learns_what_it_says(tmp_path):
     assert [round(summary[name], 2) for name in ("uniform", "best_fixed", "oracle")] == [0.88, 2.38, 4.57]
     assert summary["versions"][-1]["greedy_value"] >= 4.5
     assert summary["versions"][-1]["value"] >= 4.3
-    assert [version["interactions"] for version in summary["versions"]] == [500] + [1000] * 6
+    assert [version["interactions"] for version in summary["versions"]] == [100] + [600] * 7
     assert len(list((tmp_path / "build" / "components").glob("*.yaml"))) == 4
 
 
