@@ -43,6 +43,7 @@ class Manifest(Section):
     actions: int = Field(ge=2, description="number of actions")
     window: Window = Field(description="the interactions that this training added")
     interactions: int = Field(ge=0, description="all the interactions it has learned from")
+    seed: int | None = Field(None, ge=0, description="seed of the training; nothing where training draws nothing")
     run: str = Field("", description="the pipeline run that trained it")
     files: dict[str, str] = Field({}, description="SHA-256 of every other file")
 

@@ -1,6 +1,9 @@
 """Every component alone, from its YAML file too, and the pipelines from their compiled files."""
 
 import json
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -184,3 +187,19 @@ def test_parameters_take_the_types_of_the_template(templates):
     assert read_parameters(templates[0], given) == {"interactions": 5, "run_id": "7", "config": {"a": 1}}
     with pytest.raises(InvalidInput, match="not a compiled pipeline"):
         read_parameters(Path(__file__), [])
+
+
+def test_the_wheel_holds_the_four_packages_and_their_configs(tmp_path):
+    root = Path(__file__).parent.parent
+    words = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(root)]
+    subprocess.run([sys.executable, *words], check=True)
+    [wheel] = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {
+        "rl_core", "components", "functions", "pipelines",
+    }  # fmt: skip
+    assert "pipelines/configs/movielens.toml" in names
+    [metadata] = [name for name in names if name.endswith("METADATA")]
+    required = [x for x in zipfile.ZipFile(wheel).read(metadata).decode().splitlines() if x.startswith("Requires-Dist")]
+    assert not [line for line in required if "tf-agents" in line]  # nobody could install what asks for it
+    assert not [line for line in required if "tensorflow" in line and "extra ==" not in line]

@@ -121,7 +121,7 @@ def test_the_honest_setting_has_users_that_the_factors_never_saw():
     assert len(HONEST.population()) == 943
 
 
-def test_ratings_come_from_the_folder_that_groupleans_unpacks_to(tmp_path):
+def test_ratings_come_from_the_folder_that_grouplens_unpacks_to(tmp_path):
     write_ml100k(tmp_path / "ml-100k")
     ours = load_ratings(str(tmp_path / "ml-100k"))
     np.testing.assert_array_equal(ours.matrix, load_ratings(None).matrix)
@@ -129,7 +129,7 @@ def test_ratings_come_from_the_folder_that_groupleans_unpacks_to(tmp_path):
     np.testing.assert_array_equal(ours.male, load_ratings(None).male)
 
 
-def test_ratings_can_be_downloaded_and_the_checksum_is_checked(tmp_path, monkeypatch):
+def test_ratings_can_be_downloaded_and_the_checksum_is_checked(tmp_path, monkeypatch, caplog):
     write_ml100k(tmp_path / "made" / "ml-100k")
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zipped:
@@ -153,6 +153,7 @@ def test_ratings_can_be_downloaded_and_the_checksum_is_checked(tmp_path, monkeyp
         load_ratings("download")
     monkeypatch.setattr(ratings_module, "MD5", hashlib.md5(archive.getvalue()).hexdigest())
     np.testing.assert_array_equal(load_ratings("download").matrix, load_ratings(None).matrix)
+    assert "its licence allows research use" in caplog.text
     server.shutdown()
     np.testing.assert_array_equal(load_ratings("download").matrix, load_ratings(None).matrix)  # from the cache
 

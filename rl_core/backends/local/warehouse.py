@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -21,7 +21,9 @@ from rl_core.schema import INTERACTION, KEYS, LOGGED_AT, SCHEMAS, TIME
 
 BATCH_ROWS = 65_536
 EPOCH = datetime.fromtimestamp(0, UTC)
-SAME_KEY_WITHIN = timedelta(days=1)
+MICROSECOND = timedelta(microseconds=1)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+AT_MOST_APART = timedelta(days=1)  # an event and its double; a reward and the later clock of its decision
 AGGREGATIONS = {
     "first": "arg_min(r.value, (r.timestamp, r.source_id))",
     "last": "arg_max(r.value, (r.timestamp, r.source_id))",
@@ -30,6 +32,11 @@ AGGREGATIONS = {
     "max": "max(r.value)",
     "min": "min(r.value)",
 }
+
+
+class _File(NamedTuple):
+    path: str
+    earliest: datetime  # timestamp in it
 
 
 class LocalWarehouse:
@@ -45,7 +52,7 @@ class LocalWarehouse:
             delta = self._create(table)
             new = _unknown(delta, events, KEYS[table])
             if new.num_rows:
-                logged_at = pa.array([_next_moment(delta)] * new.num_rows, pa.int64()).cast(TIME)
+                logged_at = pa.array([_next_moment(delta)] * new.num_rows, TIME)
                 write_deltalake(delta, new.append_column(LOGGED_AT, logged_at), mode="append")
             return new.num_rows
 
@@ -61,7 +68,7 @@ class LocalWarehouse:
             ).fetchall()[0][0]
             until, rows = connection.execute(
                 "SELECT max(logged_at), count(*) FROM decisions WHERE logged_at > $since AND logged_at <= $until",
-                decided | {"until": still_open or datetime.max.replace(tzinfo=UTC)},
+                decided | {"until": still_open or FOR_EVER},
             ).fetchall()[0]
         return Window(since=since, until=until or since_or_start, interactions=rows)
 
@@ -95,10 +102,12 @@ class LocalWarehouse:
         return f"""rewarded AS (
             SELECT r.event_id, {AGGREGATIONS[self._reward.aggregation]} AS reward
             FROM rewards r JOIN decisions d ON r.event_id = d.event_id
-            WHERE r.name = $name AND r.timestamp <= d.timestamp + to_microseconds($window) GROUP BY r.event_id)"""
+            WHERE r.name = $name AND r.timestamp <= d.timestamp + to_microseconds($window)
+                AND r.timestamp >= d.timestamp - to_microseconds($apart) GROUP BY r.event_id)"""
 
     def _reward_parameters(self) -> dict[str, Any]:
-        return {"name": self._reward.name, "window": round(self._reward.window_seconds * 1e6)}
+        window, apart = timedelta(seconds=self._reward.window_seconds), AT_MOST_APART
+        return {"name": self._reward.name, "window": window // MICROSECOND, "apart": apart // MICROSECOND}
 
     def _connection(self, since: datetime) -> duckdb.DuckDBPyConnection:
         """A connection with `decisions` logged after `since`, and every reward that may belong to them."""
@@ -106,11 +115,14 @@ class LocalWarehouse:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET memory_limit = '1GB'")
         connection.execute("SET temp_directory = $spill", {"spill": str(self._root / "spill")})
-        for table, column in (("decisions", "logged_at"), ("rewards", "timestamp")):
-            after = since if table == "decisions" else EPOCH
-            files = _files(self._open(table), column, after, datetime.max.replace(tzinfo=UTC))
+        decisions = _files(self._open("decisions"), "logged_at", since, FOR_EVER)
+        earliest = min((file.earliest for file in decisions), default=FOR_EVER)
+        for table, files in (
+            ("decisions", decisions),
+            ("rewards", _files(self._open("rewards"), "timestamp", earliest - AT_MOST_APART, FOR_EVER)),
+        ):
             if files:
-                connection.read_parquet(files).create_view(table)
+                connection.read_parquet([file.path for file in files]).create_view(table)
             else:
                 connection.register(table, _stored(table).empty_table())
         return connection
@@ -136,26 +148,31 @@ def _unknown(delta: DeltaTable, events: pa.Table, key: list[str]) -> pa.Table:
         names = ", ".join(key)
         rows = connection.sql(f"SELECT {names}, min(row) AS row, min(timestamp) AS t FROM events GROUP BY ALL")
         earliest, latest = rows.aggregate("min(t), max(t)").fetchall()[0]
-        files = _files(delta, "timestamp", earliest - SAME_KEY_WITHIN, latest + SAME_KEY_WITHIN)
+        files = _files(delta, "timestamp", earliest - AT_MOST_APART, latest + AT_MOST_APART)
         if files:
-            connection.read_parquet(files).create_view("known")
+            connection.read_parquet([file.path for file in files]).create_view("known")
             rows = connection.sql(f"SELECT row FROM rows ANTI JOIN (SELECT {names} FROM known) USING ({names})")
         return events.take(rows.order("row").to_arrow_table()["row"])
 
 
-def _files(delta: DeltaTable | None, column: str, earliest: datetime, latest: datetime) -> list[str]:
+def _files(delta: DeltaTable | None, column: str, earliest: datetime, latest: datetime) -> list[_File]:
     """The table's data files that may hold rows with `column` between two moments, by the log's own statistics."""
     if delta is None:
         return []
-    actions = pa.table(delta.get_add_actions(flatten=True))
-    bounds = zip(actions[f"min.{column}"].to_pylist(), actions[f"max.{column}"].to_pylist(), strict=True)
-    reaches = [low <= latest and high >= earliest for low, high in bounds]
     root = Path(delta.table_uri.removeprefix("file://"))
-    return [str(root / path) for path in actions["path"].filter(pa.array(reaches, pa.bool_())).to_pylist()]
+    return [
+        _File(str(root / action["path"]), action["min.timestamp"])
+        for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+        if action[f"min.{column}"] <= latest and action[f"max.{column}"] >= earliest
+    ]
 
 
-def _next_moment(delta: DeltaTable) -> int:
-    """Now in microseconds, or just after the latest append where the clock went back."""
-    latest = pa.table(delta.get_add_actions(flatten=True))["max.logged_at"].to_pylist() if delta.version() else []
-    after = max((round((moment - EPOCH) / timedelta(microseconds=1)) for moment in latest if moment), default=0)
-    return max(time.time_ns() // 1000, after + 1)
+def _next_moment(delta: DeltaTable) -> datetime:
+    """Now, or just after the latest append where the clock went back.
+
+    In whole milliseconds, for that is all that Delta Lake's statistics keep.
+    """
+    files = pa.table(delta.get_add_actions(flatten=True)) if delta.version() else None
+    latest = max((moment for moment in files["max.logged_at"].to_pylist()), default=EPOCH) if files else EPOCH
+    now = EPOCH + timedelta(milliseconds=time.time_ns() // 1_000_000)
+    return max(now, latest + timedelta(milliseconds=1))
