@@ -8,18 +8,13 @@ import functions_framework
 import pyarrow as pa
 from cloudevents.http import CloudEvent
 
-from rl_core.backends import Platform, cloud_events, connect
+from rl_core.backends import Platform, cloud_events, connect, connected, service
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
 from rl_core.schema import SCHEMAS, decode
 
 IDLE_SECONDS = 0.05
-
-
-@functools.cache
-def platform() -> Platform:
-    """The platform of $BANDITLOOP_CONFIG, connected when the first event comes."""
-    return connect(Config.from_environment())
+TOPICS = ("rewards", "decisions")  # rewards first: after a pause, a decision finds its reward already there
 
 
 def log(platform: Platform, topic: str, payloads: list[bytes]) -> int:
@@ -32,19 +27,20 @@ def log(platform: Platform, topic: str, payloads: list[bytes]) -> int:
 @functions_framework.cloud_event
 def logger(event: CloudEvent) -> None:
     """Log one message."""
-    log(platform(), cloud_events.topic(event), [cloud_events.payload(event)])
+    _, platform = connected()
+    log(platform, cloud_events.topic(event), [cloud_events.payload(event)])
 
 
-def main(config: Config) -> None:
+def serve(config: Config) -> None:
     """Log what the bus has until told to stop."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
-    connected = connect(config)
+    platform = connect(config)
     while not stopping.is_set():
-        if not sum(connected.bus.deliver(topic, functools.partial(log, connected, topic)) for topic in SCHEMAS):
+        if not sum(platform.bus.deliver(topic, functools.partial(log, platform, topic)) for topic in TOPICS):
             stopping.wait(IDLE_SECONDS)
 
 
 if __name__ == "__main__":
-    main(Config.from_environment())
+    service.run(serve)

@@ -1,6 +1,6 @@
 """The predictor: the endpoint's web server, after the contract of Vertex AI's custom containers.
 
-AIP_STORAGE_URI is the folder of one policy, or of a local endpoint with its versions and traffic, which is watched.
+It serves the one policy of AIP_STORAGE_URI or, without it, the versions and the traffic of the config's endpoint.
 The answer goes out once the decisions are on disk; they reach the bus from there.
 """
 
@@ -22,47 +22,59 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rl_core.backends import connect
-from rl_core.backends.local.endpoint import HEALTH_ROUTE, PREDICT_ROUTE, LocalEndpoint
+from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, Endpoint, connect, service
 from rl_core.backends.outbox import Outbox
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
-from rl_core.policy import MANIFEST, SavedPolicy, check_observations
+from rl_core.policy import MANIFEST, SavedPolicy, check_observations, read_manifest
 
 POLL_SECONDS = 0.1
+RETRY_SECONDS = 2.0
 log = logging.getLogger("banditloop.predictor")
+
+
+class OnePolicy:
+    """The folder of AIP_STORAGE_URI, where the platform itself splits the traffic between containers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def traffic(self) -> dict[str, int]:
+        """All of it for the one version, once it is there."""
+        return {read_manifest(self._folder).version: 100} if (self._folder / MANIFEST).exists() else {}
+
+    def policy(self, version: str) -> Path:
+        """The folder, whatever the version."""
+        return self._folder
 
 
 class Served:
     """The policies behind one address, and each one's share of the requests."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, endpoint: Endpoint | OnePolicy) -> None:
+        self._endpoint = endpoint
         self._traffic: dict[str, int] = {}
-        self.policies: dict[str, SavedPolicy] = {}
-        self.shares = np.empty(0)
+        self._now: tuple[tuple[SavedPolicy, ...], np.ndarray] = (), np.empty(0)  # replaced whole: requests read it
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions that are loaded."""
+        return [policy.manifest.version for policy in self._now[0]]
 
     def refresh(self) -> None:
         """Load what the traffic has come to name and drop what it no longer does; all at once, or nothing."""
-        if (self._folder / MANIFEST).exists():
-            if not self.policies:
-                policy = SavedPolicy.load(self._folder)
-                self._replace({policy.manifest.version: policy}, {policy.manifest.version: 100})
+        traffic = self._endpoint.traffic()
+        if traffic == self._traffic:
             return
-        endpoint = LocalEndpoint(self._folder)
-        traffic = endpoint.traffic()
-        if traffic != self._traffic:
-            known = self.policies
-            self._replace({v: known.get(v) or SavedPolicy.load(endpoint.policy(v)) for v in traffic}, traffic)
+        known = dict(zip(self.versions, self._now[0], strict=True))
+        policies = tuple(known.get(v) or SavedPolicy.load(self._endpoint.policy(v)) for v in traffic)
+        self._now = policies, np.cumsum(list(traffic.values())) / 100
+        self._traffic = traffic
 
     def choose(self, random: np.random.Generator) -> SavedPolicy:
         """The policy for one request, drawn by traffic."""
-        policies, shares = self.policies, self.shares
-        return list(policies.values())[int(np.searchsorted(shares, random.random(), side="right"))]
-
-    def _replace(self, policies: dict[str, SavedPolicy], traffic: dict[str, int]) -> None:
-        self.shares = np.cumsum([traffic[version] for version in policies]) / 100
-        self.policies, self._traffic = policies, traffic
+        policies, shares = self._now
+        return policies[int(np.searchsorted(shares, random.random(), side="right"))]
 
 
 def predict(body: bytes, policy: SavedPolicy, random: np.random.Generator) -> tuple[list[Any], list[bytes]]:
@@ -142,9 +154,10 @@ def create_app(served: Served, outbox: Outbox, predict_route: str, health_route:
         while True:
             try:
                 await asyncio.to_thread(served.refresh)
-            except InvalidInput as error:
-                log.error("%s; still serving %s", error, ", ".join(served.policies) or "nothing")
-            await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
+            except Exception as error:  # whatever is wrong with a new version, the old ones go on
+                log.error("%s; still serving %s", error, ", ".join(served.versions) or "nothing")
+                await asyncio.sleep(RETRY_SECONDS)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -154,7 +167,7 @@ def create_app(served: Served, outbox: Outbox, predict_route: str, health_route:
         await asyncio.to_thread(outbox.close)
 
     async def answer(request: Request) -> Response:
-        if not served.policies:
+        if not served.versions:
             return _json({"error": "no policy is loaded yet"}, 503)
         try:
             predictions, events = predict(await request.body(), served.choose(random), random)
@@ -167,8 +180,7 @@ def create_app(served: Served, outbox: Outbox, predict_route: str, health_route:
         return _json({"predictions": predictions})
 
     async def health(request: Request) -> Response:
-        versions = list(served.policies)
-        return _json({"versions": versions}, 200 if versions else 503)
+        return _json({"versions": served.versions}, 200 if served.versions else 503)
 
     routes = [Route(predict_route, answer, methods=["POST"]), Route(health_route, health)]
     return Starlette(routes=routes, lifespan=lifespan)
@@ -181,19 +193,24 @@ def _json(content: Any, status: int = 200) -> Response:
 def serve(config: Config) -> None:
     """Serve until told to stop, at the address of Vertex AI's contract or, without it, of the config."""
     platform = connect(config)
-    endpoint = LocalEndpoint(Path(config.backend.root).absolute() / "endpoints" / config.backend.endpoint)
-    folder = Path(os.environ.get("AIP_STORAGE_URI", endpoint.folder))
+    storage, contract = os.environ.get("AIP_STORAGE_URI"), "AIP_HTTP_PORT" in os.environ
+    host = "0.0.0.0" if contract else config.backend.host  # in a container, whoever asks is outside
     port = int(os.environ.get("AIP_HTTP_PORT", config.backend.port))
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        raise InvalidInput(f"address {host}:{port}: {error.strerror}") from None
     app = create_app(
-        Served(folder),
-        Outbox(endpoint.folder / "outbox", platform.bus, "decisions"),
+        Served(OnePolicy(Path(storage)) if storage else platform.endpoint),
+        Outbox(platform.scratch / "outbox", platform.bus, "decisions"),
         os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE),
         os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE),
     )
-    with socket.create_server((config.backend.host, port)) as listener:
-        endpoint.announce("http://{}:{}".format(*listener.getsockname()))
+    with listener:
+        if not contract:
+            platform.endpoint.announce("http://{}:{}".format(*listener.getsockname()))
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
 
 if __name__ == "__main__":
-    serve(Config.from_environment())
+    service.run(serve)

@@ -1,6 +1,5 @@
 """The trigger submits the retraining pipeline when enough is new or enough time has passed; never twice at once."""
 
-import functools
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,17 +7,10 @@ from pathlib import Path
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from rl_core.backends import Platform, champion, connect
+from rl_core.backends import Platform, champion, connected
 from rl_core.config import Config
 
 log = logging.getLogger("banditloop.trigger")
-
-
-@functools.cache
-def connected() -> tuple[Config, Platform]:
-    """$BANDITLOOP_CONFIG and its platform, when the first event comes."""
-    config = Config.from_environment()
-    return config, connect(config)
 
 
 def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
@@ -27,20 +19,26 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     if best is None:
         return None, "no policy is deployed yet: run the startup pipeline first"
     runs = platform.runner.runs()
-    running = [run_id for run_id, state in runs if state == "running"]
-    if running:
+    if running := [run.run_id for run in runs if run.state == "running"]:
         return None, f"{running[0]} is still running"
     new = platform.warehouse.window(best.window.until).interactions
     overdue = datetime.now(UTC) - best.window.until >= timedelta(seconds=config.trigger.interval_seconds)
     if new < config.trigger.min_interactions and not (new and overdue):
         return None, f"{new} new interactions of {config.trigger.min_interactions}"
     # Two ticks at the same moment compute the same id, and a run's id can be taken only once.
-    tried = sum(run_id.startswith(f"retraining-{best.version}-") for run_id, _ in runs)
-    run_id = f"retraining-{best.version}-{tried + 1}"
+    tried = [run for run in runs if run.run_id.startswith(f"retraining-{best.version}-")]
+    if len(tried) > 1 and datetime.now(UTC) < (again := tried[-1].started + _pause(len(tried))):
+        return None, f"{tried[-1].run_id} {tried[-1].state}; the next attempt is at {again:%H:%M:%S} UTC"
+    run_id = f"retraining-{best.version}-{len(tried) + 1}"
     parameters = {"config": config.to_dict(), "run_id": run_id}
     if not platform.runner.submit(Path(config.trigger.template), parameters, run_id):
         return None, f"{run_id} was submitted by another trigger"
     return run_id, f"{new} new interactions"
+
+
+def _pause(attempts: int) -> timedelta:
+    """A first retry at once, then 20 s, 40 s and so on up to an hour."""
+    return min(timedelta(seconds=5 * 2.0 ** min(attempts, 20)), timedelta(hours=1))
 
 
 @functions_framework.cloud_event

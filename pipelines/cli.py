@@ -30,7 +30,7 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ParameterOption = Annotated[list[str], typer.Option("--param", "-p", metavar="KEY=VALUE", help="A pipeline parameter.")]
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to.")]
 ImageOption = Annotated[str, typer.Option(help="Container image of every task.")]
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "movielens.toml"
 
@@ -126,21 +126,25 @@ def loop(
     from pipelines.services import services
 
     settings = load(config)
+    enough = settings.trigger.model_copy(update={"min_interactions": min(users, settings.trigger.min_interactions)})
+    settings = settings.model_copy(update={"trigger": enough})  # every round is to retrain
     platform = connect(settings)
-    baseline = summary(settings, platform)  # before anything starts: no ratings, no loop
+    final = summary(settings, platform)  # before anything starts: no ratings, no loop
+    notes = []
     with services(settings), display.progress(quiet=as_json) as report:
         steps.start(settings, platform, interactions, seed, report)
         for number in range(rounds):
             report.table(summary(settings, platform))
             steps.visit(settings, platform, users, seed + number * 1_000_000, report)
-            steps.retrain(settings, platform, report)
+            if reason := steps.retrain(settings, platform, report):
+                notes.append(f"round {number + 1} ended without retraining: {reason}")
         report.table(summary(settings, platform))
         steps.visit(settings, platform, users, seed + rounds * 1_000_000, report)
-        report.table(baseline := summary(settings, platform))
+        report.table(final := summary(settings, platform))
     output.mkdir(parents=True, exist_ok=True)
-    (output / "summary.json").write_text(json.dumps(baseline, indent=2))
-    write_page(baseline, output / "index.html")
-    display.show(baseline, as_json, f"The learning curve: {(output / 'index.html').absolute()}")
+    (output / "summary.json").write_text(json.dumps(final, indent=2))
+    write_page(final, output / "index.html")
+    display.show(final, as_json, "\n".join([*notes, f"The learning curve: {(output / 'index.html').absolute()}"]))
 
 
 @app.command()
@@ -197,7 +201,7 @@ def inspect(
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run the command line: 0 done, 1 failed, 2 wrong input."""
     from pipelines.loop import LoopFailed
 
     try:
@@ -206,8 +210,8 @@ def main() -> None:
         _leave(str(error), 2)
     except LoopFailed as error:
         _leave(str(error), 1)
-    except KeyboardInterrupt:
-        _leave("interrupted", 130)
+    except OSError as error:
+        _leave(str(error), 1)
 
 
 def _leave(message: str, code: int) -> Any:

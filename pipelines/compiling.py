@@ -33,7 +33,7 @@ def read_parameters(template: Path, given: list[str]) -> dict[str, Any]:
     """KEY=VALUE texts as a template's parameters, by the types it declares."""
     try:
         declared = yaml.safe_load(template.read_text())["root"]["inputDefinitions"]["parameters"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
         raise InvalidInput(f"{template}: not a compiled pipeline; `banditloop compile` writes them") from None
     return dict(_parameter(text, declared) for text in given)
 
@@ -45,7 +45,10 @@ def _parameter(text: str, declared: dict[str, Any]) -> tuple[str, Any]:
     kind = declared[key]["parameterType"]
     if kind == "STRING":
         return key, value
-    parsed = yaml.safe_load(value)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        parsed = None
     allowed: dict[str, Any] = {
         "NUMBER_INTEGER": int,
         "NUMBER_DOUBLE": (int, float),

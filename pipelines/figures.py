@@ -12,7 +12,7 @@ def summary(config: Config, platform: Platform) -> dict[str, Any]:
     """The baselines, the endpoints, and for every policy version what it met, earned and is truly worth."""
     return {
         **baselines(config.environment),
-        "endpoints": [config.backend.endpoint],
+        "endpoints": platform.endpoint.names(),
         "versions": versions(config, platform),
     }
 

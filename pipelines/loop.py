@@ -14,7 +14,7 @@ from rl_core.config import Config
 USERS_AT_ONCE = 50
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 120
-ATTEMPTS = 3
+ATTEMPTS = 2
 Report = Callable[[str, float], object]  # what goes on, and how much of it is done, 0 to 1
 
 
@@ -26,13 +26,14 @@ def start(config: Config, platform: Platform, interactions: int, seed: int, repo
     """Compile the pipelines and, where nothing is deployed yet, run startup."""
     template, _ = compile_pipelines(Path(config.trigger.template).parent)
     parameters = {"config": config.to_dict(), "interactions": interactions, "seed": seed}
-    for _ in range(ATTEMPTS):
-        if champion(platform.endpoint):
-            return _serving(platform)
-        run_id = f"startup-{sum(known.startswith('startup-') for known, _ in platform.runner.runs()) + 1}"
-        platform.runner.submit(template, parameters | {"run_id": run_id}, run_id)
-        _finish(platform, run_id, report)
-    raise LoopFailed(f"{run_id} failed: {platform.runner.explain(run_id)}")
+    tried: list[str] = []
+    while champion(platform.endpoint) is None:
+        if len(tried) == ATTEMPTS:
+            raise LoopFailed(f"{tried[-1]} failed: {platform.runner.explain(tried[-1])}")
+        tried.append(f"startup-{len(platform.runner.runs()) + 1}")
+        platform.runner.submit(template, parameters | {"run_id": tried[-1]}, tried[-1])
+        _finish(platform, tried[-1], report)
+    _serving(platform)
 
 
 def visit(config: Config, platform: Platform, users: int, seed: int, report: Report) -> None:

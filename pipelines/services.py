@@ -10,10 +10,15 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from rl_core.backends import service
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
+from rl_core.errors import InvalidInput
 
 MODULES = ("functions.predictor", "functions.logger")
 CHECK_SECONDS = 0.2
+PAUSE_SECONDS = 0.5
 GRACE_SECONDS = 10
 
 
@@ -26,13 +31,18 @@ def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logs = Path(config.backend.root) / "logs"
     logs.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(logs / "services.lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InvalidInput(f"backend.root = {config.backend.root!r}: another loop or serve runs there") from None
     stopping = threading.Event()
     processes = {module: _start(module, config, logs) for module in MODULES}
 
     def watch() -> None:
         while not stopping.wait(CHECK_SECONDS):
             for module, process in processes.items():
-                if process.poll() is not None:
+                if process.poll() is not None and not stopping.wait(PAUSE_SECONDS):
                     processes[module] = _start(module, config, logs)
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -40,19 +50,22 @@ def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     try:
         yield processes
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we are at it
         stopping.set()
         watcher.join()
         for process in processes.values():  # the predictor first: what it flushes, the logger still logs
             _stop(process)
+        lock.release()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _start(module: str, config: Config, logs: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
     with (logs / f"{module.rpartition('.')[2]}.txt").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, service.WITH_PARENT],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # closes with this process, whatever ends it
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for the parent, which stops them in order

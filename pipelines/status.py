@@ -29,6 +29,6 @@ def status(config: Config) -> dict[str, Any]:
         ],
         "waiting": platform.warehouse.window(best.window.until if best else None).interactions,
         "needed": config.trigger.min_interactions,
-        "runs": [{"run": run_id, "state": state} for run_id, state in platform.runner.runs()],
+        "runs": [{"run": run.run_id, "state": run.state} for run in platform.runner.runs()],
         "dead_letters": {topic: len(platform.bus.dead_letters(topic)) for topic in SCHEMAS},
     }

@@ -15,6 +15,7 @@ from rl_core.errors import InvalidInput
 from rl_core.sections import Section, registered
 
 ENVIRONMENT_VARIABLE = "BANDITLOOP_CONFIG"
+YEAR = 366 * 24 * 3600.0
 
 
 class LocalBackend(Section):
@@ -25,13 +26,14 @@ class LocalBackend(Section):
     endpoint: str = Field("movielens", pattern=r"^[a-z][a-z0-9-]{0,62}$", description="the one endpoint's name")
     host: str = Field("127.0.0.1", description="address the endpoint binds to")
     port: int = Field(0, ge=0, le=65535, description="port of the endpoint; 0 takes a free one")
+    lease_seconds: float = Field(10.0, gt=0, le=3600.0, description="until a message not handled comes again")
 
 
 class RewardSection(Section):
     """How rewards join the decisions they belong to."""
 
     name: str = Field("reward", min_length=1, description="which reward trains; others are kept")
-    window_seconds: float = Field(10.0, gt=0, description="a reward counts this long after its decision")
+    window_seconds: float = Field(10.0, gt=0, le=YEAR, description="a reward counts this long after its decision")
     default: float = Field(0.0, description="reward of a decision that got none within the window")
     aggregation: Literal["first", "last", "sum", "mean", "max", "min"] = Field(
         "first", description="what several rewards of one decision come to"
@@ -50,7 +52,9 @@ class TriggerSection(Section):
     """When retraining is submitted: whichever comes first."""
 
     min_interactions: int = Field(500, ge=1, description="new interactions that start a retraining")
-    interval_seconds: float = Field(3600.0, gt=0, description="time that starts one, if anything at all is new")
+    interval_seconds: float = Field(
+        3600.0, gt=0, le=YEAR, description="time that starts one, if anything at all is new"
+    )
     template: str = Field("build/pipelines/retraining.yaml", description="the compiled retraining pipeline")
 
 
@@ -80,6 +84,8 @@ class Config(Section):
             text = Path(path).read_text()
         except OSError as error:
             raise InvalidInput(f"config {path}: {error.strerror}; give the path of a TOML or JSON file") from None
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"config {path}: {error}") from None
         return cls._read(text, str(path), json.loads if str(path).endswith(".json") else tomllib.loads)
 
     @classmethod

@@ -4,6 +4,7 @@ TF-Agents' own example encoding is broken on NumPy 2, so the features are derive
 text becomes bytes, times and integers int64 (times in microseconds), floating point float32.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ ROWS_PER_BATCH = 8_192
 
 def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
     """Write interactions to examples-NNNNN.tfrecord files in `folder` and return how many there were."""
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of an attempt before this one
+    folder.mkdir(parents=True)
     rows = 0
     for rows, example in enumerate(_examples(batches), start=1):
         if rows % ROWS_PER_FILE == 1:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from rl_core.agents import AGENTS, Agent, Arrays
 from rl_core.errors import InvalidInput
+from rl_core.schema import LARGEST
 from rl_core.sections import Section, explain, registered
 
 MANIFEST, WEIGHTS, STATISTICS, SAVED_MODEL = "manifest.json", "weights.npz", "statistics.npz", "saved_model"
@@ -34,10 +35,15 @@ class Manifest(Section):
     """What a policy is and where it comes from."""
 
     schema_version: int = Field(1, ge=1, le=1, description="form of this manifest")
-    version: str = Field(min_length=1, description="names the policy for ever; decided by what it was trained on")
+    version: str = Field(
+        pattern=r"^[a-z][a-z0-9-]{0,62}$", description="names the policy for ever; decided by what it was trained on"
+    )
     parent: str | None = Field(None, description="version whose statistics it resumed from")
     generation: int = Field(ge=1, description="how many trainings led here")
     agent: dict[str, Any] = Field(description="the agent section")
+    task: str = Field(
+        "", description="digest of environment and rewards: statistics of another task mean another thing"
+    )
     exploration: float = Field(gt=0, le=1, description="share of decisions drawn uniformly")
     dim: int = Field(ge=1, description="length of an observation")
     actions: int = Field(ge=2, description="number of actions")
@@ -73,12 +79,16 @@ class SavedPolicy:
             InvalidInput: it is not a whole policy directory; names the file.
         """
         manifest = read_manifest(folder)
-        for name, checksum in manifest.files.items():
+        for name, checksum in ({WEIGHTS: "", STATISTICS: ""} | manifest.files).items():
             if not (folder / name).is_file():
                 raise InvalidInput(f"policy {folder}: {name} is missing")
             if _checksum(folder / name) != checksum:
                 raise InvalidInput(f"policy {folder}: {name} does not match its checksum in {MANIFEST}")
-        return cls(manifest, agent_of(manifest), read_arrays(folder / WEIGHTS))
+        agent, weights = agent_of(manifest), read_arrays(folder / WEIGHTS)
+        untrained = agent.solve(agent.start(manifest.dim, manifest.actions))
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in untrained.items()}:
+            raise InvalidInput(f"policy {folder}: {WEIGHTS} has not the shapes that {MANIFEST} tells of")
+        return cls(manifest, agent, weights)
 
     def probabilities(self, observations: np.ndarray) -> np.ndarray:
         """The exact probability of every action [B, actions]: the agent's, mixed with uniform exploration."""
@@ -111,9 +121,12 @@ def check_observations(observations: Any, dim: int) -> np.ndarray:
         raise InvalidInput(f"{_first_misfit(observations, dim)}: an observation is a list of {dim} numbers")
     with np.errstate(over="ignore"):  # what does not fit is infinite, and refused for that
         array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        raise InvalidInput(f"observation {row}: number {column} is {array[row, column]}; every number must be finite")
+    good = np.abs(array) <= LARGEST
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        raise InvalidInput(
+            f"observation {row}: number {column} is {array[row, column]}; it must be from {-LARGEST:g} to {LARGEST:g}"
+        )
     return array
 
 
@@ -150,6 +163,8 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json((folder / MANIFEST).read_text())
     except OSError as error:
         raise InvalidInput(f"policy {folder}: {MANIFEST}: {error.strerror}; not a policy directory") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"policy {folder}: {MANIFEST}: {error}") from None
     except ValidationError as error:
         raise InvalidInput(f"policy {folder}: {MANIFEST}: {explain(error)}") from None
 

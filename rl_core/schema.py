@@ -4,7 +4,6 @@ BigQuery columns, JSON, Parquet and TF Examples are derived from these Arrow sch
 One row is one decision, never a batch.
 """
 
-from datetime import datetime
 from functools import cache
 from typing import Annotated, Any
 
@@ -19,6 +18,7 @@ from rl_core.sections import explain
 TIME = pa.timestamp("us", "UTC")
 FLOATS = pa.list_(pa.float32())
 DOUBLES = pa.list_(pa.float64())
+LARGEST = 1e6  # squares of larger numbers would drown all others in the sums that training keeps
 
 
 def _field(name: str, kind: pa.DataType, description: str, **bounds: float) -> pa.Field:
@@ -31,7 +31,7 @@ DECISION = pa.schema(
         _field("event_id", pa.string(), "unique id of the decision; its reward carries the same"),
         _field("timestamp", TIME, "when the action was chosen"),
         _field("policy_version", pa.string(), "version of the policy that chose it"),
-        _field("observation", FLOATS, "what the policy saw [dim]"),
+        _field("observation", FLOATS, "what the policy saw [dim]", ge=-LARGEST, le=LARGEST),
         _field("action", pa.int32(), "index of the action chosen", ge=0),
         _field("propensity", pa.float64(), "probability with which the policy chose this action", gt=0, le=1),
         _field("probabilities", DOUBLES, "probability of every action [actions]; sums to 1"),
@@ -43,7 +43,7 @@ REWARD = pa.schema(
     [
         _field("event_id", pa.string(), "id of the decision that earned it"),
         _field("name", pa.string(), "which reward it is; one name is trained on"),
-        _field("value", pa.float64(), "the reward"),
+        _field("value", pa.float64(), "the reward", ge=-LARGEST, le=LARGEST),
         _field("timestamp", TIME, "when it was earned"),
         _field("source_id", pa.string(), "tells several rewards of one event and name apart"),
     ]
@@ -82,7 +82,7 @@ def decode(schema: pa.Schema, payload: bytes) -> pa.Table:
 
 @cache
 def _rows(schema: pa.Schema) -> TypeAdapter[list[dict[str, Any]]]:
-    fields = {field.name: Annotated[_python_type(field.type), Field(**_bounds(field))] for field in schema}
+    fields = {field.name: _python_type(field.type, Field(**_bounds(field))) for field in schema}
     dynamic: Any = TypedDict  # whose fields type checkers want to read in the source
     row = dynamic("row", fields)
     row.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -95,17 +95,10 @@ def _bounds(field: pa.Field) -> dict[str, Any]:
     return {bound: float(value) for bound, value in metadata.items()}
 
 
-def _python_type(kind: pa.DataType) -> Any:
+def _python_type(kind: pa.DataType, bounds: Any) -> Any:
     if pa.types.is_list(kind):
-        return list[_python_type(kind.value_type)]  # type: ignore[misc]
+        return list[_python_type(kind.value_type, bounds)]  # type: ignore[misc]
     if pa.types.is_timestamp(kind):
         return AwareDatetime
-    return {pa.string(): str, pa.int32(): int, pa.float32(): float, pa.float64(): float}[kind]
-
-
-def parse_time(text: str) -> datetime:
-    """The moment that an ISO 8601 text with an offset names."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise InvalidInput(f"time {text!r} has no offset; write it like 2026-01-31T12:00:00+00:00")
-    return moment
+    python = {pa.string(): str, pa.int32(): int, pa.float32(): float, pa.float64(): float}[kind]
+    return Annotated[python, bounds]

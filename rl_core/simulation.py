@@ -1,5 +1,7 @@
 """Simulated history: what a uniformly random policy would have logged."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from rl_core.environments import Environment
+from rl_core.errors import InvalidInput
 from rl_core.schema import DECISION, REWARD
 
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)  # before anything real, and the same on every attempt
@@ -17,10 +20,14 @@ def simulated_history(
     environment: Environment, interactions: int, reward_name: str, seed: int
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Decisions and their rewards, in batches. The same arguments give the same events with the same ids."""
+    if interactions < 1:
+        raise InvalidInput(f"interactions = {interactions}: give at least 1")
     random = np.random.default_rng(seed)
+    identity = [environment.model_dump(mode="json"), interactions, seed]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     for start in range(0, interactions, ROWS_PER_BATCH):
         rows = range(start, min(start + ROWS_PER_BATCH, interactions))
-        event_ids = [f"simulated-{seed}-{row}" for row in rows]
+        event_ids = [f"simulated-{digest}-{row}" for row in rows]
         times = [BEGINNING + timedelta(milliseconds=row) for row in rows]
         observations = environment.observe(len(rows), random)
         actions = random.integers(environment.actions, size=len(rows))

@@ -16,12 +16,13 @@ from rl_core.policy import STATISTICS, Manifest, Window, read_arrays
 
 
 def resumable(config: Config, manifest: Manifest | None) -> bool:
-    """Whether training can go on from this policy's statistics: same agent, same shapes. Else all history is read."""
-    return manifest is not None and (manifest.agent["name"], manifest.dim, manifest.actions) == (
-        config.agent.name,
-        config.environment.dim,
-        config.environment.actions,
-    )
+    """Whether training can go on from this policy's statistics: same agent, same task. Else all history is read."""
+    return manifest is not None and (manifest.agent["name"], manifest.task) == (config.agent.name, task(config))
+
+
+def task(config: Config) -> str:
+    """A digest of what the statistics depend on besides the interactions."""
+    return _digest([config.environment.model_dump(mode="json"), config.reward.model_dump(mode="json")])
 
 
 def train(config: Config, interactions: Iterable[pa.Table], parent: Path | None) -> Arrays:
@@ -30,6 +31,8 @@ def train(config: Config, interactions: Iterable[pa.Table], parent: Path | None)
     statistics = read_arrays(parent / STATISTICS) if parent else config.agent.start(dim, actions)
     for table in interactions:
         statistics = config.agent.accumulate(statistics, *columns(table, dim, actions))
+    if not all(np.isfinite(array).all() for array in statistics.values()):
+        raise InvalidInput("interactions: their sums are not finite; nothing was trained")
     return statistics
 
 
@@ -42,7 +45,8 @@ def columns(table: pa.Table, dim: int, actions: int) -> tuple[np.ndarray, np.nda
         row = int(np.argmax(bad))
         raise InvalidInput(
             f"interaction {table['event_id'][row]}: an observation of {lengths[row]} numbers and action {chosen[row]}; "
-            f"the environment has observations of {dim} and actions 0 to {actions - 1}"
+            f"the environment has observations of {dim} and actions 0 to {actions - 1}. "
+            f"Give a changed environment a backend.root of its own"
         )
     observations = pc.list_flatten(table["observation"]).to_numpy().reshape(-1, dim)
     return observations, chosen, table["reward"].to_numpy()
@@ -52,12 +56,12 @@ def next_manifest(config: Config, window: Window, parent: Manifest | None, run_i
     """The manifest of the policy that this training makes. The same training always makes the same version."""
     generation = parent.generation + 1 if parent else 1
     identity = [parent and parent.version, config.to_dict(), window.model_dump(mode="json")]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return Manifest(
-        version=f"v{generation}-{digest[:8]}",
+        version=f"v{generation}-{_digest(identity)}",
         parent=parent.version if parent else None,
         generation=generation,
         agent=config.agent.model_dump(mode="json"),
+        task=task(config),
         exploration=config.policy.exploration,
         dim=config.environment.dim,
         actions=config.environment.actions,
@@ -65,3 +69,7 @@ def next_manifest(config: Config, window: Window, parent: Manifest | None, run_i
         interactions=window.interactions + (parent.interactions if parent else 0),
         run=run_id,
     )
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

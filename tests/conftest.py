@@ -32,7 +32,9 @@ def config(tmp_path: Path) -> Config:
     return make_config(tmp_path)
 
 
-def decisions(event_ids: list[str], version: str = "v1-a", at: datetime | None = None) -> pa.Table:
+def decisions(
+    event_ids: list[str], version: str = "v1-a", at: datetime | None = None, mode: str = "online"
+) -> pa.Table:
     rows = [
         {
             "event_id": event_id,
@@ -42,7 +44,7 @@ def decisions(event_ids: list[str], version: str = "v1-a", at: datetime | None =
             "action": 0,
             "propensity": 0.5,
             "probabilities": [0.5, 0.5],
-            "mode": "online",
+            "mode": mode,
         }
         for event_id in event_ids
     ]

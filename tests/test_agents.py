@@ -128,6 +128,17 @@ def test_linucb_solves_the_ridge_regression():
         np.testing.assert_allclose(theta[arm], np.linalg.solve(x.T @ x + 0.3 * np.eye(DIM), x.T @ r), rtol=1e-8)
 
 
+def test_the_largest_observations_and_rewards_leave_a_policy_that_works():
+    agent = LinUCB()
+    statistics = trained(agent, interactions(0, 100))
+    largest = np.full((50, DIM), 1e6, np.float32), np.zeros(50, int), np.full(50, 1e6)
+    weights = agent.solve(agent.accumulate(statistics, *largest))
+    assert all(np.isfinite(array).all() for array in weights.values())
+    assert np.isfinite(agent.probabilities(weights, largest[0])).all()
+    untouched = agent.solve(statistics)["theta"][1:]
+    np.testing.assert_array_equal(weights["theta"][1:], untouched)
+
+
 def interaction_table(observations, actions, rewards):
     import pyarrow as pa
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from functions.simulator import Visit, simulate
 from pipelines.cli import app
+from pipelines.services import services
 from rl_core.backends import champion, connect
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
 from tests.conftest import decisions, make_policy, rewards
@@ -97,6 +99,40 @@ def test_what_typer_refuses_is_2():
     assert banditloop("loop", "--rounds", "0").returncode == 2
 
 
+def test_files_that_are_not_text_or_not_folders_are_2(tmp_path):
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
+    refused(banditloop("status", "-c", tmp_path / "bytes"), "bytes")
+    refused(banditloop("run", tmp_path / "bytes"), "not a compiled pipeline")
+    assert banditloop("compile", "-o", tmp_path / "bytes").returncode == 2
+
+
+@pytest.mark.parametrize("part", ["predictor", "logger"])
+def test_a_service_says_in_one_line_what_is_wrong_and_exits_with_2(part, config, tmp_path):
+    def start(values):
+        environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(values)}
+        return subprocess.run(
+            [sys.executable, "-m", f"functions.{part}"], capture_output=True, text=True, env=environment
+        )
+
+    refused(start(config.to_dict() | {"nonsense": 1}), "nonsense = 1")
+    if part == "predictor":
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            backend = config.to_dict()["backend"] | {"port": taken.getsockname()[1]}
+            refused(start(config.to_dict() | {"backend": backend}), "Address already in use")
+
+
+def test_a_root_that_cannot_hold_a_warehouse_is_2(tmp_path, config):
+    values = config.to_dict()
+    values["backend"]["root"] = str(tmp_path / "50%")
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    refused(banditloop("status", "-c", tmp_path / "config.json"), "a path with % cannot hold")
+
+
+def test_one_loop_at_a_time_runs_in_a_root(config, config_file, tmp_path):
+    with services(config):
+        refused(banditloop("loop", "-c", config_file, "-o", tmp_path / "out"), "another loop or serve runs there")
+
+
 def test_compile_and_export_write_files_and_say_which(tmp_path):
     written = json.loads(banditloop("compile", "-o", tmp_path / "p", "--image", "x/y:1", "--json").stdout)
     assert [Path(path).name for path in written] == ["startup.yaml", "retraining.yaml"]
@@ -115,6 +151,9 @@ def test_run_exits_by_the_runs_outcome(tmp_path, config_file):
     assert bad.returncode == 1
     assert "no interactions logged since" in bad.stdout
     refused(banditloop("run", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=x"), "interactions")
+    refused(banditloop("run", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=["), "interactions")
+    none = banditloop("run", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=0", "--json")
+    assert "interactions = 0: give at least 1" in json.loads(none.stdout)["reason"]
     refused(banditloop("submit", tmp_path / "none.yaml", "-c", config_file), "none.yaml")
     submitted = json.loads(banditloop("submit", tmp_path / "retraining.yaml", "-c", config_file, "--json").stdout)
     status = json.loads(banditloop("status", "-c", config_file, "--json").stdout)
@@ -139,9 +178,6 @@ def test_status_and_inspect_show_tables_and_json(config, config_file, tmp_path):
 
 def test_loop_writes_a_summary_and_a_page_and_says_nothing_else(tmp_path, config_file):
     words = ("--rounds", "1", "--users", "150", "--interactions", "200", "-o", tmp_path / "out", "--json")
-    values = json.loads(config_file.read_text())
-    values["trigger"]["min_interactions"] = 100
-    config_file.write_text(json.dumps(values))
     result = banditloop("loop", "-c", config_file, *words)
     assert result.returncode == 0, result
     assert result.stderr == ""
@@ -168,8 +204,8 @@ def test_serve_answers_logs_retrains_and_stops_all_it_started(tmp_path, config):
         wait_until(lambda: platform.endpoint.serving() == [first])
         simulate(config, platform, Visit(users=50, seed=0))
         wait_until(lambda: first not in (platform.endpoint.serving() or [first]))
-        assert champion(platform.endpoint).generation == 2
+        assert champion(platform.endpoint).interactions == 50
         serving.send_signal(signal.SIGTERM)
         assert serving.wait(30) == 0
     assert platform.endpoint.serving() == []
-    assert [state for _, state in platform.runner.runs()] == ["succeeded"]
+    assert [run.state for run in platform.runner.runs()] == ["succeeded"]

@@ -1,6 +1,7 @@
 """Every component alone, from its YAML file too, and the pipelines from their compiled files."""
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -82,7 +83,7 @@ def test_interactions_of_another_environment_are_named_not_trained_on(config, tm
     other = make_config(tmp_path, environment={"rank": 5})
     examples, metrics = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Metrics, "metrics")
     ingester.python_func(config=other.to_dict(), examples=examples, metrics=metrics)
-    with pytest.raises(InvalidInput, match=r"interaction simulated-0-\d+: an observation of 20 numbers"):
+    with pytest.raises(InvalidInput, match=r"interaction simulated-\w+-\d+: an observation of 20 numbers"):
         train(other, examples, tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
 
@@ -96,6 +97,19 @@ def test_another_agents_policy_is_not_resumed_from(config, tmp_path):
     ingester.python_func(config=fewer.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
     assert examples.metadata["parent"] == ""
     assert examples.metadata["interactions"] == 300
+    with pytest.raises(InvalidInput, match=r"Give a changed environment a backend\.root of its own"):
+        train(fewer, examples, tmp_path / "fewer")
+
+
+def test_a_changed_meaning_of_the_reward_is_learned_anew_from_all_the_history(config, tmp_path):
+    generate(config, 300)
+    deploy_trained(config, tmp_path)
+    other = make_config(tmp_path, reward={"default": -1.0})
+    examples = artifact(dsl.Dataset, tmp_path / "more")
+    ingester.python_func(config=other.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+    assert (examples.metadata["parent"], examples.metadata["interactions"]) == ("", 300)
+    deployer.python_func(config=other.to_dict(), policy=train(other, examples, tmp_path / "other"))
+    assert champion(connect(other).endpoint).parent is None
 
 
 def deploy_trained(config, tmp_path):
@@ -190,8 +204,12 @@ def test_parameters_take_the_types_of_the_template(templates):
 
 
 def test_the_wheel_holds_the_four_packages_and_their_configs(tmp_path):
-    root = Path(__file__).parent.parent
-    words = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(root)]
+    root, source = Path(__file__).parent.parent, tmp_path / "source"
+    for name in ("rl_core", "components", "functions", "pipelines"):
+        shutil.copytree(root / name, source / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, source)
+    words = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
     subprocess.run([sys.executable, *words], check=True)
     [wheel] = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

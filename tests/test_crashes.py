@@ -1,8 +1,11 @@
 """kill -9 of every process of the loop: it goes on, nothing is lost and nothing is doubled."""
 
 import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +16,13 @@ import pytest
 
 from functions.simulator import Visit, simulate
 from pipelines import loop
+from pipelines.compiling import compile_pipelines
 from pipelines.services import services
 from rl_core.backends import champion, connect
 from rl_core.backends.outbox import Outbox
 from rl_core.schema import INTERACTION
-from tests.conftest import make_config
-from tests.processes import wait_until
+from tests.conftest import make_config, make_policy
+from tests.processes import process, wait_until
 
 
 def quiet(what: str, done: float) -> None:
@@ -55,7 +59,7 @@ def test_the_loop_goes_on_when_its_processes_are_killed(config):
         killer.start()
         assert loop.retrain(config, platform, quiet) is None
         killer.join()
-    states = dict(platform.runner.runs())
+    states = {run.run_id: run.state for run in platform.runner.runs()}
     assert states[f"retraining-{first.version}-1"] == "failed"
     assert platform.runner.explain(f"retraining-{first.version}-1").startswith("its process was killed during: ")
     assert states[f"retraining-{first.version}-2"] == "succeeded"
@@ -69,13 +73,13 @@ def test_the_loop_goes_on_when_its_processes_are_killed(config):
     assert len(ids) == len(set(ids))  # nothing doubled
     assert set(answered) <= set(ids)  # nothing lost
     assert second.interactions == len(ids)  # everything learned from, once
-    answers_lost = set(ids) - set(answered) - {f"simulated-0-{i}" for i in range(200)}
+    answers_lost = set(ids) - set(answered) - {event_id for event_id in ids if event_id.startswith("simulated-")}
     assert len(answers_lost) <= 3 * 10  # decided, but the predictor died before its answer went out
 
 
 def kill_the_first_retraining(platform) -> None:
-    wait_until(lambda: any(run_id.startswith("retraining-") for run_id, _ in platform.runner.runs()))
-    run_id = next(run_id for run_id, _ in platform.runner.runs() if run_id.startswith("retraining-"))
+    wait_until(lambda: any(run.run_id.startswith("retraining-") for run in platform.runner.runs()))
+    run_id = next(run.run_id for run in platform.runner.runs() if run.run_id.startswith("retraining-"))
     wait_until(lambda: platform.runner.explain(run_id) == "trainer")
     kill_run(run_id)
 
@@ -102,7 +106,10 @@ def test_a_startup_that_was_killed_is_done_over(config):
 
     with services(config):
         loop.start(config, platform, 100, seed=0, report=kill)
-    assert dict(platform.runner.runs()) == {"startup-1": "failed", "startup-2": "succeeded"}
+    assert {run.run_id: run.state for run in platform.runner.runs()} == {
+        "startup-1": "failed",
+        "startup-2": "succeeded",
+    }
     assert champion(platform.endpoint).interactions == 100
 
 
@@ -148,3 +155,57 @@ def test_an_outbox_leaves_the_files_of_a_living_process_alone(tmp_path, monkeypa
     living.put([b"2"])
     living.close()
     assert bus.messages == [b"[1,2]"]
+
+
+def test_a_full_disk_leaves_whole_events_in_the_outbox(tmp_path):
+    """In a process that may not write more than 1,000 bytes to a file."""
+    script = f"""
+import resource, threading
+from pathlib import Path
+from rl_core.backends import outbox
+outbox.PAUSE_SECONDS = 60
+box = outbox.Outbox(Path({str(tmp_path / "outbox")!r}), None, "decisions")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+for event in (b"1" * 600, b"2" * 600, b"3" * 300):
+    try:
+        box.put([event])
+        print("kept", chr(event[0]))
+    except OSError as error:
+        print("refused", chr(event[0]), error.strerror)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split("\n")[:3] == ["kept 1", "refused 2 No space left on device", "kept 3"]
+    bus = AwayBus()
+    bus.back.set()
+    Outbox(tmp_path / "outbox", bus, "decisions").close()
+    assert bus.messages == [b"[" + b"1" * 600 + b"," + b"3" * 300 + b"]"]
+
+
+def test_nothing_outlives_a_run_or_a_loop_that_was_killed(config, tmp_path):
+    """kill -9 of a run ends its task, and of the process around predictor and logger ends both."""
+    platform = connect(config)
+    make_policy(tmp_path / "policy", dim=config.environment.dim)
+    platform.endpoint.deploy(tmp_path / "policy")
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    with process(config, "-m", "pipelines", "serve", "-c", str(tmp_path / "config.json")) as serving:
+        wait_until(platform.endpoint.serving)
+        assert len(mentioning(config.backend.root, "functions.")) == 2
+        serving.send_signal(signal.SIGKILL)
+        wait_until(lambda: not mentioning(config.backend.root, "functions."))
+    template, _ = compile_pipelines(tmp_path / "pipelines")
+    platform.runner.submit(template, {"config": config.to_dict()}, "startup-1")
+    wait_until(lambda: mentioning(config.backend.root, "executor_main"))
+    kill_run("startup-1")
+    wait_until(lambda: not mentioning(config.backend.root, "executor_main"), 5)
+    assert platform.runner.state("startup-1") == "failed"
+
+
+def mentioning(root: str, part: str) -> list[str]:
+    """The processes whose command line has `part` and which have something to do with `root`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (path / "cmdline").read_text()
+            if part in command and root in command + (path / "environ").read_text():
+                found.append(path.name)
+    return found

@@ -12,11 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.logger import log
-from functions.simulator import Visit, simulate
+from functions.simulator import Visit, simulate, simulator
 from functions.trigger import tick
 from pipelines.compiling import compile_pipelines
 from rl_core.backends import cloud_events, connect
-from rl_core.backends.local.bus import LocalBus
 from rl_core.errors import InvalidInput
 from rl_core.policy import SavedPolicy
 from rl_core.schema import INTERACTION, encode
@@ -98,18 +97,13 @@ def drain(platform):
             pass
 
 
-def test_a_poison_message_is_a_dead_letter_and_the_rest_is_logged(config, tmp_path):
-    platform, bus = connect(config), LocalBus(tmp_path / "quick", lease_seconds=0.05)
+def test_a_poison_message_is_a_dead_letter_and_the_rest_is_logged(config):
+    platform = connect(config)
     for payload in (encode(decisions(["a"])), b'[{"event_id": 1}]', encode(decisions(["b"]))):
-        bus.publish("decisions", payload)
-
-    def deliver():
-        bus.deliver("decisions", lambda payloads: log(platform, "decisions", payloads))
-        return bus.dead_letters("decisions")
-
-    wait_until(deliver)
-    [(reason, payload)] = bus.dead_letters("decisions")
-    assert reason.startswith("InvalidInput: event.0.event_id = 1: Input should be a valid string")
+        platform.bus.publish("decisions", payload)
+    drain(platform)
+    [(reason, payload)] = platform.bus.dead_letters("decisions")
+    assert reason.startswith("event.0.event_id = 1: Input should be a valid string")
     assert payload == b'[{"event_id": 1}]'
     assert [row["interactions"] for row in platform.warehouse.totals()] == [2]
 
@@ -141,6 +135,12 @@ def test_the_logged_reward_of_every_event_is_the_reward_of_its_observation_and_a
     np.testing.assert_allclose(table["propensity"].to_numpy()[online], chosen, rtol=1e-12)
 
 
+def test_a_bad_visit_lets_nobody_come_and_does_not_come_again(caplog):
+    simulator(cloud_events.wrap("visits", b'{"users": 0}'))
+    simulator(cloud_events.wrap("visits", b"{"))
+    assert caplog.text.count("nobody comes") == 2
+
+
 @pytest.mark.parametrize("request_", [{"users": 0}, {"users": "many"}, {"seed": -1}, {"guests": 1}, []])
 def test_a_bad_visit_is_refused(request_):
     with pytest.raises(InvalidInput, match="visit"):
@@ -150,7 +150,7 @@ def test_a_bad_visit_is_refused(request_):
 class TestTrigger:
     @pytest.fixture
     def config(self, tmp_path):
-        config = make_config(tmp_path, trigger={"min_interactions": 10, "interval_seconds": 1e9})
+        config = make_config(tmp_path, trigger={"min_interactions": 10, "interval_seconds": 3e7})
         compile_pipelines(tmp_path / "pipelines")
         return config
 
@@ -167,7 +167,7 @@ class TestTrigger:
         assert tick(config, platform) == (None, "9 new interactions of 10")
         add_history(config, platform, 10)
         run_id, reason = tick(config, platform)
-        assert (run_id, reason) == ("retraining-v1-00000000-1", "10 new interactions")
+        assert (run_id, reason) == ("retraining-v1-00000000-1", "19 new interactions")
         assert tick(config, platform) == (None, f"{run_id} is still running")
         wait_until(lambda: platform.runner.state(run_id) != "running")
 
@@ -208,6 +208,9 @@ class TestTrigger:
             ids.append(tick(broken, platform)[0])
             wait_until(lambda: platform.runner.state(ids[-1]) == "failed")
         assert ids == ["retraining-v1-00000000-1", "retraining-v1-00000000-2"]
+        run_id, reason = tick(broken, platform)  # and then no more for a while
+        assert run_id is None
+        assert reason.startswith("retraining-v1-00000000-2 failed; the next attempt is at ")
 
 
 def add_history(config, platform, interactions):

@@ -13,8 +13,13 @@ from tests.conftest import make_policy
 HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly"
 
 SCRIPTS = {
-    "logger": "import functions.logger as f; f.log(f.platform(), 'decisions', [encode(decisions(['a']))])",
-    "trigger": "import functions.trigger as f; print(f.tick(*f.connected()))",
+    "logger": "import functions.logger as f; f.log(f.connected()[1], 'decisions', [encode(decisions(['a']))])",
+    "trigger": """
+import pathlib, functions.trigger as f
+config, platform = f.connected()
+platform.endpoint.deploy(pathlib.Path(FOLDER))
+assert f.tick(config, platform) == (None, '0 new interactions of 500')
+""",
     "simulator": """
 import functions.simulator as f
 config, platform = f.connected()
@@ -24,7 +29,7 @@ f.simulate(config, platform, f.Visit(users=3))
 """,
     "predictor": """
 import orjson, numpy, pathlib, functions.predictor as f
-served = f.Served(pathlib.Path(FOLDER)); served.refresh()
+served = f.Served(f.OnePolicy(pathlib.Path(FOLDER))); served.refresh()
 random = numpy.random.default_rng(0)
 print(f.predict(orjson.dumps({'instances': [[0.0] * 20]}), served.choose(random), random))
 """,

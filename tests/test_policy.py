@@ -53,6 +53,7 @@ def test_every_action_has_at_least_its_share_of_exploration(folder):
         ([[1, 2, 3, float("nan")]], "observation 0: number 3 is nan"),
         ([[1, 2, 3, float("inf")]], "number 3 is inf"),
         ([[1, 2, 3, 1e300]], "number 3 is inf"),
+        ([[1, 2, 3, 1e7]], r"number 3 is 10000000\.0; it must be from -1e\+06 to 1e\+06"),
     ],
 )
 def test_a_bad_observation_is_named(folder, observations, message):
@@ -81,15 +82,26 @@ def flip(path, whole):
     path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"\xff\xfe"])
 def test_a_corrupt_manifest_is_refused(copy, text):
-    (copy / MANIFEST).write_text(text)
+    (copy / MANIFEST).write_bytes(text)
     with pytest.raises(InvalidInput, match=r"manifest\.json") as error:
         SavedPolicy.load(copy)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("change", [{"schema_version": 2}, {"agent": {"name": "other"}}, {"exploration": 0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema_version": 2},
+        {"agent": {"name": "other"}},
+        {"exploration": 0},
+        {"actions": 5},
+        {"dim": 3},
+        {"version": "../v1"},
+        {"files": {}},
+    ],
+)
 def test_a_manifest_from_elsewhere_is_refused(copy, change):
     (copy / MANIFEST).write_text(json.dumps(json.loads((copy / MANIFEST).read_text()) | change))
     with pytest.raises(InvalidInput):

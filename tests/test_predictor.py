@@ -100,16 +100,15 @@ def test_the_request_form_of_googles_sample_is_understood(url, platform):
         (b'{"instances": [{"observation": [[]]}]}', "observation 0 has 0 numbers"),
         (b'{"instances": [{"user": 1}]}', "observation 0 is None"),
         (orjson.dumps({"instances": [[*[0.0] * 19, "x"]]}), "number 19 is 'x'"),
-        (orjson.dumps({"instances": [[0.0] * 20, [*[0.0] * 19, 1e300]]}), "observation 1: number 19 is inf"),
-        (orjson.dumps({"instances": [[*[0.0] * 19, 2**63]]}), None),
+        (
+            orjson.dumps({"instances": [[0.0] * 20, [*[0.0] * 19, 1e300]]}),
+            "observation 1: number 19 is inf; it must be from -1e+06 to 1e+06",
+        ),
+        (orjson.dumps({"instances": [[*[0.0] * 19, 2**63]]}), "number 19 is 9"),
     ],
 )
 def test_a_bad_request_is_answered_400_and_logs_nothing(url, platform, body, message):
     response = requests.post(f"{url}/predict", data=body, timeout=10)
-    if message is None:  # large, but a number
-        assert response.status_code == 200
-        assert len(logged(platform, 1)) == 1
-        return
     assert response.status_code == 400
     assert message in response.json()["error"]
     requests.post(f"{url}/predict", json={"instances": observations(1).tolist()}, timeout=10)

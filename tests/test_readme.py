@@ -3,15 +3,19 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pipelines
 from rl_core.agents import AGENTS
 from rl_core.config import Config
 from rl_core.environments import ENVIRONMENTS
 from rl_core.schema import INTERACTION, REWARD
+from tests.processes import wait_until
 
+README_CONFIG = Path(pipelines.__file__).parent / "configs" / "movielens.toml"
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
@@ -31,6 +35,22 @@ def test_its_commands_run_and_the_demo_learns_what_it_says(tmp_path):
     assert summary["versions"][-1]["value"] >= 4.3
     assert [version["interactions"] for version in summary["versions"]] == [100] + [600] * 7
     assert len(list((tmp_path / "build" / "components").glob("*.yaml"))) == 4
+
+    config = README_CONFIG.read_text()
+    (tmp_path / "loop.toml").write_text(config)
+    command = [Path(sys.executable).parent / "banditloop", "serve", "-c", "loop.toml"]
+    with subprocess.Popen(command, cwd=tmp_path) as serving:
+        status = [*command[:1], "status", "--json", "-c", "loop.toml"]
+
+        def look() -> dict:
+            return json.loads(subprocess.check_output(status, cwd=tmp_path))
+
+        wait_until(lambda: look()["serving"])
+        before = sum(version["rewarded"] for version in look()["versions"])
+        [block] = blocks("python")
+        subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True, timeout=60)
+        wait_until(lambda: sum(version["rewarded"] for version in look()["versions"]) == before + 1)
+        serving.send_signal(signal.SIGINT)
 
 
 def rows() -> list[str]:

@@ -14,7 +14,7 @@ from rl_core.schema import DECISION, INTERACTION, LOGGED_AT, REWARD, decode, enc
 from tests.conftest import decisions, rewards
 
 times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
-finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+finite = st.floats(-1e6, 1e6, width=32)
 decision = st.fixed_dictionaries(
     {
         "event_id": st.text(),
@@ -54,6 +54,7 @@ def test_any_other_payload_is_invalid_input_and_nothing_worse(payload):
         ("timestamp", "2026-01-01T00:00:00"),
         ("observation", [None]),
         ("observation", ["1"]),
+        ("observation", [1e7]),
         ("action", 1.5),
         ("action", -1),
         ("action", 2**40),

@@ -48,8 +48,10 @@ class LinUCB(Agent):
         return merge(statistics, delta)
 
     def solve(self, statistics: Arrays) -> Arrays:
-        ridge = statistics["covariances"] + self.tikhonov * np.eye(statistics["vectors"].shape[1])
-        whiteners = np.linalg.inv(np.linalg.cholesky(ridge))  # ‖L⁻¹x‖² = xᵀ(LLᵀ)⁻¹x, never negative
+        values, vectors = np.linalg.eigh(
+            statistics["covariances"]
+        )  # A = QΛQᵀ; ‖W x‖² = xᵀ(A + λI)⁻¹x, W = (Λ + λI)^-½ Qᵀ
+        whiteners = vectors.swapaxes(1, 2) / np.sqrt(np.maximum(values, 0) + self.tikhonov)[:, :, None]
         theta = np.einsum("aji,aj->ai", whiteners, np.einsum("aij,aj->ai", whiteners, statistics["vectors"]))
         return {"theta": theta, "whiteners": whiteners}
 
@@ -61,7 +63,7 @@ class LinUCB(Agent):
         return np.argmax(observations @ weights["theta"].T, axis=1)
 
     def metrics(self, statistics: Arrays) -> dict[str, float]:
-        eigenvalues = np.linalg.eigvalsh(statistics["covariances"]) + self.tikhonov
+        eigenvalues = np.maximum(np.linalg.eigvalsh(statistics["covariances"]), 0) + self.tikhonov
         return {
             "interactions": int(statistics["counts"].sum()),
             "arms_seen": int(np.count_nonzero(statistics["counts"])),

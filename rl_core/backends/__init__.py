@@ -3,19 +3,29 @@
 The docstrings here are the contract: tests/test_ports.py holds every backend to them.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
 from rl_core.config import Config
 from rl_core.policy import Manifest, Window
 
+PREDICT_ROUTE, HEALTH_ROUTE = "/predict", "/health"  # where Vertex AI's contract does not say otherwise
 Handler = Callable[[list[bytes]], object]
 RunState = Literal["running", "succeeded", "failed"]
+
+
+class Run(NamedTuple):
+    """One run of a pipeline."""
+
+    run_id: str
+    state: RunState
+    started: datetime
 
 
 class Warehouse(Protocol):
@@ -31,8 +41,9 @@ class Warehouse(Protocol):
     def window(self, since: datetime | None) -> Window:
         """The longest complete stretch of interactions logged after `since`.
 
-        Complete means that no reward can change them: their reward window has passed, or the first reward, where that
-        is the one that counts, is there. Windows that start where the last one ended miss nothing and repeat nothing.
+        Complete means that rewards had their time to arrive: the reward window has passed since the decision was
+        logged, or the first reward, where that is the one that counts, is there. Windows that start where the last
+        one ended miss nothing and repeat nothing.
         """
 
     def interactions(self, window: Window) -> Iterator[pa.RecordBatch]:
@@ -51,9 +62,9 @@ class Bus(Protocol):
     def deliver(self, topic: str, handler: Handler) -> int:
         """Hand the waiting messages to `handler` and return how many it was given.
 
-        They are gone when it returns. When it raises on several, each is handed over again alone; when it raises on
-        one, that one comes again later and, after five times, goes to the dead letters with the reason. Messages of
-        a process that died while handling them come again.
+        They are gone when it returns. When it raises on several, each is handed over again alone. One that raises
+        InvalidInput goes to the dead letters with the reason; after any other error, and when its process died, a
+        message comes again after a lease, as often as it takes.
         """
 
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
@@ -68,6 +79,9 @@ class Endpoint(Protocol):
 
         Deploying a version again changes nothing but the traffic. Nothing changes when the policy is not whole.
         """
+
+    def names(self) -> list[str]:
+        """All endpoints there are. A loop has one."""
 
     def versions(self) -> list[Manifest]:
         """The manifests of all versions, oldest first."""
@@ -84,6 +98,9 @@ class Endpoint(Protocol):
     def serving(self) -> list[str]:
         """The versions that would answer at this moment: none while the endpoint is down."""
 
+    def announce(self, url: str) -> None:
+        """Tell where the serving process listens, on a platform that leaves this to us."""
+
     def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
         """The endpoint's predictions, one for each instance."""
 
@@ -97,7 +114,7 @@ class Runner(Protocol):
     def state(self, run_id: str) -> RunState:
         """How a run is doing. A run whose process was killed has failed."""
 
-    def runs(self) -> list[tuple[str, RunState]]:
+    def runs(self) -> list[Run]:
         """All runs, oldest first."""
 
     def explain(self, run_id: str) -> str:
@@ -106,12 +123,13 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Platform:
-    """The four ports, connected."""
+    """The four ports, connected, and a folder for what a process of this machine keeps over its death."""
 
     warehouse: Warehouse
     bus: Bus
     endpoint: Endpoint
     runner: Runner
+    scratch: Path
 
 
 def connect(config: Config) -> Platform:
@@ -119,6 +137,13 @@ def connect(config: Config) -> Platform:
     from rl_core.backends.local import connect_local
 
     return connect_local(config.backend, config.reward)
+
+
+@functools.cache
+def connected() -> tuple[Config, Platform]:
+    """$BANDITLOOP_CONFIG and its platform, for a function: connected when its first event comes."""
+    config = Config.from_environment()
+    return config, connect(config)
 
 
 def champion(endpoint: Endpoint) -> Manifest | None:

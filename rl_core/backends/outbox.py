@@ -7,6 +7,7 @@ the bus has it. What a killed process left behind is published by the next one. 
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -17,6 +18,7 @@ from rl_core.backends import Bus
 
 PAUSE_SECONDS = 0.02
 RETRY_SECONDS = 1.0
+log = logging.getLogger("banditloop.outbox")
 
 
 class Outbox:
@@ -51,7 +53,7 @@ class Outbox:
         """A new file that is locked, so as to be known for a living process's, before it has its name."""
         self._path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.open"
         unnamed = self._path.with_suffix(".new")
-        file = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        file = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         fcntl.flock(file, fcntl.LOCK_EX)
         unnamed.rename(self._path)
         return file
@@ -64,17 +66,18 @@ class Outbox:
                 path.rename(path.with_suffix(".full"))
 
     def _publish_for_ever(self) -> None:
-        self._adopt()
         while not self._stopping.wait(PAUSE_SECONDS):
             self._publish_or_wait()
         self._publish_or_wait()
 
     def _publish_or_wait(self) -> None:
-        self._seal()
         try:
+            self._adopt()
+            self._seal()
             for path in sorted(self._folder.glob("*.full")):
                 self._publish(path)
-        except Exception:  # the bus is away: the files stay, and the next round tries again
+        except Exception as error:  # whatever it is, the files stay and the next round tries again
+            log.warning("%s: not published, will try again: %r", self._topic, error)
             self._stopping.wait(RETRY_SECONDS)
 
     def _seal(self) -> None:

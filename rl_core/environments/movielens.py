@@ -25,7 +25,9 @@ class MovieLens(Environment):
     """
 
     name: Literal["movielens"] = "movielens"
-    setting: Literal["classic", "honest"] = Field("classic", description="classic or honest, see above")
+    setting: Literal["classic", "honest"] = Field(
+        "classic", description="classic: that of TF-Agents; honest: the observations know nothing of the rewards"
+    )
     rank: int = Field(20, ge=1, le=200, description="rank of the approximation")
     movies: int = Field(20, ge=2, le=MOVIES, description="how many movies there are to recommend")
     noise: float = Field(0.5, ge=0, description="honest: standard deviation of a reward")

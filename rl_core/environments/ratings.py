@@ -76,7 +76,13 @@ def _from_folder(folder: Path) -> Ratings:
     if not users.exists():
         return Ratings(matrix, None, None)
     rows = [line.split("|") for line in users.read_text(encoding="latin-1").splitlines()]
-    return Ratings(matrix, np.array([int(row[1]) for row in rows]), np.array([row[2] == "M" for row in rows]))
+    try:
+        age, male = np.array([int(row[1]) for row in rows]), np.array([row[2] == "M" for row in rows])
+    except (IndexError, ValueError) as error:
+        raise InvalidInput(f"environment.ratings = {str(users)!r}: not lines of user|age|gender ({error})") from None
+    if len(rows) != USERS:
+        raise InvalidInput(f"environment.ratings = {str(users)!r}: has {len(rows)} users; MovieLens-100K has {USERS}")
+    return Ratings(matrix, age, male)
 
 
 def _read(path: Path) -> bytes:

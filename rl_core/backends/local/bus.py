@@ -1,24 +1,27 @@
 """The bus as one SQLite queue per topic (litequeue), which survives the processes that use it."""
 
+import logging
 from pathlib import Path
 from threading import RLock
 
+from filelock import FileLock
 from litequeue import LiteQueue, Message
 
 from rl_core.backends import Handler
+from rl_core.errors import InvalidInput
 
-ATTEMPTS = 5
 MESSAGES_AT_ONCE = 200
+log = logging.getLogger("banditloop.bus")
 
 
 class LocalBus:
     """See rl_core.backends.Bus.
 
-    A queue's text is a header, a newline and the payload: the number of failed attempts or, for a dead letter, the
-    reason. Latin-1 carries any bytes through SQLite's text and leaves JSON readable.
+    A message that was not handled stays locked, and a lock older than the lease is released. Latin-1 carries any bytes
+    through SQLite's text and leaves JSON readable. A dead letter is the reason, a newline and the payload.
     """
 
-    def __init__(self, root: Path, lease_seconds: float = 10.0) -> None:
+    def __init__(self, root: Path, lease_seconds: float) -> None:
         self._root = root
         self._lease_seconds = lease_seconds
         self._queues: dict[str, LiteQueue] = {}
@@ -26,7 +29,7 @@ class LocalBus:
 
     def publish(self, topic: str, payload: bytes) -> None:
         with self._lock:
-            self._queue(topic).put(_join("0", payload))
+            self._queue(topic).put(payload.decode("latin-1"))
 
     def deliver(self, topic: str, handler: Handler) -> int:
         with self._lock:
@@ -41,55 +44,46 @@ class LocalBus:
         return len(messages)
 
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
+        if not self._path(f"{topic}.dead").exists():
+            return []
         with self._lock:
             queue = self._queue(f"{topic}.dead")
             rows = queue.conn.execute(f"SELECT data FROM {queue.table} ORDER BY message_id")
-            return [_split(row["data"]) for row in rows]
+            letters = [row["data"].split("\n", 1) for row in rows]
+        return [(reason, payload.encode("latin-1")) for reason, payload in letters]
 
     def _handle(self, topic: str, messages: list[Message], handler: Handler) -> None:
         try:
-            handler([_split(message.data)[1] for message in messages])
+            handler([message.data.encode("latin-1") for message in messages])
         except Exception as error:
             if len(messages) > 1:
                 for message in messages:
                     self._handle(topic, [message], handler)
+            elif isinstance(error, InvalidInput):
+                reason = " ".join(str(error).split()).encode("latin-1", "backslashreplace")
+                self.publish(f"{topic}.dead", reason + b"\n" + messages[0].data.encode("latin-1"))
+                self._finish(topic, messages)
             else:
-                self._fail(topic, messages[0], f"{type(error).__name__}: {error}")
+                log.warning("%s: a message comes again in %g s: %r", topic, self._lease_seconds, error)
         else:
-            self._finish(self._queue(topic), messages)
+            self._finish(topic, messages)
 
-    def _fail(self, topic: str, message: Message, reason: str) -> None:
-        """Keep the message with one more attempt on it, to come again after a lease, or as a dead letter."""
+    def _finish(self, topic: str, messages: list[Message]) -> None:
         queue = self._queue(topic)
-        failed, payload = _split(message.data)
-        attempts = int(failed) + 1
-        if attempts == ATTEMPTS:
-            self._queue(f"{topic}.dead").put(_join(" ".join(reason.split()), payload))
-            self._finish(queue, [message])
-        else:
-            queue.conn.execute(
-                f"UPDATE {queue.table} SET data = ? WHERE message_id = ?",
-                (_join(str(attempts), payload), message.message_id),
-            )
-
-    def _finish(self, queue: LiteQueue, messages: list[Message]) -> None:
         with self._lock, queue.transaction(mode="IMMEDIATE"):
             for message in messages:
                 queue.done(message.message_id)
             queue.prune()
 
+    def _path(self, topic: str) -> Path:
+        return self._root / f"{topic}.sqlite"
+
     def _queue(self, topic: str) -> LiteQueue:
         with self._lock:
             if topic not in self._queues:
                 self._root.mkdir(parents=True, exist_ok=True)
-                self._queues[topic] = LiteQueue(self._root / f"{topic}.sqlite", timeout=30)
+                with FileLock(
+                    self._root / "opening.lock"
+                ):  # SQLite cannot be told to wait for a new queue's first write
+                    self._queues[topic] = LiteQueue(self._path(topic), timeout=30)
             return self._queues[topic]
-
-
-def _join(header: str, payload: bytes) -> str:
-    return f"{header}\n{payload.decode('latin-1')}"
-
-
-def _split(text: str) -> tuple[str, bytes]:
-    header, payload = text.split("\n", 1)
-    return header, payload.encode("latin-1")

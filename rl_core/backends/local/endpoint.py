@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import requests
 from filelock import FileLock
 from tenacity import retry, retry_if_exception_type, retry_if_not_exception_type, stop_after_delay, wait_exponential
 
+from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE
+from rl_core.backends.local.files import write_whole
 from rl_core.errors import InvalidInput
 from rl_core.policy import Manifest, SavedPolicy, read_manifest
 
-PREDICT_ROUTE, HEALTH_ROUTE = "/predict", "/health"
 BUSY = (429, 503)
 patiently = retry(  # the server may be starting, stopping or killed in the middle of its answer
     retry=retry_if_exception_type(requests.RequestException) & retry_if_not_exception_type(requests.HTTPError),
@@ -32,14 +32,14 @@ class LocalEndpoint:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self._folder = folder
         self._session = requests.Session()
 
     def deploy(self, folder: Path) -> str:
         version = SavedPolicy.load(folder).manifest.version
-        versions = self.folder / "versions"
+        versions = self._folder / "versions"
         versions.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "lock"):
+        with FileLock(self._folder / "lock"):
             if not self.policy(version).exists():
                 copy = versions / ".incoming"
                 shutil.rmtree(copy, ignore_errors=True)  # what a crash left
@@ -47,22 +47,25 @@ class LocalEndpoint:
             self.route({version: 100})
         return version
 
+    def names(self) -> list[str]:
+        return sorted(path.parent.name for path in self._folder.parent.glob("*/versions"))
+
     def versions(self) -> list[Manifest]:
-        manifests = [read_manifest(path) for path in (self.folder / "versions").glob("[!.]*")]
+        manifests = [read_manifest(path) for path in (self._folder / "versions").glob("[!.]*")]
         return sorted(manifests, key=lambda manifest: (manifest.window.until, manifest.generation))
 
     def traffic(self) -> dict[str, int]:
-        path = self.folder / "traffic.json"
+        path = self._folder / "traffic.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
     def route(self, traffic: dict[str, int]) -> None:
         known = {manifest.version for manifest in self.versions()}
         if not traffic.keys() <= known or any(v < 0 for v in traffic.values()) or sum(traffic.values()) != 100:
             raise InvalidInput(f"traffic = {traffic}: give percents that add up to 100, of: {', '.join(sorted(known))}")
-        write_whole(self.folder / "traffic.json", json.dumps({v: share for v, share in traffic.items() if share}))
+        write_whole(self._folder / "traffic.json", json.dumps({v: share for v, share in traffic.items() if share}))
 
     def policy(self, version: str) -> Path:
-        return self.folder / "versions" / version
+        return self._folder / "versions" / version
 
     def serving(self) -> list[str]:
         try:
@@ -83,20 +86,10 @@ class LocalEndpoint:
     def url(self) -> str:
         """Where the serving process listens."""
         try:
-            return json.loads((self.folder / "server.json").read_text())["url"]
+            return json.loads((self._folder / "server.json").read_text())["url"]
         except FileNotFoundError:
-            raise InvalidInput(f"endpoint {self.folder}: nothing serves it; start `banditloop serve`") from None
+            raise InvalidInput(f"endpoint {self._folder}: nothing serves it; start `banditloop serve`") from None
 
     def announce(self, url: str) -> None:
-        """Record where the serving process listens."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / "server.json", json.dumps({"url": url, "pid": os.getpid()}))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file so that every reader finds the old text or the new, whole."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self._folder / "server.json", json.dumps({"url": url, "pid": os.getpid()}))

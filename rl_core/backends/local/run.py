@@ -1,17 +1,20 @@
 """The process of one run: python -m rl_core.backends.local.run FOLDER. The only place that starts kfp.local."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 import warnings
 from pathlib import Path
 
-from rl_core.backends.local.endpoint import write_whole
+from rl_core.backends.local.files import write_whole
 
 
 def main(folder: Path) -> None:
     """Run folder/template.yaml with folder/parameters.json and leave folder/outcome.json."""
     parameters = json.loads((folder / "parameters.json").read_text())
+    _kill_tasks_at_the_end()
     try:
         _run(folder, parameters)
         outcome = {"state": "succeeded", "reason": ""}
@@ -19,6 +22,17 @@ def main(folder: Path) -> None:
         outcome = {"state": "failed", "reason": _cause(folder / "log.txt") or f"{type(error).__name__}: {error}"}
     write_whole(folder / "outcome.json", json.dumps(outcome))
     sys.exit(outcome["state"] != "succeeded")
+
+
+def _kill_tasks_at_the_end() -> None:
+    """Let nothing of this run outlive it, not even after kill -9.
+
+    A shell waits for the end of a pipe that only this process holds. The run is a process group of its own, and
+    `kill 0` is for all of it.
+    """
+    read, _ = os.pipe()  # the writing end closes with this process
+    subprocess.Popen(["sh", "-c", "read _; kill -9 0"], stdin=read)
+    os.close(read)
 
 
 def _run(folder: Path, parameters: dict[str, object]) -> None:

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rl_core.backends import RunState
+from rl_core.backends import Run, RunState
+from rl_core.backends.local.files import read_text
 from rl_core.errors import InvalidInput
 
 
@@ -24,7 +26,7 @@ class LocalRunner:
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
         self.root.mkdir(parents=True, exist_ok=True)
-        text, folder = _read(template), Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        text, folder = read_text(template), Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             (folder / "template.yaml").write_text(text)
@@ -46,16 +48,17 @@ class LocalRunner:
         outcome = folder / "outcome.json"
         return json.loads(outcome.read_text())["state"] if outcome.exists() else "failed"
 
-    def runs(self) -> list[tuple[str, RunState]]:
-        locks = sorted(self.root.glob("[!.]*/lock"), key=lambda lock: lock.stat().st_mtime_ns)
-        return [(lock.parent.name, self.state(lock.parent.name)) for lock in locks]
+    def runs(self) -> list[Run]:
+        locks = [(lock.stat().st_mtime, lock.parent.name) for lock in self.root.glob("[!.]*/lock")]
+        return [Run(name, self.state(name), datetime.fromtimestamp(at, UTC)) for at, name in sorted(locks)]
 
     def explain(self, run_id: str) -> str:
         folder = self.root / run_id
         outcome = folder / "outcome.json"
         if outcome.exists():
             return json.loads(outcome.read_text())["reason"]
-        tasks = [line for line in _read(folder / "log.txt").splitlines() if "Executing task" in line]
+        log = folder / "log.txt"
+        tasks = [line for line in log.read_text().splitlines() if "Executing task" in line] if log.exists() else []
         task = tasks[-1].split("'")[1] if tasks else "starting"
         return task if self.state(run_id) == "running" else f"its process was killed during: {task}"
 
@@ -79,10 +82,3 @@ def _locked(path: Path) -> bool:
         except BlockingIOError:
             return True
         return False
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}") from None

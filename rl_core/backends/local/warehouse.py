@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
@@ -24,14 +25,11 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 MICROSECOND = timedelta(microseconds=1)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 AT_MOST_APART = timedelta(days=1)  # an event and its double; a reward and the later clock of its decision
-AGGREGATIONS = {
-    "first": "arg_min(r.value, (r.timestamp, r.source_id))",
-    "last": "arg_max(r.value, (r.timestamp, r.source_id))",
-    "sum": "sum(r.value)",
-    "mean": "avg(r.value)",
-    "max": "max(r.value)",
-    "min": "min(r.value)",
-}
+ORDERS = {"first": "r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
+AGGREGATES = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
+FILES_AT_MOST = 50
+COMPACTED_BYTES = 64 << 20
+KEPT_FOR_READERS_HOURS = 24
 
 
 class _File(NamedTuple):
@@ -54,6 +52,7 @@ class LocalWarehouse:
             if new.num_rows:
                 logged_at = pa.array([_next_moment(delta)] * new.num_rows, TIME)
                 write_deltalake(delta, new.append_column(LOGGED_AT, logged_at), mode="append")
+                _compact(delta)
             return new.num_rows
 
     def window(self, since: datetime | None) -> Window:
@@ -63,7 +62,8 @@ class LocalWarehouse:
         with self._connection(since_or_start) as connection:
             still_open = connection.execute(
                 f"""WITH {self._rewarded} SELECT min(logged_at) - INTERVAL 1 MICROSECOND FROM decisions d
-                WHERE logged_at > $since AND d.timestamp + to_microseconds($window) > $now {unrewarded}""",
+                WHERE logged_at > $since AND logged_at + to_microseconds($window) > $now AND mode <> 'simulated'
+                {unrewarded}""",
                 decided | {"now": datetime.now(UTC)} | self._reward_parameters(),
             ).fetchall()[0][0]
             until, rows = connection.execute(
@@ -99,11 +99,16 @@ class LocalWarehouse:
     @property
     def _rewarded(self) -> str:
         """The rewards within the window of their decisions, one row per event."""
+        aggregation = self._reward.aggregation
+        if aggregation in ORDERS:  # unlike arg_min, a window function spills to disk
+            choice = f"QUALIFY row_number() OVER (PARTITION BY r.event_id ORDER BY {ORDERS[aggregation]}) = 1"
+            reward = "r.value"
+        else:
+            choice, reward = "GROUP BY r.event_id", f"{AGGREGATES[aggregation]}(r.value)"
         return f"""rewarded AS (
-            SELECT r.event_id, {AGGREGATIONS[self._reward.aggregation]} AS reward
-            FROM rewards r JOIN decisions d ON r.event_id = d.event_id
+            SELECT r.event_id, {reward} AS reward FROM rewards r JOIN decisions d ON r.event_id = d.event_id
             WHERE r.name = $name AND r.timestamp <= d.timestamp + to_microseconds($window)
-                AND r.timestamp >= d.timestamp - to_microseconds($apart) GROUP BY r.event_id)"""
+                AND r.timestamp >= d.timestamp - to_microseconds($apart) {choice})"""
 
     def _reward_parameters(self) -> dict[str, Any]:
         window, apart = timedelta(seconds=self._reward.window_seconds), AT_MOST_APART
@@ -159,9 +164,9 @@ def _files(delta: DeltaTable | None, column: str, earliest: datetime, latest: da
     """The table's data files that may hold rows with `column` between two moments, by the log's own statistics."""
     if delta is None:
         return []
-    root = Path(delta.table_uri.removeprefix("file://"))
+    root = Path(unquote(urlsplit(delta.table_uri).path))
     return [
-        _File(str(root / action["path"]), action["min.timestamp"])
+        _File(str(root / unquote(action["path"])), action["min.timestamp"])
         for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist()
         if action[f"min.{column}"] <= latest and action[f"max.{column}"] >= earliest
     ]
@@ -176,3 +181,10 @@ def _next_moment(delta: DeltaTable) -> datetime:
     latest = max((moment for moment in files["max.logged_at"].to_pylist()), default=EPOCH) if files else EPOCH
     now = EPOCH + timedelta(milliseconds=time.time_ns() // 1_000_000)
     return max(now, latest + timedelta(milliseconds=1))
+
+
+def _compact(delta: DeltaTable) -> None:
+    """Join small files. Files of the target size are left alone, so a row is rewritten a bounded number of times."""
+    if len(delta.file_uris()) > FILES_AT_MOST:
+        delta.optimize.compact(target_size=COMPACTED_BYTES)
+        delta.vacuum(KEPT_FOR_READERS_HOURS, dry_run=False, enforce_retention_duration=False)
