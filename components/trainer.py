@@ -27,7 +27,8 @@ def trainer(
     from rl_core.backends import connect
     from rl_core.config import Config
     from rl_core.examples import read_examples
-    from rl_core.policy import Window, read_manifest, write_policy
+    from rl_core.manifest import Window, read_manifest
+    from rl_core.policy import write_policy
     from rl_core.training import next_manifest, train
 
     settings = Config.parse(config)

@@ -8,50 +8,16 @@ import hashlib
 import shutil
 import zipfile
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import Field, ValidationError
 
-from rl_core.agents import AGENTS, Agent, Arrays
+from rl_core.agents import Agent, Arrays
 from rl_core.errors import InvalidInput
-from rl_core.schema import LARGEST
-from rl_core.sections import Section, explain, registered
+from rl_core.manifest import MANIFEST, Manifest, agent_of, read_manifest
+from rl_core.observations import check_observations
 
-MANIFEST, WEIGHTS, STATISTICS, SAVED_MODEL = "manifest.json", "weights.npz", "statistics.npz", "saved_model"
-
-
-class Window(Section):
-    """A stretch of the log."""
-
-    since: datetime | None = Field(None, strict=False, description="logged after this; nothing: from the beginning")
-    until: datetime = Field(strict=False, description="logged up to this")
-    interactions: int = Field(ge=0, description="how many there are")
-
-
-class Manifest(Section):
-    """What a policy is and where it comes from."""
-
-    schema_version: int = Field(1, ge=1, le=1, description="form of this manifest")
-    version: str = Field(
-        pattern=r"^[a-z][a-z0-9-]{0,62}$", description="names the policy for ever; decided by what it was trained on"
-    )
-    parent: str | None = Field(None, description="version whose statistics it resumed from")
-    generation: int = Field(ge=1, description="how many trainings led here")
-    agent: dict[str, Any] = Field(description="the agent section")
-    task: str = Field(
-        "", description="digest of environment and rewards: statistics of another task mean another thing"
-    )
-    exploration: float = Field(gt=0, le=1, description="share of decisions drawn uniformly")
-    dim: int = Field(ge=1, description="length of an observation")
-    actions: int = Field(ge=2, description="number of actions")
-    window: Window = Field(description="the interactions that this training added")
-    interactions: int = Field(ge=0, description="all the interactions it has learned from")
-    seed: int | None = Field(None, ge=0, description="seed of the training; nothing where training draws nothing")
-    run: str = Field("", description="the pipeline run that trained it")
-    files: dict[str, str] = Field({}, description="SHA-256 of every other file")
+WEIGHTS, STATISTICS, SAVED_MODEL = "weights.npz", "statistics.npz", "saved_model"
 
 
 @dataclass(frozen=True)
@@ -111,37 +77,6 @@ class SavedPolicy:
         return np.eye(self.manifest.actions)[self.agent.greedy(self.weights, observations)]
 
 
-def check_observations(observations: Any, dim: int) -> np.ndarray:
-    """Observations as float32 [B, dim], or InvalidInput that says which one is wrong and how."""
-    try:
-        array = np.asarray(observations)
-    except ValueError:
-        array = np.empty(0, object)  # rows of different lengths
-    if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != dim:
-        raise InvalidInput(f"{_first_misfit(observations, dim)}: an observation is a list of {dim} numbers")
-    with np.errstate(over="ignore"):  # what does not fit is infinite, and refused for that
-        array = array.astype(np.float32)
-    good = np.abs(array) <= LARGEST
-    if not good.all():
-        row, column = np.argwhere(~good)[0]
-        raise InvalidInput(
-            f"observation {row}: number {column} is {array[row, column]}; it must be from {-LARGEST:g} to {LARGEST:g}"
-        )
-    return array
-
-
-def _first_misfit(observations: Any, dim: int) -> str:
-    for row, observation in enumerate(observations if isinstance(observations, list | np.ndarray) else []):
-        if not isinstance(observation, list | np.ndarray):
-            return f"observation {row} is {observation!r:.40}"
-        if len(observation) != dim:
-            return f"observation {row} has {len(observation)} numbers"
-        for column, number in enumerate(observation):
-            if isinstance(number, bool) or not isinstance(number, int | float | np.number):
-                return f"observation {row}: number {column} is {number!r:.40}"
-    return "observations"
-
-
 def write_policy(folder: Path, manifest: Manifest, statistics: Arrays) -> Manifest:
     """Write a whole policy directory and return its manifest, checksums included. Imports TensorFlow."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -155,23 +90,6 @@ def write_policy(folder: Path, manifest: Manifest, statistics: Arrays) -> Manife
     manifest = manifest.model_copy(update={"files": sums})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
     return manifest
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a policy directory, or InvalidInput that says what is wrong with it."""
-    try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_text())
-    except OSError as error:
-        raise InvalidInput(f"policy {folder}: {MANIFEST}: {error.strerror}; not a policy directory") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"policy {folder}: {MANIFEST}: {error}") from None
-    except ValidationError as error:
-        raise InvalidInput(f"policy {folder}: {MANIFEST}: {explain(error)}") from None
-
-
-def agent_of(manifest: Manifest) -> Agent:
-    """The agent that a manifest names."""
-    return registered(AGENTS, manifest.agent, "agent")
 
 
 def read_arrays(path: Path) -> Arrays:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from rl_core.agents import Arrays
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
-from rl_core.policy import STATISTICS, Manifest, Window, read_arrays
+from rl_core.manifest import Manifest, Window
+from rl_core.policy import STATISTICS, read_arrays
 
 
 def resumable(config: Config, manifest: Manifest | None) -> bool:

@@ -10,7 +10,8 @@ import pytest
 
 from rl_core.agents import LinUCB
 from rl_core.config import Config
-from rl_core.policy import Manifest, Window, write_policy
+from rl_core.manifest import Manifest, Window
+from rl_core.policy import write_policy
 from rl_core.schema import DECISION, REWARD
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -29,9 +29,10 @@ f.simulate(config, platform, f.Visit(users=3))
 """,
     "predictor": """
 import orjson, numpy, pathlib, functions.predictor as f
+from rl_core.predictions import predict
 served = f.Served(f.OnePolicy(pathlib.Path(FOLDER))); served.refresh()
 random = numpy.random.default_rng(0)
-print(f.predict(orjson.dumps({'instances': [[0.0] * 20]}), served.choose(random), random))
+print(predict(orjson.dumps({'instances': [[0.0] * 20]}), served.choose(random), random))
 """,
     "help": """
 import sys, pipelines.cli as cli

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rl_core.errors import InvalidInput
-from rl_core.policy import MANIFEST, SavedPolicy, read_manifest
+from rl_core.manifest import MANIFEST, read_manifest
+from rl_core.policy import SavedPolicy
 from tests.conftest import make_policy
 
 DRAWS = 40_000

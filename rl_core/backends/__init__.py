@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import pyarrow as pa
 
 from rl_core.config import Config
-from rl_core.policy import Manifest, Window
+from rl_core.manifest import Manifest, Window
 
 PREDICT_ROUTE, HEALTH_ROUTE = "/predict", "/health"  # where Vertex AI's contract does not say otherwise
 Handler = Callable[[list[bytes]], object]

@@ -13,7 +13,8 @@ from tenacity import retry, retry_if_exception_type, retry_if_not_exception_type
 from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE
 from rl_core.backends.local.files import write_whole
 from rl_core.errors import InvalidInput
-from rl_core.policy import Manifest, SavedPolicy, read_manifest
+from rl_core.manifest import Manifest, read_manifest
+from rl_core.policy import SavedPolicy
 
 BUSY = (429, 503)
 patiently = retry(  # the server may be starting, stopping or killed in the middle of its answer

@@ -17,7 +17,7 @@ from deltalake import DeltaTable, write_deltalake
 from filelock import FileLock
 
 from rl_core.config import RewardSection
-from rl_core.policy import Window
+from rl_core.manifest import Window
 from rl_core.schema import INTERACTION, KEYS, LOGGED_AT, SCHEMAS, TIME
 
 BATCH_ROWS = 65_536
