@@ -1,0 +1,102 @@
+"""What the estimators share: sums of a few terms per decision, and a smooth function of their means."""
+
+import abc
+from dataclasses import dataclass, field, fields
+from statistics import NormalDist
+from typing import Self
+
+import numpy as np
+
+from rl_core.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Logged decisions beside a target policy: all of shape [B].
+
+    reward in [0, 1]; propensity in (0, 1]; target, the target policy's probability of the logged action; predicted, a
+    model's guess of the reward of the logged action; expected, the mean of its guesses over the target's actions.
+    """
+
+    reward: np.ndarray
+    propensity: np.ndarray
+    target: np.ndarray
+    predicted: np.ndarray | None = None
+    expected: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.reward) and not (self.reward.min() >= 0 and self.reward.max() <= 1):
+            raise InvalidInput("reward: estimators take rewards in [0, 1]; scale them by stated bounds first")
+        if len(self.reward) and not self.propensity.min() > 0:
+            raise InvalidInput("propensity: a logged action had probability 0")
+
+    @property
+    def weight(self) -> np.ndarray:
+        """The importance weights π / p."""
+        return self.target / self.propensity
+
+    def model(self) -> tuple[np.ndarray, np.ndarray]:
+        """predicted and expected, or InvalidInput where no model was given."""
+        if self.predicted is None or self.expected is None:
+            raise InvalidInput("this estimator needs a reward model's predictions")
+        return self.predicted, self.expected
+
+
+@dataclass
+class Estimator(abc.ABC):
+    """An estimate of a policy's mean reward, that grows with what is added and merges with others of its kind."""
+
+    count: int = field(default=0, init=False)
+    sums: np.ndarray = field(default_factory=lambda: np.zeros(0), init=False)
+    products: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), init=False)
+
+    @abc.abstractmethod
+    def terms(self, logged: Logged) -> np.ndarray:
+        """What is summed over decisions: [B, terms]."""
+
+    def combine(self, means: np.ndarray) -> tuple[float, np.ndarray]:
+        """The estimate that the terms' means come to, and its gradient. As it stands: the one term's mean."""
+        return float(means[0]), np.ones(1)
+
+    def add(self, logged: Logged) -> None:
+        """Take in more decisions."""
+        terms = self.terms(logged)
+        sums, products = terms.sum(axis=0), terms.T @ terms
+        self.sums, self.products = (self.sums + sums, self.products + products) if self.count else (sums, products)
+        self.count += len(terms)
+
+    def value(self) -> float:
+        """The estimate; NaN where nothing that counts was added."""
+        return self.combine(self.sums / self.count)[0] if self.count else float("nan")
+
+    def standard_error(self) -> float:
+        """By the delta method: √(gᵀ Cov g / n)."""
+        if self.count < 2:
+            return float("inf")
+        means = self.sums / self.count
+        _, gradient = self.combine(means)
+        covariance = (self.products / self.count - np.outer(means, means)) * self.count / (self.count - 1)
+        return float(np.sqrt(max(0.0, gradient @ covariance @ gradient) / self.count))
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The normal interval for a number of decisions that was fixed beforehand."""
+        half = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error()
+        return self.value() - half, self.value() + half
+
+    def __add__(self, other: Self) -> Self:
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        merged = type(self)(**settings)
+        parts = [part for part in (self, other) if part.count]
+        merged.count = sum(part.count for part in parts)
+        if parts:
+            merged.sums = np.sum([part.sums for part in parts], axis=0)
+            merged.products = np.sum([part.products for part in parts], axis=0)
+        return merged
+
+
+def ratio(means: np.ndarray) -> tuple[float, np.ndarray]:
+    """The ratio of two terms' means, and its gradient; NaN where the denominator is 0."""
+    top, bottom = means
+    if bottom == 0:
+        return float("nan"), np.full(2, np.nan)
+    return float(top / bottom), np.array([1 / bottom, -top / bottom**2])
