@@ -90,6 +90,8 @@ def progress(quiet: bool) -> Iterator[Report]:
         return
     with Live(console=console, refresh_per_second=8) as live:
         yield Report(live)
+    if not console.is_terminal:
+        console.print()  # what Live leaves to the terminal
 
 
 def _table(title: str, content: list[dict[str, Any]]) -> Table:
