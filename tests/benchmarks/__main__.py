@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tests.benchmarks.ratio import Row
 
-NAMES = ("train", "decide")
+NAMES = ("train", "decide", "evaluate")
 
 
 def main(names: list[str]) -> None:

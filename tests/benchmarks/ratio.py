@@ -29,12 +29,12 @@ def times_faster(
 ) -> Row:
     """How many times faster `ours` is, where it does `work` times as much. The two take turns."""
     ours(), theirs()  # warm
-    ratios = sorted(work * _seconds(theirs) / _seconds(ours) for _ in range(repeats))
+    ratios = sorted(work * seconds(theirs) / seconds(ours) for _ in range(repeats))
     median = statistics.median(ratios)
     return Row(name, median, "times faster", ratios[0], ratios[-1], target, median >= target)
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
