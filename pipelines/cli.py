@@ -160,14 +160,11 @@ def serve(config: ConfigOption = None) -> None:
     settings = load(config)
     platform = connect(settings)
     compile_pipelines(Path(settings.trigger.template).parent)
-    with contextlib.suppress(KeyboardInterrupt), services(settings):
-        display.say(f"serving endpoint {settings.backend.endpoint}; press Ctrl-C to stop")
-        said = ""
+    display.say(f"serving endpoint {settings.backend.endpoint}; press Ctrl-C to stop")
+    with contextlib.suppress(KeyboardInterrupt), services(settings), display.progress(quiet=False) as report:
         while True:
             run_id, reason = tick(settings, platform)
-            if reason != said:
-                display.say(f"{run_id or 'waiting'}: {reason}")
-                said = reason
+            report(f"{run_id or 'waiting'}: {reason}", None)
             time.sleep(1)
 
 
