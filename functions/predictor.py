@@ -57,7 +57,7 @@ def create_app(served: Served, outbox: Outbox, predict_route: str, health_route:
         if not served.versions:
             return _json({"error": "no policy is loaded yet"}, 503)
         try:
-            predictions, events = predict(await request.body(), served.choose(random), random)
+            predictions, events = predict(await request.body(), served.choose, random)
             outbox.put(events)
         except InvalidInput as error:
             return _json({"error": str(error)}, 400)

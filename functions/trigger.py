@@ -15,10 +15,10 @@ log = logging.getLogger("banditloop.trigger")
 
 def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     """The id of the run that was submitted, or None, and why."""
+    runs = platform.runner.runs()  # before the champion: a run that ends in between has deployed what is read next
     best = champion(platform.endpoint)
     if best is None:
         return None, "no policy is deployed yet: run the startup pipeline first"
-    runs = platform.runner.runs()
     if running := [run.run_id for run in runs if run.state == "running"]:
         return None, f"{running[0]} is still running"
     new = platform.warehouse.window(best.window.until).interactions

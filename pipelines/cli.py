@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 from datetime import UTC, datetime
@@ -100,9 +101,11 @@ def run(template: Path, config: ConfigOption = None, param: ParameterOption = []
 def _submit(config: Config, template: Path, given: list[str]) -> str:
     from pipelines.compiling import read_parameters
 
-    run_id = f"{template.stem}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}"
-    parameters = {"config": config.to_dict(), "run_id": run_id} | read_parameters(template, given)
-    connect(config).runner.submit(template, parameters, run_id)
+    default = {"config": config.to_dict(), "run_id": f"{template.stem}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}"}
+    parameters = default | read_parameters(template, given)
+    run_id = parameters["run_id"]
+    if not re.fullmatch(r"[\w-]+", run_id) or not connect(config).runner.submit(template, parameters, run_id):
+        raise InvalidInput(f"run_id = {run_id!r}: is taken, or not made of letters, digits, - and _")
     return run_id
 
 

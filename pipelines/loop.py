@@ -1,5 +1,6 @@
 """The whole loop on one machine: startup, then rounds of traffic and retraining."""
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +31,8 @@ def start(config: Config, platform: Platform, interactions: int, seed: int, repo
     while champion(platform.endpoint) is None:
         if len(tried) == ATTEMPTS:
             raise LoopFailed(f"{tried[-1]} failed: {platform.runner.explain(tried[-1])}")
-        tried.append(f"startup-{len(platform.runner.runs()) + 1}")
-        platform.runner.submit(template, parameters | {"run_id": tried[-1]}, tried[-1])
+        names = (f"startup-{number}" for number in itertools.count(1))
+        tried.append(next(n for n in names if platform.runner.submit(template, parameters | {"run_id": n}, n)))
         _finish(platform, tried[-1], report)
     _serving(platform)
 

@@ -19,6 +19,7 @@ from rl_core.errors import InvalidInput
 MODULES = ("functions.predictor", "functions.logger")
 CHECK_SECONDS = 0.2
 PAUSE_SECONDS = 0.5
+REFUSED = 2  # how a service exits that its config or the machine does not allow
 GRACE_SECONDS = 10
 
 
@@ -39,11 +40,17 @@ def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     stopping = threading.Event()
     processes = {module: _start(module, config, logs) for module in MODULES}
 
+    refused: list[str] = []
+
     def watch() -> None:
         while not stopping.wait(CHECK_SECONDS):
             for module, process in processes.items():
+                if process.poll() == REFUSED:
+                    refused.append(_log(module, logs).read_text().splitlines()[-1].removeprefix("banditloop: "))
+                    return os.kill(os.getpid(), signal.SIGTERM)
                 if process.poll() is not None and not stopping.wait(PAUSE_SECONDS):
-                    processes[module] = _start(module, config, logs)
+                    with contextlib.suppress(OSError):  # no memory, no descriptors: then the next time
+                        processes[module] = _start(module, config, logs)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -57,11 +64,13 @@ def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
             _stop(process)
         lock.release()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if refused:
+            raise InvalidInput(refused[0])
 
 
 def _start(module: str, config: Config, logs: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
-    with (logs / f"{module.rpartition('.')[2]}.txt").open("ab") as log:
+    with _log(module, logs).open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", module, service.WITH_PARENT],
             env=environment,
@@ -70,6 +79,10 @@ def _start(module: str, config: Config, logs: Path) -> subprocess.Popen[bytes]:
             stderr=log,
             start_new_session=True,  # Ctrl-C is for the parent, which stops them in order
         )
+
+
+def _log(module: str, logs: Path) -> Path:
+    return logs / f"{module.rpartition('.')[2]}.txt"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

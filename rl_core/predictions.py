@@ -1,6 +1,8 @@
 """Predictions: a request's body in, answers and the decisions to log out. The JSON is that of Vertex AI."""
 
+import hashlib
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,22 +13,33 @@ from rl_core.errors import InvalidInput
 from rl_core.observations import check_observations
 from rl_core.policy import SavedPolicy
 
+Choose = Callable[[np.random.Generator], SavedPolicy]
 
-def predict(body: bytes, policy: SavedPolicy, random: np.random.Generator) -> tuple[list[Any], list[bytes]]:
-    """The predictions for a request's body, and the decisions to log."""
-    instances = _instances(body)
+
+def predict(body: bytes, choose: Choose, random: np.random.Generator) -> tuple[list[Any], list[bytes]]:
+    """The predictions for a request's body, by a policy that `choose` draws, and the decisions to log.
+
+    A request with parameters.request_id has all its randomness from that: asked again, the same version gives the same
+    actions under the same event ids, so a lost answer leaves no decision behind that nobody saw.
+    """
+    instances, request_id = _read(body)
+    if request_id is None:
+        request_id = os.urandom(16).hex()
+    else:
+        random = np.random.default_rng(list(request_id.encode()))
+    policy = choose(random)
+    manifest, now = policy.manifest, datetime.now(UTC)
     flat, groups = _flatten(instances)
-    observations = check_observations(flat, policy.manifest.dim)
+    observations = check_observations(flat, manifest.dim)
     decided = policy.decide(observations, random)
-    now, version = datetime.now(UTC), policy.manifest.version
-    entropy = os.urandom(16 * len(flat)).hex()
-    event_ids = [entropy[32 * row : 32 * row + 32] for row in range(len(flat))]
+    stem = hashlib.sha256(f"{request_id} {manifest.version}".encode()).hexdigest()[:24]
+    event_ids = [f"{stem}{row:08x}" for row in range(len(flat))]
     events = [
         orjson.dumps(
             {
                 "event_id": event_ids[row],
                 "timestamp": now,
-                "policy_version": version,
+                "policy_version": manifest.version,
                 "observation": observations[row],
                 "action": decided.actions[row],
                 "propensity": decided.propensities[row],
@@ -38,10 +51,10 @@ def predict(body: bytes, policy: SavedPolicy, random: np.random.Generator) -> tu
         for row in range(len(flat))
     ]
     actions, propensities = decided.actions.tolist(), decided.propensities.tolist()
-    return [_prediction(rows, event_ids, actions, propensities, version) for rows in groups], events
+    return [_prediction(rows, event_ids, actions, propensities, manifest.version) for rows in groups], events
 
 
-def _instances(body: bytes) -> list[Any]:
+def _read(body: bytes) -> tuple[list[Any], str | None]:
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -49,7 +62,11 @@ def _instances(body: bytes) -> list[Any]:
     instances = request.get("instances") if isinstance(request, dict) else None
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('request: instances is missing or empty; send {"instances": [[number, ...], ...]}')
-    return instances
+    parameters = request.get("parameters") or {}
+    request_id = parameters.get("request_id") if isinstance(parameters, dict) else parameters
+    if request_id is not None and not (isinstance(request_id, str) and 16 <= len(request_id) <= 64):
+        raise InvalidInput(f"request: parameters.request_id = {request_id!r:.40}: give 16 to 64 characters, once")
+    return instances, request_id
 
 
 def _flatten(instances: list[Any]) -> tuple[list[Any], list[int | slice]]:

@@ -4,6 +4,7 @@ BigQuery columns, JSON, Parquet and TF Examples are derived from these Arrow sch
 One row is one decision, never a batch.
 """
 
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from rl_core.sections import explain
 TIME = pa.timestamp("us", "UTC")
 FLOATS = pa.list_(pa.float32())
 DOUBLES = pa.list_(pa.float64())
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 LARGEST = 1e6  # squares of larger numbers would drown all others in the sums that training keeps
 
 
@@ -99,6 +101,6 @@ def _python_type(kind: pa.DataType, bounds: Any) -> Any:
     if pa.types.is_list(kind):
         return list[_python_type(kind.value_type, bounds)]  # type: ignore[misc]
     if pa.types.is_timestamp(kind):
-        return AwareDatetime
+        return Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)]
     python = {pa.string(): str, pa.int32(): int, pa.float32(): float, pa.float64(): float}[kind]
     return Annotated[python, bounds]

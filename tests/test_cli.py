@@ -25,7 +25,12 @@ COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-def
 def banditloop(*words, cwd=None, **environment):
     variables = {k: v for k, v in os.environ.items() if k != ENVIRONMENT_VARIABLE} | environment
     return subprocess.run(
-        [sys.executable, "-m", "pipelines", *map(str, words)], capture_output=True, text=True, cwd=cwd, env=variables
+        [sys.executable, "-m", "pipelines", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=variables,
+        timeout=300,
     )
 
 
@@ -126,6 +131,23 @@ def test_a_root_that_cannot_hold_a_warehouse_is_2(tmp_path, config):
     values["backend"]["root"] = str(tmp_path / "50%")
     (tmp_path / "config.json").write_text(json.dumps(values))
     refused(banditloop("status", "-c", tmp_path / "config.json"), "a path with % cannot hold")
+
+
+def test_serve_and_loop_stop_with_2_when_the_port_is_taken(config, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        backend = config.to_dict()["backend"] | {"port": taken.getsockname()[1]}
+        (tmp_path / "config.json").write_text(json.dumps(config.to_dict() | {"backend": backend}))
+        for command in ("serve", "loop"):
+            result = banditloop(
+                command,
+                "-c",
+                tmp_path / "config.json",
+                "-o" if command == "loop" else "-c",
+                *([tmp_path / "out"] if command == "loop" else [tmp_path / "config.json"]),
+            )
+            assert result.returncode == 2, result
+            assert "Address already in use" in result.stderr
+            assert "Traceback" not in result.stderr
 
 
 def test_one_loop_at_a_time_runs_in_a_root(config, config_file, tmp_path):

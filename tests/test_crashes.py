@@ -74,7 +74,7 @@ def test_the_loop_goes_on_when_its_processes_are_killed(config):
     assert set(answered) <= set(ids)  # nothing lost
     assert second.interactions == len(ids)  # everything learned from, once
     answers_lost = set(ids) - set(answered) - {event_id for event_id in ids if event_id.startswith("simulated-")}
-    assert len(answers_lost) <= 3 * 10  # decided, but the predictor died before its answer went out
+    assert not answers_lost  # whoever got no answer asked again, and got the same decisions
 
 
 def kill_the_first_retraining(platform) -> None:

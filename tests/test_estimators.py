@@ -110,9 +110,15 @@ def test_what_cannot_be_estimated_is_refused():
         Logged(ones, 0 * ones, ones)
     with pytest.raises(InvalidInput, match="not chosen uniformly"):
         estimate(ESTIMATORS["replay"], logged(0, 100, uniform=False))
+    one, other = (estimate(ESTIMATORS["replay"], Logged(ones, p * ones, ones)) for p in (0.25, 0.9))
+    with pytest.raises(InvalidInput, match="not chosen uniformly"):
+        one + other
     with pytest.raises(InvalidInput, match="needs a reward model"):
         estimate(DR, Logged(ones, ones, ones))
     assert np.isnan(IPS().value())
+    nothing = estimate(SNIPS, Logged(np.ones(9), np.ones(9), np.zeros(9)))
+    assert np.isnan(nothing.value())
+    assert nothing.standard_error() == np.inf
 
 
 @pytest.mark.parametrize("name", ["ips", "snips", "dr"])
@@ -157,7 +163,7 @@ def test_an_equal_or_worse_candidate_is_hardly_ever_promoted_however_often_one_l
     for _ in range(1000):
         gate = Gate()
         for _look in range(48):
-            gate = gate.add(*beside(random, 50, gain), np.ones(50))
+            gate = gate.add(*beside(random, 50, gain))
             if gate.promotes():
                 promoted += 1
                 break
@@ -167,23 +173,46 @@ def test_an_equal_or_worse_candidate_is_hardly_ever_promoted_however_often_one_l
 def test_a_better_candidate_is_promoted():
     """One of 5 points, on 20,000 decisions logged with ε = .2: in at least 90 %."""
     random = np.random.default_rng(0)
-    promoted = sum(Gate().add(*beside(random, 20_000, 0.05), np.ones(20_000)).promotes() for _ in range(100))
+    promoted = sum(Gate().add(*beside(random, 20_000, 0.05)).promotes() for _ in range(100))
     assert promoted >= 90
+
+
+def test_the_error_rate_holds_where_the_champions_weights_depend_on_the_user():
+    """Another policy logged. The candidate is better for half of the users and worse, by more, for the others."""
+    random, promoted = np.random.default_rng(3), 0
+    for _ in range(200):
+        gate = Gate(bound=9.0)
+        for _look in range(20):
+            second = random.random(250) < 0.5
+            propensity = np.where(second, 0.1, 0.9)  # of the champion's action, which is right .8 of the time
+            chosen = random.random(250) < propensity
+            better = np.where(second, 0.4, 0.98)  # how often the candidate's action is right
+            reward = (random.random(250) < np.where(chosen, 0.8, better)).astype(float)
+            taken = np.where(chosen, propensity, 1 - propensity)
+            champion, candidate = np.where(chosen, 0.9, 0.1), np.where(chosen, 0.1, 0.9)
+            gate = gate.add(Logged(reward, taken, candidate), Logged(reward, taken, champion))
+            if gate.promotes():
+                promoted += 1
+                break
+    assert promoted <= 10
+    with pytest.raises(InvalidInput, match="above its bound of 1"):
+        Gate().add(Logged(reward, taken, candidate), Logged(reward, taken, champion))
+    with pytest.raises(InvalidInput, match="same margin"):
+        Gate(margin=0.1) + Gate()
 
 
 def test_non_inferiority_is_easier_than_superiority():
     random = np.random.default_rng(1)
     evidence = [beside(random, 20_000, 0.0) for _ in range(5)]
-    assert not any(Gate().add(*pair, np.ones(20_000)).promotes() for pair in evidence)
-    assert all(Gate(margin=0.05).add(*pair, np.ones(20_000)).promotes() for pair in evidence)
+    assert not any(Gate().add(*pair).promotes() for pair in evidence)
+    assert all(Gate(margin=0.05).add(*pair).promotes() for pair in evidence)
 
 
 def test_evidence_merges_and_its_order_does_not_matter():
     random = np.random.default_rng(2)
     first, second = (beside(random, 500, 0.05) for _ in range(2))
-    ones = np.ones(500)
-    one_way = Gate().add(*first, ones).add(*second, ones)
-    np.testing.assert_allclose((Gate().add(*second, ones) + Gate().add(*first, ones)).logs, one_way.logs)
+    one_way = Gate().add(*first).add(*second)
+    np.testing.assert_allclose((Gate().add(*second) + Gate().add(*first)).logs, one_way.logs)
     assert one_way.count == 1000
     bounds = ConfidenceSequence().add(first[0]).add(second[0])
     merged = ConfidenceSequence().add(second[0]) + ConfidenceSequence().add(first[0])

@@ -168,6 +168,17 @@ def test_tf_agents_raw_epsilon_greedy_is_caught_and_the_corrected_one_is_not():
     assert not Audit.of(actions, vectors[np.arange(rows), actions], vectors).passes()
 
 
+@pytest.mark.parametrize("rows", [50, 200, 1000])
+def test_audits_of_a_policy_that_hardly_explores_do_not_cry_wolf(rows):
+    """20 arms, 5 % exploration, a level of 1 %: of 2,000 audits 40 are expected to fail in one of two tests."""
+    random, alarms = np.random.default_rng(3), 0
+    for _ in range(2000):
+        probabilities = 0.95 * np.eye(20)[random.integers(20, size=rows)] + 0.0025
+        actions = (probabilities.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1).clip(max=19)
+        alarms += not Audit.of(actions, probabilities[np.arange(rows), actions], probabilities).passes(level=0.01)
+    assert alarms <= 80
+
+
 def test_audits_merge_and_rarely_cry_wolf():
     random, alarms = np.random.default_rng(1), 0
     for _ in range(200):

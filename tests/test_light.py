@@ -32,7 +32,7 @@ import orjson, numpy, pathlib, functions.predictor as f
 from rl_core.predictions import predict
 served = f.Served(f.OnePolicy(pathlib.Path(FOLDER))); served.refresh()
 random = numpy.random.default_rng(0)
-print(predict(orjson.dumps({'instances': [[0.0] * 20]}), served.choose(random), random))
+print(predict(orjson.dumps({'instances': [[0.0] * 20]}), served.choose, random))
 """,
     "help": """
 import sys, pipelines.cli as cli

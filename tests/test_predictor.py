@@ -145,6 +145,16 @@ def test_traffic_moves_without_a_failed_request_and_a_corrupt_version_is_not_ser
     logged(platform, 0)
 
 
+def test_a_request_asked_again_gets_the_same_decisions_which_count_once(url, platform):
+    body = {"instances": observations(4).tolist(), "parameters": {"request_id": "0123456789abcdef"}}
+    first, again = (requests.post(f"{url}/predict", json=body, timeout=10).json() for _ in range(2))
+    assert first == again
+    assert {row["event_id"] for row in logged(platform, 8)} == {p["event_id"] for p in first["predictions"]}
+    for wrong in (1, "short", "long" * 20):
+        body["parameters"]["request_id"] = wrong
+        assert requests.post(f"{url}/predict", json=body, timeout=10).status_code == 400
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]

@@ -50,7 +50,7 @@ def test_its_commands_run_and_the_demo_learns_what_it_says(tmp_path):
         [block] = blocks("python")
         subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True, timeout=60)
         wait_until(lambda: sum(version["rewarded"] for version in look()["versions"]) == before + 1)
-        serving.send_signal(signal.SIGINT)
+        serving.send_signal(signal.SIGTERM)
 
 
 def rows() -> list[str]:

@@ -52,6 +52,8 @@ def test_any_other_payload_is_invalid_input_and_nothing_worse(payload):
         ("event_id", 1),
         ("timestamp", "yesterday"),
         ("timestamp", "2026-01-01T00:00:00"),
+        ("timestamp", "0001-01-01T00:00:00Z"),
+        ("timestamp", "9999-12-31T23:59:59Z"),
         ("observation", [None]),
         ("observation", ["1"]),
         ("observation", [1e7]),

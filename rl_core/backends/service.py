@@ -27,5 +27,6 @@ def run(serve: Callable[[Config], None]) -> None:
 
 
 def _stop_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):  # not sys.stdin, whose lock would be in the way of the interpreter's end
+        pass
     os.kill(os.getpid(), signal.SIGTERM)

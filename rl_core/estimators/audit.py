@@ -1,10 +1,13 @@
 """The propensity audit of one version: whether actions were chosen as often as their logged probabilities say."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
 from scipy import stats
+
+ENOUGH = 5.0  # decisions expected of an arm before it counts alone
+CALM = 25.0  # how many times the largest single surprise the evidence must be worth
 
 
 @dataclass(frozen=True)
@@ -12,48 +15,55 @@ class Audit:
     """Sums over decisions of K actions; `Audit.of` makes one of a batch, and they merge by addition.
 
     Two tests. χ² of the actions' counts O against their expectation E = Σ p, with the covariance Σ diag(p) - p pᵀ that
-    probabilities which differ from decision to decision have. And the mean of 1 / propensity, which is K whatever the
-    policy, as Σ p / p is: it needs no probabilities but those of the chosen actions.
+    probabilities which differ from decision to decision have; rare arms are counted together. And the mean of
+    1 / propensity, which is K whatever the policy as long as every action is possible, as Σ p / p is, with its exact
+    variance Σ 1 / p - K². Either abstains while there is too little to tell.
     """
 
     count: int
+    expected: np.ndarray  # E [K]
     surplus: np.ndarray  # O - E [K]
     covariance: np.ndarray  # [K, K]
-    inverse: float
-    inverse_squares: float
+    inverse: float  # Σ 1 / propensity - K
+    variance: float
+    largest: float  # 1 / p of any action
 
     @classmethod
     def of(cls, actions: np.ndarray, propensities: np.ndarray, probabilities: np.ndarray) -> Self:
-        """The audit of decisions: actions [B], propensities [B], probabilities [B, K]."""
-        surplus = np.bincount(actions, minlength=probabilities.shape[1]) - probabilities.sum(axis=0)
-        covariance = np.diag(probabilities.sum(axis=0)) - probabilities.T @ probabilities
-        inverse = 1 / propensities
-        return cls(len(actions), surplus, covariance, float(inverse.sum()), float(inverse @ inverse))
+        """The audit of decisions: actions [B], propensities [B], probabilities [B, K], all positive."""
+        arms = probabilities.shape[1]
+        expected, inverse = probabilities.sum(axis=0), 1 / probabilities
+        return cls(
+            len(actions),
+            expected,
+            np.bincount(actions, minlength=arms) - expected,
+            np.diag(expected) - probabilities.T @ probabilities,
+            float((1 / propensities - arms).sum()),
+            float((inverse.sum(axis=1) - arms**2).sum()),
+            float(inverse.max(initial=0.0)),
+        )
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(
-            self.count + other.count,
-            self.surplus + other.surplus,
-            self.covariance + other.covariance,
-            self.inverse + other.inverse,
-            self.inverse_squares + other.inverse_squares,
-        )
+        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        return type(self)(**sums | {"largest": max(self.largest, other.largest)})
 
     def chi_square(self) -> float:
         """The p-value of the actions' counts."""
-        statistic = self.surplus @ np.linalg.pinv(self.covariance, rcond=1e-9, hermitian=True) @ self.surplus
-        freedom = np.linalg.matrix_rank(self.covariance, rtol=1e-9, hermitian=True)
-        return float(stats.chi2.sf(statistic, freedom)) if freedom else 1.0
+        rare = self.expected < ENOUGH
+        cells = np.vstack([np.eye(len(rare))[~rare], rare[None, :]])  # [cells, K]
+        cells = cells[cells @ self.expected >= ENOUGH]
+        surplus, covariance = cells @ self.surplus, cells @ self.covariance @ cells.T
+        freedom = np.linalg.matrix_rank(covariance, rtol=1e-9, hermitian=True) if len(cells) else 0
+        if not freedom:
+            return 1.0
+        return float(stats.chi2.sf(surplus @ np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ surplus, freedom))
 
     def inverse_propensity(self) -> float:
         """The p-value of the mean of 1 / propensity."""
-        mean = self.inverse / self.count
-        variance = self.inverse_squares / self.count - mean**2
-        surplus = mean - len(self.surplus)
-        if variance <= 1e-12 * mean**2:
-            return float(abs(surplus) <= 1e-6 * mean)
-        return float(2 * stats.norm.sf(abs(surplus) / np.sqrt(variance / self.count)))
+        if self.variance < CALM * self.largest**2:
+            return 1.0
+        return float(2 * stats.norm.sf(abs(self.inverse) / np.sqrt(self.variance)))
 
     def passes(self, level: float = 1e-4) -> bool:
-        """Whether neither test rejects; a version with true propensities fails one in 1 / (2 level) audits."""
+        """Whether neither test rejects. True propensities fail in about 2 level of the audits."""
         return min(self.chi_square(), self.inverse_propensity()) >= level

@@ -39,6 +39,8 @@ class Diagnostics:
 
     def mean_weight(self) -> tuple[float, float]:
         """The mean weight and its standard error: it must be 1 within a few of them, if the propensities are true."""
+        if not self.count:
+            return float("nan"), float("inf")
         mean = self.weights / self.count
         variance = max(0.0, self.squares / self.count - mean**2)
         return mean, float(np.sqrt(variance / max(1, self.count - 1)))

@@ -12,7 +12,7 @@ from rl_core.estimators.dr import DR
 
 @dataclass
 class DRos(DR):
-    """Between the direct method (λ = 0) and DR (λ = ∞)."""
+    """Between the direct method (λ → 0) and DR (λ → ∞)."""
 
     shrinkage: float = 100.0
 

@@ -25,10 +25,19 @@ class Logged:
     expected: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if len(self.reward) and not (self.reward.min() >= 0 and self.reward.max() <= 1):
+        columns = [
+            c for c in (self.reward, self.propensity, self.target, self.predicted, self.expected) if c is not None
+        ]
+        if len({column.shape for column in columns}) != 1 or self.reward.ndim != 1:
+            raise InvalidInput("logged decisions: all columns must be of one length")
+        if not all(np.isfinite(column).all() for column in columns):
+            raise InvalidInput("logged decisions: every number must be finite")
+        if not ((self.reward >= 0) & (self.reward <= 1)).all():
             raise InvalidInput("reward: estimators take rewards in [0, 1]; scale them by stated bounds first")
-        if len(self.reward) and not self.propensity.min() > 0:
-            raise InvalidInput("propensity: a logged action had probability 0")
+        if not ((self.propensity > 0) & (self.propensity <= 1 + 1e-9)).all():
+            raise InvalidInput("propensity: must be above 0 and at most 1")
+        if not ((self.target >= 0) & (self.target <= 1 + 1e-9)).all():
+            raise InvalidInput("target: a probability must be from 0 to 1")
 
     @property
     def weight(self) -> np.ndarray:
@@ -75,6 +84,8 @@ class Estimator(abc.ABC):
             return float("inf")
         means = self.sums / self.count
         _, gradient = self.combine(means)
+        if not np.isfinite(gradient).all():
+            return float("inf")
         covariance = (self.products / self.count - np.outer(means, means)) * self.count / (self.count - 1)
         return float(np.sqrt(max(0.0, gradient @ covariance @ gradient) / self.count))
 

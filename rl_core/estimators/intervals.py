@@ -36,11 +36,13 @@ def clopper_pearson(successes: int, count: int, level: float = 0.95) -> tuple[fl
 class Bootstrap:
     """The percentile interval of an estimator over replicates in which each decision counts Poisson(1) times.
 
+    Shards that are to be merged need seeds of their own.
+
     It needs no second pass. Chamandy, Muralidharan, Najmi, Naidu: Estimating Uncertainty for Massive Data Streams,
     2012.
     """
 
-    def __init__(self, estimator: Estimator, replicates: int = 200, seed: int = 0) -> None:
+    def __init__(self, estimator: Estimator, replicates: int = 200, seed: int | None = None) -> None:
         self._estimator = estimator
         self._random = np.random.default_rng(seed)
         self._counts = np.zeros(replicates)
@@ -59,8 +61,13 @@ class Bootstrap:
         return merged
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The interval between the percentiles."""
-        means = np.asarray(self._sums) / self._counts[:, None]
-        values = [self._estimator.combine(mean)[0] for mean in means]
-        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+        """The interval between the percentiles; NaN where a tenth of the replicates or more have nothing to go by."""
+        some = self._counts > 0
+        if not some.any():
+            return float("nan"), float("nan")
+        means = np.asarray(self._sums)[some] / self._counts[some, None]
+        values = np.array([self._estimator.combine(mean)[0] for mean in means])
+        if np.isfinite(values).sum() <= 0.9 * len(some):
+            return float("nan"), float("nan")
+        low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)

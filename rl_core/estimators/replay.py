@@ -4,7 +4,8 @@ Li, Chu, Langford, Wang: Unbiased Offline Evaluation of Contextual-bandit-based 
 WSDM 2011. Right only where the logging policy chose uniformly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -16,10 +17,26 @@ from rl_core.estimators.estimator import Estimator, Logged, ratio
 class Replay(Estimator):
     """For uniformly random logs only."""
 
+    propensity: float | None = field(default=None, init=False)
+
     def terms(self, logged: Logged) -> np.ndarray:
-        if len(logged.propensity) and not np.allclose(logged.propensity, logged.propensity[0]):
-            raise InvalidInput("replay: the logged actions were not chosen uniformly; use ips or snips")
+        self._must_be(logged.propensity)
         return np.column_stack([logged.target * logged.reward, logged.target])
 
     def combine(self, means: np.ndarray) -> tuple[float, np.ndarray]:
         return ratio(means)
+
+    def __add__(self, other: Self) -> Self:
+        merged = super().__add__(other)
+        for part in (self, other):
+            if part.propensity is not None:
+                merged._must_be(np.array([part.propensity]))
+        return merged
+
+    def _must_be(self, propensities: np.ndarray) -> None:
+        if not len(propensities):
+            return
+        if self.propensity is None:
+            self.propensity = float(propensities[0])
+        if not np.allclose(propensities, self.propensity):
+            raise InvalidInput("replay: the logged actions were not chosen uniformly; use ips or snips")

@@ -9,11 +9,12 @@ wealth would hardly ever reach 1/α, at any time (Ville's inequality). The mean 
 and their log wealths are sums: evidence merges by addition, in any order.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
+from rl_core.errors import InvalidInput
 from rl_core.estimators.estimator import Logged
 
 FRACTIONS = 0.5 ** np.arange(1, 13)
@@ -33,28 +34,38 @@ class Gate:
     With margin 0 that is superiority; with a positive one, in units of the reward, non-inferiority. Built up over any
     number of retrainings and looks at one lineage: a lineage in which the candidate is not better is promoted with
     probability at most α, ever.
+
+    `bound` is the largest weight that the champion can have, max π/p over all observations and actions: 1 where it
+    logged the decisions itself. It must be known beforehand and the same for all, or it would reweight the users.
     """
 
     margin: float = 0.0
+    bound: float = 1.0
     count: int = 0
     logs: np.ndarray = field(default_factory=lambda: np.zeros(len(FRACTIONS)))
 
-    def add(self, candidate: Logged, champion: Logged, largest: np.ndarray) -> Self:
+    def add(self, candidate: Logged, champion: Logged) -> Self:
         """The evidence with more decisions: the same ones beside either policy.
 
-        d = (w_candidate - w_champion) r + margin. `largest` [B] is the largest weight that any action could have given
-        the champion, max π/p over all of them, so that -d cannot exceed it: 1 where the champion itself logged.
+        d = (w_candidate - w_champion) r + margin.
+
+        Raises:
+            InvalidInput: a weight of the champion is above the bound.
         """
+        if (largest := champion.weight.max(initial=0.0)) > self.bound * (1 + 1e-9):
+            raise InvalidInput(f"gate: a weight of the champion is {largest:g}, above its bound of {self.bound:g}")
         difference = (candidate.weight - champion.weight) * candidate.reward + self.margin
-        logs = np.log1p(FRACTIONS * (difference / np.maximum(largest, 1e-12))[:, None]).sum(axis=0)
-        return type(self)(self.margin, self.count + len(difference), self.logs + logs)
+        logs = np.log1p(FRACTIONS * difference[:, None] / self.bound).sum(axis=0)
+        return replace(self, count=self.count + len(difference), logs=self.logs + logs)
 
     def promotes(self, alpha: float = 0.05) -> bool:
         """Whether the evidence is enough, at this moment and with an error of at most alpha over all moments."""
         return bool(wealth(self.logs) >= np.log(1 / alpha))
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(self.margin, self.count + other.count, self.logs + other.logs)
+        if (self.margin, self.bound) != (other.margin, other.bound):
+            raise InvalidInput("gate: only evidence for the same margin and bound merges")
+        return replace(self, count=self.count + other.count, logs=self.logs + other.logs)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def rows() -> list[Row]:
         for batch in batches():
             for estimator in estimators:
                 estimator.add(batch)
-            gate = gate.add(batch, Logged(batch.reward, batch.propensity, batch.propensity), np.ones(len(batch.reward)))
+            gate = gate.add(batch, Logged(batch.reward, batch.propensity, batch.propensity))
             diagnostics = diagnostics + Diagnostics.of(batch)
         return [estimator.value() for estimator in estimators]
 

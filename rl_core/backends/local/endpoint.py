@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,12 @@ class LocalEndpoint:
         except (InvalidInput, requests.RequestException):
             return []
 
-    @patiently
     def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
-        response = self._session.post(f"{self.url()}{PREDICT_ROUTE}", json={"instances": instances}, timeout=60)
+        return self._ask({"instances": instances, "parameters": {"request_id": uuid.uuid4().hex}})
+
+    @patiently
+    def _ask(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        response = self._session.post(f"{self.url()}{PREDICT_ROUTE}", json=request, timeout=60)
         if response.status_code in (400, 422):
             raise InvalidInput(response.json()["error"])
         if response.status_code in BUSY:

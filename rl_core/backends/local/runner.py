@@ -3,6 +3,7 @@
 The parent takes the run's lock and hands it to the process, so the system itself tells a living run from a dead one.
 """
 
+import errno
 import fcntl
 import json
 import shutil
@@ -33,8 +34,10 @@ class LocalRunner:
             (folder / "parameters.json").write_text(json.dumps(parameters))
             try:
                 folder.rename(self.root / run_id)  # taking the name is one step, and only one submitter succeeds
-            except OSError:
+            except OSError as error:
                 shutil.rmtree(folder)
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
                 return False
             _start(self.root / run_id, lock.fileno())
         return True

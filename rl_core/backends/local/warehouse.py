@@ -27,7 +27,7 @@ FOR_EVER = datetime.max.replace(tzinfo=UTC)
 AT_MOST_APART = timedelta(days=1)  # an event and its double; a reward and the later clock of its decision
 ORDERS = {"first": "r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
 AGGREGATES = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
-FILES_AT_MOST = 50
+SMALL_FILES_AT_MOST = 50
 COMPACTED_BYTES = 64 << 20
 KEPT_FOR_READERS_HOURS = 24
 
@@ -185,6 +185,7 @@ def _next_moment(delta: DeltaTable) -> datetime:
 
 def _compact(delta: DeltaTable) -> None:
     """Join small files. Files of the target size are left alone, so a row is rewritten a bounded number of times."""
-    if len(delta.file_uris()) > FILES_AT_MOST:
+    sizes = pa.table(delta.get_add_actions(flatten=True))["size_bytes"].to_pylist()
+    if sum(size < COMPACTED_BYTES / 2 for size in sizes) > SMALL_FILES_AT_MOST:
         delta.optimize.compact(target_size=COMPACTED_BYTES)
         delta.vacuum(KEPT_FOR_READERS_HOURS, dry_run=False, enforce_retention_duration=False)
