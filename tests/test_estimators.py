@@ -106,8 +106,14 @@ def test_what_cannot_be_estimated_is_refused():
     ones = np.ones(2)
     with pytest.raises(InvalidInput, match=r"rewards in \[0, 1\]"):
         Logged(2 * ones, ones, ones)
-    with pytest.raises(InvalidInput, match="probability 0"):
+    with pytest.raises(InvalidInput, match="above 0"):
         Logged(ones, 0 * ones, ones)
+    with pytest.raises(InvalidInput, match="from 0 to 1"):
+        Logged(ones, ones, -ones)
+    with pytest.raises(InvalidInput, match="finite"):
+        Logged(ones, ones, np.nan * ones)
+    with pytest.raises(InvalidInput, match="one length"):
+        Logged(ones, ones, np.ones(3))
     with pytest.raises(InvalidInput, match="not chosen uniformly"):
         estimate(ESTIMATORS["replay"], logged(0, 100, uniform=False))
     one, other = (estimate(ESTIMATORS["replay"], Logged(ones, p * ones, ones)) for p in (0.25, 0.9))
