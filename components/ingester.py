@@ -1,4 +1,4 @@
-"""The ingester reads the interactions since the deployed policy's data into TFRecord files."""
+"""The ingester reads the interactions that are there to train on into TFRecord files."""
 
 from kfp import dsl
 
@@ -9,6 +9,9 @@ from components import IMAGE
 def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl.Metrics]):
     """Write what is new as tf.train.Examples; everything, where no policy can be resumed from.
 
+    What is held out for evaluation is not among it. Fails where a version's actions were not chosen as often as their
+    logged propensities say.
+
     Args:
         config: The loop's config.
         examples: The TFRecord files; metadata: since, until, interactions, parent (the version to resume from).
@@ -16,19 +19,21 @@ def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Outpu
     """
     from pathlib import Path
 
-    from rl_core.backends import champion, connect
+    from rl_core.backends import connect, newest
     from rl_core.config import Config
     from rl_core.errors import InvalidInput
+    from rl_core.estimators.audit import audited
     from rl_core.examples import write_examples
     from rl_core.training import resumable
 
     settings = Config.parse(config)
     platform = connect(settings)
-    deployed = champion(platform.endpoint)
-    parent = deployed if resumable(settings, deployed) else None
+    serving = newest(platform.endpoint)
+    parent = serving if resumable(settings, serving) else None
     window = platform.warehouse.window(parent.window.until if parent else None)
     if not window.interactions:
         raise InvalidInput(f"warehouse: no interactions logged since {window.since or 'the beginning'}")
-    rows = write_examples(platform.warehouse.interactions(window), Path(examples.path))
-    examples.metadata.update(window.model_dump(mode="json", exclude_none=True), parent=parent.version if parent else "")
+    rows = write_examples(audited(platform.warehouse.interactions(window, "training")), Path(examples.path))
+    found = window.model_copy(update={"interactions": rows}).model_dump(mode="json", exclude_none=True)
+    examples.metadata.update(found, parent=parent.version if parent else "")
     metrics.log_metric("interactions", rows)

@@ -1,6 +1,6 @@
 """The predictor: the endpoint's web server, after the contract of Vertex AI's custom containers.
 
-It serves the one policy of AIP_STORAGE_URI or, without it, the versions and the traffic of the config's endpoint.
+It serves the one policy of AIP_STORAGE_URI or, without it, the release of the config's endpoint.
 The answer goes out once the decisions are on disk; they reach the bus from there.
 """
 
@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect, service
 from rl_core.backends.outbox import Outbox
-from rl_core.backends.served import OnePolicy, Served
+from rl_core.backends.served import Follower, OnePolicy
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
 from rl_core.predictions import predict
@@ -33,17 +33,17 @@ RETRY_SECONDS = 2.0
 log = logging.getLogger("banditloop.predictor")
 
 
-def create_app(served: Served, outbox: Outbox, predict_route: str, health_route: str) -> Starlette:
-    """The ASGI app that answers predictions with `served` and logs decisions through `outbox`."""
+def create_app(follower: Follower, outbox: Outbox, predict_route: str, health_route: str) -> Starlette:
+    """The ASGI app that answers predictions as `follower` says and logs decisions through `outbox`."""
     random = np.random.default_rng()
 
     async def watch() -> None:
         while True:
             try:
-                await asyncio.to_thread(served.refresh)
+                await asyncio.to_thread(follower.refresh)
                 await asyncio.sleep(POLL_SECONDS)
             except Exception as error:  # whatever is wrong with a new version, the old ones go on
-                log.error("%s; still serving %s", error, ", ".join(served.versions) or "nothing")
+                log.error("%s; still serving %s", error, ", ".join(follower.versions) or "nothing")
                 await asyncio.sleep(RETRY_SECONDS)
 
     @contextlib.asynccontextmanager
@@ -54,10 +54,11 @@ def create_app(served: Served, outbox: Outbox, predict_route: str, health_route:
         await asyncio.to_thread(outbox.close)
 
     async def answer(request: Request) -> Response:
-        if not served.versions:
+        body, serving = await request.body(), follower.serving
+        if serving is None:
             return _json({"error": "no policy is loaded yet"}, 503)
         try:
-            predictions, events = predict(await request.body(), served.choose, random)
+            predictions, events = predict(body, serving.decide, serving.champion.policy.manifest.dim, random)
             outbox.put(events)
         except InvalidInput as error:
             return _json({"error": str(error)}, 400)
@@ -67,7 +68,8 @@ def create_app(served: Served, outbox: Outbox, predict_route: str, health_route:
         return _json({"predictions": predictions})
 
     async def health(request: Request) -> Response:
-        return _json({"versions": served.versions}, 200 if served.versions else 503)
+        versions = {version: list(vitals) for version, vitals in follower.versions.items()}
+        return _json({"versions": versions}, 200 if versions else 503)
 
     routes = [Route(predict_route, answer, methods=["POST"]), Route(health_route, health)]
     return Starlette(routes=routes, lifespan=lifespan)
@@ -88,7 +90,7 @@ def serve(config: Config) -> None:
     except OSError as error:
         raise InvalidInput(f"address {host}:{port}: {error.strerror}") from None
     app = create_app(
-        Served(OnePolicy(Path(storage)) if storage else platform.endpoint),
+        Follower(OnePolicy(Path(storage)) if storage else platform.endpoint),
         Outbox(platform.scratch / "outbox", platform.bus, "decisions"),
         os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE),
         os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE),

@@ -7,7 +7,7 @@ from pathlib import Path
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from rl_core.backends import Platform, champion, connected
+from rl_core.backends import Platform, connected
 from rl_core.config import Config
 
 log = logging.getLogger("banditloop.trigger")
@@ -15,21 +15,21 @@ log = logging.getLogger("banditloop.trigger")
 
 def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     """The id of the run that was submitted, or None, and why."""
-    runs = platform.runner.runs()  # before the champion: a run that ends in between has deployed what is read next
-    best = champion(platform.endpoint)
-    if best is None:
+    runs = platform.runner.runs()  # before the versions: a run that ends in between has added what is read next
+    if platform.endpoint.release() is None:
         return None, "no policy is deployed yet: run the startup pipeline first"
+    latest = platform.endpoint.versions()[-1]  # whatever became of it: it was trained and judged
     if running := [run.run_id for run in runs if run.state == "running"]:
         return None, f"{running[0]} is still running"
-    new = platform.warehouse.window(best.window.until).interactions
-    overdue = datetime.now(UTC) - best.window.until >= timedelta(seconds=config.trigger.interval_seconds)
+    new = platform.warehouse.window(latest.window.until).interactions
+    overdue = datetime.now(UTC) - latest.window.until >= timedelta(seconds=config.trigger.interval_seconds)
     if new < config.trigger.min_interactions and not (new and overdue):
         return None, f"{new} new interactions of {config.trigger.min_interactions}"
     # Two ticks at the same moment compute the same id, and a run's id can be taken only once.
-    tried = [run for run in runs if run.run_id.startswith(f"retraining-{best.version}-")]
+    tried = [run for run in runs if run.run_id.startswith(f"retraining-{latest.version}-")]
     if len(tried) > 1 and datetime.now(UTC) < (again := tried[-1].started + _pause(len(tried))):
         return None, f"{tried[-1].run_id} {tried[-1].state}; the next attempt is at {again:%H:%M:%S} UTC"
-    run_id = f"retraining-{best.version}-{len(tried) + 1}"
+    run_id = f"retraining-{latest.version}-{len(tried) + 1}"
     parameters = {"config": config.to_dict(), "run_id": run_id}
     if not platform.runner.submit(Path(config.trigger.template), parameters, run_id):
         return None, f"{run_id} was submitted by another trigger"

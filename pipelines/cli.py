@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import sys
 import time
@@ -13,9 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from components import IMAGE
-from pipelines import display
+from pipelines import display, releases
+from pipelines.options import ConfigOption, ImageOption, JsonOption, OutputOption, ParameterOption, load
 from rl_core.backends import connect
-from rl_core.config import ENVIRONMENT_VARIABLE, Config
+from rl_core.config import Config
 from rl_core.errors import InvalidInput
 
 app = typer.Typer(
@@ -25,22 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help=f"TOML or JSON; else ${ENVIRONMENT_VARIABLE}, else MovieLens on this machine."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-ParameterOption = Annotated[list[str], typer.Option("--param", "-p", metavar="KEY=VALUE", help="A pipeline parameter.")]
-OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to.")]
-ImageOption = Annotated[str, typer.Option(help="Container image of every task.")]
-DEFAULT_CONFIG = Path(__file__).parent / "configs" / "movielens.toml"
-
-
-def load(path: Path | None) -> Config:
-    """The config that a command works with."""
-    if path is None and os.environ.get(ENVIRONMENT_VARIABLE):
-        return Config.from_environment()
-    return Config.load(path or DEFAULT_CONFIG)
+for command in (releases.versions, releases.promote, releases.rollback, releases.traffic, releases.report):
+    app.command()(command)
 
 
 @app.command(name="compile")
@@ -152,10 +138,11 @@ def loop(
 
 @app.command()
 def serve(config: ConfigOption = None) -> None:
-    """Serve the endpoint, log what happens, and retrain when the trigger says so, until interrupted.
+    """Serve the endpoint, log what happens, retrain and release when it is time, until interrupted.
 
     Example: `banditloop serve -c loop.toml`
     """
+    from functions.monitor import watch
     from functions.trigger import tick
     from pipelines.compiling import compile_pipelines
     from pipelines.services import services
@@ -167,7 +154,8 @@ def serve(config: ConfigOption = None) -> None:
     with contextlib.suppress(KeyboardInterrupt), services(settings), display.progress(quiet=False) as report:
         while True:
             run_id, reason = tick(settings, platform)
-            report(f"{run_id or 'waiting'}: {reason}", None)
+            _, seen = watch(settings, platform)
+            report(f"{run_id or 'waiting'}: {reason}; {seen}", None)
             time.sleep(1)
 
 

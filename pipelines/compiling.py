@@ -21,11 +21,12 @@ def compile_pipelines(folder: Path, image: str = IMAGE) -> list[Path]:
 def export_components(folder: Path, image: str = IMAGE) -> list[Path]:
     """Write each component as a YAML file for `kfp.components.load_component_from_file`, and return their paths."""
     from components.deployer import deployer
+    from components.evaluator import evaluator
     from components.generator import generator
     from components.ingester import ingester
     from components.trainer import trainer
 
-    parts = (generator, ingester, trainer, deployer)
+    parts = (generator, ingester, trainer, evaluator, deployer)
     return [_compile(component, folder / f"{component.name}.yaml", image) for component in parts]
 
 

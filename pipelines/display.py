@@ -98,7 +98,7 @@ def _table(title: str, content: list[dict[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left")
     for name in content[0] if content else ["nothing yet"]:
         numeric = bool(content) and not isinstance(content[-1][name], str | dict | list)
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left")
+        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", no_wrap=name == "version")
     for row in content:
         table.add_row(*map(_cell, row.values()))
     return table

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from functions.monitor import watch
 from functions.simulator import Visit, simulate
 from functions.trigger import tick
 from pipelines.compiling import compile_pipelines
-from rl_core.backends import Platform, champion
+from rl_core.backends import Platform
 from rl_core.config import Config
+from rl_core.manifest import RANDOM
 
 USERS_AT_ONCE = 50
 POLL_SECONDS = 0.1
@@ -24,11 +26,11 @@ class LoopFailed(RuntimeError):
 
 
 def start(config: Config, platform: Platform, interactions: int, seed: int, report: Report) -> None:
-    """Compile the pipelines and, where nothing is deployed yet, run startup."""
+    """Compile the pipelines and, where nothing was trained yet, run startup."""
     template, _ = compile_pipelines(Path(config.trigger.template).parent)
     parameters = {"config": config.to_dict(), "interactions": interactions, "seed": seed}
     tried: list[str] = []
-    while champion(platform.endpoint) is None:
+    while all(manifest.version == RANDOM for manifest in platform.endpoint.versions()):
         if len(tried) == ATTEMPTS:
             raise LoopFailed(f"{tried[-1]} failed: {platform.runner.explain(tried[-1])}")
         names = (f"startup-{number}" for number in itertools.count(1))
@@ -43,8 +45,10 @@ def visit(config: Config, platform: Platform, users: int, seed: int, report: Rep
     for done in range(0, users, USERS_AT_ONCE):
         report("users are served", done / users)
         simulate(config, platform, Visit(users=min(USERS_AT_ONCE, users - done), seed=seed + done))
+        _look(config, platform)
     report("the log catches up", 1.0)
     _wait(lambda: all(now - then >= users for now, then in zip(_logged(platform), before, strict=True)), "the log")
+    _look(config, platform)
 
 
 def retrain(config: Config, platform: Platform, report: Report) -> str | None:
@@ -76,16 +80,23 @@ def _finish(platform: Platform, run_id: str, report: Report) -> bool:
     return platform.runner.state(run_id) == "succeeded"
 
 
+def _look(config: Config, platform: Platform) -> None:
+    """Let the monitor look, and where it ends the contest, wait until that is what is served."""
+    if watch(config, platform)[0]:
+        _serving(platform)
+
+
 def _logged(platform: Platform) -> tuple[int, int]:
     totals: list[dict[str, Any]] = platform.warehouse.totals()
     return sum(row["interactions"] for row in totals), sum(row["rewarded"] for row in totals)
 
 
 def _serving(platform: Platform) -> None:
-    _wait(lambda: set(platform.endpoint.serving()) == set(platform.endpoint.traffic()), "the endpoint")
+    release = platform.endpoint.release()
+    _wait(lambda: release and set(platform.endpoint.serving()) == set(release.traffic()), "the endpoint")
 
 
-def _wait(condition: Callable[[], bool], what: str) -> None:
+def _wait(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from rl_core.backends import champion, connect
+from rl_core.backends import Platform, connect
 from rl_core.config import Config
+from rl_core.release import Verdict, state
 from rl_core.schema import SCHEMAS
 
 
@@ -11,24 +12,43 @@ def status(config: Config) -> dict[str, Any]:
     """Versions with their traffic and totals, interactions that wait for training, runs, dead letters."""
     platform = connect(config)
     totals = {row["version"]: row for row in platform.warehouse.totals()}
-    traffic, serving = platform.endpoint.traffic(), platform.endpoint.serving()
-    best = champion(platform.endpoint)
-    known = [*([] if "random" not in totals else ["random"]), *(m.version for m in platform.endpoint.versions())]
+    versions, release = platform.endpoint.versions(), platform.endpoint.release()
+    verdicts, traffic = platform.endpoint.verdicts(), release.traffic() if release else {}
+    nothing = {"interactions": 0, "rewarded": 0, "mean_reward": None, "shadowed": 0}
     return {
         "endpoint": config.backend.endpoint,
-        "serving": serving,
+        "serving": platform.endpoint.serving(),
         "versions": [
             {
-                "version": version,
-                "traffic": traffic.get(version, 0),
-                "interactions": totals.get(version, {}).get("interactions", 0),
-                "rewarded": totals.get(version, {}).get("rewarded", 0),
-                "mean_reward": totals.get(version, {}).get("mean_reward"),
+                "version": manifest.version,
+                "state": state(manifest.version, release, verdicts),
+                "traffic": traffic.get(manifest.version, 0),
+                **{key: totals.get(manifest.version, nothing)[key] for key in nothing},
             }
-            for version in known
+            for manifest in versions
         ],
-        "waiting": platform.warehouse.window(best.window.until if best else None).interactions,
+        "waiting": platform.warehouse.window(versions[-1].window.until if versions else None).interactions,
         "needed": config.trigger.min_interactions,
         "runs": [{"run": run.run_id, "state": run.state} for run in platform.runner.runs()],
         "dead_letters": {topic: len(platform.bus.dead_letters(topic)) for topic in SCHEMAS},
     }
+
+
+def lineage(platform: Platform) -> list[dict[str, Any]]:
+    """Where every version comes from and what became of it: data window, pipeline run, last verdict."""
+    release, verdicts = platform.endpoint.release(), platform.endpoint.verdicts()
+    last: dict[str, Verdict] = {verdict.version: verdict for verdict in verdicts}
+    return [
+        {
+            "version": manifest.version,
+            "state": state(manifest.version, release, verdicts),
+            "parent": manifest.parent,
+            "learned_from": manifest.interactions,
+            "since": manifest.window.since and manifest.window.since.isoformat(timespec="seconds"),
+            "until": manifest.window.until.isoformat(timespec="seconds"),
+            "run": manifest.run,
+            "by": last[manifest.version].by if manifest.version in last else "",
+            "reason": last[manifest.version].reason if manifest.version in last else "",
+        }
+        for manifest in platform.endpoint.versions()
+    ]

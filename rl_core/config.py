@@ -48,6 +48,27 @@ class PolicySection(Section):
     )
 
 
+class GateSection(Section):
+    """What a candidate must show before it takes the champion's place."""
+
+    held_out: float = Field(0.1, gt=0, le=0.5, description="share of interactions kept from training, to evaluate on")
+    alpha: float = Field(0.05, gt=0, lt=1, description="probability of ever promoting a line of candidates none better")
+    margin: float = Field(
+        0.0, ge=0, lt=1, description="how much less than the champion may be earned, as a share of the reward's range"
+    )
+
+
+class ReleaseSection(Section):
+    """How a candidate on thin evidence competes with the champion, and what ends that."""
+
+    canary: int = Field(
+        20, ge=0, le=99, description="percent of the traffic that it answers; 0: a shadow, logged but not shown"
+    )
+    look: int = Field(50, ge=1, description="interactions from one look at the evidence to the next")
+    max_failures: float = Field(0.01, ge=0, le=1, description="share of its answers that may fail")
+    max_milliseconds: float = Field(100.0, gt=0, description="time that 95 % of its answers may take")
+
+
 class TriggerSection(Section):
     """When retraining is submitted: whichever comes first."""
 
@@ -66,6 +87,8 @@ class Config(Section):
     agent: SerializeAsAny[Agent]
     policy: PolicySection = PolicySection()
     reward: RewardSection = RewardSection()
+    gate: GateSection = GateSection()
+    release: ReleaseSection = ReleaseSection()
     trigger: TriggerSection = TriggerSection()
 
     @classmethod

@@ -11,6 +11,7 @@ from rl_core.errors import InvalidInput
 from rl_core.sections import Section, explain, registered
 
 MANIFEST = "manifest.json"
+RANDOM = "random"  # the version that chooses uniformly
 
 
 class Window(Section):
@@ -29,7 +30,7 @@ class Manifest(Section):
         pattern=r"^[a-z][a-z0-9-]{0,62}$", description="names the policy for ever; decided by what it was trained on"
     )
     parent: str | None = Field(None, description="version whose statistics it resumed from")
-    generation: int = Field(ge=1, description="how many trainings led here")
+    generation: int = Field(ge=0, description="how many trainings led here")
     agent: dict[str, Any] = Field(description="the agent section")
     task: str = Field(
         "", description="digest of environment and rewards: statistics of another task mean another thing"

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,15 +11,15 @@ import orjson
 
 from rl_core.errors import InvalidInput
 from rl_core.observations import check_observations
-from rl_core.policy import SavedPolicy
+from rl_core.serving import Part
 
-Choose = Callable[[np.random.Generator], SavedPolicy]
+Decide = Callable[[np.ndarray, list[str | None], np.random.Generator], list[Part]]
 
 
-def predict(body: bytes, choose: Choose, random: np.random.Generator) -> tuple[list[Any], list[bytes]]:
-    """The predictions for a request's body, by a policy that `choose` draws, and the decisions to log.
+def predict(body: bytes, decide: Decide, dim: int, random: np.random.Generator) -> tuple[list[Any], list[bytes]]:
+    """The predictions for a request's body, by the policies that `decide`, and the decisions to log.
 
-    A request with parameters.request_id has all its randomness from that: asked again, the same version gives the same
+    A request with parameters.request_id has all its randomness from that: asked again, the same versions give the same
     actions under the same event ids, so a lost answer leaves no decision behind that nobody saw.
     """
     instances, request_id = _read(body)
@@ -27,31 +27,34 @@ def predict(body: bytes, choose: Choose, random: np.random.Generator) -> tuple[l
         request_id = os.urandom(16).hex()
     else:
         random = np.random.default_rng(list(request_id.encode()))
-    policy = choose(random)
-    manifest, now = policy.manifest, datetime.now(UTC)
-    flat, groups = _flatten(instances)
-    observations = check_observations(flat, manifest.dim)
-    decided = policy.decide(observations, random)
-    stem = hashlib.sha256(f"{request_id} {manifest.version}".encode()).hexdigest()[:24]
-    event_ids = [f"{stem}{row:08x}" for row in range(len(flat))]
-    events = [
-        orjson.dumps(
-            {
-                "event_id": event_ids[row],
-                "timestamp": now,
-                "policy_version": manifest.version,
-                "observation": observations[row],
-                "action": decided.actions[row],
-                "propensity": decided.propensities[row],
-                "probabilities": decided.probabilities[row],
-                "mode": "online",
-            },
-            option=orjson.OPT_SERIALIZE_NUMPY,
-        )
-        for row in range(len(flat))
-    ]
+    flat, users, groups = _flatten(instances)
+    observations, now = check_observations(flat, dim), datetime.now(UTC)
+    answers: list[Any] = [None] * len(flat)
+    events = []
+    for part in decide(observations, users, random):
+        for answer, event in _part(part, observations, request_id, now):
+            events.append(orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY))
+            if part.shown:
+                answers[answer.pop("row")] = answer
+    return [_prediction(rows, answers) for rows in groups], events
+
+
+def _part(part: Part, observations: np.ndarray, request_id: str, now: datetime) -> Iterator[tuple[dict, dict]]:
+    """The answer and the event of every decision of one version."""
+    version, decided = part.manifest.version, part.decisions
+    mode = "online" if part.shown else "shadow"
+    stem = hashlib.sha256(f"{request_id} {version} {mode}".encode()).hexdigest()[:24]
     actions, propensities = decided.actions.tolist(), decided.propensities.tolist()
-    return [_prediction(rows, event_ids, actions, propensities, manifest.version) for rows in groups], events
+    for i, row in enumerate(part.rows.tolist()):
+        shared = {"event_id": f"{stem}{row:08x}", "action": actions[i], "propensity": propensities[i]}
+        event = shared | {
+            "timestamp": now,
+            "policy_version": version,
+            "observation": observations[row],
+            "probabilities": decided.probabilities[i],
+            "mode": mode,
+        }
+        yield shared | {"policy_version": version, "row": row}, event
 
 
 def _read(body: bytes) -> tuple[list[Any], str | None]:
@@ -69,30 +72,43 @@ def _read(body: bytes) -> tuple[list[Any], str | None]:
     return instances, request_id
 
 
-def _flatten(instances: list[Any]) -> tuple[list[Any], list[int | slice]]:
-    """All observations as one batch, and which of its rows answer each instance.
+def _flatten(instances: list[Any]) -> tuple[list[Any], list[str | None], list[int | slice]]:
+    """All observations as one batch, their users, and which of the rows answer each instance.
 
-    An instance is an observation, or {"observation": ...} with one or, as Google's sample sends them, a list of them.
+    An instance is an observation, or {"observation": ..., "user": ...} with one or, as Google's sample sends them, a
+    list of them. The user is a key, if there is any, whose bearer always meets the same version.
     """
     flat: list[Any] = []
+    users: list[str | None] = []
     groups: list[int | slice] = []
     for instance in instances:
-        observation = instance.get("observation") if isinstance(instance, dict) else instance
+        observation, user = _instance(instance)
         if isinstance(instance, dict) and isinstance(observation, list) and observation and _is_list(observation[0]):
             groups.append(slice(len(flat), len(flat) + len(observation)))
             flat.extend(observation)
         else:
             groups.append(len(flat))
             flat.append(observation)
-    return flat, groups
+        users += [user] * (len(flat) - len(users))
+    return flat, users, groups
+
+
+def _instance(instance: Any) -> tuple[Any, str | None]:
+    if not isinstance(instance, dict):
+        return instance, None
+    user = instance.get("user")
+    if not (user is None or (isinstance(user, str) and user)):
+        raise InvalidInput(f"request: user = {user!r:.40}: give a key as text, the same at every visit")
+    return instance.get("observation"), user
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
 
-def _prediction(rows: int | slice, event_ids: list, actions: list, propensities: list, version: str) -> dict[str, Any]:
-    answer = {"event_id": event_ids[rows], "action": actions[rows], "propensity": propensities[rows]}
-    if isinstance(rows, slice):
-        answer["predicted_action"] = actions[rows]  # the name in Google's sample
-    return answer | {"policy_version": version}
+def _prediction(rows: int | slice, answers: list[dict[str, Any]]) -> dict[str, Any]:
+    if isinstance(rows, int):
+        return answers[rows]
+    several = answers[rows]
+    answer = {key: [one[key] for one in several] for key in ("event_id", "action", "propensity", "policy_version")}
+    return answer | {"predicted_action": answer["action"]}  # the name in Google's sample

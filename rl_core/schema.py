@@ -37,7 +37,9 @@ DECISION = pa.schema(
         _field("action", pa.int32(), "index of the action chosen", ge=0),
         _field("propensity", pa.float64(), "probability with which the policy chose this action", gt=0, le=1),
         _field("probabilities", DOUBLES, "probability of every action [actions]; sums to 1"),
-        _field("mode", pa.string(), "online: served to a user; simulated: written by the generator"),
+        _field(
+            "mode", pa.string(), "online: shown to a user; shadow: only logged; simulated: written by the generator"
+        ),
     ]
 )
 

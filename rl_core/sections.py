@@ -1,5 +1,7 @@
 """Sections: the typed, validated values that configuration is made of."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 
@@ -60,3 +62,8 @@ def explain(error: ValidationError, place: str = "") -> str:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def digest(content: object) -> str:
+    """Eight hexadecimal digits that stand for plain content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,7 +1,5 @@
 """Simulated history: what a uniformly random policy would have logged."""
 
-import hashlib
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +8,9 @@ import pyarrow as pa
 
 from rl_core.environments import Environment
 from rl_core.errors import InvalidInput
+from rl_core.manifest import RANDOM
 from rl_core.schema import DECISION, REWARD
+from rl_core.sections import digest
 
 BEGINNING = datetime(2025, 1, 1, tzinfo=UTC)  # before anything real, and the same on every attempt
 ROWS_PER_BATCH = 10_000
@@ -24,10 +24,10 @@ def simulated_history(
         raise InvalidInput(f"interactions = {interactions}: give at least 1")
     random = np.random.default_rng(seed)
     identity = [environment.model_dump(mode="json"), interactions, seed]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    identifier = digest(identity)
     for start in range(0, interactions, ROWS_PER_BATCH):
         rows = range(start, min(start + ROWS_PER_BATCH, interactions))
-        event_ids = [f"simulated-{digest}-{row}" for row in rows]
+        event_ids = [f"simulated-{identifier}-{row}" for row in rows]
         times = [BEGINNING + timedelta(milliseconds=row) for row in rows]
         observations = environment.observe(len(rows), random)
         actions = random.integers(environment.actions, size=len(rows))
@@ -35,7 +35,7 @@ def simulated_history(
         decisions = {
             "event_id": event_ids,
             "timestamp": times,
-            "policy_version": ["random"] * len(rows),
+            "policy_version": [RANDOM] * len(rows),
             "observation": list(observations),
             "action": actions.astype(np.int32),
             "propensity": [propensity] * len(rows),

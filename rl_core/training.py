@@ -1,8 +1,7 @@
 """Training: a policy's statistics plus new interactions make the next policy."""
 
-import hashlib
-import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,9 @@ import pyarrow.compute as pc
 from rl_core.agents import Arrays
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
-from rl_core.manifest import Manifest, Window
+from rl_core.manifest import RANDOM, Manifest, Window
 from rl_core.policy import STATISTICS, read_arrays
+from rl_core.sections import digest
 
 
 def resumable(config: Config, manifest: Manifest | None) -> bool:
@@ -23,7 +23,22 @@ def resumable(config: Config, manifest: Manifest | None) -> bool:
 
 def task(config: Config) -> str:
     """A digest of what the statistics depend on besides the interactions."""
-    return _digest([config.environment.model_dump(mode="json"), config.reward.model_dump(mode="json")])
+    return digest([config.environment.model_dump(mode="json"), config.reward.model_dump(mode="json")])
+
+
+def random_manifest(config: Config) -> Manifest:
+    """The manifest of the policy that chooses uniformly, with which every loop begins."""
+    return Manifest(
+        version=RANDOM,
+        generation=0,
+        agent=config.agent.model_dump(mode="json"),
+        task=task(config),
+        exploration=1.0,
+        dim=config.environment.dim,
+        actions=config.environment.actions,
+        window=Window(until=datetime.fromtimestamp(0, UTC), interactions=0),
+        interactions=0,
+    )
 
 
 def train(config: Config, interactions: Iterable[pa.Table], parent: Path | None) -> Arrays:
@@ -58,7 +73,7 @@ def next_manifest(config: Config, window: Window, parent: Manifest | None, run_i
     generation = parent.generation + 1 if parent else 1
     identity = [parent and parent.version, config.to_dict(), window.model_dump(mode="json")]
     return Manifest(
-        version=f"v{generation}-{_digest(identity)}",
+        version=f"v{generation}-{digest(identity)}",
         parent=parent.version if parent else None,
         generation=generation,
         agent=config.agent.model_dump(mode="json"),
@@ -70,7 +85,3 @@ def next_manifest(config: Config, window: Window, parent: Manifest | None, run_i
         interactions=window.interactions + (parent.interactions if parent else 0),
         run=run_id,
     )
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

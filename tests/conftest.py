@@ -9,6 +9,8 @@ import pyarrow as pa
 import pytest
 
 from rl_core.agents import LinUCB
+from rl_core.backends import Endpoint
+from rl_core.backends.releasing import promote
 from rl_core.config import Config
 from rl_core.manifest import Manifest, Window
 from rl_core.policy import write_policy
@@ -66,6 +68,13 @@ def rewards(
         for event_id in event_ids
     ]
     return pa.Table.from_pylist(rows, REWARD)
+
+
+def deploy(endpoint: Endpoint, folder: Path) -> str:
+    """Add a policy and let it answer everybody."""
+    version = endpoint.add(folder)
+    promote(endpoint, version)
+    return version
 
 
 def make_policy(folder: Path, generation: int = 1, seed: int = 0, dim: int = 20, actions: int = 20) -> Manifest:

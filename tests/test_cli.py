@@ -14,9 +14,9 @@ import typer
 from functions.simulator import Visit, simulate
 from pipelines.cli import app
 from pipelines.services import services
-from rl_core.backends import champion, connect
+from rl_core.backends import connect, newest
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
-from tests.conftest import decisions, make_policy, rewards
+from tests.conftest import decisions, deploy, make_policy, rewards
 from tests.processes import process, wait_until
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -42,7 +42,9 @@ def config_file(config, tmp_path):
 
 
 def test_the_commands_are_these():
-    assert sorted(["compile", "submit", "run", "loop", "serve", "status", "inspect", "export-components"]) == COMMANDS
+    looking, moving = ["status", "inspect", "versions", "report"], ["promote", "rollback", "traffic"]
+    building, running = ["compile", "export-components"], ["submit", "run", "loop", "serve"]
+    assert sorted(looking + moving + building + running) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -160,8 +162,8 @@ def test_compile_and_export_write_files_and_say_which(tmp_path):
     assert [Path(path).name for path in written] == ["startup.yaml", "retraining.yaml"]
     assert "x/y:1" in (tmp_path / "p" / "startup.yaml").read_text()
     shown = banditloop("export-components", "-o", tmp_path / "c").stdout
-    assert shown.count("wrote ") == 4
-    assert len(list((tmp_path / "c").glob("*.yaml"))) == 4
+    assert shown.count("wrote ") == 5
+    assert len(list((tmp_path / "c").glob("*.yaml"))) == 5
 
 
 def test_run_exits_by_the_runs_outcome(tmp_path, config_file):
@@ -186,12 +188,12 @@ def test_run_exits_by_the_runs_outcome(tmp_path, config_file):
 def test_status_and_inspect_show_tables_and_json(config, config_file, tmp_path):
     platform = connect(config)
     make_policy(tmp_path / "policy")
-    version = platform.endpoint.deploy(tmp_path / "policy")
+    version = deploy(platform.endpoint, tmp_path / "policy")
     platform.warehouse.append("decisions", decisions(["a", "b"], version=version))
     platform.warehouse.append("rewards", rewards(["a"], 3.0))
     [row] = json.loads(banditloop("status", "-c", config_file, "--json").stdout)["versions"]
-    expected = {"version": version, "traffic": 100, "interactions": 2, "rewarded": 1, "mean_reward": 1.5}
-    assert row == expected
+    expected = {"version": version, "state": "champion", "traffic": 100, "interactions": 2, "rewarded": 1}
+    assert row == expected | {"mean_reward": 1.5, "shadowed": 0}
     assert version in banditloop("status", "-c", config_file).stdout
     [row] = json.loads(banditloop("inspect", "-c", config_file, "--json").stdout)
     assert row["mean_reward"] == 1.5
@@ -206,8 +208,9 @@ def test_loop_writes_a_summary_and_a_page_and_says_nothing_else(tmp_path, config
     summary = json.loads(result.stdout)
     assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["endpoints"] == ["movielens"]
-    assert [v["interactions"] for v in summary["versions"]] == [200, 150, 150]
-    keys = {"version", "interactions", "mean_reward", "value", "greedy_value"}
+    assert [v["version"].split("-")[0] for v in summary["versions"]] == ["random", "v1", "v2"]
+    assert sum(v["interactions"] for v in summary["versions"]) == 500
+    keys = {"version", "state", "interactions", "mean_reward", "value", "greedy_value"}
     assert all(v.keys() == keys for v in summary["versions"])
     page = (tmp_path / "out" / "index.html").read_text()
     assert summary["versions"][-1]["version"] in page
@@ -221,12 +224,13 @@ def test_serve_answers_logs_retrains_and_stops_all_it_started(tmp_path, config):
     (tmp_path / "config.json").write_text(json.dumps(values))
     platform = connect(config)
     make_policy(tmp_path / "policy", dim=config.environment.dim)
-    first = platform.endpoint.deploy(tmp_path / "policy")
+    first = deploy(platform.endpoint, tmp_path / "policy")
     with process(config, "-m", "pipelines", "serve", "-c", str(tmp_path / "config.json")) as serving:
         wait_until(lambda: platform.endpoint.serving() == [first])
         simulate(config, platform, Visit(users=50, seed=0))
-        wait_until(lambda: first not in (platform.endpoint.serving() or [first]))
-        assert champion(platform.endpoint).interactions == 50
+        wait_until(lambda: len(platform.endpoint.serving()) == 2)
+        assert platform.endpoint.release().champion == first
+        assert 35 <= newest(platform.endpoint).interactions <= 50  # less what is held out
         serving.send_signal(signal.SIGTERM)
         assert serving.wait(30) == 0
     assert platform.endpoint.serving() == []

@@ -14,13 +14,15 @@ from kfp import dsl
 
 from components import IMAGE
 from components.deployer import deployer
+from components.evaluator import evaluator
 from components.generator import generator
 from components.ingester import ingester
 from components.trainer import trainer
 from pipelines.compiling import compile_pipelines, export_components, read_parameters
-from rl_core.backends import champion, connect
+from rl_core.backends import champion, connect, newest
 from rl_core.errors import InvalidInput
 from rl_core.policy import SavedPolicy
+from rl_core.release import Release
 from tests.conftest import make_config
 from tests.processes import wait_until
 
@@ -41,25 +43,54 @@ def test_the_components_one_after_the_other(config, tmp_path):
     assert generate(config, 300)["decisions_added"] == 0  # once
     examples, metrics = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Metrics, "metrics")
     ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
-    assert metrics.metadata["interactions"] == examples.metadata["interactions"] == 300
-    assert examples.metadata["parent"] == ""
+    training = metrics.metadata["interactions"]
+    assert training == examples.metadata["interactions"] == pytest.approx(270, abs=20)
+    assert examples.metadata["parent"] == "random"
 
     first = train(config, examples, tmp_path / "first")
     assert first.metadata["version"].startswith("v1-")
+    assert evaluate(config, first, tmp_path)["verdict"]["judgement"] == "canary"
+    assert platform.endpoint.release() == Release(champion="random")
     assert deployer.python_func(config=config.to_dict(), policy=first) == first.metadata["version"]
+    assert platform.endpoint.release().traffic() == {"random": 80, first.metadata["version"]: 20}
+    before = platform.endpoint.release()
+    assert deployer.python_func(config=config.to_dict(), policy=first) == first.metadata["version"]
+    assert platform.endpoint.release() == before
 
-    generate(config, 200, seed=1)
+    generate(config, 2000, seed=1)
     ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
-    assert examples.metadata["interactions"] == 200
+    assert examples.metadata["interactions"] == pytest.approx(1800, abs=60)
     assert examples.metadata["parent"] == first.metadata["version"]
     second = train(config, examples, tmp_path / "second")
     again = train(config, examples, tmp_path / "again")
     assert second.metadata["version"] == again.metadata["version"]  # the same training is the same version
-    deployer.python_func(config=config.to_dict(), policy=second)
+    found = evaluate(config, second, tmp_path)
+    assert found["verdict"]["judgement"] == "promote"
+    assert [look["version"] for look in found["wealth"]] == [first.metadata["version"], second.metadata["version"]]
+    deployer.python_func(config=config.to_dict(), policy=second, judgement="promote")
     manifest = champion(platform.endpoint)
     assert (manifest.generation, manifest.parent) == (2, first.metadata["version"])
-    assert (manifest.interactions, manifest.window.interactions, manifest.run) == (500, 200, "a-run")
+    new = examples.metadata["interactions"]
+    assert (manifest.interactions, manifest.window.interactions, manifest.run) == (training + new, new, "a-run")
+    assert platform.endpoint.release() == Release(champion=manifest.version)
     assert SavedPolicy.load(Path(second.uri)).manifest == manifest
+
+
+def evaluate(config, policy, folder):
+    """The evaluation that the component writes, beside a report and metrics."""
+    outputs = {
+        name: artifact(kind, folder / name) for name, kind in (("evaluation", dsl.Artifact), ("report", dsl.HTML))
+    }
+    metrics = artifact(dsl.Metrics, "metrics")
+    judgement = evaluator.python_func(
+        config=config.to_dict(), policy=policy, metrics=metrics, run_id="a-run", **outputs
+    )
+    found = json.loads((folder / "evaluation").read_text())
+    assert found["verdict"]["judgement"] == judgement
+    assert found["verdict"]["run"] == "a-run"
+    assert metrics.metadata["held_out_interactions"] == found["interactions"]
+    assert found["verdict"]["version"] in (folder / "report").read_text()
+    return found
 
 
 def train(config, examples, folder):
@@ -96,7 +127,7 @@ def test_another_agents_policy_is_not_resumed_from(config, tmp_path):
     examples = artifact(dsl.Dataset, tmp_path / "more")
     ingester.python_func(config=fewer.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
     assert examples.metadata["parent"] == ""
-    assert examples.metadata["interactions"] == 300
+    assert examples.metadata["interactions"] == pytest.approx(270, abs=20)
     with pytest.raises(InvalidInput, match=r"Give a changed environment a backend\.root of its own"):
         train(fewer, examples, tmp_path / "fewer")
 
@@ -107,9 +138,9 @@ def test_a_changed_meaning_of_the_reward_is_learned_anew_from_all_the_history(co
     other = make_config(tmp_path, reward={"default": -1.0})
     examples = artifact(dsl.Dataset, tmp_path / "more")
     ingester.python_func(config=other.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
-    assert (examples.metadata["parent"], examples.metadata["interactions"]) == ("", 300)
+    assert (examples.metadata["parent"], examples.metadata["interactions"]) == ("", pytest.approx(270, abs=20))
     deployer.python_func(config=other.to_dict(), policy=train(other, examples, tmp_path / "other"))
-    assert champion(connect(other).endpoint).parent is None
+    assert newest(connect(other).endpoint).parent is None
 
 
 def deploy_trained(config, tmp_path):
@@ -120,7 +151,7 @@ def deploy_trained(config, tmp_path):
 
 def test_exported_components_load_and_say_what_they_take(tmp_path):
     paths = export_components(tmp_path)
-    assert [path.stem for path in paths] == ["generator", "ingester", "trainer", "deployer"]
+    assert [path.stem for path in paths] == ["generator", "ingester", "trainer", "evaluator", "deployer"]
     for path in paths:
         component = kfp_components.load_component_from_file(str(path))
         assert component.component_spec.inputs["config"].type == "Dict"
@@ -175,8 +206,9 @@ def test_the_pipelines_run_from_their_compiled_files(templates, config):
     platform.runner.submit(startup, parameters | {"interactions": 200}, "first")
     wait_until(lambda: platform.runner.state("first") != "running", 120)
     assert platform.runner.state("first") == "succeeded", platform.runner.explain("first")
-    first = champion(platform.endpoint)
-    assert (first.generation, first.interactions, first.run) == (1, 200, "first")
+    first = newest(platform.endpoint)
+    assert (first.generation, first.interactions, first.run) == (1, pytest.approx(180, abs=15), "first")
+    assert platform.endpoint.release().role(first.version) == "canary"
 
     platform.runner.submit(retraining, parameters | {"run_id": "early"}, "early")
     wait_until(lambda: platform.runner.state("early") != "running", 120)
@@ -187,7 +219,11 @@ def test_the_pipelines_run_from_their_compiled_files(templates, config):
     platform.runner.submit(retraining, parameters | {"run_id": "second"}, "second")
     wait_until(lambda: platform.runner.state("second") != "running", 120)
     assert platform.runner.state("second") == "succeeded", platform.runner.explain("second")
-    assert champion(platform.endpoint).parent == first.version
+    assert newest(platform.endpoint).parent == first.version
+    assert [(v.judgement, v.by, v.run) for v in platform.endpoint.verdicts()] == [
+        ("canary", "evaluator", "first"),
+        ("canary", "evaluator", "second"),
+    ]
 
 
 @pytest.mark.parametrize("given", [["seed"], ["none=1"], ["interactions=many"], ["interactions=1.5"], ["config=1"]])

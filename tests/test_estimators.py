@@ -187,7 +187,7 @@ def test_the_error_rate_holds_where_the_champions_weights_depend_on_the_user():
     """Another policy logged. The candidate is better for half of the users and worse, by more, for the others."""
     random, promoted = np.random.default_rng(3), 0
     for _ in range(200):
-        gate = Gate(bound=9.0)
+        gate = Gate()
         for _look in range(20):
             second = random.random(250) < 0.5
             propensity = np.where(second, 0.1, 0.9)  # of the champion's action, which is right .8 of the time
@@ -196,7 +196,7 @@ def test_the_error_rate_holds_where_the_champions_weights_depend_on_the_user():
             reward = (random.random(250) < np.where(chosen, 0.8, better)).astype(float)
             taken = np.where(chosen, propensity, 1 - propensity)
             champion, candidate = np.where(chosen, 0.9, 0.1), np.where(chosen, 0.1, 0.9)
-            gate = gate.add(Logged(reward, taken, candidate), Logged(reward, taken, champion))
+            gate = gate.add(Logged(reward, taken, candidate), Logged(reward, taken, champion, largest=9.0))
             if gate.promotes():
                 promoted += 1
                 break

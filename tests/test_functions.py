@@ -20,21 +20,21 @@ from rl_core.errors import InvalidInput
 from rl_core.policy import SavedPolicy
 from rl_core.schema import INTERACTION, encode
 from rl_core.simulation import simulated_history
-from tests.conftest import decisions, make_config, make_policy, rewards
+from tests.conftest import decisions, deploy, make_config, make_policy, rewards
 from tests.processes import process, wait_until
 from tests.test_predictor import free_port
 
 
-@pytest.mark.parametrize("name", ["logger", "simulator", "trigger"])
+@pytest.mark.parametrize("name", ["logger", "simulator", "trigger", "monitor"])
 def test_functions_framework_runs_the_function_unchanged(name, config, tmp_path):
     platform = connect(config)
     make_policy(tmp_path / "policy", dim=config.environment.dim)
     port = free_port()
     command = ("-m", "functions_framework", "--target", name, "--source", f"functions/{name}.py")
     options = ("--signature-type", "cloudevent", "--port", str(port), "--host", "127.0.0.1")
-    payloads = {"logger": encode(decisions(["a"])), "simulator": b'{"users": 3, "seed": 1}', "trigger": b""}
+    payloads = {"logger": encode(decisions(["a"])), "simulator": b'{"users": 3, "seed": 1}'}
     with process(config, *command, *options), process(config, "-m", "functions.predictor"):
-        platform.endpoint.deploy(tmp_path / "policy")
+        deploy(platform.endpoint, tmp_path / "policy")
         wait_until(platform.endpoint.serving)
 
         def post():
@@ -45,7 +45,7 @@ def test_functions_framework_runs_the_function_unchanged(name, config, tmp_path)
                     "ce-type": cloud_events.PUBLISHED,
                     "ce-source": "//pubsub.googleapis.com/projects/p/topics/decisions",
                 }
-                message = {"message": {"data": base64.b64encode(payloads[name]).decode()}}
+                message = {"message": {"data": base64.b64encode(payloads.get(name, b"")).decode()}}
                 return requests.post(f"http://127.0.0.1:{port}/", json=message, headers=headers, timeout=30)
             except requests.ConnectionError:
                 return None
@@ -114,7 +114,7 @@ def test_the_logged_reward_of_every_event_is_the_reward_of_its_observation_and_a
     config = make_config(tmp_path, environment={"setting": setting})
     environment, platform = config.environment, connect(config)
     make_policy(tmp_path / "policy", dim=environment.dim)
-    version = platform.endpoint.deploy(tmp_path / "policy")
+    version = deploy(platform.endpoint, tmp_path / "policy")
     with process(config, "-m", "functions.predictor"), process(config, "-m", "functions.logger"):
         wait_until(platform.endpoint.serving)
         for seed in range(4):
@@ -157,7 +157,7 @@ class TestTrigger:
     def deployed(self, config, tmp_path):
         platform = connect(config)
         make_policy(tmp_path / "policy", dim=config.environment.dim)
-        platform.endpoint.deploy(tmp_path / "policy")
+        deploy(platform.endpoint, tmp_path / "policy")
         return platform
 
     def test_it_waits_for_a_first_policy_then_for_enough_interactions(self, config, tmp_path):

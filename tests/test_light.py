@@ -17,8 +17,14 @@ SCRIPTS = {
     "trigger": """
 import pathlib, functions.trigger as f
 config, platform = f.connected()
-platform.endpoint.deploy(pathlib.Path(FOLDER))
+deploy(platform.endpoint, pathlib.Path(FOLDER))
 assert f.tick(config, platform) == (None, '0 new interactions of 500')
+""",
+    "monitor": """
+import pathlib, functions.monitor as f
+config, platform = f.connected()
+deploy(platform.endpoint, pathlib.Path(FOLDER))
+assert f.watch(config, platform) == (None, 'nobody challenges the champion')
 """,
     "simulator": """
 import functions.simulator as f
@@ -30,9 +36,9 @@ f.simulate(config, platform, f.Visit(users=3))
     "predictor": """
 import orjson, numpy, pathlib, functions.predictor as f
 from rl_core.predictions import predict
-served = f.Served(f.OnePolicy(pathlib.Path(FOLDER))); served.refresh()
+follower = f.Follower(f.OnePolicy(pathlib.Path(FOLDER))); follower.refresh()
 random = numpy.random.default_rng(0)
-print(predict(orjson.dumps({'instances': [[0.0] * 20]}), served.choose, random))
+print(predict(orjson.dumps({'instances': [[0.0] * 20]}), follower.serving.decide, 20, random))
 """,
     "help": """
 import sys, pipelines.cli as cli
@@ -54,7 +60,7 @@ def test_it_never_imports_a_heavy_library(part, config, tmp_path):
     make_policy(tmp_path / "policy")
     script = f"""
 import sys
-from tests.conftest import decisions; from rl_core.schema import encode
+from tests.conftest import decisions, deploy; from rl_core.schema import encode
 FOLDER = {str(tmp_path / "policy")!r}
 {SCRIPTS[part]}
 heavy = [name for name in {HEAVY!r} if name in sys.modules]

@@ -56,7 +56,7 @@ def retrain(config: Config, folder) -> None:
     examples, policy = artifact(dsl.Dataset, folder / "examples"), artifact(dsl.Model, folder / "policy")
     ingester.python_func(config=settings, examples=examples, metrics=metrics)
     trainer.python_func(config=settings, examples=examples, policy=policy, metrics=metrics)
-    deployer.python_func(config=settings, policy=policy)
+    deployer.python_func(config=settings, policy=policy, judgement="promote")
 
 
 def start(config: Config, interactions: int, seed: int) -> None:
@@ -85,7 +85,8 @@ def test_from_24_random_interactions_30_retrains_on_48_new_ones_each_reach_4(tmp
         retrain(config, tmp_path / str(round_))
     served, after = values(config)
     manifest = champion(connect(config).endpoint)
-    assert (manifest.generation, manifest.interactions) == (RETRAINS + 1, 24 + RETRAINS * NEW)
+    assert manifest.generation == RETRAINS + 1
+    assert manifest.interactions == pytest.approx(0.9 * (24 + RETRAINS * NEW), rel=0.05)  # the others are held out
     assert before < 3
     assert after >= 4.0
     assert served >= 3.8

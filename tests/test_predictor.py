@@ -8,9 +8,10 @@ import pytest
 import requests
 
 from rl_core.backends import Platform, connect
+from rl_core.backends.releasing import challenge, promote
 from rl_core.policy import SavedPolicy
 from rl_core.schema import DECISION, decode
-from tests.conftest import make_config, make_policy
+from tests.conftest import deploy, make_config, make_policy
 from tests.processes import process, wait_until
 
 
@@ -28,7 +29,7 @@ def platform(config) -> Platform:
 def policy(platform, tmp_path_factory) -> SavedPolicy:
     folder = tmp_path_factory.mktemp("policy") / "policy"
     make_policy(folder)
-    platform.endpoint.deploy(folder)
+    deploy(platform.endpoint, folder)
     return SavedPolicy.load(folder)
 
 
@@ -98,7 +99,8 @@ def test_the_request_form_of_googles_sample_is_understood(url, platform):
         (b'{"instances": ["a"]}', "observation 0 is 'a'"),
         (b'{"instances": [{"observation": []}]}', "observation 0 has 0 numbers"),
         (b'{"instances": [{"observation": [[]]}]}', "observation 0 has 0 numbers"),
-        (b'{"instances": [{"user": 1}]}', "observation 0 is None"),
+        (b'{"instances": [{"item": 1}]}', "observation 0 is None"),
+        (b'{"instances": [{"user": 1}]}', "user = 1: give a key as text"),
         (orjson.dumps({"instances": [[*[0.0] * 19, "x"]]}), "number 19 is 'x'"),
         (
             orjson.dumps({"instances": [[0.0] * 20, [*[0.0] * 19, 1e300]]}),
@@ -117,7 +119,7 @@ def test_a_bad_request_is_answered_400_and_logs_nothing(url, platform, body, mes
 
 def test_traffic_moves_without_a_failed_request_and_a_corrupt_version_is_not_served(url, platform, policy, tmp_path):
     manifest = make_policy(tmp_path / "policy", generation=2, seed=7)
-    platform.endpoint.deploy(tmp_path / "policy")
+    deploy(platform.endpoint, tmp_path / "policy")
     seen = []
 
     def ask():
@@ -127,22 +129,70 @@ def test_traffic_moves_without_a_failed_request_and_a_corrupt_version_is_not_ser
 
     wait_until(ask)
     assert set(seen) <= {policy.manifest.version, manifest.version}
-    platform.endpoint.route({policy.manifest.version: 50, manifest.version: 50})
+    challenge(platform.endpoint, policy.manifest.version, 50, margin=0.0)
     wait_until(lambda: len(platform.endpoint.serving()) == 2)
     seen.clear()
     for _ in range(200):
         ask()
     assert 60 < seen.count(manifest.version) < 140
     make_policy(tmp_path / "policy", generation=3, seed=8)
-    version = platform.endpoint.deploy(tmp_path / "policy")
-    platform.endpoint.route({policy.manifest.version: 100})
+    version = platform.endpoint.add(tmp_path / "policy")
+    promote(platform.endpoint, policy.manifest.version)
     wait_until(lambda: platform.endpoint.serving() == [policy.manifest.version])
     (platform.endpoint.policy(version) / "weights.npz").write_bytes(b"broken")
-    platform.endpoint.route({version: 100})
+    promote(platform.endpoint, version)
     for _ in range(20):
         ask()
     assert platform.endpoint.serving() == [policy.manifest.version]
+    promote(platform.endpoint, policy.manifest.version)
     logged(platform, 0)
+
+
+def test_a_user_with_a_key_always_meets_the_same_version_and_a_share_of_them_the_challenger(
+    url, platform, policy, challenger
+):
+    challenge(platform.endpoint, challenger, 30, margin=0.0)
+    wait_until(lambda: len(platform.endpoint.serving()) == 2)
+    users = [f"user-{number}" for number in range(400)]
+
+    def versions():
+        rows = zip(users, observations(400).tolist(), strict=True)
+        body = {"instances": [{"observation": row, "user": user} for user, row in rows]}
+        answers = requests.post(f"{url}/predict", json=body, timeout=10).json()["predictions"]
+        return [answer["policy_version"] for answer in answers]
+
+    first = versions()
+    assert versions() == first
+    assert 80 <= first.count(challenger) <= 160
+    challenge(platform.endpoint, challenger, 60, margin=0.0)
+    wait_until(lambda: versions().count(challenger) > 180)
+    assert {v for v, before in zip(versions(), first, strict=True) if before == challenger} == {challenger}  # they stay
+    decisions = logged(platform, 1200)
+    assert {row["mode"] for row in decisions} == {"online"}
+    promote(platform.endpoint, policy.manifest.version)
+
+
+def test_a_shadow_decides_and_is_logged_and_nobody_sees_it(url, platform, policy, challenger):
+    logged(platform, 0)
+    challenge(platform.endpoint, challenger, 0, margin=0.0)
+    wait_until(lambda: len(platform.endpoint.serving()) == 2)
+    asked = observations(30)
+    answers = requests.post(f"{url}/predict", json={"instances": asked.tolist()}, timeout=10).json()["predictions"]
+    assert {answer["policy_version"] for answer in answers} == {policy.manifest.version}
+    decisions = logged(platform, 60)
+    modes = {(row["policy_version"], row["mode"]) for row in decisions}
+    assert modes == {(policy.manifest.version, "online"), (challenger, "shadow")}
+    assert len({row["event_id"] for row in decisions}) == 60
+    shadow = SavedPolicy.load(platform.endpoint.policy(challenger))
+    [vectors] = [[row["probabilities"] for row in decisions if row["mode"] == "shadow"]]
+    np.testing.assert_allclose(vectors, shadow.probabilities(asked), rtol=1e-12)
+    promote(platform.endpoint, policy.manifest.version)
+
+
+@pytest.fixture
+def challenger(platform, tmp_path):
+    make_policy(tmp_path / "challenger", generation=2, seed=7)
+    return platform.endpoint.add(tmp_path / "challenger")
 
 
 def test_a_request_asked_again_gets_the_same_decisions_which_count_once(url, platform):

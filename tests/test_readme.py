@@ -33,8 +33,15 @@ def test_its_commands_run_and_the_demo_learns_what_it_says(tmp_path):
     assert [round(summary[name], 2) for name in ("uniform", "best_fixed", "oracle")] == [0.88, 2.38, 4.57]
     assert summary["versions"][-1]["greedy_value"] >= 4.5
     assert summary["versions"][-1]["value"] >= 4.3
-    assert [version["interactions"] for version in summary["versions"]] == [100] + [600] * 7
-    assert len(list((tmp_path / "build" / "components").glob("*.yaml"))) == 4
+    assert sum(version["interactions"] for version in summary["versions"]) == 100 + 600 * 7
+    [champion] = [version for version in summary["versions"] if version["state"] == "champion"]
+    assert champion["value"] >= 4.1
+    assert len([version for version in summary["versions"] if version["state"] == "was champion"]) >= 2
+    assert len(list((tmp_path / "build" / "components").glob("*.yaml"))) == 5
+    report = json.loads((tmp_path / "build" / "report" / "report.json").read_text())
+    assert {row["judgement"] for row in report["verdicts"]} >= {"canary", "promote"}
+    assert report["versions"][-1]["low"] < report["versions"][-1]["mean_reward"] < report["versions"][-1]["high"]
+    assert report["alarms"] == []
 
     config = README_CONFIG.read_text()
     (tmp_path / "loop.toml").write_text(config)

@@ -37,8 +37,12 @@ class Agent(Section, abc.ABC):
         """The probability of every action [B, actions] for observations [B, dim], without any exploration floor."""
 
     @abc.abstractmethod
+    def expected(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
+        """The reward that it expects of every action [B, actions] for observations [B, dim]."""
+
     def greedy(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
         """The actions [B] with the highest expected reward."""
+        return np.argmax(self.expected(weights, observations), axis=1)
 
     @abc.abstractmethod
     def metrics(self, statistics: Arrays) -> dict[str, float]:

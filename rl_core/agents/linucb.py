@@ -59,8 +59,8 @@ class LinUCB(Agent):
         best = np.argmax(self._bounds(weights, observations), axis=1)
         return np.eye(len(weights["theta"]))[best]
 
-    def greedy(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
-        return np.argmax(observations @ weights["theta"].T, axis=1)
+    def expected(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
+        return observations @ weights["theta"].T
 
     def metrics(self, statistics: Arrays) -> dict[str, float]:
         eigenvalues = np.maximum(np.linalg.eigvalsh(statistics["covariances"]), 0) + self.tikhonov

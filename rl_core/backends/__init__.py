@@ -13,7 +13,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 import pyarrow as pa
 
 from rl_core.config import Config
-from rl_core.manifest import Manifest, Window
+from rl_core.manifest import Manifest, Window, read_manifest
+from rl_core.release import Release, Verdict
+from rl_core.split import Part
 
 PREDICT_ROUTE, HEALTH_ROUTE = "/predict", "/health"  # where Vertex AI's contract does not say otherwise
 Handler = Callable[[list[bytes]], object]
@@ -46,11 +48,14 @@ class Warehouse(Protocol):
         one ended miss nothing and repeat nothing.
         """
 
-    def interactions(self, window: Window) -> Iterator[pa.RecordBatch]:
-        """The interactions of a window in batches of schema INTERACTION, never all in memory."""
+    def interactions(self, window: Window, part: Part | None = None) -> Iterator[pa.RecordBatch]:
+        """The interactions of a window, or of a part of it, in batches of schema INTERACTION, never all in memory.
+
+        The decisions of shadows, which nobody saw, are none of them.
+        """
 
     def totals(self) -> list[dict[str, Any]]:
-        """Per policy version, in order of appearance: version, mode, interactions, rewarded, mean_reward."""
+        """Per policy version, in order of appearance: version, interactions, rewarded, mean_reward, shadowed."""
 
 
 class Bus(Protocol):
@@ -71,13 +76,21 @@ class Bus(Protocol):
         """The messages that were given up, each as (reason, payload)."""
 
 
+class Vitals(NamedTuple):
+    """How a version has done in the serving process, since that loaded it."""
+
+    decisions: int
+    failures: int
+    milliseconds: float  # that 95 % of its answers took at most
+
+
 class Endpoint(Protocol):
-    """One name that answers predictions, with immutable policy versions and traffic between them."""
+    """One name that answers predictions, with immutable policy versions and a release that says who answers."""
 
-    def deploy(self, folder: Path) -> str:
-        """Add the policy of a directory as a version, give it all the traffic, and return the version.
+    def add(self, folder: Path) -> str:
+        """Keep the policy of a directory as a version that answers nobody yet, and return the version.
 
-        Deploying a version again changes nothing but the traffic. Nothing changes when the policy is not whole.
+        Adding a version again changes nothing. Nothing changes either when the policy is not whole.
         """
 
     def names(self) -> list[str]:
@@ -86,11 +99,23 @@ class Endpoint(Protocol):
     def versions(self) -> list[Manifest]:
         """The manifests of all versions, oldest first."""
 
-    def traffic(self) -> dict[str, int]:
-        """Percent of the traffic per version that has any; empty before the first deployment."""
+    def release(self) -> Release | None:
+        """Who answers; None before anybody does."""
 
-    def route(self, traffic: dict[str, int]) -> None:
-        """Split the traffic: percents of known versions that add up to 100."""
+    def move(self, before: Release | None, after: Release, verdict: Verdict | None = None) -> bool:
+        """Replace the release `before` by `after`, and keep the verdict that led to it.
+
+        False, and nothing changes, where the release is not `before` any more: then somebody else has moved.
+        """
+
+    def record(self, verdict: Verdict) -> None:
+        """Keep a verdict that moves nothing."""
+
+    def verdicts(self) -> list[Verdict]:
+        """All verdicts, oldest first."""
+
+    def vitals(self) -> dict[str, Vitals]:
+        """How the versions that answer are doing; empty while the endpoint is down."""
 
     def policy(self, version: str) -> Path:
         """The directory of a version."""
@@ -136,7 +161,7 @@ def connect(config: Config) -> Platform:
     """The ports of the backend that the config chooses."""
     from rl_core.backends.local import connect_local
 
-    return connect_local(config.backend, config.reward)
+    return connect_local(config)
 
 
 @functools.cache
@@ -147,9 +172,12 @@ def connected() -> tuple[Config, Platform]:
 
 
 def champion(endpoint: Endpoint) -> Manifest | None:
-    """The version with the most traffic, or None before the first deployment."""
-    traffic = endpoint.traffic()
-    if not traffic:
-        return None
-    best = max(traffic, key=lambda version: traffic[version])
-    return next(manifest for manifest in endpoint.versions() if manifest.version == best)
+    """The version that answers, or None before anything does."""
+    release = endpoint.release()
+    return read_manifest(endpoint.policy(release.champion)) if release else None
+
+
+def newest(endpoint: Endpoint) -> Manifest | None:
+    """The version that learned last of those behind the release: the next training goes on from it."""
+    release = endpoint.release()
+    return read_manifest(endpoint.policy(release.challenger or release.champion)) if release else None

@@ -1,12 +1,12 @@
-"""The policies that a serving process has loaded."""
+"""What a serving process has loaded, following the release."""
 
 from pathlib import Path
 
-import numpy as np
-
-from rl_core.backends import Endpoint
+from rl_core.backends import Endpoint, Vitals
 from rl_core.manifest import MANIFEST, read_manifest
 from rl_core.policy import SavedPolicy
+from rl_core.release import Release
+from rl_core.serving import Served, Serving
 
 
 class OnePolicy:
@@ -15,39 +15,36 @@ class OnePolicy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def traffic(self) -> dict[str, int]:
-        """All of it for the one version, once it is there."""
-        return {read_manifest(self._folder).version: 100} if (self._folder / MANIFEST).exists() else {}
+    def release(self) -> Release | None:
+        """Its one version, once it is there."""
+        return Release(champion=read_manifest(self._folder).version) if (self._folder / MANIFEST).exists() else None
 
     def policy(self, version: str) -> Path:
         """The folder, whatever the version."""
         return self._folder
 
 
-class Served:
-    """The policies behind one address, and each one's share of the requests."""
+class Follower:
+    """Keeps `serving` at what the endpoint's release names. Requests read it; it is replaced whole."""
 
     def __init__(self, endpoint: Endpoint | OnePolicy) -> None:
         self._endpoint = endpoint
-        self._traffic: dict[str, int] = {}
-        self._now: tuple[tuple[SavedPolicy, ...], np.ndarray] = (), np.empty(0)  # replaced whole: requests read it
+        self._known: dict[str, Served] = {}
+        self.serving: Serving | None = None
 
     @property
-    def versions(self) -> list[str]:
-        """The versions that are loaded."""
-        return [policy.manifest.version for policy in self._now[0]]
+    def versions(self) -> dict[str, Vitals]:
+        """The versions that are loaded, and how they are doing."""
+        return {v: Vitals(s.decisions, s.failures, s.milliseconds()) for v, s in self._known.items()}
 
     def refresh(self) -> None:
-        """Load what the traffic has come to name and drop what it no longer does; all at once, or nothing."""
-        traffic = self._endpoint.traffic()
-        if traffic == self._traffic:
+        """Load what the release has come to name and drop what it no longer does; all at once, or nothing."""
+        release = self._endpoint.release()
+        if release is None:
             return
-        known = dict(zip(self.versions, self._now[0], strict=True))
-        policies = tuple(known.get(v) or SavedPolicy.load(self._endpoint.policy(v)) for v in traffic)
-        self._now = policies, np.cumsum(list(traffic.values())) / 100
-        self._traffic = traffic
+        known = {version: self._known.get(version) or self._load(version) for version in release.traffic()}
+        challenger = known[release.challenger] if release.challenger else None
+        self.serving, self._known = Serving(known[release.champion], challenger, release.share), known
 
-    def choose(self, random: np.random.Generator) -> SavedPolicy:
-        """The policy for one request, drawn by traffic."""
-        policies, shares = self._now
-        return policies[int(np.searchsorted(shares, random.random(), side="right"))]
+    def _load(self, version: str) -> Served:
+        return Served(SavedPolicy.load(self._endpoint.policy(version)))

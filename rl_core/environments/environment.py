@@ -22,6 +22,11 @@ class Environment(Section, abc.ABC):
     def actions(self) -> int:
         """Number of actions."""
 
+    @property
+    @abc.abstractmethod
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest reward, by which evaluation scales rewards to [0, 1] and clips the rest."""
+
     @abc.abstractmethod
     def population(self) -> np.ndarray:
         """The observations of all users, float32 [users, dim]."""

@@ -43,6 +43,10 @@ class MovieLens(Environment):
     def actions(self) -> int:
         return self.movies
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 5.0
+
     def population(self) -> np.ndarray:
         return self._world[0]
 

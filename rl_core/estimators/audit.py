@@ -1,10 +1,15 @@
 """The propensity audit of one version: whether actions were chosen as often as their logged probabilities say."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
+
+from rl_core.errors import InvalidInput
 
 ENOUGH = 5.0  # decisions expected of an arm before it counts alone
 CALM = 25.0  # how many times the largest single surprise the evidence must be worth
@@ -16,7 +21,7 @@ class Audit:
 
     Two tests. χ² of the actions' counts O against their expectation E = Σ p, with the covariance Σ diag(p) - p pᵀ that
     probabilities which differ from decision to decision have; rare arms are counted together. And the mean of
-    1 / propensity, which is K whatever the policy as long as every action is possible, as Σ p / p is, with its exact
+    1 / propensity, which is the number K of possible actions whatever the policy, as Σ p / p is, with its exact
     variance Σ 1 / p - K². Either abstains while there is too little to tell.
     """
 
@@ -30,13 +35,14 @@ class Audit:
 
     @classmethod
     def of(cls, actions: np.ndarray, propensities: np.ndarray, probabilities: np.ndarray) -> Self:
-        """The audit of decisions: actions [B], propensities [B], probabilities [B, K], all positive."""
-        arms = probabilities.shape[1]
-        expected, inverse = probabilities.sum(axis=0), 1 / probabilities
+        """The audit of decisions: actions [B], propensities [B], all positive, probabilities [B, K]."""
+        possible = probabilities > 0
+        arms, expected = possible.sum(axis=1), probabilities.sum(axis=0)
+        inverse = np.divide(1, probabilities, out=np.zeros(probabilities.shape), where=possible)
         return cls(
             len(actions),
             expected,
-            np.bincount(actions, minlength=arms) - expected,
+            np.bincount(actions, minlength=len(expected)) - expected,
             np.diag(expected) - probabilities.T @ probabilities,
             float((1 / propensities - arms).sum()),
             float((inverse.sum(axis=1) - arms**2).sum()),
@@ -64,6 +70,38 @@ class Audit:
             return 1.0
         return float(2 * stats.norm.sf(abs(self.inverse) / np.sqrt(self.variance)))
 
+    def explain(self) -> str:
+        """Both tests in words."""
+        return (
+            f"{self.count:,} decisions; their actions' counts have p = {self.chi_square():.1e}, "
+            f"their mean 1/propensity has p = {self.inverse_propensity():.1e}"
+        )
+
     def passes(self, level: float = 1e-4) -> bool:
         """Whether neither test rejects. True propensities fail in about 2 level of the audits."""
         return min(self.chi_square(), self.inverse_propensity()) >= level
+
+
+def audited(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Interactions as they come, audited per policy version.
+
+    Raises:
+        InvalidInput: at the end, where a version's propensities cannot be true.
+    """
+    audits: dict[str, Audit] = {}
+    for batch in batches:
+        yield batch
+        table = pa.table(batch)
+        for version in table["policy_version"].unique().to_pylist():
+            audit = _audit(table.filter(pc.equal(table["policy_version"], version)))
+            audits[version] = audits[version] + audit if version in audits else audit
+    failed = {version: audit for version, audit in audits.items() if not audit.passes()}
+    if failed:
+        found = "; ".join(f"{version}: {audit.explain()}" for version, audit in failed.items())
+        raise InvalidInput(f"propensity audit: what was logged cannot be true of {found}")
+
+
+def _audit(interactions: pa.Table) -> Audit:
+    """Of interactions of one version."""
+    probabilities = pc.list_flatten(interactions["probabilities"]).to_numpy().reshape(interactions.num_rows, -1)
+    return Audit.of(interactions["action"].to_numpy(), interactions["propensity"].to_numpy(), probabilities)

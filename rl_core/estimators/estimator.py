@@ -1,7 +1,7 @@
 """What the estimators share: sums of a few terms per decision, and a smooth function of their means."""
 
 import abc
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from statistics import NormalDist
 from typing import Self
 
@@ -16,6 +16,7 @@ class Logged:
 
     reward in [0, 1]; propensity in (0, 1]; target, the target policy's probability of the logged action; predicted, a
     model's guess of the reward of the logged action; expected, the mean of its guesses over the target's actions.
+    `largest` is the largest weight there could have been, whoever came: only anytime-valid evidence asks for it.
     """
 
     reward: np.ndarray
@@ -23,6 +24,7 @@ class Logged:
     target: np.ndarray
     predicted: np.ndarray | None = None
     expected: np.ndarray | None = None
+    largest: float = 1.0
 
     def __post_init__(self) -> None:
         columns = [
@@ -43,6 +45,11 @@ class Logged:
     def weight(self) -> np.ndarray:
         """The importance weights π / p."""
         return self.target / self.propensity
+
+    def losses(self) -> Self:
+        """The same decisions with 1 - reward in place of the reward: what is not earned."""
+        predicted, expected = (None if guess is None else 1 - guess for guess in (self.predicted, self.expected))
+        return replace(self, reward=1 - self.reward, predicted=predicted, expected=expected)
 
     def model(self) -> tuple[np.ndarray, np.ndarray]:
         """predicted and expected, or InvalidInput where no model was given."""
@@ -69,7 +76,10 @@ class Estimator(abc.ABC):
 
     def add(self, logged: Logged) -> None:
         """Take in more decisions."""
-        terms = self.terms(logged)
+        self.take(self.terms(logged))
+
+    def take(self, terms: np.ndarray) -> None:
+        """Take in terms [B, terms] as they are: of a difference, say, of two policies on the same decisions."""
         sums, products = terms.sum(axis=0), terms.T @ terms
         self.sums, self.products = (self.sums + sums, self.products + products) if self.count else (sums, products)
         self.count += len(terms)

@@ -9,16 +9,22 @@ wealth would hardly ever reach 1/α, at any time (Ville's inequality). The mean 
 and their log wealths are sums: evidence merges by addition, in any order.
 """
 
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+from pydantic import Field
 
 from rl_core.errors import InvalidInput
 from rl_core.estimators.estimator import Logged
+from rl_core.sections import Section
 
 FRACTIONS = 0.5 ** np.arange(1, 13)
 GRID = np.linspace(0.005, 1, 200)
+STEP = 1e-3
+AT_START = [[0.0] * len(FRACTIONS)] * 2
 
 
 def wealth(logs: np.ndarray) -> np.ndarray:
@@ -27,45 +33,87 @@ def wealth(logs: np.ndarray) -> np.ndarray:
     return top + np.log(np.mean(np.exp(logs - top[..., None]), axis=-1))
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(Section):
     """Evidence that a candidate earns more than a champion less `margin`.
 
     With margin 0 that is superiority; with a positive one, in units of the reward, non-inferiority. Built up over any
     number of retrainings and looks at one lineage: a lineage in which the candidate is not better is promoted with
     probability at most α, ever.
 
-    `bound` is the largest weight that the champion can have, max π/p over all observations and actions: 1 where it
-    logged the decisions itself. It must be known beforehand and the same for all, or it would reweight the users.
+    Half of the gamblers bet on the weighted rewards, d = (w_candidate - w_champion) r, which is at least minus the
+    champion's largest weight; the others on the doubly robust difference, Q_candidate - Q_champion +
+    (w_candidate - w_champion) (r - q), which varies less and may fall lower (Waudby-Smith, Wu, Ramdas, Karampatziakis,
+    Mineiro: Anytime-valid Off-policy Inference for Contextual Bandits, 2022). Its model must not have been fitted to
+    these decisions nor to later ones. It is given always or never: without one, nobody bets on it.
     """
 
-    margin: float = 0.0
-    bound: float = 1.0
-    count: int = 0
-    logs: np.ndarray = field(default_factory=lambda: np.zeros(len(FRACTIONS)))
+    margin: float = Field(0.0, ge=0, description="how much less than the champion may be earned, in units of reward")
+    count: int = Field(0, ge=0, description="decisions bet on")
+    logs: list[list[float]] = Field(AT_START, description="log wealths: without and with a model, by fraction bet")
 
     def add(self, candidate: Logged, champion: Logged) -> Self:
         """The evidence with more decisions: the same ones beside either policy.
 
-        d = (w_candidate - w_champion) r + margin.
+        Where several policies logged them, a call must be given whole stretches of the log, with each policy's share of
+        the stretch in the propensities: over a part of one, a difference of 0 need not be 0 on average.
 
         Raises:
-            InvalidInput: a weight of the champion is above the bound.
+            InvalidInput: a weight is above its `largest`, which must be known beforehand and the same for all users.
         """
-        if (largest := champion.weight.max(initial=0.0)) > self.bound * (1 + 1e-9):
-            raise InvalidInput(f"gate: a weight of the champion is {largest:g}, above its bound of {self.bound:g}")
-        difference = (candidate.weight - champion.weight) * candidate.reward + self.margin
-        logs = np.log1p(FRACTIONS * difference[:, None] / self.bound).sum(axis=0)
-        return replace(self, count=self.count + len(difference), logs=self.logs + logs)
+        _check("champion", champion)
+        logs = np.array(self.logs)
+        difference = (candidate.weight - champion.weight) * candidate.reward
+        logs[0] += _log_wealths(difference + self.margin, champion.largest)
+        if candidate.predicted is not None:
+            _check("candidate", candidate)
+            logs[1] += _log_wealths(_modelled(candidate, champion) + self.margin, _deepest(candidate, champion))
+        return self._with(logs, len(difference))
+
+    def restarted(self) -> Self:
+        """The evidence where every gambler who lost starts anew: it sees a difference that came later as soon.
+
+        Shin, Ramdas, Rinaldo: E-detectors, 2024. Over n looks it errs with probability at most n exp(-log wealth).
+        """
+        return self._with(np.maximum(self.logs, 0.0), 0)
+
+    def wealth(self) -> float:
+        """The gamblers' mean wealth, as a logarithm."""
+        logs = np.array(self.logs)
+        return float(wealth(logs.ravel() if logs[1].any() else logs[0]))
 
     def promotes(self, alpha: float = 0.05) -> bool:
         """Whether the evidence is enough, at this moment and with an error of at most alpha over all moments."""
-        return bool(wealth(self.logs) >= np.log(1 / alpha))
+        return self.wealth() >= -math.log(alpha)
 
     def __add__(self, other: Self) -> Self:
-        if (self.margin, self.bound) != (other.margin, other.bound):
-            raise InvalidInput("gate: only evidence for the same margin and bound merges")
-        return replace(self, count=self.count + other.count, logs=self.logs + other.logs)
+        if self.margin != other.margin:
+            raise InvalidInput("gate: only evidence for the same margin merges")
+        return self._with(np.array(self.logs) + np.array(other.logs), other.count)
+
+    def _with(self, logs: np.ndarray, count: int) -> Self:
+        return self.model_copy(update={"logs": logs.tolist(), "count": self.count + count})
+
+
+def _check(name: str, logged: Logged) -> None:
+    if (largest := logged.weight.max(initial=0.0)) > logged.largest * (1 + 1e-9):
+        raise InvalidInput(f"gate: a weight of the {name} is {largest:g}, above its bound of {logged.largest:g}")
+
+
+def _modelled(candidate: Logged, champion: Logged) -> np.ndarray:
+    """The doubly robust difference [B]."""
+    predicted, expected = candidate.model()
+    _, champions = champion.model()
+    return expected - champions + (candidate.weight - champion.weight) * (candidate.reward - predicted)
+
+
+def _deepest(candidate: Logged, champion: Logged) -> float:
+    """The least that the doubly robust difference can be, without its sign: both terms at their worst."""
+    return 1 + max(candidate.largest, champion.largest)
+
+
+def _log_wealths(gains: np.ndarray, deepest: float) -> np.ndarray:
+    """What betting each of FRACTIONS on gains [B], none below -deepest, adds to the log wealths."""
+    return np.log1p(FRACTIONS * gains[:, None] / deepest).sum(axis=0)
 
 
 @dataclass(frozen=True)
@@ -98,10 +146,19 @@ class ConfidenceSequence:
 
 
 def _bets(gains: np.ndarray) -> np.ndarray:
-    """Log wealths [means, gamblers] of betting that `gains`, which are never negative, average more than a mean."""
-    some = gains[gains > 0]
+    """Log wealths [means, gamblers] of betting that `gains`, which are never negative, average more than a mean.
+
+    Gains are rounded down to steps, which only makes the bounds wider: so a million rewards are a thousand bets.
+    """
+    steps, times = np.unique(np.floor(gains / STEP), return_counts=True)
     logs = np.zeros((len(GRID), len(FRACTIONS)))
-    for rows in np.array_split(some, max(1, len(some) // 4096)):
+    for some, often in _chunks(steps * STEP, times):
+        ratios = np.divide.outer(some, GRID) - 1
         for gambler, fraction in enumerate(FRACTIONS):
-            logs[:, gambler] += np.log1p(fraction * (np.divide.outer(rows, GRID) - 1)).sum(axis=0)
-    return logs + (len(gains) - len(some)) * np.log1p(-FRACTIONS)
+            logs[:, gambler] += often @ np.log1p(fraction * ratios)
+    return logs
+
+
+def _chunks(steps: np.ndarray, times: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    parts = max(1, len(steps) // 4096)
+    return zip(np.array_split(steps, parts), np.array_split(times, parts), strict=True)

@@ -7,21 +7,22 @@ from rl_core.backends.local.bus import LocalBus
 from rl_core.backends.local.endpoint import LocalEndpoint
 from rl_core.backends.local.runner import LocalRunner
 from rl_core.backends.local.warehouse import LocalWarehouse
-from rl_core.config import LocalBackend, RewardSection
+from rl_core.config import Config
 from rl_core.errors import InvalidInput
 
 UNFIT = "[]{}*?%\\"  # deltalake takes them for parts of an address, DuckDB for patterns
 
 
-def connect_local(backend: LocalBackend, reward: RewardSection) -> Platform:
+def connect_local(config: Config) -> Platform:
     """The local ports. Nothing is opened or created before it is used."""
+    backend = config.backend
     root = Path(backend.root).absolute()
     if unfit := set(str(root)) & set(UNFIT):
         raise InvalidInput(
             f"backend.root = {str(root)!r}: a path with {' '.join(sorted(unfit))} cannot hold the warehouse"
         )
     return Platform(
-        LocalWarehouse(root / "warehouse", reward),
+        LocalWarehouse(root / "warehouse", config.reward, config.gate.held_out),
         LocalBus(root / "bus", backend.lease_seconds),
         LocalEndpoint(root / "endpoints" / backend.endpoint),
         LocalRunner(root / "runs"),

@@ -11,11 +11,12 @@ import requests
 from filelock import FileLock
 from tenacity import retry, retry_if_exception_type, retry_if_not_exception_type, stop_after_delay, wait_exponential
 
-from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE
+from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, Vitals
 from rl_core.backends.local.files import write_whole
 from rl_core.errors import InvalidInput
 from rl_core.manifest import Manifest, read_manifest
 from rl_core.policy import SavedPolicy
+from rl_core.release import Release, Verdict
 
 BUSY = (429, 503)
 patiently = retry(  # the server may be starting, stopping or killed in the middle of its answer
@@ -29,15 +30,15 @@ patiently = retry(  # the server may be starting, stopping or killed in the midd
 class LocalEndpoint:
     """See rl_core.backends.Endpoint.
 
-    versions/<version>/ are policy directories that never change, traffic.json is the pointer that does, and server.json
-    tells where the serving process listens. Every change is one rename.
+    versions/<version>/ are policy directories that never change, release.json is the pointer that does, verdicts.jsonl
+    tells why, and server.json where the serving process listens. Every change is one rename, or one line.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._session = requests.Session()
 
-    def deploy(self, folder: Path) -> str:
+    def add(self, folder: Path) -> str:
         version = SavedPolicy.load(folder).manifest.version
         versions = self._folder / "versions"
         versions.mkdir(parents=True, exist_ok=True)
@@ -46,7 +47,6 @@ class LocalEndpoint:
                 copy = versions / ".incoming"
                 shutil.rmtree(copy, ignore_errors=True)  # what a crash left
                 shutil.copytree(folder, copy).rename(self.policy(version))
-            self.route({version: 100})
         return version
 
     def names(self) -> list[str]:
@@ -56,24 +56,54 @@ class LocalEndpoint:
         manifests = [read_manifest(path) for path in (self._folder / "versions").glob("[!.]*")]
         return sorted(manifests, key=lambda manifest: (manifest.window.until, manifest.generation))
 
-    def traffic(self) -> dict[str, int]:
-        path = self._folder / "traffic.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+    def release(self) -> Release | None:
+        path = self._folder / "release.json"
+        return Release.model_validate_json(path.read_text()) if path.exists() else None
 
-    def route(self, traffic: dict[str, int]) -> None:
-        known = {manifest.version for manifest in self.versions()}
-        if not traffic.keys() <= known or any(v < 0 for v in traffic.values()) or sum(traffic.values()) != 100:
-            raise InvalidInput(f"traffic = {traffic}: give percents that add up to 100, of: {', '.join(sorted(known))}")
-        write_whole(self._folder / "traffic.json", json.dumps({v: share for v, share in traffic.items() if share}))
+    def move(self, before: Release | None, after: Release, verdict: Verdict | None = None) -> bool:
+        for version in after.traffic():
+            if not self.policy(version).is_dir():
+                raise InvalidInput(
+                    f"version {version!r}: is not one of: {', '.join(m.version for m in self.versions())}"
+                )
+        with FileLock(self._folder / "lock"):
+            if self.release() != before:
+                return False
+            if verdict:
+                self._keep(verdict)  # first: after a crash, better decided twice than moved without a word
+            write_whole(self._folder / "release.json", after.model_dump_json())
+        return True
+
+    def record(self, verdict: Verdict) -> None:
+        with FileLock(self._folder / "lock"):
+            self._keep(verdict)
+
+    def verdicts(self) -> list[Verdict]:
+        path = self._folder / "verdicts.jsonl"
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        return [Verdict.model_validate_json(line) for line in lines if line]
+
+    def _keep(self, verdict: Verdict) -> None:
+        """Add a line, after cutting off one that a crash left without its end."""
+        with (self._folder / "verdicts.jsonl").open("ab+") as file:
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(verdict.model_dump_json().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def policy(self, version: str) -> Path:
         return self._folder / "versions" / version
 
     def serving(self) -> list[str]:
+        return list(self.vitals())
+
+    def vitals(self) -> dict[str, Vitals]:
         try:
-            return requests.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json()["versions"]
+            versions = requests.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json()["versions"]
         except (InvalidInput, requests.RequestException):
-            return []
+            return {}
+        return {version: Vitals(*figures) for version, figures in versions.items()}
 
     def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
         return self._ask({"instances": instances, "parameters": {"request_id": uuid.uuid4().hex}})

@@ -19,12 +19,15 @@ from filelock import FileLock
 from rl_core.config import RewardSection
 from rl_core.manifest import Window
 from rl_core.schema import INTERACTION, KEYS, LOGGED_AT, SCHEMAS, TIME
+from rl_core.split import DIGITS, Part, bound
 
 BATCH_ROWS = 65_536
 EPOCH = datetime.fromtimestamp(0, UTC)
 MICROSECOND = timedelta(microseconds=1)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 AT_MOST_APART = timedelta(days=1)  # an event and its double; a reward and the later clock of its decision
+HASH = f"substr(sha256(d.event_id), 1, {DIGITS})"
+PARTS = {None: "", "training": f"AND {HASH} >= $held_out", "held_out": f"AND {HASH} < $held_out"}
 ORDERS = {"first": "r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
 AGGREGATES = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
 SMALL_FILES_AT_MOST = 50
@@ -40,9 +43,10 @@ class _File(NamedTuple):
 class LocalWarehouse:
     """See rl_core.backends.Warehouse."""
 
-    def __init__(self, root: Path, reward: RewardSection) -> None:
+    def __init__(self, root: Path, reward: RewardSection, held_out: float) -> None:
         self._root = root
         self._reward = reward
+        self._held_out = bound(held_out)
 
     def append(self, table: str, events: pa.Table) -> int:
         self._root.mkdir(parents=True, exist_ok=True)
@@ -72,22 +76,27 @@ class LocalWarehouse:
             ).fetchall()[0]
         return Window(since=since, until=until or since_or_start, interactions=rows)
 
-    def interactions(self, window: Window) -> Iterator[pa.RecordBatch]:
+    def interactions(self, window: Window, part: Part | None = None) -> Iterator[pa.RecordBatch]:
         query = f"""WITH {self._rewarded}
             SELECT d.* EXCLUDE (logged_at), coalesce(rewarded.reward, $default) AS reward
             FROM decisions d LEFT JOIN rewarded USING (event_id)
-            WHERE d.logged_at > $since AND d.logged_at <= $until"""
-        parameters = {"since": window.since or EPOCH, "until": window.until, "default": self._reward.default}
+            WHERE d.logged_at > $since AND d.logged_at <= $until {PARTS[part]}"""
+        parameters: dict[str, Any] = {"held_out": self._held_out} if part else {}
+        parameters |= {"since": window.since or EPOCH, "until": window.until, "default": self._reward.default}
         with self._connection(window.since or EPOCH) as connection:
             relation = connection.sql(query, params=parameters | self._reward_parameters())
             for batch in relation.to_arrow_reader(BATCH_ROWS):
                 yield batch.select(INTERACTION.names).cast(INTERACTION)
 
     def totals(self) -> list[dict[str, Any]]:
-        query = f"""WITH {self._rewarded}
-            SELECT d.policy_version AS version, any_value(d.mode) AS mode, count(*) AS interactions,
-                count(rewarded.reward) AS rewarded, avg(coalesce(rewarded.reward, $default)) AS mean_reward
-            FROM decisions d LEFT JOIN rewarded USING (event_id) GROUP BY 1 ORDER BY min(d.logged_at)"""
+        query = f"""WITH {self._rewarded}, shown AS (
+                SELECT policy_version, count(*) AS interactions, count(reward) AS rewarded, min(logged_at) AS first,
+                    avg(coalesce(reward, $default)) AS mean_reward
+                FROM decisions LEFT JOIN rewarded USING (event_id) GROUP BY ALL),
+            shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
+            SELECT policy_version AS version, coalesce(interactions, 0) AS interactions,
+                coalesce(rewarded, 0) AS rewarded, mean_reward, coalesce(shadowed, 0) AS shadowed
+            FROM shown FULL JOIN shadowed USING (policy_version) ORDER BY least(shown.first, shadowed.first)"""
         with self._connection(EPOCH) as connection:
             relation = connection.sql(query, params={"default": self._reward.default} | self._reward_parameters())
             return relation.to_arrow_table().to_pylist()
@@ -115,7 +124,7 @@ class LocalWarehouse:
         return {"name": self._reward.name, "window": window // MICROSECOND, "apart": apart // MICROSECOND}
 
     def _connection(self, since: datetime) -> duckdb.DuckDBPyConnection:
-        """A connection with `decisions` logged after `since`, and every reward that may belong to them."""
+        """A connection with `decisions` and `shadows` logged after `since`, and all rewards that may belong to them."""
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET memory_limit = '1GB'")
@@ -127,9 +136,12 @@ class LocalWarehouse:
             ("rewards", _files(self._open("rewards"), "timestamp", earliest - AT_MOST_APART, FOR_EVER)),
         ):
             if files:
-                connection.read_parquet([file.path for file in files]).create_view(table)
+                connection.read_parquet([file.path for file in files]).create_view(f"logged_{table}")
             else:
-                connection.register(table, _stored(table).empty_table())
+                connection.register(f"logged_{table}", _stored(table).empty_table())
+        connection.execute("CREATE VIEW rewards AS FROM logged_rewards")
+        connection.execute("CREATE VIEW decisions AS FROM logged_decisions WHERE mode <> 'shadow'")
+        connection.execute("CREATE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
         return connection
 
     def _open(self, table: str) -> DeltaTable | None:
