@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ import typer
 from components import IMAGE
 from pipelines import display, releases
 from pipelines.options import ConfigOption, ImageOption, JsonOption, OutputOption, ParameterOption, load
-from rl_core.backends import connect
+from rl_core.backends import Platform, connect
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
 
@@ -153,10 +154,17 @@ def serve(config: ConfigOption = None) -> None:
     display.say(f"serving endpoint {settings.backend.endpoint}; press Ctrl-C to stop")
     with contextlib.suppress(KeyboardInterrupt), services(settings), display.progress(quiet=False) as report:
         while True:
-            run_id, reason = tick(settings, platform)
-            _, seen = watch(settings, platform)
-            report(f"{run_id or 'waiting'}: {reason}; {seen}", None)
+            report("; ".join(_try(look, settings, platform) for look in (tick, watch)), None)
             time.sleep(1)
+
+
+def _try(look: Callable[[Config, Platform], tuple[str | None, str]], config: Config, platform: Platform) -> str:
+    """What a look of the trigger or the monitor came to. Whatever goes wrong with it, serving goes on."""
+    try:
+        done, reason = look(config, platform)
+    except Exception as error:
+        return f"{look.__name__} failed, will try again: {error}"
+    return f"{done}: {reason}" if done else reason
 
 
 @app.command()

@@ -40,6 +40,10 @@ def promote(
     release = _release(endpoint)
     version = version or release.challenger or ""
     _known(endpoint, version)
+    if version == release.champion:
+        raise InvalidInput(
+            f"version {version!r}: is the champion already; `banditloop rollback` dismisses a challenger"
+        )
     _say(promote_version(endpoint, version, _verdict(release, version, "promote", reason)), as_json)
 
 
@@ -51,7 +55,9 @@ def rollback(reason: ReasonOption = "", config: ConfigOption = None, as_json: Js
     endpoint = connect(load(config)).endpoint
     release = _release(endpoint)
     if release.challenger:
-        return _say(dismiss(endpoint, _verdict(release, release.challenger, "rollback", reason)), as_json)
+        return _say(
+            dismiss(endpoint, release.challenger, _verdict(release, release.challenger, "rollback", reason)), as_json
+        )
     promoted = [v for v in endpoint.verdicts() if v.judgement == "promote" and v.version == release.champion]
     if not promoted or promoted[-1].champion == release.champion:
         raise InvalidInput(

@@ -13,7 +13,7 @@ from rl_core.errors import InvalidInput
 from rl_core.estimators import SNIPS
 from rl_core.evaluation.contest import LOOKS, PLACES, WAYS
 from rl_core.manifest import Manifest, Window
-from rl_core.monitoring import Earned, Sample, by_version, drifted_features, drifted_reward, greedy_terms
+from rl_core.monitoring import SAMPLE, Earned, Sample, by_version, drifted_features, drifted_reward, greedy_terms
 from rl_core.policy import SavedPolicy
 from rl_core.release import Release
 
@@ -28,7 +28,7 @@ class Watched:
     periods: list[tuple[str, Window, int, float, tuple[float, float]]] = field(default_factory=list)
     then: Sample = field(default_factory=Sample)  # observations until the champion was trained
     now: Sample = field(default_factory=Sample)  # and since
-    early: Earned = field(default_factory=Earned)  # the champion's rewards in the first half of its time
+    early: Earned = field(default_factory=Earned)  # the champion's rewards in its first half
     late: Earned = field(default_factory=Earned)
     greedy: SNIPS = field(default_factory=SNIPS)
     interactions: int = 0
@@ -74,15 +74,17 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
 def _watch(config: Config, platform: Platform, best: Manifest) -> Watched:
     found, policy = Watched(), SavedPolicy.load(platform.endpoint.policy(best.version))
     before, since = _windows(platform, best)
-    for number, window in enumerate([*before, *since]):
-        served = number - len(before)
-        sample, at_most = (found.now, len(since)) if served >= 0 else (found.then, len(before))
+    half = sum(row["interactions"] for row in platform.warehouse.totals() if row["version"] == best.version) // 2
+    for window in [*before, *since]:
+        sample, windows = (found.now, since) if window in since else (found.then, before)
         met = set()
         for version, batch in by_version(config, platform.warehouse.interactions(window)):
             found.earned.setdefault(version, Earned()).add(batch.rewards)
-            sample.add(batch.observations, at_most)
-            if version == best.version and served >= 0:
-                (found.early if served < len(since) / 2 else found.late).add(batch.rewards)
+            sample.add(batch.observations, SAMPLE // len(windows))
+            if version == best.version:
+                left = half - found.early.count
+                found.early.add(batch.rewards[:left])
+                found.late.add(batch.rewards[left:])
                 found.greedy.add(greedy_terms(policy, batch))
             found.interactions += len(batch.rewards)
             met.add(version)

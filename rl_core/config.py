@@ -66,7 +66,9 @@ class ReleaseSection(Section):
     )
     look: int = Field(50, ge=1, description="interactions from one look at the evidence to the next")
     max_failures: float = Field(0.01, ge=0, le=1, description="share of its answers that may fail")
-    max_milliseconds: float = Field(100.0, gt=0, description="time that 95 % of its answers may take")
+    max_milliseconds: float = Field(
+        100.0, gt=0, description="time that 95 % of its answers may take, or twice what the champion takes"
+    )
 
 
 class TriggerSection(Section):

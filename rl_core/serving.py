@@ -11,7 +11,7 @@ from rl_core.manifest import Manifest
 from rl_core.policy import Decisions, SavedPolicy
 from rl_core.release import sticky
 
-LATENCIES_KEPT = 500
+LATENCIES_KEPT, FEW = 500, 20
 log = logging.getLogger("banditloop.serving")
 
 
@@ -45,8 +45,8 @@ class Served:
         return Part(rows, self.policy.manifest, decided, shown)
 
     def milliseconds(self) -> float:
-        """That 95 % of its latest answers took at most."""
-        return float(np.percentile(self._latencies, 95)) if self._latencies else 0.0
+        """That 95 % of its latest answers took at most; 0 while there are too few to tell."""
+        return float(np.percentile(self._latencies, 95)) if len(self._latencies) >= FEW else 0.0
 
 
 class Serving(NamedTuple):

@@ -22,8 +22,9 @@ def resumable(config: Config, manifest: Manifest | None) -> bool:
 
 
 def task(config: Config) -> str:
-    """A digest of what the statistics depend on besides the interactions."""
-    return digest([config.environment.model_dump(mode="json"), config.reward.model_dump(mode="json")])
+    """A digest of what the statistics depend on besides the interactions. What is held out must not be in them."""
+    sections = (config.environment, config.reward)
+    return digest([*(section.model_dump(mode="json") for section in sections), config.gate.held_out])
 
 
 def random_manifest(config: Config) -> Manifest:

@@ -77,7 +77,9 @@ def deploy(endpoint: Endpoint, folder: Path) -> str:
     return version
 
 
-def make_policy(folder: Path, generation: int = 1, seed: int = 0, dim: int = 20, actions: int = 20) -> Manifest:
+def make_policy(
+    folder: Path, generation: int = 1, seed: int = 0, dim: int = 20, actions: int = 20, until: datetime | None = None
+) -> Manifest:
     """Write a LinUCB policy trained on noise."""
     random = np.random.default_rng(seed)
     agent = LinUCB()
@@ -92,7 +94,7 @@ def make_policy(folder: Path, generation: int = 1, seed: int = 0, dim: int = 20,
         exploration=0.1,
         dim=dim,
         actions=actions,
-        window=Window(until=START + timedelta(days=generation), interactions=400),
+        window=Window(until=until or START + timedelta(days=generation), interactions=400),
         interactions=400,
     )
     return write_policy(folder, manifest, statistics)

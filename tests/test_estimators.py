@@ -56,6 +56,18 @@ def test_more_decisions_tighten_the_interval(estimator):
     assert widths[0] > widths[2] or estimator is DirectMethod
 
 
+@every_estimator
+@given(reward=st.floats(0, 1), seed=st.integers(0, 99))
+def test_a_constant_reward_gives_that_constant_where_the_weights_or_the_model_are_right(estimator, reward, seed):
+    """On the target's own log, whose weights are all 1; with a model that knows the constant, whoever logged."""
+    constant, ones = np.full(50, reward), np.full(50, 0.25)
+    assert estimate(estimator, Logged(constant, ones, ones, constant, constant)).value() == pytest.approx(reward)
+    if issubclass(estimator, DR | DirectMethod):
+        data = logged(seed, 50, uniform=False)
+        other = Logged(constant, data.propensity, data.target, constant, constant)
+        assert estimate(estimator, other).value() == pytest.approx(reward)
+
+
 @pytest.mark.parametrize("reward", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("name", ["snips", "replay"])
 def test_a_constant_reward_gives_that_constant(name, reward):
@@ -162,6 +174,7 @@ def beside(random, rows: int, gain: float) -> tuple[Logged, Logged]:
     return Logged(reward, propensity, policies[1][row, actions]), Logged(reward, propensity, propensity)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [0.0, -0.05])
 def test_an_equal_or_worse_candidate_is_hardly_ever_promoted_however_often_one_looks(gain):
     """In at most 5 % of 1,000 lineages of 48 looks each."""
@@ -201,7 +214,7 @@ def test_the_error_rate_holds_where_the_champions_weights_depend_on_the_user():
                 promoted += 1
                 break
     assert promoted <= 10
-    with pytest.raises(InvalidInput, match="above its bound of 1"):
+    with pytest.raises(InvalidInput, match="a weight of the champion is 9 times"):
         Gate().add(Logged(reward, taken, candidate), Logged(reward, taken, champion))
     with pytest.raises(InvalidInput, match="same margin"):
         Gate(margin=0.1) + Gate()
@@ -225,10 +238,11 @@ def test_evidence_merges_and_its_order_does_not_matter():
     assert merged.interval() == bounds.interval()
 
 
+@pytest.mark.slow
 def test_the_confidence_sequence_holds_under_100_looks():
-    """It misses the truth at any of 100 looks in at most 5 % of 200 repeats, and it does tighten."""
+    """It misses the truth at any of 100 looks in at most 5 % of 1,000 repeats, and it does tighten."""
     missed, widths = 0, []
-    for seed in range(200):
+    for seed in range(1000):
         bounds = ConfidenceSequence()
         data = logged(seed, 2000, uniform=False)
         for look in range(100):
@@ -239,7 +253,7 @@ def test_the_confidence_sequence_holds_under_100_looks():
                 missed += 1
                 break
         widths.append(high - low)
-    assert missed <= 10
+    assert missed <= 50
     assert np.median(widths) < 0.35
 
 

@@ -163,7 +163,10 @@ def test_tf_agents_raw_epsilon_greedy_is_caught_and_the_corrected_one_is_not():
     true = 0.8 * np.eye(4)[greedy] + 0.05
     raw = np.where(explores, 0.05, 0.8)
     assert Audit.of(actions, true[np.arange(rows), actions], true).passes()
+    assert Audit.of(actions, raw, true).contradictions > 0
+    assert Audit.of(actions, raw, true).inverse_propensity() < 1e-4
     assert not Audit.of(actions, raw, true).passes()
+    assert not Audit.of(actions, true[np.arange(rows), actions], 0.99 * true).passes()
     vectors = 0.75 * np.eye(4)[greedy] + 0.0625  # as if ε were .25
     assert not Audit.of(actions, vectors[np.arange(rows), actions], vectors).passes()
 

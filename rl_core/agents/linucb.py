@@ -80,8 +80,8 @@ class LinUCB(Agent):
         """Upper confidence bounds [B, actions]."""
         arms, dim = weights["theta"].shape
         x = observations.astype(np.float64)
-        whitened = x @ weights["whiteners"].reshape(arms * dim, dim).T
-        variances = np.square(whitened.reshape(len(x), arms, dim)).sum(axis=2)
+        whitened = (x @ weights["whiteners"].reshape(arms * dim, dim).T).reshape(len(x), arms, dim)
+        variances = np.einsum("bad,bad->ba", whitened, whitened)
         return x @ weights["theta"].T + self.alpha * np.sqrt(variances)
 
 

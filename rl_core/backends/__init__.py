@@ -1,6 +1,6 @@
 """The four ports a platform must offer, and the one place that connects them.
 
-The docstrings here are the contract: tests/test_ports.py holds every backend to them.
+The docstrings here are the contract: tests/ports holds every backend to them.
 """
 
 import functools

@@ -23,7 +23,7 @@ def stretch(platform: Platform, config: Config, window: Window, part: Part | Non
         folder = platform.endpoint.policy(version)
         return SavedPolicy.load(folder) if folder.is_dir() else None
 
-    return Stretch.of(config, load, lambda: platform.warehouse.interactions(window, part))
+    return Stretch.of(config, load, platform.warehouse.interactions(window, part))
 
 
 def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id: str) -> tuple[Verdict, Figures]:
@@ -37,15 +37,14 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     candidate = SavedPolicy.load(folder)
     version = candidate.manifest.version
     champion = SavedPolicy.load(platform.endpoint.policy(release.champion))
-    verdicts, start = platform.endpoint.verdicts(), Gate(margin=config.gate.margin)
-    before = lineage(verdicts, release.champion, version, start.margin)
+    verdicts = platform.endpoint.verdicts()
+    until, before = lineage(verdicts, release.champion, version, config.gate.margin)
     window = Window(since=champion.manifest.window.until, until=candidate.manifest.window.until, interactions=0)
     held_out = stretch(platform, config, window, "held_out")
-    _, worse = contest(held_out, champion, candidate, start, Gate())
-    if before:
-        window = window.model_copy(update={"since": before.until})
-    new = stretch(platform, config, window, "held_out")
-    better, _ = contest(new, champion, candidate, before.better if before else start, Gate())
+    better, worse = contest(held_out, champion, candidate, before, Gate())
+    if until:
+        new = stretch(platform, config, window.model_copy(update={"since": until}), "held_out")
+        better, _ = contest(new, champion, candidate, before, Gate())
     judgement, reason = judge(config, better, worse, release.champion)
     verdict = Verdict(
         version=version,

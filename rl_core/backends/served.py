@@ -38,13 +38,22 @@ class Follower:
         return {v: Vitals(s.decisions, s.failures, s.milliseconds()) for v, s in self._known.items()}
 
     def refresh(self) -> None:
-        """Load what the release has come to name and drop what it no longer does; all at once, or nothing."""
+        """Load what the release has come to name and drop what it no longer does.
+
+        Without the champion nothing changes; a challenger that cannot be loaded leaves all to the champion.
+        """
         release = self._endpoint.release()
         if release is None:
             return
-        known = {version: self._known.get(version) or self._load(version) for version in release.traffic()}
-        challenger = known[release.challenger] if release.challenger else None
-        self.serving, self._known = Serving(known[release.champion], challenger, release.share), known
+        champion = self._load(release.champion)
+        if self.serving is None:
+            self._serve(release.champion, Serving(champion))
+        challenger = self._load(release.challenger) if release.challenger else None
+        self._serve(release.champion, Serving(champion, challenger, release.share))
 
     def _load(self, version: str) -> Served:
-        return Served(SavedPolicy.load(self._endpoint.policy(version)))
+        return self._known.get(version) or Served(SavedPolicy.load(self._endpoint.policy(version)))
+
+    def _serve(self, champion: str, serving: Serving) -> None:
+        known = [serving.champion, *([serving.challenger] if serving.challenger else [])]
+        self.serving, self._known = serving, {served.policy.manifest.version: served for served in known}

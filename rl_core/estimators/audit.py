@@ -12,6 +12,7 @@ from scipy import stats
 from rl_core.errors import InvalidInput
 
 ENOUGH = 5.0  # decisions expected of an arm before it counts alone
+TOLERANCE = 1e-6
 CALM = 25.0  # how many times the largest single surprise the evidence must be worth
 
 
@@ -19,13 +20,15 @@ CALM = 25.0  # how many times the largest single surprise the evidence must be w
 class Audit:
     """Sums over decisions of K actions; `Audit.of` makes one of a batch, and they merge by addition.
 
-    Two tests. χ² of the actions' counts O against their expectation E = Σ p, with the covariance Σ diag(p) - p pᵀ that
-    probabilities which differ from decision to decision have; rare arms are counted together. And the mean of
-    1 / propensity, which is the number K of possible actions whatever the policy, as Σ p / p is, with its exact
-    variance Σ 1 / p - K². Either abstains while there is too little to tell.
+    First, a decision must not contradict itself: its propensity is that of its action among its probabilities, which
+    sum to 1. Then two tests. χ² of the actions' counts O against their expectation E = Σ p, with the covariance
+    Σ diag(p) - p pᵀ that probabilities which differ from decision to decision have; rare arms are counted together.
+    And the mean of 1 / propensity, which is the number K of possible actions whatever the policy, as Σ p / p is, with
+    its exact variance Σ 1 / p - K². Either abstains while there is too little to tell.
     """
 
     count: int
+    contradictions: int
     expected: np.ndarray  # E [K]
     surplus: np.ndarray  # O - E [K]
     covariance: np.ndarray  # [K, K]
@@ -39,8 +42,11 @@ class Audit:
         possible = probabilities > 0
         arms, expected = possible.sum(axis=1), probabilities.sum(axis=0)
         inverse = np.divide(1, probabilities, out=np.zeros(probabilities.shape), where=possible)
+        own = probabilities[np.arange(len(actions)), actions]
+        contradicts = (np.abs(own - propensities) > TOLERANCE) | (np.abs(probabilities.sum(axis=1) - 1) > TOLERANCE)
         return cls(
             len(actions),
+            int(contradicts.sum()),
             expected,
             np.bincount(actions, minlength=len(expected)) - expected,
             np.diag(expected) - probabilities.T @ probabilities,
@@ -71,15 +77,16 @@ class Audit:
         return float(2 * stats.norm.sf(abs(self.inverse) / np.sqrt(self.variance)))
 
     def explain(self) -> str:
-        """Both tests in words."""
+        """What was found, in words."""
         return (
-            f"{self.count:,} decisions; their actions' counts have p = {self.chi_square():.1e}, "
+            f"{self.contradictions:,} of {self.count:,} decisions contradict themselves; "
+            f"their actions' counts have p = {self.chi_square():.1e}, "
             f"their mean 1/propensity has p = {self.inverse_propensity():.1e}"
         )
 
-    def passes(self, level: float = 1e-4) -> bool:
+    def passes(self, level: float = 1e-6) -> bool:
         """Whether neither test rejects. True propensities fail in about 2 level of the audits."""
-        return min(self.chi_square(), self.inverse_propensity()) >= level
+        return not self.contradictions and min(self.chi_square(), self.inverse_propensity()) >= level
 
 
 def audited(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -17,6 +17,7 @@ class Logged:
     reward in [0, 1]; propensity in (0, 1]; target, the target policy's probability of the logged action; predicted, a
     model's guess of the reward of the logged action; expected, the mean of its guesses over the target's actions.
     `largest` is the largest weight there could have been, whoever came: only anytime-valid evidence asks for it.
+    It may differ between parts of the log, and not between users.
     """
 
     reward: np.ndarray
@@ -24,7 +25,7 @@ class Logged:
     target: np.ndarray
     predicted: np.ndarray | None = None
     expected: np.ndarray | None = None
-    largest: float = 1.0
+    largest: float | np.ndarray = 1.0
 
     def __post_init__(self) -> None:
         columns = [

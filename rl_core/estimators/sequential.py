@@ -95,8 +95,9 @@ class Gate(Section):
 
 
 def _check(name: str, logged: Logged) -> None:
-    if (largest := logged.weight.max(initial=0.0)) > logged.largest * (1 + 1e-9):
-        raise InvalidInput(f"gate: a weight of the {name} is {largest:g}, above its bound of {logged.largest:g}")
+    ratio = logged.weight / logged.largest
+    if ratio.max(initial=0.0) > 1 + 1e-9:
+        raise InvalidInput(f"gate: a weight of the {name} is {ratio.max():g} times the largest it was said to have")
 
 
 def _modelled(candidate: Logged, champion: Logged) -> np.ndarray:
@@ -106,14 +107,14 @@ def _modelled(candidate: Logged, champion: Logged) -> np.ndarray:
     return expected - champions + (candidate.weight - champion.weight) * (candidate.reward - predicted)
 
 
-def _deepest(candidate: Logged, champion: Logged) -> float:
+def _deepest(candidate: Logged, champion: Logged) -> float | np.ndarray:
     """The least that the doubly robust difference can be, without its sign: both terms at their worst."""
-    return 1 + max(candidate.largest, champion.largest)
+    return 1 + np.maximum(candidate.largest, champion.largest)
 
 
-def _log_wealths(gains: np.ndarray, deepest: float) -> np.ndarray:
+def _log_wealths(gains: np.ndarray, deepest: float | np.ndarray) -> np.ndarray:
     """What betting each of FRACTIONS on gains [B], none below -deepest, adds to the log wealths."""
-    return np.log1p(FRACTIONS * gains[:, None] / deepest).sum(axis=0)
+    return np.log1p(FRACTIONS * (gains / deepest)[:, None]).sum(axis=0)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The contest of a candidate with the champion: evidence, and the verdict it comes to."""
 
 import math
+from datetime import datetime
 
 import numpy as np
 
 from rl_core.config import Config
 from rl_core.estimators import Logged
 from rl_core.estimators.sequential import Gate
-from rl_core.evaluation.stretch import Stretch, beside, expected
+from rl_core.evaluation.stretch import Stretch, expected
 from rl_core.policy import SavedPolicy
 from rl_core.release import Judgement, Verdict
 
@@ -24,8 +25,8 @@ def contest(
     Its model of the reward is the candidate's own, which was there before.
     """
     for batch in stretch.batches():
-        guesses = expected(candidate, stretch.config, batch.observations)
-        (challenging, _), (defending, _) = beside(stretch, batch, [candidate, champion], guesses)
+        guesses = expected(candidate, stretch.config, batch.interactions.observations)
+        (challenging, _), (defending, _) = stretch.beside(batch, [candidate, champion], guesses)
         better = better.add(challenging, defending)
         worse = worse.add(challenging.losses(), defending.losses())
     return better, worse
@@ -37,21 +38,24 @@ def dropped(stretch: Stretch, champion: str, challenger: str, gate: Gate) -> Gat
     A plain comparison of the versions' users. It needs more of them than the actions' comparison, and sees what that
     cannot: a version that does harm though it takes the same actions.
     """
-    shares = stretch.shares
-    if not {champion, challenger} <= shares.keys():
+    versions = list(stretch.policies)
+    if champion not in versions or challenger not in versions:
         return gate
+    rivals = [versions.index(version) for version in (challenger, champion)]
     for batch in stretch.batches():
-        propensity = np.array([shares[version] for version in batch.versions])
-        sides = [
-            Logged(batch.rewards, propensity, (batch.versions == version) * 1.0, largest=1 / shares[version])
-            for version in (challenger, champion)
-        ]
+        both = (batch.shares[:, rivals] > 0).all(axis=1)  # eras in which either answered
+        rewards, logger, shares = batch.interactions.rewards[both], batch.logger[both], batch.shares[both]
+        propensity = shares[np.arange(len(logger)), logger]
+        sides = [Logged(rewards, propensity, (logger == rival) * 1.0, largest=1 / shares[:, rival]) for rival in rivals]
         gate = gate.add(*(side.losses() for side in sides))
     return gate
 
 
-def lineage(verdicts: list[Verdict], champion: str, version: str, margin: float) -> Verdict | None:
-    """The evaluator's last verdict on another candidate for this champion's place, whose evidence goes on."""
+def lineage(verdicts: list[Verdict], champion: str, version: str, margin: float) -> tuple[datetime | None, Gate]:
+    """Where the evidence for candidates for this champion's place stands: until when, and what it is.
+
+    It goes on from the evaluator's last verdict on another candidate. Where that promoted, it is used up.
+    """
     line = [
         verdict
         for verdict in verdicts
@@ -60,7 +64,9 @@ def lineage(verdicts: list[Verdict], champion: str, version: str, margin: float)
         and verdict.version != version
         and verdict.better.margin == margin
     ]
-    return line[-1] if line else None
+    if not line:
+        return None, Gate(margin=margin)
+    return line[-1].until, Gate(margin=margin) if line[-1].judgement == "promote" else line[-1].better
 
 
 def judge(config: Config, better: Gate, worse: Gate, champion: str) -> tuple[Judgement, str]:
@@ -68,18 +74,19 @@ def judge(config: Config, better: Gate, worse: Gate, champion: str) -> tuple[Jud
 
     Thin evidence never promotes. The error of a refusal is α for each candidate.
     """
-    alpha = config.gate.alpha / PLACES
-    if better.promotes(alpha):
-        return "promote", f"earns more than {champion}: {odds(better)} against chance, {1 / alpha:,.0f} needed"
-    if worse.promotes(config.gate.alpha):
-        return (
-            "refuse",
-            f"earns less than {champion}: {odds(worse)} against chance, {1 / config.gate.alpha:,.0f} needed",
-        )
-    return "canary", (
-        f"neither more nor less than {champion} is proved by {worse.count:,} held-out interactions: "
-        f"{odds(better)} that it is more, {1 / alpha:,.0f} needed"
-    )
+    needed, against = PLACES / config.gate.alpha, 1 / config.gate.alpha
+    if worse.promotes(1 / against):
+        return "refuse", f"earns less than {champion}: {odds(worse)} against chance, {against:,.0f} needed"
+    claim = claims(better, champion)
+    if better.promotes(1 / needed):
+        return "promote", f"{claim}: {odds(better)} against chance, {needed:,.0f} needed"
+    seen = f"{worse.count:,} held-out interactions tell too little"
+    return "canary", f"{seen}: {odds(better)} that it {claim}, {needed:,.0f} needed"
+
+
+def claims(better: Gate, champion: str) -> str:
+    """What a gate that promotes has proved."""
+    return f"earns more than {champion}" + (f" less {better.margin:.1%} of the reward's range" if better.margin else "")
 
 
 def odds(gate: Gate) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from rl_core.estimators import DR, ESTIMATORS, Estimator, Logged
 from rl_core.estimators.diagnostics import Diagnostics
 from rl_core.estimators.reward_model import RewardModel
-from rl_core.evaluation.stretch import Stretch, beside
+from rl_core.evaluation.stretch import Stretch
 from rl_core.policy import SavedPolicy
 
 WEIGHT_EDGES = np.array([0, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.7, 1.4, 3, 10, 30, 100, np.inf])
@@ -68,27 +68,24 @@ class Evaluation:
 
 
 def evaluate(stretch: Stretch, champion: SavedPolicy, candidate: SavedPolicy) -> Evaluation:
-    """Read the stretch twice: to fit the reward model, cross-fitted, and to estimate."""
+    """Go through the stretch twice: to fit the reward model, cross-fitted, and to estimate."""
     dim, actions = candidate.manifest.dim, candidate.manifest.actions
-    model, sums, count, clipped = RewardModel(dim, actions), np.zeros(dim), 0, 0
-    for batch in stretch.batches():
-        model.add(batch.observations, batch.actions, batch.rewards, model.fold(batch.event_ids))
-        sums, count, clipped = (
-            sums + batch.observations.sum(axis=0),
-            count + len(batch.actions),
-            clipped + batch.clipped,
-        )
+    model, sums, clipped, count = RewardModel(dim, actions), np.zeros(dim), 0, stretch.table.num_rows
+    for found, *_ in stretch.batches():
+        model.add(found.observations, found.actions, found.rewards, model.fold(found.event_ids))
+        sums, clipped = sums + found.observations.sum(axis=0), clipped + found.clipped
     uniform = all(policy.manifest.exploration == 1 for policy in stretch.policies.values())
     kinds = {name: kind for name, kind in ESTIMATORS.items() if uniform or name != "replay"}
     sides = [Side({name: kind() for name, kind in kinds.items()}, np.zeros(actions)) for _ in range(2)]
     segments = Segments(sums / max(1, count), *(np.zeros((2, dim)) for _ in range(3)))
-    found = Evaluation(sides[0], sides[1], DR(), segments, count, clipped)
+    evaluation = Evaluation(sides[0], sides[1], DR(), segments, count, clipped)
     for batch in stretch.batches():
-        guesses = model.predict(batch.observations, model.fold(batch.event_ids))
-        seen = beside(stretch, batch, [candidate, champion], guesses)
+        found = batch.interactions
+        guesses = model.predict(found.observations, model.fold(found.event_ids))
+        seen = stretch.beside(batch, [candidate, champion], guesses)
         for side, (logged, probabilities) in zip(sides, seen, strict=True):
             side.add(logged, probabilities)
         differences = DR().terms(seen[0][0]) - DR().terms(seen[1][0])
-        found.difference.take(differences)
-        segments.add(batch.observations, differences[:, 0])
-    return found
+        evaluation.difference.take(differences)
+        segments.add(found.observations, differences[:, 0])
+    return evaluation

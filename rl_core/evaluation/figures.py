@@ -8,6 +8,7 @@ import numpy as np
 from rl_core.config import Config
 from rl_core.estimators import Estimator
 from rl_core.estimators.sequential import Gate
+from rl_core.evaluation.contest import PLACES
 from rl_core.evaluation.evaluate import WEIGHT_EDGES, Evaluation, Side
 from rl_core.evaluation.stretch import Stretch
 from rl_core.release import Verdict
@@ -34,7 +35,7 @@ def figures(
         {
             "verdict": shown | {"better": verdict.better.wealth(), "worse": worse.wealth()},
             "interactions": found.interactions,
-            "left_out": stretch.counts.total() - found.interactions,
+            "left_out": stretch.left_out,
             "clipped": found.clipped,
             "shares": stretch.shares,
             "coverage": _coverage(totals),
@@ -46,7 +47,7 @@ def figures(
             "diagnostics": {side: _diagnostics(of) for side, of in sides.items()},
             "weights": {"edges": WEIGHT_EDGES.tolist()} | {side: of.weights.tolist() for side, of in sides.items()},
             "wealth": _wealth([*verdicts, verdict], verdict.champion),
-            "needed": math.log(2 / config.gate.alpha),
+            "needed": math.log(PLACES / config.gate.alpha),
             "learning": [{key: row[key] for key in ("version", "interactions", "mean_reward")} for row in totals],
             "actions": {side: (of.actions / max(1, found.interactions)).tolist() for side, of in sides.items()},
             "segments": _segments(found, high - low),

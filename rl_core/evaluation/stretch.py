@@ -1,10 +1,11 @@
 """A stretch of the log, as the policies see it that are to be evaluated on it.
 
-Whoever logged an interaction, its propensity is that of the mixture of all who wrote this stretch of the log, each by
-its share (balanced weights): where champion and candidate choose alike, whoever served, their difference is 0.
+Whoever logged an interaction, its propensity is that of the mixture of all who wrote the log around it, each by its
+share (balanced weights): where champion and candidate choose alike, whoever served, their difference is 0. The shares
+are those of short eras in the order of time, for the mixture only holds where users and rewards are alike whoever
+served: over a longer time, traffic that moves from one policy to another while rewards rise looks like merit.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,73 +17,122 @@ import pyarrow.compute as pc
 
 from rl_core.config import Config
 from rl_core.estimators import Logged
-from rl_core.estimators.balanced import balanced_propensity
 from rl_core.policy import SavedPolicy
 from rl_core.training import columns
 
+ERA, BATCH = 256, 8192  # interactions
 TOLERANCE = 1e-6  # in the scaled reward: rounding is no clipping
-Read = Callable[[], Iterable[pa.RecordBatch]]  # a stretch of the log, from its beginning at every call
 
 
 class Interactions(NamedTuple):
-    """A batch: observations [B, dim], actions [B], rewards [B] scaled to [0, 1], how many were clipped, and whose."""
+    """Observations [B, dim], actions [B], rewards [B] scaled to [0, 1], how many were clipped, and event ids [B]."""
 
     observations: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
     clipped: int
     event_ids: list[str]
-    versions: np.ndarray
+
+
+class Batch(NamedTuple):
+    """Interactions, who logged them [B] and the share of every policy in their eras [B, policies]."""
+
+    interactions: Interactions
+    logger: np.ndarray
+    shares: np.ndarray
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A stretch of the log whose loggers are known: how many interactions each wrote, and all of them again."""
+    """Interactions in the order of time, and the policies that logged them."""
 
     config: Config
     policies: Mapping[str, SavedPolicy]
-    read: Read
-    counts: Counter[str]
+    table: pa.Table
+    left_out: int  # interactions of versions that nobody knows any more
 
     @classmethod
-    def of(cls, config: Config, load: Callable[[str], SavedPolicy | None], read: Read) -> "Stretch":
-        """The stretch that `read` reads; interactions of versions that `load` knows nothing of are left out."""
-        counts: Counter[str] = Counter()
-        for batch in read():
-            counts.update(
-                {count["values"]: count["counts"] for count in batch["policy_version"].value_counts().to_pylist()}
-            )
-        known = {version: policy for version in counts if (policy := load(version))}
-        return cls(config, known, read, counts)
+    def of(
+        cls, config: Config, load: Callable[[str], SavedPolicy | None], batches: Iterable[pa.RecordBatch]
+    ) -> "Stretch":
+        """The stretch of interactions in any order; `load` knows the policies of versions, or not."""
+        parts = [pa.table(batch).drop_columns("probabilities") for batch in batches]
+        if not parts:
+            return cls(config, {}, pa.table({}), 0)
+        table = pa.concat_tables(parts).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
+        versions = table["policy_version"].unique().to_pylist()
+        known = {version: policy for version in versions if (policy := load(version))}
+        kept = table.filter(pc.is_in(table["policy_version"], pa.array(list(known), pa.string())))
+        return cls(config, known, kept, table.num_rows - kept.num_rows)
 
     @cached_property
-    def shares(self) -> dict[str, float]:
-        """Of the interactions whose logger is known, by logger."""
-        total = sum(self.counts[version] for version in self.policies)
-        return {version: self.counts[version] / total for version in self.policies}
+    def logger(self) -> np.ndarray:
+        """The number of the policy that logged each interaction [rows]."""
+        return pc.index_in(self.table["policy_version"], pa.array(list(self.policies))).to_numpy()
 
-    def largest(self, policy: SavedPolicy) -> float:
-        """The largest weight that the policy can have, whoever comes.
+    @cached_property
+    def era(self) -> np.ndarray:
+        """The number of the era of each interaction [rows]. The last one is the longest."""
+        rows = self.table.num_rows
+        return np.minimum(np.arange(rows) // ERA, max(1, rows // ERA) - 1)
+
+    @cached_property
+    def eras(self) -> np.ndarray:
+        """The share of every policy in every era [eras, policies]."""
+        many = len(self.policies)
+        counts = np.bincount(self.era * many + self.logger, minlength=(self.era[-1] + 1) * many).reshape(-1, many)
+        return counts / counts.sum(axis=1, keepdims=True)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of every policy in all."""
+        return {version: float((self.logger == number).mean()) for number, version in enumerate(self.policies)}
+
+    def batches(self) -> Iterator[Batch]:
+        """All interactions, in the order of time."""
+        for start in range(0, self.table.num_rows, BATCH):
+            rows = slice(start, start + BATCH)
+            found = interactions(self.config, self.table.slice(start, BATCH))
+            yield Batch(found, self.logger[rows], self.eras[self.era[rows]])
+
+    def beside(self, batch: Batch, policies: list[SavedPolicy], guesses: np.ndarray) -> list[tuple[Logged, np.ndarray]]:
+        """The batch as each of the policies sees it, and that one's probabilities [B, actions].
+
+        guesses [B, actions]: what a model expects of every action, in [0, 1].
+        """
+        observations, actions, rewards, *_ = batch.interactions
+        row, known = (
+            (np.arange(len(actions)), actions),
+            {p.manifest.version: p.probabilities(observations) for p in policies},
+        )
+        propensity = np.zeros(len(actions))
+        for number, (version, policy) in enumerate(self.policies.items()):
+            if batch.shares[:, number].any():
+                probabilities = known[version] if version in known else policy.probabilities(observations)
+                propensity += batch.shares[:, number] * probabilities[row]
+        return [
+            (
+                Logged(
+                    rewards,
+                    propensity,
+                    target[row],
+                    guesses[row],
+                    (target * guesses).sum(axis=1),
+                    self.largest(version, batch),
+                ),
+                target,
+            )
+            for version, target in known.items()
+        ]
+
+    def largest(self, own: str, batch: Batch) -> np.ndarray:
+        """The largest weight [B] that a version can have, whoever comes.
 
         π / p is at most 1 / (its own share + the least propensity that the others' exploration gives any action).
         """
-        own = policy.manifest.version
-        others = [(share, self.policies[version].manifest) for version, share in self.shares.items() if version != own]
-        explored = sum(share * manifest.exploration / manifest.actions for share, manifest in others)
-        return 1 / (self.shares.get(own, 0.0) + explored)
-
-    def batches(self) -> Iterator[Interactions]:
-        """The interactions whose logger is known."""
-        for batch in self.read():
-            table = pa.table(batch)
-            table = table.filter(pc.is_in(table["policy_version"], pa.array(list(self.policies), pa.string())))
-            if table.num_rows:
-                yield interactions(self.config, table)
-
-    def propensities(self, batch: Interactions) -> np.ndarray:
-        """With which the mixture of the loggers chose the actions [B]."""
-        chosen = [of(policy.probabilities(batch.observations), batch) for policy in self.policies.values()]
-        return balanced_propensity(np.array(chosen), np.array(list(self.shares.values())))
+        floors = [policy.manifest.exploration / policy.manifest.actions for policy in self.policies.values()]
+        least = [1.0 if version == own else floor for version, floor in zip(self.policies, floors, strict=True)]
+        return 1 / (batch.shares @ np.array(least))
 
 
 def interactions(config: Config, table: pa.Table) -> Interactions:
@@ -91,35 +141,7 @@ def interactions(config: Config, table: pa.Table) -> Interactions:
     observations, actions, rewards = columns(table, config.environment.dim, config.environment.actions)
     scaled = (rewards - low) / (high - low)
     clipped = int((np.abs(scaled - 0.5) > 0.5 + TOLERANCE).sum())
-    versions = np.array(table["policy_version"].to_pylist())
-    return Interactions(observations, actions, scaled.clip(0, 1), clipped, table["event_id"].to_pylist(), versions)
-
-
-def of(probabilities: np.ndarray, batch: Interactions) -> np.ndarray:
-    """What the probabilities [B, actions] are for the logged actions [B]."""
-    return probabilities[np.arange(len(batch.actions)), batch.actions]
-
-
-def beside(
-    stretch: Stretch, batch: Interactions, policies: list[SavedPolicy], guesses: np.ndarray
-) -> list[tuple[Logged, np.ndarray]]:
-    """The batch as each of the policies sees it, and its probabilities [B, actions].
-
-    guesses [B, actions]: what a model expects of every action, in [0, 1].
-    """
-    propensity, seen = stretch.propensities(batch), []
-    for policy in policies:
-        target = policy.probabilities(batch.observations)
-        logged = Logged(
-            batch.rewards,
-            propensity,
-            of(target, batch),
-            of(guesses, batch),
-            (target * guesses).sum(axis=1),
-            stretch.largest(policy),
-        )
-        seen.append((logged, target))
-    return seen
+    return Interactions(observations, actions, scaled.clip(0, 1), clipped, table["event_id"].to_pylist())
 
 
 def expected(policy: SavedPolicy, config: Config, observations: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ class LocalWarehouse:
             WHERE d.logged_at > $since AND d.logged_at <= $until {PARTS[part]}"""
         parameters: dict[str, Any] = {"held_out": self._held_out} if part else {}
         parameters |= {"since": window.since or EPOCH, "until": window.until, "default": self._reward.default}
-        with self._connection(window.since or EPOCH) as connection:
+        with self._connection(window.since or EPOCH, window.until) as connection:
             relation = connection.sql(query, params=parameters | self._reward_parameters())
             for batch in relation.to_arrow_reader(BATCH_ROWS):
                 yield batch.select(INTERACTION.names).cast(INTERACTION)
@@ -123,13 +123,13 @@ class LocalWarehouse:
         window, apart = timedelta(seconds=self._reward.window_seconds), AT_MOST_APART
         return {"name": self._reward.name, "window": window // MICROSECOND, "apart": apart // MICROSECOND}
 
-    def _connection(self, since: datetime) -> duckdb.DuckDBPyConnection:
-        """A connection with `decisions` and `shadows` logged after `since`, and all rewards that may belong to them."""
+    def _connection(self, since: datetime, until: datetime = FOR_EVER) -> duckdb.DuckDBPyConnection:
+        """A connection with `decisions` and `shadows` of a time's files, and all rewards that may belong to them."""
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET memory_limit = '1GB'")
         connection.execute("SET temp_directory = $spill", {"spill": str(self._root / "spill")})
-        decisions = _files(self._open("decisions"), "logged_at", since, FOR_EVER)
+        decisions = _files(self._open("decisions"), "logged_at", since, until)
         earliest = min((file.earliest for file in decisions), default=FOR_EVER)
         for table, files in (
             ("decisions", decisions),
