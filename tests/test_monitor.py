@@ -9,6 +9,7 @@ import requests
 
 from functions.monitor import watch
 from pipelines.report import report
+from rl_core.agents import LinUCB
 from rl_core.backends import connect
 from rl_core.backends.releasing import challenge
 from rl_core.monitoring import Earned, Sample, drifted_features, drifted_reward
@@ -27,7 +28,9 @@ def ask(platform, times):
 
 @pytest.mark.parametrize("share", [0, 50])
 @pytest.mark.parametrize(("ill", "reason"), [("failing", "of its"), ("slow", "95 % of its answers take")])
-def test_a_challenger_that_fails_or_is_slow_is_rolled_back_and_users_see_nothing(share, ill, reason, tmp_path):
+def test_a_challenger_that_fails_or_is_slow_is_rolled_back_and_users_see_nothing(
+    share, ill, reason, tmp_path, monkeypatch
+):
     allowed = 1e-6 if ill == "slow" else 100.0
     config = make_config(tmp_path, release={"canary": share, "max_milliseconds": allowed})
     platform = connect(config)
@@ -36,6 +39,7 @@ def test_a_challenger_that_fails_or_is_slow_is_rolled_back_and_users_see_nothing
     if ill == "failing":
         make_policy(tmp_path / "challenger", 2, dim=3)  # for users of another kind
     else:
+        monkeypatch.setattr(LinUCB, "save_model", lambda *_: None)  # which takes minutes for so many actions
         make_policy(tmp_path / "challenger", 2, actions=3000)
     challenger = platform.endpoint.add(tmp_path / "challenger")
     challenge(platform.endpoint, challenger, share, margin=0.0)
