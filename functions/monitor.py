@@ -60,14 +60,14 @@ def _look(config: Config, platform: Platform, release: Release, before: Contest,
 
 def _judge(config: Config, champion: str, looked: Contest) -> tuple[Judgement | None, str]:
     better, worse = PLACES / config.gate.alpha, WAYS * LOOKS / config.gate.alpha
-    claim = claims(looked.better, champion)
-    if looked.better.wealth() >= math.log(better):
-        return "promote", f"{claim}: {odds(looked.better)} against chance, {better:,.0f} needed"
     if looked.worse.wealth() >= math.log(worse):
         return "rollback", f"earns less than {champion}: {odds(looked.worse)} against chance, {worse:,.0f} needed"
     if looked.dropped.wealth() >= math.log(worse):
         reason = f"its users are worse off than those of {champion}, whatever its actions: {odds(looked.dropped)}"
         return "rollback", f"{reason} against chance, {worse:,.0f} needed"
+    claim = claims(looked.better, champion)
+    if looked.better.wealth() >= math.log(better):
+        return "promote", f"{claim}: {odds(looked.better)} against chance, {better:,.0f} needed"
     return None, f"{claim}: {odds(looked.better)} so far, {better:,.0f} needed"
 
 

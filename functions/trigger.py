@@ -16,9 +16,12 @@ log = logging.getLogger("banditloop.trigger")
 def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     """The id of the run that was submitted, or None, and why."""
     runs = platform.runner.runs()  # before the versions: a run that ends in between has added what is read next
-    if platform.endpoint.release() is None:
+    release = platform.endpoint.release()
+    if release is None:
         return None, "no policy is deployed yet: run the startup pipeline first"
-    latest = platform.endpoint.versions()[-1]  # whatever became of it: it was trained and judged
+    # A version that was added and not released is what a killed deployer left: its interactions still wait.
+    settled = {v.version for v in platform.endpoint.verdicts() if v.by != "evaluator" or v.judgement == "refuse"}
+    latest = [m for m in platform.endpoint.versions() if m.version in settled | release.traffic().keys()][-1]
     if running := [run.run_id for run in runs if run.state == "running"]:
         return None, f"{running[0]} is still running"
     new = platform.warehouse.window(latest.window.until).interactions

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rl_core.errors import InvalidInput
 from rl_core.estimators import DR, ESTIMATORS, IPS, SNIPS, ClippedIPS, DirectMethod, DRos, Logged, SwitchDR
 from rl_core.estimators.diagnostics import Diagnostics
+from rl_core.estimators.intervals import Bootstrap, clopper_pearson, empirical_bernstein
 from rl_core.estimators.sequential import ConfidenceSequence, Gate
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS.keys())
@@ -139,6 +140,27 @@ def test_what_cannot_be_estimated_is_refused():
     assert nothing.standard_error() == np.inf
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["empirical Bernstein", "Clopper-Pearson", "bootstrap"])
+def test_the_other_intervals_cover_the_truth_as_often_as_they_say(kind):
+    """At least 93 % of 1,000 repeats for a nominal 95 %."""
+    covered = 0
+    for seed in range(1000):
+        data = logged(seed, 400, uniform=False)
+        if kind == "Clopper-Pearson":
+            successes = np.random.default_rng(seed).binomial(400, TRUTH)  # on the target's own log
+            low, high = clopper_pearson(int(successes), 400)
+        elif kind == "bootstrap":
+            bootstrap = Bootstrap(SNIPS(), seed=seed)
+            bootstrap.add(data)
+            low, high = bootstrap.interval()
+        else:
+            low, high = empirical_bernstein(estimate(IPS, data), largest=7.0)
+        covered += low <= TRUTH <= high
+    assert covered >= 930
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ips", "snips", "dr"])
 def test_the_interval_covers_the_truth_as_often_as_it_says(name):
     """At least 93 % of 1,000 repeats for a nominal 95 %; four standard errors of that count are 2.8 points."""

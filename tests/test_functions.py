@@ -18,6 +18,7 @@ from pipelines.compiling import compile_pipelines
 from rl_core.backends import cloud_events, connect
 from rl_core.errors import InvalidInput
 from rl_core.policy import SavedPolicy
+from rl_core.release import Verdict
 from rl_core.schema import INTERACTION, encode
 from rl_core.simulation import simulated_history
 from tests.conftest import decisions, deploy, make_config, make_policy, rewards
@@ -170,6 +171,18 @@ class TestTrigger:
         assert (run_id, reason) == ("retraining-v1-00000000-1", "19 new interactions")
         assert tick(config, platform) == (None, f"{run_id} is still running")
         wait_until(lambda: platform.runner.state(run_id) != "running")
+
+    def test_a_version_that_a_killed_deployer_left_without_release_is_trained_again(self, config, tmp_path):
+        platform = self.deployed(config, tmp_path)
+        add_history(config, platform, 20)
+        manifest = make_policy(tmp_path / "left", 2, seed=2, until=platform.warehouse.window(None).until)
+        platform.endpoint.add(tmp_path / "left")
+        verdict = Verdict(version=manifest.version, champion="v1-00000000", judgement="canary", by="evaluator")
+        platform.endpoint.record(verdict)
+        assert tick(config, platform)[1] == "20 new interactions"
+        platform.endpoint.record(verdict.model_copy(update={"judgement": "refuse"}))
+        wait_until(lambda: platform.runner.runs()[0].state != "running")
+        assert tick(config, platform)[1] == "0 new interactions of 10"
 
     def test_time_alone_is_enough_if_anything_is_new(self, tmp_path):
         config = make_config(tmp_path, trigger={"min_interactions": 10**6, "interval_seconds": 1.0})

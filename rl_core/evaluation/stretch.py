@@ -101,29 +101,19 @@ class Stretch:
         guesses [B, actions]: what a model expects of every action, in [0, 1].
         """
         observations, actions, rewards, *_ = batch.interactions
-        row, known = (
-            (np.arange(len(actions)), actions),
-            {p.manifest.version: p.probabilities(observations) for p in policies},
-        )
+        row = np.arange(len(actions)), actions
+        known = {policy.manifest.version: policy.probabilities(observations) for policy in policies}
         propensity = np.zeros(len(actions))
         for number, (version, policy) in enumerate(self.policies.items()):
             if batch.shares[:, number].any():
                 probabilities = known[version] if version in known else policy.probabilities(observations)
                 propensity += batch.shares[:, number] * probabilities[row]
-        return [
-            (
-                Logged(
-                    rewards,
-                    propensity,
-                    target[row],
-                    guesses[row],
-                    (target * guesses).sum(axis=1),
-                    self.largest(version, batch),
-                ),
-                target,
-            )
-            for version, target in known.items()
-        ]
+        seen = []
+        for policy in policies:
+            target, largest = known[policy.manifest.version], self.largest(policy.manifest.version, batch)
+            expected_reward = (target * guesses).sum(axis=1)
+            seen.append((Logged(rewards, propensity, target[row], guesses[row], expected_reward, largest), target))
+        return seen
 
     def largest(self, own: str, batch: Batch) -> np.ndarray:
         """The largest weight [B] that a version can have, whoever comes.
