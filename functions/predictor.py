@@ -21,20 +21,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect, service
+from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, REWARD_ROUTE, connect, service
+from rl_core.backends.guard import Guard, token
 from rl_core.backends.outbox import Outbox
 from rl_core.backends.served import Follower, OnePolicy
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
 from rl_core.predictions import predict
+from rl_core.rewards import read_rewards
 
 POLL_SECONDS = 0.1
 RETRY_SECONDS = 2.0
 log = logging.getLogger("banditloop.predictor")
 
 
-def create_app(follower: Follower, outbox: Outbox, predict_route: str, health_route: str) -> Starlette:
-    """The ASGI app that answers predictions as `follower` says and logs decisions through `outbox`."""
+def create_app(
+    follower: Follower, decisions: Outbox, rewards: Outbox, reward_name: str, predict_route: str, health_route: str
+) -> Starlette:
+    """The ASGI app that answers predictions as `follower` says, and takes rewards; both are logged through outboxes."""
     random = np.random.default_rng()
 
     async def watch() -> None:
@@ -51,7 +55,8 @@ def create_app(follower: Follower, outbox: Outbox, predict_route: str, health_ro
         watcher = asyncio.create_task(watch())
         yield
         watcher.cancel()
-        await asyncio.to_thread(outbox.close)
+        for outbox in (decisions, rewards):
+            await asyncio.to_thread(outbox.close)
 
     async def answer(request: Request) -> Response:
         body, serving = await request.body(), follower.serving
@@ -59,20 +64,37 @@ def create_app(follower: Follower, outbox: Outbox, predict_route: str, health_ro
             return _json({"error": "no policy is loaded yet"}, 503)
         try:
             predictions, events = predict(body, serving.decide, serving.champion.policy.manifest.dim, random)
-            outbox.put(events)
-        except InvalidInput as error:
-            return _json({"error": str(error)}, 400)
-        except OSError as error:
-            log.error("decisions cannot be kept: %s", error)
-            return _json({"error": "decisions cannot be kept at the moment"}, 503)
+            decisions.put(events)
+        except (InvalidInput, OSError) as error:
+            return _refusal(error)
         return _json({"predictions": predictions})
+
+    async def reward(request: Request) -> Response:
+        try:
+            events = read_rewards(await request.body(), reward_name)
+            rewards.put(events)
+        except (InvalidInput, OSError) as error:
+            return _refusal(error)
+        return _json({"accepted": len(events)}, 202)
 
     async def health(request: Request) -> Response:
         versions = {version: list(vitals) for version, vitals in follower.versions.items()}
         return _json({"versions": versions}, 200 if versions else 503)
 
-    routes = [Route(predict_route, answer, methods=["POST"]), Route(health_route, health)]
+    routes = [
+        Route(predict_route, answer, methods=["POST"]),
+        Route(REWARD_ROUTE, reward, methods=["POST"]),
+        Route(health_route, health),
+    ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _refusal(error: InvalidInput | OSError) -> Response:
+    """400 for the caller's mistake; 503, to come again, where the disk takes nothing."""
+    if isinstance(error, InvalidInput):
+        return _json({"error": str(error)}, 400)
+    log.error("events cannot be kept: %s", error)
+    return _json({"error": "events cannot be kept at the moment"}, 503)
 
 
 def _json(content: Any, status: int = 200) -> Response:
@@ -85,6 +107,7 @@ def serve(config: Config) -> None:
     storage, contract = os.environ.get("AIP_STORAGE_URI"), "AIP_HTTP_PORT" in os.environ
     host = "0.0.0.0" if contract else config.backend.host  # in a container, whoever asks is outside
     port = int(os.environ.get("AIP_HTTP_PORT", config.backend.port))
+    health_route = os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
@@ -92,13 +115,16 @@ def serve(config: Config) -> None:
     app = create_app(
         Follower(OnePolicy(Path(storage)) if storage else platform.endpoint),
         Outbox(platform.scratch / "outbox", platform.bus, "decisions"),
+        Outbox(platform.scratch / "rewards", platform.bus, "rewards"),
+        config.reward.name,
         os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE),
-        os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE),
+        health_route,
     )
+    guarded = Guard(app, token(), health_route)
     with listener:
         if not contract:
             platform.endpoint.announce("http://{}:{}".format(*listener.getsockname()))
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+        uvicorn.Server(uvicorn.Config(guarded, log_level="warning")).run(sockets=[listener])
 
 
 if __name__ == "__main__":

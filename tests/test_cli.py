@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from functions.logger import log
 from functions.simulator import Visit, simulate
 from pipelines.cli import app
 from pipelines.services import services
@@ -44,7 +45,7 @@ def config_file(config, tmp_path):
 def test_the_commands_are_these():
     looking, moving = ["status", "inspect", "versions", "report"], ["promote", "rollback", "traffic"]
     building, running = ["compile", "export-components"], ["submit", "run", "loop", "serve"]
-    assert sorted(looking + moving + building + running) == COMMANDS
+    assert sorted([*looking, *moving, *building, *running, "dead-letters"]) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -198,6 +199,24 @@ def test_status_and_inspect_show_tables_and_json(config, config_file, tmp_path):
     [row] = json.loads(banditloop("inspect", "-c", config_file, "--json").stdout)
     assert row["mean_reward"] == 1.5
     assert json.loads(banditloop("inspect", tmp_path / "policy", "--json").stdout)["version"] == version
+
+
+def test_dead_letters_are_listed_and_logged_again_once_the_reason_is_gone(config, config_file):
+    platform = connect(config)
+    platform.bus.publish("rewards", b'[{"event_id": 1}]')
+    platform.bus.deliver("rewards", lambda payloads: log(platform, "rewards", payloads))
+    [letter] = json.loads(banditloop("dead-letters", "list", "-c", config_file, "--json").stdout)
+    assert letter["topic"] == "rewards"
+    assert letter["reason"].startswith("event.0.event_id = 1")
+    assert letter["payload"] == '[{"event_id": 1}]'
+    assert "event_id" in banditloop("dead-letters", "list", "-c", config_file).stdout
+    replayed = banditloop("dead-letters", "replay", "-c", config_file, "--json")
+    assert json.loads(replayed.stdout) == {"decisions": 0, "rewards": 1}
+    received = []
+    assert platform.bus.deliver("rewards", received.extend) == 1
+    assert received == [b'[{"event_id": 1}]']
+    assert json.loads(banditloop("dead-letters", "list", "-c", config_file, "--json").stdout) == []
+    refused(banditloop("dead-letters", "replay", "--topic", "nothing", "-c", config_file), "nothing")
 
 
 def test_loop_writes_a_summary_and_a_page_and_says_nothing_else(tmp_path, config_file):

@@ -12,7 +12,7 @@ from kfp import dsl
 
 from components.ingester import ingester
 from rl_core.backends import connect
-from rl_core.backends.evaluating import evaluate_candidate
+from rl_core.backends.evaluating import evaluate_candidate, stretch
 from rl_core.backends.releasing import start
 from rl_core.environments import value
 from rl_core.errors import InvalidInput
@@ -175,6 +175,18 @@ def test_nothing_held_out_is_thin_evidence_and_every_figure_says_so(started, pol
     assert found["difference"] == {"value": None, "low": None, "high": None}
     assert metrics(found)["held_out_interactions"] == 0
     assert platform.endpoint.verdicts() == []  # the component keeps it, once its files are written
+
+
+def test_a_version_in_the_log_names_no_path_of_its_own(started, tmp_path):
+    config, platform = started
+    table = pa.Table.from_batches(platform.warehouse.interactions(platform.warehouse.window(None)))
+    decisions = table.drop_columns("reward").slice(0, 3)
+    for column, values in (("event_id", ["x", "y", "z"]), ("policy_version", ["../versions/random", ".", ""])):
+        place = decisions.column_names.index(column)
+        decisions = decisions.set_column(place, INTERACTION.field(column), pa.array(values))
+    platform.warehouse.append("decisions", decisions)
+    found = stretch(platform, config, platform.warehouse.window(None))
+    assert (found.left_out, set(found.policies)) == (3, {"random"})
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(tmp_path, policies):

@@ -10,7 +10,7 @@ import requests
 from rl_core.backends import Platform, connect
 from rl_core.backends.releasing import challenge, promote
 from rl_core.policy import SavedPolicy
-from rl_core.schema import DECISION, decode
+from rl_core.schema import DECISION, REWARD, decode
 from tests.conftest import deploy, make_config, make_policy
 from tests.processes import process, wait_until
 
@@ -215,6 +215,38 @@ def test_a_request_asked_again_gets_the_same_decisions_which_count_once(url, pla
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+def test_rewards_are_taken_over_http_and_reach_the_bus(url, platform):
+    rewards = [{"event_id": "a", "value": 4}, {"event_id": "b", "value": 0.5, "name": "click", "source_id": "page"}]
+    response = requests.post(f"{url}/reward", json={"rewards": rewards}, timeout=10)
+    assert (response.status_code, response.json()) == (202, {"accepted": 2})
+    tables = []
+    wait_until(lambda: platform.bus.deliver("rewards", lambda p: tables.extend(decode(REWARD, x) for x in p)))
+    first, second = tables[0].to_pylist()
+    assert (first["event_id"], first["name"], first["value"], first["source_id"]) == ("a", "reward", 4.0, "")
+    assert (second["name"], second["source_id"]) == ("click", "page")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", 'send {"rewards"'),
+        (b'{"rewards": []}', 'send {"rewards"'),
+        (b'{"rewards": [1]}', 'send {"rewards"'),
+        (b'{"rewards": [{"value": 1}]}', "event.0.event_id: Field required"),
+        (b'{"rewards": [{"event_id": "a", "value": "1"}]}', "event.0.value = '1'"),
+        (b'{"rewards": [{"event_id": "a", "value": 1e9}]}', "event.0.value = 1000000000.0"),
+        (b'{"rewards": [{"event_id": "a", "value": 1, "timestamp": "2026-01-01T00:00:00"}]}', "event.0.timestamp"),
+        (b'{"rewards": [{"event_id": "a", "value": 1, "when": 1}]}', "event.0.when"),
+    ],
+)
+def test_a_bad_reward_is_answered_400_and_goes_nowhere(url, platform, body, message):
+    response = requests.post(f"{url}/reward", data=body, timeout=10)
+    assert response.status_code == 400
+    assert message in response.json()["error"]
+    assert platform.bus.deliver("rewards", lambda payloads: None) == 0
 
 
 def test_it_speaks_the_contract_of_vertex_ais_custom_containers(tmp_path):

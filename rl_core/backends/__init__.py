@@ -17,7 +17,11 @@ from rl_core.manifest import Manifest, Window, read_manifest
 from rl_core.release import Release, Verdict
 from rl_core.split import Part
 
-PREDICT_ROUTE, HEALTH_ROUTE = "/predict", "/health"  # where Vertex AI's contract does not say otherwise
+PREDICT_ROUTE, REWARD_ROUTE, HEALTH_ROUTE = (
+    "/predict",
+    "/reward",
+    "/health",
+)  # where Vertex AI's contract does not say otherwise
 Handler = Callable[[list[bytes]], object]
 RunState = Literal["running", "succeeded", "failed"]
 
@@ -74,6 +78,9 @@ class Bus(Protocol):
 
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
         """The messages that were given up, each as (reason, payload)."""
+
+    def replay(self, topic: str) -> int:
+        """Hand the dead letters of a topic over again, as new messages, and return how many there were."""
 
 
 class Vitals(NamedTuple):

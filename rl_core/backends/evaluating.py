@@ -19,9 +19,10 @@ from rl_core.split import Part
 def stretch(platform: Platform, config: Config, window: Window, part: Part | None = None) -> Stretch:
     """A window of the log, or a part of it, with the policies that wrote it and are still known."""
 
-    def load(version: str) -> SavedPolicy | None:
-        folder = platform.endpoint.policy(version)
-        return SavedPolicy.load(folder) if folder.is_dir() else None
+    known = {manifest.version for manifest in platform.endpoint.versions()}
+
+    def load(version: str) -> SavedPolicy | None:  # whatever stands in the log: it names no path of its own
+        return SavedPolicy.load(platform.endpoint.policy(version)) if version in known else None
 
     return Stretch.of(config, load, platform.warehouse.interactions(window, part))
 

@@ -98,6 +98,27 @@ class TestBus:
         assert sorted(got) == [b"0", b"1", b"2"]
 
 
+def test_dead_letters_are_handed_over_again_as_new_messages(platform):
+    def refuse(payloads):
+        raise InvalidInput("it cannot be")
+
+    for payload in (b"first", "zweite \xff".encode("latin-1")):
+        platform.bus.publish("topic", payload)
+        deliver_until(
+            platform.bus, refuse, lambda payload=payload: payload in dict_of(platform.bus.dead_letters("topic"))
+        )
+    assert platform.bus.replay("topic") == 2
+    assert platform.bus.dead_letters("topic") == []
+    assert platform.bus.replay("topic") == platform.bus.replay("never-used") == 0
+    received = []
+    deliver_until(platform.bus, received.extend, lambda: len(received) == 2)
+    assert received == [b"first", "zweite \xff".encode("latin-1")]
+
+
+def dict_of(letters):
+    return {payload: reason for reason, payload in letters}
+
+
 def deliver_until(bus, handler, done):
     deadline = time.monotonic() + 10
     while not done():

@@ -52,6 +52,20 @@ class LocalBus:
             letters = [row["data"].split("\n", 1) for row in rows]
         return [(reason, payload.encode("latin-1")) for reason, payload in letters]
 
+    def replay(self, topic: str) -> int:
+        if not self._path(f"{topic}.dead").exists():
+            return 0
+        with self._lock:
+            queue, replayed = self._queue(f"{topic}.dead"), 0
+            for abandoned in list(queue.list_locked(0)):  # what a replay that was killed had in hand
+                queue.retry(abandoned.message_id)
+            while (letter := queue.pop()) is not None:
+                self._queue(topic).put(letter.data.split("\n", 1)[1])
+                queue.done(letter.message_id)
+                replayed += 1
+            queue.prune()
+        return replayed
+
     def _handle(self, topic: str, messages: list[Message], handler: Handler) -> None:
         try:
             handler([message.data.encode("latin-1") for message in messages])

@@ -12,13 +12,14 @@ from filelock import FileLock
 from tenacity import retry, retry_if_exception_type, retry_if_not_exception_type, stop_after_delay, wait_exponential
 
 from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, Vitals
+from rl_core.backends.guard import token
 from rl_core.backends.local.files import write_whole
 from rl_core.errors import InvalidInput
 from rl_core.manifest import Manifest, read_manifest
 from rl_core.policy import SavedPolicy
 from rl_core.release import Release, Verdict
 
-BUSY = (429, 503)
+BUSY, REFUSED = (429, 503), (400, 401, 413, 422)
 patiently = retry(  # the server may be starting, stopping or killed in the middle of its answer
     retry=retry_if_exception_type(requests.RequestException) & retry_if_not_exception_type(requests.HTTPError),
     wait=wait_exponential(multiplier=0.05, max=2),
@@ -110,8 +111,10 @@ class LocalEndpoint:
 
     @patiently
     def _ask(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        response = self._session.post(f"{self.url()}{PREDICT_ROUTE}", json=request, timeout=60)
-        if response.status_code in (400, 422):
+        known = token()
+        headers = {"Authorization": f"Bearer {known}"} if known else {}
+        response = self._session.post(f"{self.url()}{PREDICT_ROUTE}", json=request, headers=headers, timeout=60)
+        if response.status_code in REFUSED:
             raise InvalidInput(response.json()["error"])
         if response.status_code in BUSY:
             raise requests.ConnectionError(f"{self.url()}: {response.json()['error']}")
