@@ -17,11 +17,8 @@ from rl_core.manifest import Manifest, Window, read_manifest
 from rl_core.release import Release, Verdict
 from rl_core.split import Part
 
-PREDICT_ROUTE, REWARD_ROUTE, HEALTH_ROUTE = (
-    "/predict",
-    "/reward",
-    "/health",
-)  # where Vertex AI's contract does not say otherwise
+# Where Vertex AI's contract does not say otherwise.
+PREDICT_ROUTE, REWARD_ROUTE, HEALTH_ROUTE = "/predict", "/reward", "/health"
 Handler = Callable[[list[bytes]], object]
 RunState = Literal["running", "succeeded", "failed"]
 
