@@ -76,15 +76,13 @@ def _decide(
 ) -> tuple[Judgement | None, str]:
     """Move the release, unless somebody else has meanwhile."""
     assert release.challenger
-    after = release.model_copy(update={"contest": looked})
-    if judgement == "promote":
-        after = Release(champion=release.challenger)
-    elif judgement == "rollback":
-        after = after.model_copy(update={"challenger": None, "share": 0})
-    verdict = judgement and Verdict(
-        version=release.challenger, champion=release.champion, judgement=judgement, by="monitor", reason=reason
-    )
-    if not platform.endpoint.move(release, after, verdict or None):
+    after, verdict = release.model_copy(update={"contest": looked}), None
+    if judgement:
+        after = Release(champion=release.challenger) if judgement == "promote" else after.dismissed()
+        verdict = Verdict(
+            version=release.challenger, champion=release.champion, judgement=judgement, by="monitor", reason=reason
+        )
+    if not platform.endpoint.move(release, after, verdict):
         return None, "the release has changed meanwhile"
     return judgement, f"{release.challenger} {reason}"
 

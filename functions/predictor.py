@@ -41,18 +41,9 @@ def create_app(
     """The ASGI app that answers predictions as `follower` says, and takes rewards; both are logged through outboxes."""
     random = np.random.default_rng()
 
-    async def watch() -> None:
-        while True:
-            try:
-                await asyncio.to_thread(follower.refresh)
-                await asyncio.sleep(POLL_SECONDS)
-            except Exception as error:  # whatever is wrong with a new version, the old ones go on
-                log.error("%s; still serving %s", error, ", ".join(follower.versions) or "nothing")
-                await asyncio.sleep(RETRY_SECONDS)
-
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        watcher = asyncio.create_task(watch())
+        watcher = asyncio.create_task(_follow(follower))
         yield
         watcher.cancel()
         for outbox in (decisions, rewards):
@@ -87,6 +78,17 @@ def create_app(
         Route(health_route, health),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+async def _follow(follower: Follower) -> None:
+    """Keep up with the release, for ever."""
+    while True:
+        try:
+            await asyncio.to_thread(follower.refresh)
+            await asyncio.sleep(POLL_SECONDS)
+        except Exception as error:  # whatever is wrong with a new version, the old ones go on
+            log.error("%s; still serving %s", error, ", ".join(follower.versions) or "nothing")
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _refusal(error: InvalidInput | OSError) -> Response:

@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.status import status
+from pipelines.status import versions
 from rl_core.backends import Platform, champion
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
 from rl_core.estimators import SNIPS
 from rl_core.evaluation.contest import LOOKS, PLACES, WAYS
+from rl_core.evaluation.stretch import interactions
 from rl_core.manifest import Manifest, Window
-from rl_core.monitoring import SAMPLE, Earned, Sample, by_version, drifted_features, drifted_reward, greedy_terms
+from rl_core.monitoring import SAMPLE, Earned, Sample, drifted_features, drifted_reward, greedy_terms
 from rl_core.policy import SavedPolicy
 from rl_core.release import Release
+from rl_core.schema import by_version
 
 PERIODS = 30
 
@@ -39,12 +41,14 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     best, release = champion(platform.endpoint), platform.endpoint.release()
     if best is None or release is None:
         raise InvalidInput("endpoint: nobody answers yet, so there is nothing to report; run startup first")
-    watched = _watch(config, platform, best)
+    known = versions(platform)
+    served = sum(row["interactions"] for row in known if row["version"] == best.version)
+    watched = _watch(config, platform, best, served // 2)
     verdicts = platform.endpoint.verdicts()
     learned = {manifest.version: manifest.interactions for manifest in platform.endpoint.versions()}
     judged = {v.version: {"judgement": v.judgement, "reason": v.reason} for v in verdicts}
     rows = []
-    for row in status(config)["versions"]:
+    for row in known:
         found = watched.earned.get(row["version"])
         bounds = _scaled(config, found.bounds.interval()) if found else (None, None)
         rows.append(
@@ -71,14 +75,16 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     }
 
 
-def _watch(config: Config, platform: Platform, best: Manifest) -> Watched:
+def _watch(config: Config, platform: Platform, best: Manifest, half: int) -> Watched:
+    """Read the log; `half` of the champion's interactions are its first half."""
     found, policy = Watched(), SavedPolicy.load(platform.endpoint.policy(best.version))
     before, since = _windows(platform, best)
-    half = sum(row["interactions"] for row in platform.warehouse.totals() if row["version"] == best.version) // 2
     for window in [*before, *since]:
         sample, windows = (found.now, since) if window in since else (found.then, before)
         met = set()
-        for version, batch in by_version(config, platform.warehouse.interactions(window)):
+        tables = itertools.chain.from_iterable(map(by_version, platform.warehouse.interactions(window)))
+        for version, table in tables:
+            batch = interactions(config, table)
             found.earned.setdefault(version, Earned()).add(batch.rewards)
             sample.add(batch.observations, SAMPLE // len(windows))
             if version == best.version:

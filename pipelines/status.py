@@ -11,27 +11,33 @@ from rl_core.schema import SCHEMAS
 def status(config: Config) -> dict[str, Any]:
     """Versions with their traffic and totals, interactions that wait for training, runs, dead letters."""
     platform = connect(config)
-    totals = {row["version"]: row for row in platform.warehouse.totals()}
-    versions, release = platform.endpoint.versions(), platform.endpoint.release()
-    verdicts, traffic = platform.endpoint.verdicts(), release.traffic() if release else {}
-    nothing = {"interactions": 0, "rewarded": 0, "mean_reward": None, "shadowed": 0}
+    trained = platform.endpoint.versions()
     return {
         "endpoint": config.backend.endpoint,
         "serving": platform.endpoint.serving(),
-        "versions": [
-            {
-                "version": manifest.version,
-                "state": state(manifest.version, release, verdicts),
-                "traffic": traffic.get(manifest.version, 0),
-                **{key: totals.get(manifest.version, nothing)[key] for key in nothing},
-            }
-            for manifest in versions
-        ],
-        "waiting": platform.warehouse.window(versions[-1].window.until if versions else None).interactions,
+        "versions": versions(platform),
+        "waiting": platform.warehouse.window(trained[-1].window.until if trained else None).interactions,
         "needed": config.trigger.min_interactions,
         "runs": [{"run": run.run_id, "state": run.state} for run in platform.runner.runs()],
         "dead_letters": {topic: len(platform.bus.dead_letters(topic)) for topic in SCHEMAS},
     }
+
+
+def versions(platform: Platform) -> list[dict[str, Any]]:
+    """Every version with what it is, its traffic and its totals."""
+    totals = {row["version"]: row for row in platform.warehouse.totals()}
+    release, verdicts = platform.endpoint.release(), platform.endpoint.verdicts()
+    traffic = release.traffic() if release else {}
+    nothing = {"interactions": 0, "rewarded": 0, "mean_reward": None, "shadowed": 0}
+    return [
+        {
+            "version": manifest.version,
+            "state": state(manifest.version, release, verdicts),
+            "traffic": traffic.get(manifest.version, 0),
+            **{key: totals.get(manifest.version, nothing)[key] for key in nothing},
+        }
+        for manifest in platform.endpoint.versions()
+    ]
 
 
 def lineage(platform: Platform) -> list[dict[str, Any]]:

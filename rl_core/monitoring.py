@@ -1,24 +1,17 @@
 """Monitoring of what is served: rewards with bounds that hold at every look, drift, the cost of exploration."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import stats
 
-from rl_core.config import Config
 from rl_core.estimators import Logged
 from rl_core.estimators.sequential import ConfidenceSequence
-from rl_core.evaluation.stretch import Interactions, interactions
+from rl_core.evaluation.stretch import Interactions
 from rl_core.policy import SavedPolicy
 
 SAMPLE = 5_000  # observations kept of a time, to compare with those of another
-LEVEL, EFFECT = (
-    0.01,
-    0.1,
-)  # a feature has drifted where the test says so and the shift (Kolmogorov-Smirnov) is of this size
+LEVEL, EFFECT = 0.01, 0.1  # of the test, and of the shift (Kolmogorov-Smirnov): a drift to mind has both
 
 
 @dataclass
@@ -85,11 +78,3 @@ def greedy_terms(policy: SavedPolicy, batch: Interactions) -> Logged:
     row = np.arange(len(batch.actions)), batch.actions
     propensity = policy.probabilities(batch.observations)[row]
     return Logged(batch.rewards, propensity, policy.greedy(batch.observations)[row])
-
-
-def by_version(config: Config, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, Interactions]]:
-    """The interactions of every version in every batch."""
-    for batch in batches:
-        table = pa.table(batch)
-        for version in table["policy_version"].unique().to_pylist():
-            yield version, interactions(config, table.filter(pc.equal(table["policy_version"], version)))

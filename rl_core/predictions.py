@@ -11,6 +11,7 @@ import orjson
 
 from rl_core.errors import InvalidInput
 from rl_core.observations import check_observations
+from rl_core.schema import read_request
 from rl_core.serving import Part
 
 Decide = Callable[[np.ndarray, list[str | None], np.random.Generator], list[Part]]
@@ -58,11 +59,8 @@ def _part(part: Part, observations: np.ndarray, request_id: str, now: datetime) 
 
 
 def _read(body: bytes) -> tuple[list[Any], str | None]:
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"request: not JSON ({error})") from None
-    instances = request.get("instances") if isinstance(request, dict) else None
+    request = read_request(body)
+    instances = request.get("instances")
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('request: instances is missing or empty; send {"instances": [[number, ...], ...]}')
     parameters = request.get("parameters") or {}

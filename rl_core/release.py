@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -34,6 +34,10 @@ class Release(Section):
     def traffic(self) -> dict[str, int]:
         """Percent of the traffic per version; a shadow's is 0."""
         return {self.champion: 100 - self.share} | ({self.challenger: self.share} if self.challenger else {})
+
+    def dismissed(self) -> Self:
+        """The release without its challenger."""
+        return self.model_copy(update={"challenger": None, "share": 0})
 
     def role(self, version: str) -> str:
         """champion, canary, shadow, or nothing."""

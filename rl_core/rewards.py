@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from rl_core.errors import InvalidInput
-from rl_core.schema import REWARD, decode
+from rl_core.schema import REWARD, decode, read_request
 
 
 def read_rewards(body: bytes, name: str) -> list[bytes]:
@@ -18,11 +18,7 @@ def read_rewards(body: bytes, name: str) -> list[bytes]:
     Raises:
         InvalidInput: the body is not of that form; names what is wrong.
     """
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"request: not JSON ({error})") from None
-    rewards = request.get("rewards") if isinstance(request, dict) else None
+    rewards = read_request(body).get("rewards")
     if not isinstance(rewards, list) or not rewards or not all(isinstance(reward, dict) for reward in rewards):
         raise InvalidInput('request: send {"rewards": [{"event_id": text, "value": number}, ...]}')
     defaults: dict[str, Any] = {"name": name, "timestamp": datetime.now(UTC).isoformat(), "source_id": ""}

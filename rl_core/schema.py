@@ -4,12 +4,14 @@ BigQuery columns, JSON, Parquet and TF Examples are derived from these Arrow sch
 One row is one decision, never a batch.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
@@ -82,6 +84,26 @@ def decode(schema: pa.Schema, payload: bytes) -> pa.Table:
         return pa.Table.from_pylist(rows, schema=schema)
     except (pa.ArrowInvalid, OverflowError) as error:
         raise InvalidInput(f"event: {error}") from None
+
+
+def by_version(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Table]]:
+    """The interactions of every policy version in a batch."""
+    table = pa.table(batch)
+    for version in table["policy_version"].unique().to_pylist():
+        yield version, table.filter(pc.equal(table["policy_version"], version))
+
+
+def read_request(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request's body; empty where it is JSON of another kind.
+
+    Raises:
+        InvalidInput: it is not JSON.
+    """
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"request: not JSON ({error})") from None
+    return request if isinstance(request, dict) else {}
 
 
 @cache

@@ -65,7 +65,7 @@ def dismiss(endpoint: Endpoint, version: str, verdict: Verdict | None = None) ->
     def after(before: Release | None) -> Release:
         if before is None or before.challenger != version:
             raise InvalidInput(f"version {version!r}: does not challenge the champion any more")
-        return before.model_copy(update={"challenger": None, "share": 0})
+        return before.dismissed()
 
     return _move(endpoint, after, verdict)
 

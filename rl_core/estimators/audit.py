@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from scipy import stats
 
 from rl_core.errors import InvalidInput
+from rl_core.schema import by_version
 
 ENOUGH = 5.0  # decisions expected of an arm before it counts alone
 TOLERANCE = 1e-6
@@ -98,9 +99,8 @@ def audited(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     audits: dict[str, Audit] = {}
     for batch in batches:
         yield batch
-        table = pa.table(batch)
-        for version in table["policy_version"].unique().to_pylist():
-            audit = _audit(table.filter(pc.equal(table["policy_version"], version)))
+        for version, table in by_version(batch):
+            audit = _audit(table)
             audits[version] = audits[version] + audit if version in audits else audit
     failed = {version: audit for version, audit in audits.items() if not audit.passes()}
     if failed:

@@ -127,14 +127,17 @@ class Stretch:
 
 def interactions(config: Config, table: pa.Table) -> Interactions:
     """A table of schema INTERACTION with its rewards scaled by the environment's bounds."""
-    low, high = config.environment.bounds
     observations, actions, rewards = columns(table, config.environment.dim, config.environment.actions)
-    scaled = (rewards - low) / (high - low)
+    scaled = _scaled(config, rewards)
     clipped = int((np.abs(scaled - 0.5) > 0.5 + TOLERANCE).sum())
     return Interactions(observations, actions, scaled.clip(0, 1), clipped, table["event_id"].to_pylist())
 
 
 def expected(policy: SavedPolicy, config: Config, observations: np.ndarray) -> np.ndarray:
     """What the policy's agent expects of every action [B, actions], scaled to [0, 1]."""
+    return _scaled(config, policy.agent.expected(policy.weights, observations)).clip(0, 1)
+
+
+def _scaled(config: Config, rewards: np.ndarray) -> np.ndarray:
     low, high = config.environment.bounds
-    return ((policy.agent.expected(policy.weights, observations) - low) / (high - low)).clip(0, 1)
+    return (rewards - low) / (high - low)
