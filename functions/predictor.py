@@ -9,98 +9,110 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import orjson
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
 
-from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, REWARD_ROUTE, connect, service
-from rl_core.backends.guard import Guard, token
+from rl_core import openapi
+from rl_core.asking import Request, read_asks
+from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect, service
+from rl_core.backends.guard import COME_AGAIN, Guard, token
+from rl_core.backends.metrics import RequestMetrics, outbox_family, version_families
+from rl_core.backends.microbatch import MicroBatch
 from rl_core.backends.outbox import Outbox
 from rl_core.backends.served import Follower, OnePolicy
+from rl_core.backends.web import App, Reply, Route, create_app, json
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
-from rl_core.predictions import predict
-from rl_core.rewards import read_rewards
+from rl_core.predictions import Answer, Recommender
+from rl_core.rewards import read_activations, read_rewards
 
-POLL_SECONDS = 0.1
-RETRY_SECONDS = 2.0
+REWARD_ROUTE, ACTIVATE_ROUTE, METRICS_ROUTE, OPENAPI_ROUTE = "/reward", "/activate", "/metrics", "/openapi.json"
+POLL_SECONDS, RETRY_SECONDS = 0.1, 2.0
+ROWS_AT_ONCE = 256
+GRACE_SECONDS = 5
 log = logging.getLogger("banditloop.predictor")
 
 
-def create_app(
-    follower: Follower, decisions: Outbox, rewards: Outbox, reward_name: str, predict_route: str, health_route: str
-) -> Starlette:
-    """The ASGI app that answers predictions as `follower` says, and takes rewards; both are logged through outboxes."""
-    random = np.random.default_rng()
+class Predictor:
+    """What the endpoint answers, as `follower` says. Decisions and rewards are logged through outboxes."""
+
+    def __init__(self, follower: Follower, decisions: Outbox, rewards: Outbox, reward_name: str, sample: float) -> None:
+        self._follower, self._reward_name = follower, reward_name
+        self._decisions, self._rewards = decisions, rewards
+        self._recommender = Recommender(decisions.put, sample)
+        self._batch = MicroBatch(self._recommend, lambda request: len(request.asks), ROWS_AT_ONCE)
+        self._metrics = RequestMetrics(self._families)
+
+    def app(self, guard: Guard, predict_route: str, health_route: str) -> App:
+        """The ASGI app of its routes."""
+        routes = {
+            predict_route: Route(self._predict),
+            REWARD_ROUTE: Route(self._reward),
+            ACTIVATE_ROUTE: Route(self._activate),
+            health_route: Route(self._health, "GET", open_to_all=True),
+            METRICS_ROUTE: Route(self._scrape, "GET"),
+            OPENAPI_ROUTE: Route(self._describe, "GET"),
+        }
+        self._paths = predict_route, REWARD_ROUTE, ACTIVATE_ROUTE
+        return create_app(routes, guard, self._metrics.observe, self._living)
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        watcher = asyncio.create_task(_follow(follower))
+    async def _living(self) -> AsyncIterator[None]:
+        """From the first request to the last one's answer; then what was logged still goes to the bus."""
+        following = asyncio.create_task(self._follow())
         yield
-        watcher.cancel()
-        for outbox in (decisions, rewards):
+        following.cancel()
+        for outbox in (self._decisions, self._rewards):
             await asyncio.to_thread(outbox.close)
 
-    async def answer(request: Request) -> Response:
-        body, serving = await request.body(), follower.serving
-        if serving is None:
-            return _json({"error": "no policy is loaded yet"}, 503)
-        try:
-            predictions, events = predict(body, serving.decide, serving.champion.policy.manifest.dim, random)
-            decisions.put(events)
-        except (InvalidInput, OSError) as error:
-            return _refusal(error)
-        return _json({"predictions": predictions})
+    async def _follow(self) -> None:
+        """Keep up with the release, for ever."""
+        while True:
+            try:
+                await asyncio.to_thread(self._follower.refresh)
+                await asyncio.sleep(POLL_SECONDS)
+            except Exception as error:  # whatever is wrong with a new version, the old ones go on
+                log.error("%s; still serving %s", error, ", ".join(self._follower.versions) or "nothing")
+                await asyncio.sleep(RETRY_SECONDS)
 
-    async def reward(request: Request) -> Response:
-        try:
-            events = read_rewards(await request.body(), reward_name)
-            rewards.put(events)
-        except (InvalidInput, OSError) as error:
-            return _refusal(error)
-        return _json({"accepted": len(events)}, 202)
+    async def _predict(self, body: bytes) -> Reply:
+        request = read_asks(body)
+        if self._follower.serving is None:
+            return json({"error": "no policy is loaded yet"}, 503, COME_AGAIN)
+        return json({"predictions": await self._batch.ask(request)})
 
-    async def health(request: Request) -> Response:
-        versions = {version: list(vitals) for version, vitals in follower.versions.items()}
-        return _json({"versions": versions}, 200 if versions else 503)
+    def _recommend(self, requests: list[Request]) -> Sequence[list[Answer] | Exception]:
+        assert self._follower.serving
+        return self._recommender.predict(self._follower.serving, requests)
 
-    routes = [
-        Route(predict_route, answer, methods=["POST"]),
-        Route(REWARD_ROUTE, reward, methods=["POST"]),
-        Route(health_route, health),
-    ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    async def _reward(self, body: bytes) -> Reply:
+        return self._take(read_rewards(body, self._reward_name))
 
+    async def _activate(self, body: bytes) -> Reply:
+        return self._take(read_activations(body))
 
-async def _follow(follower: Follower) -> None:
-    """Keep up with the release, for ever."""
-    while True:
-        try:
-            await asyncio.to_thread(follower.refresh)
-            await asyncio.sleep(POLL_SECONDS)
-        except Exception as error:  # whatever is wrong with a new version, the old ones go on
-            log.error("%s; still serving %s", error, ", ".join(follower.versions) or "nothing")
-            await asyncio.sleep(RETRY_SECONDS)
+    def _take(self, events: list[bytes]) -> Reply:
+        self._rewards.put(events)
+        return json({"accepted": len(events)}, 202)
 
+    async def _health(self, body: bytes) -> Reply:
+        versions = {version: list(vitals) for version, vitals in self._follower.versions.items()}
+        return json({"versions": versions}, 200 if versions else 503)
 
-def _refusal(error: InvalidInput | OSError) -> Response:
-    """400 for the caller's mistake; 503, to come again, where the disk takes nothing."""
-    if isinstance(error, InvalidInput):
-        return _json({"error": str(error)}, 400)
-    log.error("events cannot be kept: %s", error)
-    return _json({"error": "events cannot be kept at the moment"}, 503)
+    async def _scrape(self, body: bytes) -> Reply:
+        return Reply(self._metrics.text(), media=CONTENT_TYPE_LATEST.encode())
 
+    async def _describe(self, body: bytes) -> Reply:
+        dim = self._follower.serving and self._follower.serving.champion.policy.manifest.dim
+        return json(openapi.document(*self._paths, dim))
 
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
+    def _families(self) -> Iterable[Metric]:
+        waiting = {"decisions": self._decisions.waiting(), "rewards": self._rewards.waiting()}
+        return *version_families(self._follower.versions), outbox_family(waiting)
 
 
 def serve(config: Config) -> None:
@@ -109,24 +121,27 @@ def serve(config: Config) -> None:
     storage, contract = os.environ.get("AIP_STORAGE_URI"), "AIP_HTTP_PORT" in os.environ
     host = "0.0.0.0" if contract else config.backend.host  # in a container, whoever asks is outside
     port = int(os.environ.get("AIP_HTTP_PORT", config.backend.port))
-    health_route = os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     try:
-        listener = socket.create_server((host, port))
+        listener = socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise InvalidInput(f"address {host}:{port}: {error.strerror}") from None
-    app = create_app(
-        Follower(OnePolicy(Path(storage)) if storage else platform.endpoint),
-        Outbox(platform.scratch / "outbox", platform.bus, "decisions"),
-        Outbox(platform.scratch / "rewards", platform.bus, "rewards"),
-        config.reward.name,
-        os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE),
-        health_route,
-    )
-    guarded = Guard(app, token(), health_route)
+    decisions = Outbox(platform.scratch / "outbox", platform.bus, "decisions")
+    rewards = Outbox(platform.scratch / "rewards", platform.bus, "rewards")
+    follower = Follower(OnePolicy(Path(storage)) if storage else platform.endpoint)
+    predictor = Predictor(follower, decisions, rewards, config.reward.name, config.log.sample)
+    routes = os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE), os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     with listener:
         if not contract:
             platform.endpoint.announce("http://{}:{}".format(*listener.getsockname()))
-        uvicorn.Server(uvicorn.Config(guarded, log_level="warning")).run(sockets=[listener])
+        run(predictor.app(Guard(token()), *routes), listener)
+
+
+def run(app: App, listener: socket.socket) -> None:
+    """Answer until told to stop, and then still what has come."""
+    settings = uvicorn.Config(
+        app, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
+    )
+    uvicorn.Server(settings).run(sockets=[listener])
 
 
 if __name__ == "__main__":

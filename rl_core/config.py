@@ -40,6 +40,17 @@ class RewardSection(Section):
     )
 
 
+class LogSection(Section):
+    """What of the traffic is logged."""
+
+    sample: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of decisions that are logged, by the hash of their ids; each stands for more",
+    )
+
+
 class PolicySection(Section):
     """What every served policy does besides following its agent."""
 
@@ -89,6 +100,7 @@ class Config(Section):
     agent: SerializeAsAny[Agent]
     policy: PolicySection = PolicySection()
     reward: RewardSection = RewardSection()
+    log: LogSection = LogSection()
     gate: GateSection = GateSection()
     release: ReleaseSection = ReleaseSection()
     trigger: TriggerSection = TriggerSection()

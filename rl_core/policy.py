@@ -61,15 +61,17 @@ class SavedPolicy:
         floor = self.manifest.exploration
         return (1 - floor) * self.agent.probabilities(self.weights, observations) + floor / self.manifest.actions
 
-    def decide(self, observations: np.ndarray, random: np.random.Generator) -> Decisions:
-        """Draw an action for each of the observations [B, dim].
+    def decide(self, observations: np.ndarray, places: np.ndarray) -> Decisions:
+        """An action for each of the observations [B, dim]: the one in whose stretch of [0, 1) its place [B] lies.
+
+        Uniform places draw every action with its probability.
 
         Raises:
             InvalidInput: observations are not finite numbers of shape [B, dim].
         """
         probabilities = self.probabilities(check_observations(observations, self.manifest.dim))
-        drawn = random.random((len(probabilities), 1))
-        actions = (np.cumsum(probabilities, axis=1) < drawn).sum(axis=1).clip(max=self.manifest.actions - 1)
+        ends = np.cumsum(probabilities, axis=1)
+        actions = (ends <= places[:, None]).sum(axis=1).clip(max=self.manifest.actions - 1)
         return Decisions(actions, probabilities[np.arange(len(actions)), actions], probabilities)
 
     def greedy(self, observations: np.ndarray) -> np.ndarray:

@@ -64,9 +64,9 @@ class Verdict(Section):
     better: Gate = Field(Gate(), description="the lineage's evidence from held-out interactions")
 
 
-def sticky(user: str, salt: str) -> float:
-    """The place of a user in [0, 1), the same at every visit, by which challengers get their share of users."""
-    return int.from_bytes(hashlib.sha256(f"{salt} {user}".encode()).digest()[:6]) / 2**48
+def sticky(key: str, salt: str) -> float:
+    """The place of a key in [0, 1), the same whenever it comes: of a user, say, in the shares of the versions."""
+    return int.from_bytes(hashlib.sha256(f"{salt} {key}".encode()).digest()[:6]) / 2**48
 
 
 def state(version: str, release: Release | None, verdicts: list[Verdict]) -> str:

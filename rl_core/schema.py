@@ -7,7 +7,7 @@ One row is one decision, never a batch.
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 import pyarrow as pa
@@ -22,36 +22,57 @@ TIME = pa.timestamp("us", "UTC")
 FLOATS = pa.list_(pa.float32())
 DOUBLES = pa.list_(pa.float64())
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+LONGEST_ID = 256
+SCHEMA_VERSION = 2
+UPGRADES: tuple[dict[str, Any], ...] = (  # per version, the fields that the next one added and what they were before
+    {"pass_probability": 1.0},
+)
+MODES = ("online", "deferred", "shadow", "logged", "simulated")
+ACTIVATION = "activation"  # the name of the reward that activates a deferred decision
 LARGEST = 1e6  # squares of larger numbers would drown all others in the sums that training keeps
 
 
-def _field(name: str, kind: pa.DataType, description: str, **bounds: float) -> pa.Field:
-    metadata = {"description": description} | {bound: str(value) for bound, value in bounds.items()}
+ID: dict[str, Any] = {"min_length": 1, "max_length": LONGEST_ID}
+
+
+def _field(name: str, kind: pa.DataType, description: str, **bounds: Any) -> pa.Field:
+    metadata = {"description": description, "bounds": orjson.dumps(bounds)}
     return pa.field(name, kind, nullable=False, metadata=metadata)
 
 
 DECISION = pa.schema(
     [
-        _field("event_id", pa.string(), "unique id of the decision; its reward carries the same"),
+        _field("event_id", pa.string(), "unique id of the decision; its reward carries the same", **ID),
         _field("timestamp", TIME, "when the action was chosen"),
-        _field("policy_version", pa.string(), "version of the policy that chose it"),
+        _field("policy_version", pa.string(), "version of the policy that chose it", **ID),
         _field("observation", FLOATS, "what the policy saw [dim]", ge=-LARGEST, le=LARGEST),
         _field("action", pa.int32(), "index of the action chosen", ge=0),
         _field("propensity", pa.float64(), "probability with which the policy chose this action", gt=0, le=1),
         _field("probabilities", DOUBLES, "probability of every action [actions]; sums to 1"),
         _field(
-            "mode", pa.string(), "online: shown to a user; shadow: only logged; simulated: written by the generator"
+            "mode",
+            pa.string(),
+            "online: shown to a user; deferred: counts once activated; shadow: only logged; logged: taken by the "
+            "application; simulated: written by the generator",
+            pattern=f"^({'|'.join(MODES)})$",
+        ),
+        _field(
+            "pass_probability",
+            pa.float64(),
+            "share of decisions logged at the time; a row stands for 1 / that",
+            gt=0,
+            le=1,
         ),
     ]
 )
 
 REWARD = pa.schema(
     [
-        _field("event_id", pa.string(), "id of the decision that earned it"),
-        _field("name", pa.string(), "which reward it is; one name is trained on"),
+        _field("event_id", pa.string(), "id of the decision that earned it", **ID),
+        _field("name", pa.string(), "which reward it is; one name is trained on", **ID),
         _field("value", pa.float64(), "the reward", ge=-LARGEST, le=LARGEST),
         _field("timestamp", TIME, "when it was earned"),
-        _field("source_id", pa.string(), "tells several rewards of one event and name apart"),
+        _field("source_id", pa.string(), "tells several rewards of one event and name apart", max_length=LONGEST_ID),
     ]
 )
 
@@ -67,23 +88,51 @@ SCHEMAS = {"decisions": DECISION, "rewards": REWARD}
 
 def encode(table: pa.Table) -> bytes:
     """A table of events as the JSON array that travels over the bus."""
-    return orjson.dumps(table.to_pylist())
+    return orjson.dumps([{"schema_version": SCHEMA_VERSION} | row for row in table.to_pylist()])
 
 
 def decode(schema: pa.Schema, payload: bytes) -> pa.Table:
-    """The table that a JSON array of events holds.
+    """The table that a JSON array of events holds, those of older schema versions upgraded.
 
     Raises:
-        InvalidInput: the payload is not such an array; names row, field, value and what would be right.
+        InvalidInput: the payload is not such an array; names row, field, value and what would be right. Or an event is
+            of a newer schema version, whose meaning is not known here.
     """
     try:
         rows = _rows(schema).validate_json(payload)
     except ValidationError as error:
+        if upgraded := _upgraded(schema, payload):
+            return decode(schema, upgraded)
         raise InvalidInput(explain(error, "event")) from None
     try:
         return pa.Table.from_pylist(rows, schema=schema)
     except (pa.ArrowInvalid, OverflowError) as error:
         raise InvalidInput(f"event: {error}") from None
+
+
+def _upgraded(schema: pa.Schema, payload: bytes) -> bytes | None:
+    """The payload with its events of older schema versions in the present form, or None where there are none.
+
+    An event that tells no version is of the first.
+    """
+    try:
+        events = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    older = False
+    for event in events if isinstance(events, list) else []:
+        version = event.get("schema_version", 1) if isinstance(event, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise InvalidInput(
+                f"event: schema_version = {version}: {SCHEMA_VERSION} is the newest known here; "
+                "upgrade the logger, then `banditloop dead-letters replay`"
+            )
+        if isinstance(version, int) and 1 <= version < SCHEMA_VERSION:
+            older = True
+            for added in UPGRADES[version - 1 :]:
+                event |= {name: value for name, value in added.items() if name in schema.names}
+            event["schema_version"] = SCHEMA_VERSION
+    return orjson.dumps(events) if older else None
 
 
 def by_version(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Table]]:
@@ -108,17 +157,19 @@ def read_request(body: bytes) -> dict[str, Any]:
 
 @cache
 def _rows(schema: pa.Schema) -> TypeAdapter[list[dict[str, Any]]]:
-    fields = {field.name: _python_type(field.type, Field(**_bounds(field))) for field in schema}
+    return TypeAdapter(list[row_type(schema)])  # type: ignore[misc, arg-type]
+
+
+@cache
+def row_type(schema: pa.Schema) -> Any:
+    """The typed dict of one event."""
+    fields: dict[str, Any] = {"schema_version": Literal[SCHEMA_VERSION]}
+    for field in schema:
+        fields[field.name] = _python_type(field.type, Field(**orjson.loads(field.metadata[b"bounds"])))
     dynamic: Any = TypedDict  # whose fields type checkers want to read in the source
     row = dynamic("row", fields)
     row.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-    return TypeAdapter(list[row])  # type: ignore[valid-type]
-
-
-def _bounds(field: pa.Field) -> dict[str, Any]:
-    metadata = {key.decode(): value.decode() for key, value in field.metadata.items()}
-    del metadata["description"]
-    return {bound: float(value) for bound, value in metadata.items()}
+    return row
 
 
 def _python_type(kind: pa.DataType, bounds: Any) -> Any:

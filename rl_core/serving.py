@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rl_core.manifest import Manifest
 from rl_core.policy import Decisions, SavedPolicy
 from rl_core.release import sticky
 
@@ -16,12 +15,12 @@ log = logging.getLogger("banditloop.serving")
 
 
 class Part(NamedTuple):
-    """The decisions of one version for some rows of a request, and whether users see them."""
+    """The decisions of one version for some rows of requests, and the mode in which they are logged."""
 
     rows: np.ndarray
-    manifest: Manifest
+    version: str
     decisions: Decisions
-    shown: bool
+    mode: str
 
 
 class Served:
@@ -32,17 +31,17 @@ class Served:
         self.decisions = self.failures = 0
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
 
-    def decide(self, rows: np.ndarray, observations: np.ndarray, random: np.random.Generator, shown: bool) -> Part:
-        """Its decisions for `rows` of the observations [B, dim]."""
+    def decide(self, rows: np.ndarray, observations: np.ndarray, places: np.ndarray, mode: str) -> Part:
+        """Its decisions for `rows` of the observations [B, dim]; places [B, 2] as Serving takes them."""
         self.decisions += len(rows)
         start = time.perf_counter()
         try:
-            decided = self.policy.decide(observations[rows], random)
+            decided = self.policy.decide(observations[rows], places[rows, 1])
         except Exception:
             self.failures += len(rows)
             raise
         self._latencies.append(1e3 * (time.perf_counter() - start))
-        return Part(rows, self.policy.manifest, decided, shown)
+        return Part(rows, self.policy.manifest.version, decided, mode)
 
     def milliseconds(self) -> float:
         """That 95 % of its latest answers took at most; 0 while there are too few to tell."""
@@ -56,36 +55,33 @@ class Serving(NamedTuple):
     challenger: Served | None = None
     share: int = 0
 
-    def decide(self, observations: np.ndarray, users: list[str | None], random: np.random.Generator) -> list[Part]:
-        """Decisions for every row of observations [B, dim]; users [B] with a key always meet the same version.
+    def decide(
+        self, rows: np.ndarray, observations: np.ndarray, users: list[str | None], places: np.ndarray
+    ) -> list[Part]:
+        """Decisions for `rows` of observations [B, dim]; users [B] with a key always meet the same version.
 
+        Places [B, 2] in [0, 1) hold the chance of a row: who decides, and what.
         A shadow decides after the champion, for all. Where the challenger fails, the champion answers.
         """
-        rows = np.arange(len(observations))
         if self.challenger is None:
-            return [self.champion.decide(rows, observations, random, shown=True)]
-        challenged = self._assign(users, random)
-        parts = self._challenge(rows[challenged], observations, random, shown=True)
+            return [self.champion.decide(rows, observations, places, "online")]
+        parts = self._challenge(rows[self._challenged(rows, users, places)], observations, places, "online")
         left = np.setdiff1d(rows, [row for part in parts for row in part.rows])
         if len(left):
-            parts.append(self.champion.decide(left, observations, random, shown=True))
-        return parts if self.share else parts + self._challenge(rows, observations, random, shown=False)
+            parts.append(self.champion.decide(left, observations, places, "online"))
+        return parts if self.share else parts + self._challenge(rows, observations, places, "shadow")
 
-    def _assign(self, users: list[str | None], random: np.random.Generator) -> np.ndarray:
-        """Whose rows the challenger answers, bool [B]."""
+    def _challenged(self, rows: np.ndarray, users: list[str | None], places: np.ndarray) -> np.ndarray:
+        """Which of the rows the challenger answers, bool [rows]."""
         assert self.challenger
-        places = random.random(len(users))
-        for row, user in enumerate(users):
-            if user is not None:
-                places[row] = sticky(user, self.challenger.policy.manifest.version)
-        return places < self.share / 100
+        version = self.challenger.policy.manifest.version
+        own = [places[row, 0] if (user := users[row]) is None else sticky(user, version) for row in rows]
+        return np.array(own) < self.share / 100
 
-    def _challenge(
-        self, rows: np.ndarray, observations: np.ndarray, random: np.random.Generator, shown: bool
-    ) -> list[Part]:
+    def _challenge(self, rows: np.ndarray, observations: np.ndarray, places: np.ndarray, mode: str) -> list[Part]:
         assert self.challenger
         try:
-            return [self.challenger.decide(rows, observations, random, shown)] if len(rows) else []
+            return [self.challenger.decide(rows, observations, places, mode)] if len(rows) else []
         except Exception as error:  # whatever is wrong with it, users are to see nothing of it
             log.warning("challenger %s failed: %r", self.challenger.policy.manifest.version, error)
             return []

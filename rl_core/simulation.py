@@ -41,6 +41,7 @@ def simulated_history(
             "propensity": [propensity] * len(rows),
             "probabilities": [[propensity] * environment.actions] * len(rows),
             "mode": ["simulated"] * len(rows),
+            "pass_probability": [1.0] * len(rows),
         }
         rewards = {
             "event_id": event_ids,

@@ -47,7 +47,7 @@ def train(config: Config, interactions: Iterable[pa.Table], parent: Path | None)
     dim, actions = config.environment.dim, config.environment.actions
     statistics = read_arrays(parent / STATISTICS) if parent else config.agent.start(dim, actions)
     for table in interactions:
-        statistics = config.agent.accumulate(statistics, *columns(table, dim, actions))
+        statistics = config.agent.accumulate(statistics, *columns(table, dim, actions), stands_for(table))
     if not all(np.isfinite(array).all() for array in statistics.values()):
         raise InvalidInput("interactions: their sums are not finite; nothing was trained")
     return statistics
@@ -67,6 +67,12 @@ def columns(table: pa.Table, dim: int, actions: int) -> tuple[np.ndarray, np.nda
         )
     observations = pc.list_flatten(table["observation"]).to_numpy().reshape(-1, dim)
     return observations, chosen, table["reward"].to_numpy()
+
+
+def stands_for(table: pa.Table) -> np.ndarray | None:
+    """How many decisions each of the interactions [B] stands for, of which the others were not logged; None: itself."""
+    passed = table["pass_probability"].to_numpy()
+    return None if (passed == 1).all() else 1 / passed
 
 
 def next_manifest(config: Config, window: Window, parent: Manifest | None, run_id: str) -> Manifest:

@@ -54,6 +54,7 @@ def decisions(
             "propensity": 0.5,
             "probabilities": [0.5, 0.5],
             "mode": mode,
+            "pass_probability": 1.0,
         }
         for event_id in event_ids
     ]

@@ -53,6 +53,17 @@ def test_shards_merge(agent):
 
 
 @every_agent
+@given(seed=st.integers(0, 1000), rows=st.integers(1, 40))
+def test_an_interaction_of_weight_n_trains_as_n_of_it(agent, seed, rows):
+    batch = interactions(seed, rows)
+    times = np.random.default_rng(seed).integers(1, 5, size=rows)
+    weighted = agent.accumulate(agent.start(DIM, ACTIONS), *batch, times.astype(float))
+    repeated = trained(agent, tuple(np.repeat(column, times, axis=0) for column in batch))
+    guesses = [agent.expected(agent.solve(statistics), batch[0]) for statistics in (weighted, repeated)]
+    np.testing.assert_allclose(*guesses, rtol=1e-6, atol=1e-9)
+
+
+@every_agent
 def test_probabilities_are_distributions_and_greedy_is_an_action(agent):
     weights = agent.solve(trained(agent, interactions(0, 200)))
     observations = interactions(1, 50)[0]
@@ -155,6 +166,7 @@ def interaction_table(observations, actions, rewards):
             "propensity": 1 / ACTIONS,
             "probabilities": [1 / ACTIONS] * ACTIONS,
             "mode": "online",
+            "pass_probability": 1.0,
             "reward": reward,
         }
         for i, (observation, action, reward) in enumerate(

@@ -56,7 +56,7 @@ def logged(config, policies, counts: dict[str, int], seed: int) -> pa.Table:
     random, environment, tables = np.random.default_rng(seed), config.environment, []
     for version, rows in counts.items():
         observations = environment.observe(rows, random)
-        decided = policies[version].decide(observations, random)
+        decided = policies[version].decide(observations, random.random(len(observations)))
         columns = {
             "event_id": [f"{version}-{seed}-{row}" for row in range(rows)],
             "timestamp": [START] * rows,
@@ -66,6 +66,7 @@ def logged(config, policies, counts: dict[str, int], seed: int) -> pa.Table:
             "propensity": decided.propensities,
             "probabilities": decided.probabilities.tolist(),
             "mode": ["online"] * rows,
+            "pass_probability": [1.0] * rows,
             "reward": environment.reward(observations, decided.actions, [""] * rows),
         }
         tables.append(pa.table(columns, schema=INTERACTION))
@@ -101,6 +102,21 @@ def test_the_estimates_come_to_the_truth_whoever_logged(config, policies, counts
         assert ("replay" in side.estimators) == (counts[0] == 5000)
     assert found.interactions == 5000
     assert found.segments.counts.sum(axis=0) == pytest.approx(5000)
+
+
+def test_where_a_part_was_sampled_the_estimates_are_of_all_that_came(config, policies):
+    """Rewards are low while all is logged, and high while a fifth is."""
+    _, version, _ = policies
+    table = logged(config, policies, {version: 6000}, seed=3)
+    later, random = np.arange(6000) >= 2000, np.random.default_rng(0)
+    rewards, share = np.where(later, 4.0, 1.0), np.where(later, 0.2, 1.0)
+    for column, values in (("reward", rewards), ("pass_probability", share)):
+        table = table.set_column(table.column_names.index(column), INTERACTION.field(column), pa.array(values))
+    kept = table.filter(pa.array(random.random(6000) < share))
+    champion = policies[version]
+    found = evaluate(stretch_of(config, policies, kept), champion, champion).champion
+    for name in ("ips", "snips", "dr"):
+        assert found.estimators[name].value() == pytest.approx(3 / 5, abs=0.02), name  # 3 of all, 2 of what was kept
 
 
 @given(counts=st.lists(st.integers(0, 40), min_size=3, max_size=3).filter(any), seed=st.integers(0, 50))
@@ -139,7 +155,7 @@ def test_rewards_that_change_while_traffic_moves_are_no_merit_and_no_fault(confi
         both = at(logged(config, policies, {champion: 250, candidate: 250}, 1000 + seed), START + timedelta(days=1))
         table, random = pa.concat_tables([alone, both]), np.random.default_rng(seed)
         rewards = 5.0 * (random.random(2000) < np.where(np.arange(2000) < 1500, earlier, later))
-        table = table.set_column(8, INTERACTION.field("reward"), pa.array(rewards))
+        table = table.set_column(table.column_names.index("reward"), INTERACTION.field("reward"), pa.array(rewards))
         stretch = stretch_of(config, policies, table)
         better, worse = contest(stretch, policies[champion], policies[candidate], Gate(), Gate())
         users = dropped(stretch, champion, candidate, Gate())

@@ -20,6 +20,7 @@ interaction = st.fixed_dictionaries(
         "propensity": st.floats(0, 1, width=32),
         "probabilities": st.lists(st.floats(0, 1, width=32), max_size=5),
         "mode": st.text(),
+        "pass_probability": st.just(0.5),
         "reward": single,
     }
 )
@@ -47,6 +48,7 @@ def test_many_rows_go_to_several_files(tmp_path, monkeypatch):
         "propensity": 0.5,
         "probabilities": [0.5, 0.5],
         "mode": "online",
+        "pass_probability": 1.0,
         "reward": 1.0,
     }
     for rows in (9, 10, 11, 20, 25):

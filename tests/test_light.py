@@ -34,11 +34,9 @@ platform.endpoint.__class__.predict = lambda self, asked: [{'event_id': str(i), 
 f.simulate(config, platform, f.Visit(users=3))
 """,
     "predictor": """
-import orjson, numpy, pathlib, functions.predictor as f
-from rl_core.predictions import predict
+import orjson, pathlib, functions.predictor as f
 follower = f.Follower(f.OnePolicy(pathlib.Path(FOLDER))); follower.refresh()
-random = numpy.random.default_rng(0)
-print(predict(orjson.dumps({'instances': [[0.0] * 20]}), follower.serving.decide, 20, random))
+f.Recommender(print).predict(follower.serving, [f.read_asks(orjson.dumps({'instances': [[0.0] * 20]}))])
 """,
     "help": """
 import sys, pipelines.cli as cli

@@ -26,7 +26,7 @@ def serve(config: Config, round_: int, users: int) -> None:
     random = np.random.default_rng(round_)
     policy = SavedPolicy.load(platform.endpoint.policy(champion(platform.endpoint).version))
     observations = environment.observe(users, random)
-    decided = policy.decide(observations, random)
+    decided = policy.decide(observations, random.random(len(observations)))
     ids = [f"{round_}-{user}" for user in range(users)]
     rewards = environment.reward(observations, decided.actions, ids).tolist()
     decisions = [
@@ -39,6 +39,7 @@ def serve(config: Config, round_: int, users: int) -> None:
             "propensity": decided.propensities[i],
             "probabilities": decided.probabilities[i].tolist(),
             "mode": "online",
+            "pass_probability": 1.0,
         }
         for i in range(users)
     ]

@@ -99,8 +99,9 @@ def test_the_request_form_of_googles_sample_is_understood(url, platform):
         (b'{"instances": ["a"]}', "observation 0 is 'a'"),
         (b'{"instances": [{"observation": []}]}', "observation 0 has 0 numbers"),
         (b'{"instances": [{"observation": [[]]}]}', "observation 0 has 0 numbers"),
-        (b'{"instances": [{"item": 1}]}', "observation 0 is None"),
-        (b'{"instances": [{"user": 1}]}', "user = 1: give a key as text"),
+        (b'{"instances": [{"item": 1}]}', "instance 0.item"),
+        (b'{"instances": [{"user": "u"}]}', "observation 0 is None"),
+        (b'{"instances": [{"user": 1}]}', "instance 0.user = 1: Input should be a valid string"),
         (orjson.dumps({"instances": [[*[0.0] * 19, "x"]]}), "number 19 is 'x'"),
         (
             orjson.dumps({"instances": [[0.0] * 20, [*[0.0] * 19, 1e300]]}),

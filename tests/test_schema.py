@@ -10,21 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_core.errors import InvalidInput
-from rl_core.schema import DECISION, INTERACTION, LOGGED_AT, REWARD, decode, encode
-from tests.conftest import decisions, rewards
+from rl_core.schema import DECISION, INTERACTION, LOGGED_AT, LONGEST_ID, MODES, REWARD, SCHEMA_VERSION, decode, encode
+from tests.conftest import START, decisions, rewards
 
 times = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+ids = st.text(min_size=1, max_size=LONGEST_ID)
 finite = st.floats(-1e6, 1e6, width=32)
 decision = st.fixed_dictionaries(
     {
-        "event_id": st.text(),
+        "event_id": ids,
         "timestamp": times,
-        "policy_version": st.text(),
+        "policy_version": ids,
         "observation": st.lists(finite),
         "action": st.integers(0, 2**31 - 1),
         "propensity": st.floats(0, 1, exclude_min=True),
         "probabilities": st.lists(st.floats(0, 1)),
-        "mode": st.text(),
+        "mode": st.sampled_from(MODES),
+        "pass_probability": st.floats(0, 1, exclude_min=True),
     }
 )
 
@@ -64,6 +66,12 @@ def test_any_other_payload_is_invalid_input_and_nothing_worse(payload):
         ("propensity", 1.1),
         ("probabilities", 1.0),
         ("mode", None),
+        ("mode", "else"),
+        ("event_id", ""),
+        ("event_id", "x" * 257),
+        ("pass_probability", 0.0),
+        ("schema_version", "2"),
+        ("schema_version", 0),
         ("more", 1),
     ],
 )
@@ -88,3 +96,29 @@ def test_a_reward_that_is_not_a_number_is_refused():
 @pytest.mark.parametrize("field", [*INTERACTION, *REWARD, LOGGED_AT], ids=lambda field: field.name)
 def test_every_field_is_explained(field):
     assert field.metadata[b"description"]
+
+
+FIRST_DECISION = (  # as version 1 wrote it, byte for byte
+    b'[{"event_id":"a","timestamp":"2026-01-01T00:00:00+00:00","policy_version":"v1-a","observation":[1.0,2.0],'
+    b'"action":0,"propensity":0.5,"probabilities":[0.5,0.5],"mode":"online"}]'
+)
+FIRST_REWARD = b'[{"event_id":"a","name":"reward","value":1.0,"timestamp":"2026-01-01T00:00:00+00:00","source_id":""}]'
+
+
+def test_an_event_of_the_first_schema_version_is_read_as_what_it_was():
+    assert decode(DECISION, FIRST_DECISION) == decisions(["a"], at=START)
+    assert decode(REWARD, FIRST_REWARD) == rewards(["a"], at=START)
+    both = [*orjson.loads(FIRST_DECISION), *orjson.loads(encode(decisions(["b"], at=START)))]
+    assert decode(DECISION, orjson.dumps(both)) == decisions(["a", "b"], at=START)
+
+
+@pytest.mark.parametrize("schema", [DECISION, REWARD])
+def test_an_event_of_an_unknown_newer_version_is_refused_whole_with_what_to_do(schema):
+    event = {"schema_version": SCHEMA_VERSION + 1, "something": "new"}
+    with pytest.raises(InvalidInput, match=r"schema_version = 3: 2 is the newest known here; upgrade .* replay"):
+        decode(schema, orjson.dumps([event]))
+
+
+def test_a_wrong_field_of_the_first_version_is_named_too():
+    with pytest.raises(InvalidInput, match="propensity"):
+        decode(DECISION, FIRST_DECISION.replace(b'"propensity":0.5', b'"propensity":5'))

@@ -20,7 +20,8 @@ def policies(tmp_path_factory):
 
 def decide(serving, users=None):
     observations = np.random.default_rng(0).normal(size=(ROWS, 20)).astype(np.float32)
-    return serving.decide(observations, users or [None] * ROWS, np.random.default_rng(1))
+    places = np.random.default_rng(1).random((ROWS, 2))
+    return serving.decide(np.arange(ROWS), observations, users or [None] * ROWS, places)
 
 
 def broken(policy):
@@ -32,20 +33,20 @@ def broken(policy):
 @pytest.mark.parametrize("share", [0, 1, 50, 99])
 def test_every_row_is_answered_once_by_the_version_that_it_was_given_to(policies, share):
     parts = decide(Serving(*map(Served, policies), share))
-    shown = [part for part in parts if part.shown]
+    shown = [part for part in parts if part.mode == "online"]
     assert sorted(np.concatenate([part.rows for part in shown])) == list(range(ROWS))
-    answered = {part.manifest.version: len(part.rows) for part in shown}
+    answered = {part.version: len(part.rows) for part in shown}
     expected = ROWS * share / 100
     error = 4 * np.sqrt(ROWS * share * (100 - share)) / 100
     assert abs(answered.get(policies[1].manifest.version, 0) - expected) <= error
-    assert [len(part.rows) for part in parts if not part.shown] == ([ROWS] if share == 0 else [])
+    assert [len(part.rows) for part in parts if part.mode == "shadow"] == ([ROWS] if share == 0 else [])
 
 
 @pytest.mark.parametrize("share", [0, 50])
 def test_where_the_challenger_fails_the_champion_answers_and_the_failures_count(policies, share):
     champion, challenger = Served(policies[0]), Served(broken(policies[1]))
     parts = decide(Serving(champion, challenger, share))
-    assert {part.manifest.version for part in parts} == {policies[0].manifest.version}
+    assert {part.version for part in parts} == {policies[0].manifest.version}
     assert sum(len(part.rows) for part in parts) == ROWS
     assert challenger.failures == challenger.decisions > 0
     assert champion.failures == 0
@@ -55,7 +56,7 @@ def test_decisions_are_those_of_the_policies_and_their_time_is_taken(policies):
     champion, challenger = map(Served, policies)
     assert champion.milliseconds() == 0  # too few to tell
     for part in [part for _ in range(20) for part in decide(Serving(champion, challenger, 50))]:
-        policy = policies[part.manifest.version == policies[1].manifest.version]
+        policy = policies[part.version == policies[1].manifest.version]
         observations = np.random.default_rng(0).normal(size=(ROWS, 20)).astype(np.float32)[part.rows]
         np.testing.assert_array_equal(part.decisions.probabilities, policy.probabilities(observations))
     assert champion.decisions + challenger.decisions == 20 * ROWS

@@ -24,9 +24,17 @@ class Agent(Section, abc.ABC):
 
     @abc.abstractmethod
     def accumulate(
-        self, statistics: Arrays, observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray
+        self,
+        statistics: Arrays,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> Arrays:
-        """The statistics with a batch added: observations [B, dim], actions [B], rewards [B]."""
+        """The statistics with a batch added: observations [B, dim], actions [B], rewards [B].
+
+        weights [B]: how many interactions each of them stands for, where not 1.
+        """
 
     @abc.abstractmethod
     def solve(self, statistics: Arrays) -> Arrays:

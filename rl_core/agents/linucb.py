@@ -31,11 +31,17 @@ class LinUCB(Agent):
         }
 
     def accumulate(
-        self, statistics: Arrays, observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray
+        self,
+        statistics: Arrays,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> Arrays:
         arms = len(statistics["counts"])
         order = np.argsort(actions.astype(np.uint16), kind="stable")  # a radix sort for 16-bit integers
         x, r = observations[order].astype(np.float64), rewards[order]
+        weighted = x if weights is None else x * weights[order, None]
         counts = np.bincount(actions, minlength=arms)
         ends = np.cumsum(counts)
         delta = self.start(x.shape[1], arms)
@@ -43,8 +49,8 @@ class LinUCB(Agent):
         delta["rewards"] += np.bincount(actions, rewards, minlength=arms)
         for arm in np.flatnonzero(counts):
             rows = slice(ends[arm] - counts[arm], ends[arm])
-            delta["covariances"][arm] = x[rows].T @ x[rows]
-            delta["vectors"][arm] = r[rows] @ x[rows]
+            delta["covariances"][arm] = weighted[rows].T @ x[rows]
+            delta["vectors"][arm] = r[rows] @ weighted[rows]
         return merge(statistics, delta)
 
     def solve(self, statistics: Arrays) -> Arrays:

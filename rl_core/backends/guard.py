@@ -1,25 +1,39 @@
-"""The guard before the endpoint: a bearer token where one is set, and no body larger than it need be.
+"""The guard before the endpoint: who may ask, how much, and how much at a time.
 
 The token is $BANDITLOOP_TOKEN, or what the file $BANDITLOOP_TOKEN_FILE holds. It is never in a config, which travels
 through pipeline parameters, and never logged.
 """
 
+import asyncio
 import hmac
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any
-
-import orjson
+from types import MappingProxyType
+from typing import Any, Self
 
 from rl_core.errors import InvalidInput
 
 TOKEN, TOKEN_FILE = "BANDITLOOP_TOKEN", "BANDITLOOP_TOKEN_FILE"
 LARGEST_BODY = 32 << 20  # bytes; 10,000 observations of 100 numbers take about 20 MB
+ROOM = 256 << 20  # bytes of bodies at a time
+AT_ONCE = 1000  # requests
+BODY_SECONDS = 30.0
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+Headers = Mapping[bytes, bytes]
+
+
+COME_AGAIN = {b"retry-after": b"1"}
+NAME_YOURSELF = {b"www-authenticate": b"Bearer"}
+
+
+class Refused(Exception):
+    """A request that is not answered, with the status and the reason. Its connection is closed, body unread."""
+
+    def __init__(self, status: int, reason: str, headers: Headers = MappingProxyType({})) -> None:
+        super().__init__(reason)
+        self.status, self.headers = status, {b"connection": b"close"} | dict(headers)
 
 
 def token() -> str | None:
@@ -37,54 +51,75 @@ def token() -> str | None:
 
 
 class Guard:
-    """An ASGI app before another one: 401 without the token, 413 for a large body. `open_route` needs no token."""
+    """Lets in who has the token, with no body larger than `largest` bytes, as long as there is `room` for it."""
 
-    def __init__(self, app: App, token: str | None, open_route: str, largest: int = LARGEST_BODY) -> None:
-        self._app, self._open_route, self._largest = app, open_route, largest
+    def __init__(self, token: str | None, largest: int = LARGEST_BODY, room: int = ROOM, at_once: int = AT_ONCE):
         self._expected = f"Bearer {token}".encode() if token else None
+        self._largest, self._room, self._at_once = largest, room, at_once
+        self.bytes = self.requests = 0  # inside at the moment
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer, or let the app answer."""
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        headers = dict(scope["headers"])
-        if scope["path"] != self._open_route and not self._knows(headers.get(b"authorization", b"")):
-            return await _refuse(send, 401, "give the endpoint's token as Authorization: Bearer TOKEN")
+    def admit(self, headers: Headers, open_to_all: bool = False) -> "Admission":
+        """Let a request in, whose body is still to come.
+
+        Raises:
+            Refused: 401 without the token; 413 where the body is too large; 429 where there is no room.
+        """
+        if not (open_to_all or self._knows(headers.get(b"authorization", b""))):
+            raise Refused(401, "give the endpoint's token as Authorization: Bearer TOKEN", NAME_YOURSELF)
+        if self.requests >= self._at_once:
+            raise Refused(429, f"{self._at_once:,} requests are being answered; come again", COME_AGAIN)
         length = int(headers.get(b"content-length", b"0"))
-        body = None if length > self._largest else await self._read(receive)
-        if body is None:
-            reason = f"a request may have {self._largest:,} bytes; ask for fewer instances at a time"
-            return await _refuse(send, 413, reason)
-        await self._app(scope, _replaying(body, receive), send)
+        self.check(length, length)
+        return Admission(self)
+
+    def check(self, size: int, to_come: int = 0) -> None:
+        """Refuse a body of `size` bytes where that is too large, or the bytes to come find no room."""
+        if size > self._largest:
+            raise Refused(413, f"a request may have {self._largest:,} bytes; ask for fewer instances at a time")
+        if self.bytes + to_come > self._room:
+            raise Refused(429, "there is no room for more at the moment; come again", COME_AGAIN)
 
     def _knows(self, given: bytes) -> bool:
         return self._expected is None or hmac.compare_digest(given, self._expected)
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The whole body, or None where it is too large, whatever it says of its length."""
-        parts, size, more = [], 0, True
-        while more:
-            message = await receive()
-            parts.append(message.get("body", b""))
-            size, more = size + len(parts[-1]), message.get("more_body", False)
-            if size > self._largest:
-                return None
+
+class Admission:
+    """A request that was let in, until the block ends."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard, self._size = guard, 0
+
+    def __enter__(self) -> Self:
+        self._guard.requests += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._guard.requests -= 1
+        self._guard.bytes -= self._size
+
+    async def body(self, receive: Receive) -> bytes:
+        """The whole body, whatever was said of its length.
+
+        Raises:
+            Refused: as the guard's `admit`; 408 where it does not come.
+        """
+        first = await receive()
+        if not first.get("more_body"):
+            return self._take(first)
+        parts = [self._take(first)]
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while first.get("more_body"):
+                    parts.append(self._take(first := await receive()))
+        except TimeoutError:
+            raise Refused(408, f"the body has not come within {BODY_SECONDS:g} s") from None
         return b"".join(parts)
 
-
-def _replaying(body: bytes, receive: Receive) -> Receive:
-    """`receive` for an app behind one that has read the body."""
-    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return left.pop() if left else await receive()
-
-    return replay
-
-
-async def _refuse(send: Send, status: int, reason: str) -> None:
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": orjson.dumps({"error": reason})})
+    def _take(self, message: Message) -> bytes:
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the body ends before its end")
+        part = message.get("body", b"")
+        self._size += len(part)
+        self._guard.bytes += len(part)
+        self._guard.check(self._size)
+        return part

@@ -44,6 +44,14 @@ class Outbox:
                 os.ftruncate(file, size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
+    def waiting(self) -> int:
+        """The bytes that are not published yet, those of other processes' files included."""
+        sizes = 0
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                sizes += path.stat().st_size
+        return sizes
+
     def close(self) -> None:
         """Publish what is left and stop."""
         self._stopping.set()

@@ -18,6 +18,8 @@ class Logged:
     model's guess of the reward of the logged action; expected, the mean of its guesses over the target's actions.
     `largest` is the largest weight there could have been, whoever came: only anytime-valid evidence asks for it.
     It may differ between parts of the log, and not between users.
+    `stands_for`: where not all decisions were logged, the traffic that each stands for, with a mean of 1. Estimates are
+    of all traffic; anytime-valid evidence is of what was logged, which chance alone has chosen.
     """
 
     reward: np.ndarray
@@ -26,6 +28,7 @@ class Logged:
     predicted: np.ndarray | None = None
     expected: np.ndarray | None = None
     largest: float | np.ndarray = 1.0
+    stands_for: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         columns = [
@@ -52,6 +55,10 @@ class Logged:
         predicted, expected = (None if guess is None else 1 - guess for guess in (self.predicted, self.expected))
         return replace(self, reward=1 - self.reward, predicted=predicted, expected=expected)
 
+    def over(self, terms: np.ndarray) -> np.ndarray:
+        """Terms [B, terms] of these decisions, weighted by what they stand for."""
+        return terms if self.stands_for is None else terms * self.stands_for[:, None]
+
     def model(self) -> tuple[np.ndarray, np.ndarray]:
         """predicted and expected, or InvalidInput where no model was given."""
         if self.predicted is None or self.expected is None:
@@ -77,7 +84,7 @@ class Estimator(abc.ABC):
 
     def add(self, logged: Logged) -> None:
         """Take in more decisions."""
-        self.take(self.terms(logged))
+        self.take(logged.over(self.terms(logged)))
 
     def take(self, terms: np.ndarray) -> None:
         """Take in terms [B, terms] as they are: of a difference, say, of two policies on the same decisions."""

@@ -85,7 +85,7 @@ def evaluate(stretch: Stretch, champion: SavedPolicy, candidate: SavedPolicy) ->
         seen = stretch.beside(batch, [candidate, champion], guesses)
         for side, (logged, probabilities) in zip(sides, seen, strict=True):
             side.add(logged, probabilities)
-        differences = DR().terms(seen[0][0]) - DR().terms(seen[1][0])
+        differences = seen[0][0].over(DR().terms(seen[0][0]) - DR().terms(seen[1][0]))
         evaluation.difference.take(differences)
         segments.add(found.observations, differences[:, 0])
     return evaluation

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from rl_core.config import Config
 from rl_core.estimators import Logged
 from rl_core.policy import SavedPolicy
-from rl_core.training import columns
+from rl_core.training import columns, stands_for
 
 ERA, BATCH = 256, 8192  # interactions
 TOLERANCE = 1e-6  # in the scaled reward: rounding is no clipping
@@ -35,11 +35,12 @@ class Interactions(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Interactions, who logged them [B] and the share of every policy in their eras [B, policies]."""
+    """Interactions, who logged them [B], the share of every policy in their eras [B, policies], and their weights."""
 
     interactions: Interactions
     logger: np.ndarray
     shares: np.ndarray
+    stands_for: np.ndarray | None  # [B], of mean 1 over the stretch
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ class Stretch:
         counts = np.bincount(self.era * many + self.logger, minlength=(self.era[-1] + 1) * many).reshape(-1, many)
         return counts / counts.sum(axis=1, keepdims=True)
 
+    @cached_property
+    def stands_for(self) -> np.ndarray | None:
+        """The share of the traffic that each interaction stands for, over that of the mean one; None: all alike."""
+        weights = stands_for(self.table)
+        return None if weights is None else weights / weights.mean()
+
     @property
     def shares(self) -> dict[str, float]:
         """The share of every policy in all."""
@@ -93,7 +100,8 @@ class Stretch:
         for start in range(0, self.table.num_rows, BATCH):
             rows = slice(start, start + BATCH)
             found = interactions(self.config, self.table.slice(start, BATCH))
-            yield Batch(found, self.logger[rows], self.eras[self.era[rows]])
+            weights = None if self.stands_for is None else self.stands_for[rows]
+            yield Batch(found, self.logger[rows], self.eras[self.era[rows]], weights)
 
     def beside(self, batch: Batch, policies: list[SavedPolicy], guesses: np.ndarray) -> list[tuple[Logged, np.ndarray]]:
         """The batch as each of the policies sees it, and that one's probabilities [B, actions].
@@ -112,7 +120,8 @@ class Stretch:
         for policy in policies:
             target, largest = known[policy.manifest.version], self.largest(policy.manifest.version, batch)
             expected_reward = (target * guesses).sum(axis=1)
-            seen.append((Logged(rewards, propensity, target[row], guesses[row], expected_reward, largest), target))
+            logged = Logged(rewards, propensity, target[row], guesses[row], expected_reward, largest, batch.stands_for)
+            seen.append((logged, target))
         return seen
 
     def largest(self, own: str, batch: Batch) -> np.ndarray:

@@ -29,7 +29,7 @@ def rows() -> list[Row]:
         found.append(
             times_faster(
                 f"decide: SavedModel, batch {batch}",
-                lambda asked=observations: [policy.decide(asked, random) for _ in range(TIMES)],
+                lambda asked=observations: [policy.decide(asked, random.random(len(asked))) for _ in range(TIMES)],
                 lambda asked=step: [model.action(asked) for _ in range(TIMES)],
                 target,
             )

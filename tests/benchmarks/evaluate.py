@@ -51,7 +51,7 @@ def _log(config: Config, policy: SavedPolicy) -> pa.Table:
     parts = []
     for start in range(0, ROWS, BATCH):
         seen = observations[start : start + BATCH]
-        decided, many = policy.decide(seen, random), len(seen)
+        decided, many = policy.decide(seen, random.random(len(seen))), len(seen)
         columns = [
             pa.array([f"{start + row:x}" for row in range(many)]),
             pa.array([START] * many, INTERACTION.field("timestamp").type),
@@ -61,6 +61,7 @@ def _log(config: Config, policy: SavedPolicy) -> pa.Table:
             pa.array(decided.propensities),
             pa.array([[]] * many, INTERACTION.field("probabilities").type),
             pa.array(["online"] * many),
+            pa.array([1.0] * many),
             pa.array(5.0 * (random.random(many) < 0.3)),
         ]
         parts.append(pa.table(columns, schema=INTERACTION))

@@ -1,0 +1,114 @@
+"""What a request asks: its JSON in, one ask for each observation out. The JSON is that of Vertex AI."""
+
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from rl_core.errors import InvalidInput
+from rl_core.schema import LONGEST_ID, read_request
+from rl_core.sections import explain
+
+
+class Ask(NamedTuple):
+    """One observation, as it came, and what is known of it."""
+
+    observation: Any
+    key: str | None = None  # from which all chance is drawn, so that it may be asked again; None: drawn anew
+    user: str | None = None
+    event_id: str | None = None
+    deferred: bool = False
+    action: int | None = None
+    probabilities: list[float] | None = None
+
+
+class Request(NamedTuple):
+    """The asks of a request, and which of them answer each of its instances."""
+
+    asks: list[Ask]
+    groups: list[int | slice]
+
+
+@with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class Instance(TypedDict, total=False):
+    """An observation, or as Google's sample sends them several, and what the application says of it."""
+
+    observation: Any
+    user: Annotated[str | None, Field(min_length=1, description="a key whose bearer always meets the same version")]
+    event_id: Annotated[
+        str, Field(min_length=1, max_length=LONGEST_ID, description="the decision's id; asked again, the same answer")
+    ]
+    deferred: Annotated[bool, Field(description="counts only once it is activated: once a user has seen it")]
+    action: Annotated[int, Field(ge=0, description="chosen by the application itself; logged, and learned from")]
+    probabilities: Annotated[
+        list[Annotated[float, Field(ge=0, le=1)]], Field(description="with which it chose; without them, for certain")
+    ]
+
+
+INSTANCE = TypeAdapter(Instance)
+ALONE = ("event_id", "deferred", "action", "probabilities")
+
+
+def read_asks(body: bytes) -> Request:
+    """What a request's body asks.
+
+    Raises:
+        InvalidInput: it is not of the form of Vertex AI; names what is wrong. Observations are not yet looked at.
+    """
+    instances, request_id = _read(body)
+    asks: list[Ask] = []
+    groups: list[int | slice] = []
+    for number, instance in enumerate(instances):
+        start, several = len(asks), False
+        if not isinstance(instance, dict):
+            asks.append(Ask(instance))
+        elif several := _holds_several(instance.get("observation")):
+            asks += _several(number, instance)
+        else:
+            asks.append(_one(number, instance))
+        groups.append(slice(start, len(asks)) if several else start)
+    if request_id:
+        asks = [ask if ask.key else ask._replace(key=f"{request_id} {row}") for row, ask in enumerate(asks)]
+    own = [ask.event_id for ask in asks if ask.event_id]
+    if len(set(own)) < len(own):
+        raise InvalidInput("request: an event_id names one instance; give each its own")
+    return Request(asks, groups)
+
+
+def _read(body: bytes) -> tuple[list[Any], str | None]:
+    request = read_request(body)
+    instances = request.get("instances")
+    if not isinstance(instances, list) or not instances:
+        raise InvalidInput('request: instances is missing or empty; send {"instances": [[number, ...], ...]}')
+    parameters = request.get("parameters") or {}
+    request_id = parameters.get("request_id") if isinstance(parameters, dict) else parameters
+    if request_id is not None and not (isinstance(request_id, str) and 16 <= len(request_id) <= 64):
+        raise InvalidInput(f"request: parameters.request_id = {request_id!r:.40}: give 16 to 64 characters, once")
+    return instances, request_id
+
+
+def _holds_several(observation: Any) -> bool:
+    return isinstance(observation, list) and bool(observation) and isinstance(observation[0], list)
+
+
+def _several(number: int, instance: dict[str, Any]) -> list[Ask]:
+    if wrong := [name for name in ALONE if name in instance]:
+        raise InvalidInput(f"instance {number}: {wrong[0]}: is for an instance with one observation")
+    user = _checked(number, instance).get("user")
+    return [Ask(observation, user=user) for observation in instance["observation"]]
+
+
+def _one(number: int, instance: dict[str, Any]) -> Ask:
+    checked = {"observation": None} | _checked(number, instance)
+    if "action" in checked and "deferred" in checked:
+        raise InvalidInput(f"instance {number}: deferred: what the application chose itself, it sends once it is shown")
+    if "probabilities" in checked and "action" not in checked:
+        raise InvalidInput(f"instance {number}: probabilities: come with the action that the application chose")
+    return Ask(key=checked.get("event_id"), **checked)
+
+
+def _checked(number: int, instance: dict[str, Any]) -> Instance:
+    try:
+        return INSTANCE.validate_python(instance)
+    except ValidationError as error:
+        raise InvalidInput(explain(error, f"instance {number}")) from None

@@ -1,0 +1,53 @@
+"""Micro-batches: what is asked at the same moment is answered together, which costs hardly more than one answer."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
+
+
+class MicroBatch(Generic[Asked, Answered]):
+    """Gathers what comes in one round of the event loop; nobody waits for others to come.
+
+    `answer` gives an answer or an exception for each. A batch ends where its `size` adds up to `enough`, so that a
+    small request need not wait for many large ones.
+    """
+
+    def __init__(
+        self, answer: Callable[[list[Asked]], Sequence[Answered | Exception]], size: Callable[[Asked], int], enough: int
+    ) -> None:
+        self._answer, self._size, self._enough = answer, size, enough
+        self._waiting: deque[tuple[Asked, asyncio.Future[Answered]]] = deque()
+
+    async def ask(self, asked: Asked) -> Answered:
+        """The answer, or the exception that stands for it."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._round)
+        future: asyncio.Future[Answered] = loop.create_future()
+        self._waiting.append((asked, future))
+        return await future
+
+    def _round(self) -> None:
+        batch, size = [], 0
+        while self._waiting and size < self._enough:
+            batch.append(self._waiting.popleft())
+            size += self._size(batch[-1][0])
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._round)
+        for (_, future), answer in zip(batch, self._answers([asked for asked, _ in batch]), strict=True):
+            if future.done():  # whoever asked has gone
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    def _answers(self, asked: list[Asked]) -> Sequence[Answered | Exception]:
+        try:
+            return self._answer(asked)
+        except Exception as error:
+            return [error] * len(asked)
