@@ -83,7 +83,11 @@ class Predictor:
         request = read_asks(body)
         if self._follower.serving is None:
             return json({"error": "no policy is loaded yet"}, 503, COME_AGAIN)
-        return json({"predictions": await self._batch.ask(request)})
+        predictions = await self._batch.ask(request)
+        if log.isEnabledFor(logging.DEBUG):
+            for prediction in predictions:
+                log.debug("decided", extra=prediction)
+        return json({"predictions": predictions})
 
     def _recommend(self, requests: list[Request]) -> Sequence[list[Answer] | Exception]:
         assert self._follower.serving

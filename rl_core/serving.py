@@ -83,5 +83,6 @@ class Serving(NamedTuple):
         try:
             return [self.challenger.decide(rows, observations, places, mode)] if len(rows) else []
         except Exception as error:  # whatever is wrong with it, users are to see nothing of it
-            log.warning("challenger %s failed: %r", self.challenger.policy.manifest.version, error)
+            version = self.challenger.policy.manifest.version
+            log.warning("challenger %s failed: %r", version, error, extra={"policy_version": version})
             return []

@@ -1,29 +1,46 @@
 """A process that serves until it is told to stop: `python -m functions.logger`, say."""
 
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 
+from pythonjsonlogger.json import JsonFormatter
+
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
 
-WITH_PARENT = "--with-parent"
+WITH_PARENT, LOG_LEVEL = "--with-parent", "BANDITLOOP_LOG_LEVEL"
 
 
 def run(serve: Callable[[Config], None]) -> None:
     """Serve with $BANDITLOOP_CONFIG. Exits with 2 and one line where the config, or the machine, does not allow it.
+
+    It logs JSON lines to stderr, from $BANDITLOOP_LOG_LEVEL upwards: at DEBUG every decision with its ids.
 
     With --with-parent it stops when its standard input closes, so that it cannot outlive who started it.
     """
     if WITH_PARENT in sys.argv:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
+        _log_as_json(os.environ.get(LOG_LEVEL, "INFO"))
         serve(Config.from_environment())
     except InvalidInput as error:
         print(f"banditloop: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _log_as_json(level: str) -> None:
+    """With the names that Cloud Logging looks for."""
+    if level not in logging.getLevelNamesMapping():
+        raise InvalidInput(f"${LOG_LEVEL} = {level!r}: is not one of: {', '.join(logging.getLevelNamesMapping())}")
+    handler = logging.StreamHandler()
+    names = {"levelname": "severity", "name": "logger"}
+    handler.setFormatter(JsonFormatter([*names, "message"], rename_fields=names, timestamp="time"))
+    logging.basicConfig(handlers=[handler], level="WARNING")
+    logging.getLogger("banditloop").setLevel(level)
 
 
 def _stop_with_parent() -> None:

@@ -1,0 +1,225 @@
+"""The endpoint's web side: limits, overload, metrics, what it says of itself, and its end."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from rl_core.backends import connect
+from rl_core.backends.guard import Guard, Refused
+from rl_core.backends.microbatch import MicroBatch
+from rl_core.config import ENVIRONMENT_VARIABLE
+from rl_core.schema import DECISION, decode
+from tests.conftest import deploy, make_config, make_policy
+from tests.processes import process, wait_until
+
+BODY = {"instances": [[0.1] * 20]}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("web")
+    config = make_config(folder)
+    platform = connect(config)
+    make_policy(folder / "policy")
+    deploy(platform.endpoint, folder / "policy")
+    with process(config, "-m", "functions.predictor"):
+        wait_until(platform.endpoint.serving)
+        yield platform
+
+
+def metrics(url):
+    """What Prometheus reads, by name and labels."""
+    response = requests.get(f"{url}/metrics", timeout=10)
+    assert response.headers["content-type"].startswith("text/plain")
+    families = text_string_to_metric_families(response.text)
+    return {(s.name, *sorted(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("POST", "/nowhere", 404, "/nowhere: is not one of: /predict, /reward"),
+        ("GET", "/predict", 405, "/predict is asked with POST"),
+        ("POST", "/health", 405, "/health is asked with GET"),
+    ],
+)
+def test_what_is_not_there_is_said(platform, method, path, status, message):
+    response = requests.request(method, platform.endpoint.url() + path, timeout=10)
+    assert response.status_code == status
+    assert message in response.json()["error"]
+
+
+def test_metrics_count_requests_by_route_and_status_and_decisions_by_version(platform):
+    url = platform.endpoint.url()
+    before = metrics(url)
+    for _ in range(3):
+        requests.post(f"{url}/predict", json=BODY, timeout=10)
+    requests.post(f"{url}/predict", json={}, timeout=10)
+    requests.post(f"{url}/elsewhere/{os.getpid()}", timeout=10)
+    after = metrics(url)
+
+    def more(*key):
+        return after[key] - before.get(key, 0)
+
+    count = "banditloop_request_seconds_count"
+    assert more(count, ("route", "/predict"), ("status", "200")) == 3
+    assert more(count, ("route", "/predict"), ("status", "400")) == 1
+    assert more(count, ("route", "other"), ("status", "404")) == 1
+    assert more("banditloop_decisions_total", ("version", "v1-00000000")) == 3
+    assert after["banditloop_failures_total", ("version", "v1-00000000")] == 0
+    wait_until(lambda: metrics(url)["banditloop_outbox_bytes", ("topic", "decisions")] == 0)
+    assert after["banditloop_request_seconds_bucket", ("le", "1.0"), ("route", "/predict"), ("status", "200")] >= 3
+
+
+def test_deferred_decisions_are_activated_over_http(platform):
+    url = platform.endpoint.url()
+    response = requests.post(f"{url}/activate", json={"event_ids": ["a", "b"]}, timeout=10)
+    assert (response.status_code, response.json()) == (202, {"accepted": 2})
+    for wrong in ({}, {"event_ids": []}, {"event_ids": [1]}, {"event_ids": [""]}):
+        response = requests.post(f"{url}/activate", json=wrong, timeout=10)
+        assert response.status_code == 400, wrong
+
+
+def test_where_there_is_no_room_it_says_come_again_and_recovers(platform):
+    """Eight large bodies that never end take all the room there is."""
+    url = platform.endpoint.url()
+    address = tuple(url.removeprefix("http://").split(":"))
+    head = f"POST /predict HTTP/1.1\r\nHost: h\r\nContent-Length: {32 << 20}\r\n\r\n".encode()
+    slow = [socket.create_connection(address) for _ in range(8)]
+    for connection in slow:
+        connection.sendall(head + b" " * ((32 << 20) - 1))
+    statuses = [requests.post(f"{url}/predict", json=BODY, timeout=10).status_code for _ in range(20)]
+    for connection in slow:
+        connection.close()
+    assert 429 in statuses
+    wait_until(lambda: requests.post(f"{url}/predict", json=BODY, timeout=10).status_code == 200)
+
+
+def test_a_guard_lets_in_what_there_is_room_for():
+    guard = Guard(None, largest=100, room=150, at_once=2)
+    with guard.admit({b"content-length": b"100"}) as first:
+        asyncio.run(first.body(arriving(b"x" * 100)))
+        with pytest.raises(Refused, match="no room") as refused:
+            guard.admit({b"content-length": b"60"})
+        assert (refused.value.status, refused.value.headers[b"retry-after"]) == (429, b"1")
+        with guard.admit({}) as second:
+            with pytest.raises(Refused, match="no room"):  # it did not say how long it is
+                asyncio.run(second.body(arriving(b"x" * 40, b"x" * 20)))
+            with pytest.raises(Refused, match="2 requests are being answered"):
+                guard.admit({})
+    assert (guard.bytes, guard.requests) == (0, 0)
+    with pytest.raises(Refused) as refused:
+        guard.admit({b"content-length": b"101"})
+    assert refused.value.status == 413
+
+
+def test_a_body_that_stops_is_not_taken_for_whole(monkeypatch):
+    monkeypatch.setattr("rl_core.backends.guard.BODY_SECONDS", 0.05)
+    guard = Guard(None)
+
+    async def silence():
+        await asyncio.sleep(60)
+
+    with guard.admit({}) as admitted, pytest.raises(Refused) as refused:
+        asyncio.run(admitted.body(arriving(b"[", then=silence)))
+    assert refused.value.status == 408
+    gone = {"type": "http.disconnect"}
+    with guard.admit({}) as admitted, pytest.raises(Refused, match="before its end"):
+        asyncio.run(admitted.body(arriving(b"[", then=lambda: asyncio.sleep(0, gone))))
+
+
+def arriving(*parts, then=None):
+    """A body that comes in parts; `then` says what comes after them, else nothing is to come."""
+    more = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    more[-1]["more_body"] = then is not None
+
+    async def receive():
+        return more.pop(0) if more else await then()
+
+    return receive
+
+
+def test_what_comes_at_once_is_answered_together_and_large_batches_let_others_through():
+    rounds = []
+
+    def answer(asked):
+        rounds.append(asked)
+        return [ValueError(size) if size == 7 else 2 * size for size in asked]
+
+    async def ask_all(*sizes):
+        batch = MicroBatch(answer, lambda size: size, enough=10)
+        return await asyncio.gather(*(batch.ask(size) for size in sizes), return_exceptions=True)
+
+    one, seven, six, three, eight = asyncio.run(ask_all(1, 7, 6, 3, 8))
+    assert rounds == [[1, 7, 6], [3, 8]]
+    assert (one, six, three, eight) == (2, 12, 6, 16)
+    assert isinstance(seven, ValueError)
+
+
+def test_it_answers_what_has_come_before_it_stops_and_publishes_all_it_answered(tmp_path):
+    config = make_config(tmp_path)
+    platform, answered, refused = connect(config), [], []
+    make_policy(tmp_path / "policy")
+    deploy(platform.endpoint, tmp_path / "policy")
+
+    def ask_until_it_is_gone(url):
+        with requests.Session() as session:
+            while True:
+                try:
+                    response = session.post(f"{url}/predict", json=BODY, timeout=10)
+                except requests.ConnectionError:
+                    return
+                (answered if response.status_code == 200 else refused).extend(response.json()["predictions"])
+
+    with process(config, "-m", "functions.predictor") as server:
+        wait_until(platform.endpoint.serving)
+        users = [threading.Thread(target=ask_until_it_is_gone, args=(platform.endpoint.url(),)) for _ in range(8)]
+        for user in users:
+            user.start()
+        wait_until(lambda: len(answered) > 200)
+        server.send_signal(signal.SIGTERM)
+        for user in users:
+            user.join()
+        assert server.wait(20) in (0, -signal.SIGTERM)
+    assert not refused
+    logged = []
+    while platform.bus.deliver("decisions", lambda p: logged.extend(decode(DECISION, x)["event_id"] for x in p)):
+        pass
+    assert {one["event_id"] for one in answered} <= {i for ids in logged for i in ids.to_pylist()}
+    assert not list((platform.scratch / "outbox").iterdir())
+
+
+def test_logs_are_json_lines_with_the_ids_of_event_and_policy(tmp_path):
+    config = make_config(tmp_path)
+    platform = connect(config)
+    make_policy(tmp_path / "policy")
+    deploy(platform.endpoint, tmp_path / "policy")
+    variables = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict()), "BANDITLOOP_LOG_LEVEL": "DEBUG"}
+    command = [sys.executable, "-m", "functions.predictor"]
+    with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as server:
+        wait_until(platform.endpoint.serving)
+        [answer] = platform.endpoint.predict(BODY["instances"])
+        server.terminate()
+        lines = [json.loads(line) for line in server.stderr.read().splitlines()]
+    [line] = [line for line in lines if line.get("event_id") == answer["event_id"]]
+    assert line["message"] == "decided"
+    assert line["severity"] == "DEBUG"
+    assert line["policy_version"] == answer["policy_version"]
+
+
+def test_a_log_level_that_is_none_is_named(tmp_path):
+    config = json.dumps(make_config(tmp_path).to_dict())
+    variables = os.environ | {ENVIRONMENT_VARIABLE: config, "BANDITLOOP_LOG_LEVEL": "loud"}
+    command = [sys.executable, "-m", "functions.predictor"]
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert result.stderr.startswith("banditloop: $BANDITLOOP_LOG_LEVEL = 'loud': is not one of: ")
