@@ -15,6 +15,7 @@ from pathlib import Path
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
+from threadpoolctl import threadpool_limits
 
 from rl_core import openapi
 from rl_core.asking import Request, read_asks
@@ -145,7 +146,8 @@ def run(app: App, listener: socket.socket) -> None:
     settings = uvicorn.Config(
         app, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
     )
-    uvicorn.Server(settings).run(sockets=[listener])
+    with threadpool_limits(1):  # matrices are small here: a second thread costs more than it brings
+        uvicorn.Server(settings).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ class Ask(NamedTuple):
 
 
 class Request(NamedTuple):
-    """The asks of a request, and which of them answer each of its instances."""
+    """The asks of a request, and which of them answer each of its instances; None: each the one that it is."""
 
     asks: list[Ask]
-    groups: list[int | slice]
+    groups: list[int | slice] | None = None
 
 
 @with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -56,6 +56,8 @@ def read_asks(body: bytes) -> Request:
         InvalidInput: it is not of the form of Vertex AI; names what is wrong. Observations are not yet looked at.
     """
     instances, request_id = _read(body)
+    if request_id is None and dict not in map(type, instances):  # as most are
+        return Request([Ask(instance) for instance in instances])
     asks: list[Ask] = []
     groups: list[int | slice] = []
     for number, instance in enumerate(instances):

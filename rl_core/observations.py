@@ -16,15 +16,12 @@ def check_observations(observations: Any, dim: int) -> np.ndarray:
         array = np.empty(0, object)  # rows of different lengths
     if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != dim:
         raise InvalidInput(f"{_first_misfit(observations, dim)}: an observation is a list of {dim} numbers")
-    with np.errstate(over="ignore"):  # what does not fit is infinite, and refused for that
-        array = array.astype(np.float32)
-    good = np.abs(array) <= LARGEST
-    if not good.all():
-        row, column = np.argwhere(~good)[0]
+    if array.size and not (array.min() >= -LARGEST and array.max() <= LARGEST):  # as it is when one is no number
+        row, column = np.argwhere(~(np.abs(array) <= LARGEST))[0]
         raise InvalidInput(
             f"observation {row}: number {column} is {array[row, column]}; it must be from {-LARGEST:g} to {LARGEST:g}"
         )
-    return array
+    return array.astype(np.float32)
 
 
 def _first_misfit(observations: Any, dim: int) -> str:

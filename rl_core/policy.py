@@ -15,7 +15,6 @@ import numpy as np
 from rl_core.agents import Agent, Arrays
 from rl_core.errors import InvalidInput
 from rl_core.manifest import MANIFEST, Manifest, agent_of, read_manifest
-from rl_core.observations import check_observations
 
 WEIGHTS, STATISTICS, SAVED_MODEL = "weights.npz", "statistics.npz", "saved_model"
 
@@ -64,14 +63,12 @@ class SavedPolicy:
     def decide(self, observations: np.ndarray, places: np.ndarray) -> Decisions:
         """An action for each of the observations [B, dim]: the one in whose stretch of [0, 1) its place [B] lies.
 
-        Uniform places draw every action with its probability.
-
-        Raises:
-            InvalidInput: observations are not finite numbers of shape [B, dim].
+        Uniform places draw every action with its probability. Observations are those of `check_observations`.
         """
-        probabilities = self.probabilities(check_observations(observations, self.manifest.dim))
-        ends = np.cumsum(probabilities, axis=1)
-        actions = (ends <= places[:, None]).sum(axis=1).clip(max=self.manifest.actions - 1)
+        probabilities = self.probabilities(observations)
+        ends = probabilities.cumsum(axis=1)
+        ends[:, -1] = 1.0  # whatever the rounding
+        actions = (ends <= places[:, None]).argmin(axis=1)
         return Decisions(actions, probabilities[np.arange(len(actions)), actions], probabilities)
 
     def greedy(self, observations: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Recommender:
     def __init__(self, log: Callable[[list[bytes]], None], sample: float = 1.0) -> None:
         self._log, self._sample = log, sample
         self._random = np.random.default_rng()
-        self._answers: OrderedDict[str | None, Answer] = OrderedDict()
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
 
     def predict(self, serving: Serving, requests: list[Request]) -> list[list[Any] | InvalidInput]:
         """The predictions for every request, or what is wrong with it.
@@ -44,18 +45,25 @@ class Recommender:
         Raises:
             OSError: the decisions cannot be logged at the moment.
         """
-        known = self._answers
+        asks = [ask for request in requests for ask in request.asks]
+        named = any(ask.event_id for ask in asks)
         try:
-            new = iter(
-                self._decide(serving, [a for request in requests for a in request.asks if a.event_id not in known])
-            )
+            answers = iter(self._decide_once(serving, asks) if named else self._decide(serving, asks))
         except InvalidInput as error:
             if len(requests) == 1:
                 return [error]
             return [found for request in requests for found in self.predict(serving, [request])]
-        answers = [[known[a.event_id] if a.event_id in known else next(new) for a in r.asks] for r in requests]
-        self._remember(answers, requests)
-        return [[_prediction(rows, own) for rows in r.groups] for r, own in zip(requests, answers, strict=True)]
+        return [_predictions(request, list(islice(answers, len(request.asks)))) for request in requests]
+
+    def _decide_once(self, serving: Serving, asks: list[Ask]) -> list[Answer]:
+        """Answers to the asks, those that are remembered from memory."""
+        known = [self._answers.get(ask.event_id or "") for ask in asks]
+        new = iter(self._decide(serving, [ask for ask, answer in zip(asks, known, strict=True) if not answer]))
+        answers = [answer or next(new) for answer in known]
+        self._answers.update((ask.event_id, answer) for ask, answer in zip(asks, answers, strict=True) if ask.event_id)
+        while len(self._answers) > REMEMBERED:
+            self._answers.popitem(last=False)
+        return answers
 
     def _decide(self, serving: Serving, asks: list[Ask]) -> list[Answer]:
         """Answers to the asks, logged."""
@@ -63,13 +71,9 @@ class Recommender:
             return []
         observations = check_observations([ask.observation for ask in asks], serving.champion.policy.manifest.dim)
         answers: list[Answer] = [{}] * len(asks)
-        events = []
+        events: list[bytes] = []
         for part in self._parts(serving, asks, observations):
-            for row, event in self._events(part, asks, observations):
-                if part.mode != "shadow":
-                    answers[row] = {name: event[name] for name in ANSWERED}
-                if self._sample == 1 or sticky(event["event_id"], "sample") < self._sample:
-                    events.append(orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY))
+            events += self._events(part, asks, observations, answers)
         self._log(events)
         return answers
 
@@ -88,42 +92,43 @@ class Recommender:
         ours = serving.decide(left, observations, [ask.user for ask in asks], places) if len(left) else []
         return [own, serving.champion.decide(rows, observations, places, "shadow"), *ours]
 
-    def _events(self, part: Part, asks: list[Ask], observations: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The decisions of a part, each with its row."""
-        now, fresh = datetime.now(UTC).isoformat(), os.urandom(16 * len(part.rows)).hex()
-        actions, propensities = part.decisions.actions.tolist(), part.decisions.propensities.tolist()
-        for i, row in enumerate(part.rows.tolist()):
+    def _events(self, part: Part, asks: list[Ask], observations: np.ndarray, answers: list[Answer]) -> Iterator[bytes]:
+        """The decisions of a part, as they are logged; what is shown of them goes to `answers`. One loop: it is hot."""
+        now, fresh = datetime.now(UTC), os.urandom(16 * len(part.rows)).hex()
+        decided = part.decisions
+        for i, (row, action, propensity) in enumerate(
+            zip(part.rows.tolist(), decided.actions.tolist(), decided.propensities.tolist(), strict=True)
+        ):
             ask = asks[row]
-            yield (
-                row,
-                {
+            event_id = fresh[32 * i : 32 * i + 32] if ask.key is None else _event_id(ask, part)
+            if part.mode != "shadow":
+                answers[row] = {
+                    "event_id": event_id,
+                    "action": action,
+                    "propensity": propensity,
+                    "policy_version": part.version,
+                }
+            if self._sample == 1 or sticky(event_id, "sample") < self._sample:
+                event = {
                     "schema_version": SCHEMA_VERSION,
-                    "event_id": _event_id(ask, part) or fresh[32 * i : 32 * i + 32],
+                    "event_id": event_id,
                     "timestamp": now,
                     "policy_version": part.version,
                     "observation": observations[row],
-                    "action": actions[i],
-                    "propensity": propensities[i],
-                    "probabilities": part.decisions.probabilities[i],
+                    "action": action,
+                    "propensity": propensity,
+                    "probabilities": decided.probabilities[i],
                     "mode": "deferred" if ask.deferred and part.mode == "online" else part.mode,
                     "pass_probability": self._sample,
-                },
-            )
-
-    def _remember(self, answers: list[list[Answer]], requests: list[Request]) -> None:
-        for request, own in zip(requests, answers, strict=True):
-            self._answers.update(
-                {a.event_id: answer for a, answer in zip(request.asks, own, strict=True) if a.event_id}
-            )
-        while len(self._answers) > REMEMBERED:
-            self._answers.popitem(last=False)
+                }
+                yield orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _event_id(ask: Ask, part: Part) -> str | None:
-    """The id that a decision must have to be the same when asked again; of a shadow's, another one."""
+def _event_id(ask: Ask, part: Part) -> str:
+    """The id of what is asked with a key, the same when it is asked again; a shadow's is another one."""
     if ask.event_id and part.mode != "shadow":
         return ask.event_id
-    return ask.key and hashlib.sha256(f"{ask.key} {part.version} {part.mode}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{ask.key} {part.version} {part.mode}".encode()).hexdigest()[:32]
 
 
 def _taken(asks: list[Ask], actions: int) -> Decisions:
@@ -145,9 +150,13 @@ def _taken(asks: list[Ask], actions: int) -> Decisions:
     return Decisions(chosen, propensities, probabilities)
 
 
-def _prediction(rows: int | slice, answers: list[Answer]) -> Answer:
-    if isinstance(rows, int):
-        return answers[rows]
-    several = answers[rows]
-    answer = {name: [one[name] for one in several] for name in ANSWERED}
+def _predictions(request: Request, answers: list[Answer]) -> list[Answer]:
+    """The answers, one for each instance."""
+    if request.groups is None:
+        return answers
+    return [answers[rows] if isinstance(rows, int) else _several(answers[rows]) for rows in request.groups]
+
+
+def _several(answers: list[Answer]) -> Answer:
+    answer = {name: [one[name] for one in answers] for name in ANSWERED}
     return answer | {"predicted_action": answer["action"]}  # the name in Google's sample

@@ -7,6 +7,7 @@ import pytest
 
 from rl_core.errors import InvalidInput
 from rl_core.manifest import MANIFEST, read_manifest
+from rl_core.observations import check_observations
 from rl_core.policy import SavedPolicy
 from tests.conftest import make_policy
 
@@ -53,13 +54,13 @@ def test_every_action_has_at_least_its_share_of_exploration(folder):
         ([None], "observation 0 is None"),
         ([[1, 2, 3, float("nan")]], "observation 0: number 3 is nan"),
         ([[1, 2, 3, float("inf")]], "number 3 is inf"),
-        ([[1, 2, 3, 1e300]], "number 3 is inf"),
+        ([[1, 2, 3, 1e300]], r"number 3 is 1e\+300"),
         ([[1, 2, 3, 1e7]], r"number 3 is 10000000\.0; it must be from -1e\+06 to 1e\+06"),
     ],
 )
-def test_a_bad_observation_is_named(folder, observations, message):
+def test_a_bad_observation_is_named(observations, message):
     with pytest.raises(InvalidInput, match=message):
-        SavedPolicy.load(folder).decide(observations, np.zeros(len(observations)))
+        check_observations(observations, 4)
 
 
 @pytest.fixture

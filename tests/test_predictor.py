@@ -105,7 +105,7 @@ def test_the_request_form_of_googles_sample_is_understood(url, platform):
         (orjson.dumps({"instances": [[*[0.0] * 19, "x"]]}), "number 19 is 'x'"),
         (
             orjson.dumps({"instances": [[0.0] * 20, [*[0.0] * 19, 1e300]]}),
-            "observation 1: number 19 is inf; it must be from -1e+06 to 1e+06",
+            "observation 1: number 19 is 1e+300; it must be from -1e+06 to 1e+06",
         ),
         (orjson.dumps({"instances": [[*[0.0] * 19, 2**63]]}), "number 19 is 9"),
     ],

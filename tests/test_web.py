@@ -106,20 +106,27 @@ def test_where_there_is_no_room_it_says_come_again_and_recovers(platform):
 
 def test_a_guard_lets_in_what_there_is_room_for():
     guard = Guard(None, largest=100, room=150, at_once=2)
-    with guard.admit({b"content-length": b"100"}) as first:
-        asyncio.run(first.body(arriving(b"x" * 100)))
-        with pytest.raises(Refused, match="no room") as refused:
-            guard.admit({b"content-length": b"60"})
-        assert (refused.value.status, refused.value.headers[b"retry-after"]) == (429, b"1")
-        with guard.admit({}) as second:
-            with pytest.raises(Refused, match="no room"):  # it did not say how long it is
-                asyncio.run(second.body(arriving(b"x" * 40, b"x" * 20)))
-            with pytest.raises(Refused, match="2 requests are being answered"):
-                guard.admit({})
+
+    def body(*parts, length=0):
+        return asyncio.run(guard.body([(b"content-length", b"%d" % length)], arriving(*parts)))
+
+    first = body(b"x" * 60, b"x" * 40)
+    with pytest.raises(Refused, match="no room") as refused:  # by what it says of its length
+        body(length=60)
+    assert (refused.value.status, refused.value.headers[b"retry-after"]) == (429, b"1")
+    with pytest.raises(Refused, match="no room"):  # by what comes
+        body(b"x" * 40, b"x" * 20)
+    second = body(b"x" * 50)
+    with pytest.raises(Refused, match="2 requests are being answered"):
+        body(b"")
+    assert (guard.bytes, guard.requests) == (150, 2)
+    guard.left(first)
+    guard.left(second)
+    for parts, length in (((b"x" * 101,), 0), ((), 101)):
+        with pytest.raises(Refused) as refused:
+            body(*parts, length=length)
+        assert refused.value.status == 413
     assert (guard.bytes, guard.requests) == (0, 0)
-    with pytest.raises(Refused) as refused:
-        guard.admit({b"content-length": b"101"})
-    assert refused.value.status == 413
 
 
 def test_a_body_that_stops_is_not_taken_for_whole(monkeypatch):
@@ -129,17 +136,18 @@ def test_a_body_that_stops_is_not_taken_for_whole(monkeypatch):
     async def silence():
         await asyncio.sleep(60)
 
-    with guard.admit({}) as admitted, pytest.raises(Refused) as refused:
-        asyncio.run(admitted.body(arriving(b"[", then=silence)))
+    with pytest.raises(Refused) as refused:
+        asyncio.run(guard.body([], arriving(b"[", then=silence)))
     assert refused.value.status == 408
     gone = {"type": "http.disconnect"}
-    with guard.admit({}) as admitted, pytest.raises(Refused, match="before its end"):
-        asyncio.run(admitted.body(arriving(b"[", then=lambda: asyncio.sleep(0, gone))))
+    with pytest.raises(Refused, match="before its end"):
+        asyncio.run(guard.body([], arriving(b"[", then=lambda: asyncio.sleep(0, gone))))
+    assert (guard.bytes, guard.requests) == (0, 0)
 
 
 def arriving(*parts, then=None):
     """A body that comes in parts; `then` says what comes after them, else nothing is to come."""
-    more = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    more = [{"type": "http.request", "body": part, "more_body": True} for part in parts or [b""]]
     more[-1]["more_body"] = then is not None
 
     async def receive():

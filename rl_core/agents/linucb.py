@@ -62,8 +62,10 @@ class LinUCB(Agent):
         return {"theta": theta, "whiteners": whiteners}
 
     def probabilities(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
-        best = np.argmax(self._bounds(weights, observations), axis=1)
-        return np.eye(len(weights["theta"]))[best]
+        best = self._bounds(weights, observations).argmax(axis=1)
+        probabilities = np.zeros((len(best), len(weights["theta"])))
+        probabilities[np.arange(len(best)), best] = 1.0
+        return probabilities
 
     def expected(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
         return observations @ weights["theta"].T

@@ -7,10 +7,10 @@ through pipeline parameters, and never logged.
 import asyncio
 import hmac
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 from rl_core.errors import InvalidInput
 
@@ -58,68 +58,61 @@ class Guard:
         self._largest, self._room, self._at_once = largest, room, at_once
         self.bytes = self.requests = 0  # inside at the moment
 
-    def admit(self, headers: Headers, open_to_all: bool = False) -> "Admission":
-        """Let a request in, whose body is still to come.
+    def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Refuse a request without the token."""
+        if self._expected is not None:
+            given = dict(headers).get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._expected):
+                raise Refused(401, "give the endpoint's token as Authorization: Bearer TOKEN", NAME_YOURSELF)
+
+    async def body(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
+        """The whole body of a request, which takes room until it has `left`.
 
         Raises:
-            Refused: 401 without the token; 413 where the body is too large; 429 where there is no room.
+            Refused: 413 where it is too large, whatever was said of its length; 429 where there is no room for it; 408
+                where it does not come.
         """
-        if not (open_to_all or self._knows(headers.get(b"authorization", b""))):
-            raise Refused(401, "give the endpoint's token as Authorization: Bearer TOKEN", NAME_YOURSELF)
         if self.requests >= self._at_once:
             raise Refused(429, f"{self._at_once:,} requests are being answered; come again", COME_AGAIN)
-        length = int(headers.get(b"content-length", b"0"))
-        self.check(length, length)
-        return Admission(self)
+        length = int(dict(headers).get(b"content-length", b"0"))
+        self._check(length, length)
+        self.requests += 1
+        parts: list[bytes] = []
+        try:
+            message = await receive()
+            self._take(message, parts)
+            if message.get("more_body"):
+                await self._rest(receive, parts)
+        except BaseException:
+            self.left(b"".join(parts))
+            raise
+        return b"".join(parts)
 
-    def check(self, size: int, to_come: int = 0) -> None:
-        """Refuse a body of `size` bytes where that is too large, or the bytes to come find no room."""
+    def left(self, body: bytes) -> None:
+        """Give back the room of a body."""
+        self.requests -= 1
+        self.bytes -= len(body)
+
+    async def _rest(self, receive: Receive, parts: list[bytes]) -> None:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while self._take(await receive(), parts):
+                    pass
+        except TimeoutError:
+            raise Refused(408, f"the body has not come within {BODY_SECONDS:g} s") from None
+
+    def _take(self, message: Message, parts: list[bytes]) -> bool:
+        """Add what has come; returns whether more is to come."""
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the body ends before its end")
+        part = message.get("body", b"")
+        parts.append(part)
+        self.bytes += len(part)
+        self._check(sum(map(len, parts)), 0)
+        return message.get("more_body", False)
+
+    def _check(self, size: int, to_come: int) -> None:
         if size > self._largest:
             raise Refused(413, f"a request may have {self._largest:,} bytes; ask for fewer instances at a time")
         if self.bytes + to_come > self._room:
             raise Refused(429, "there is no room for more at the moment; come again", COME_AGAIN)
-
-    def _knows(self, given: bytes) -> bool:
-        return self._expected is None or hmac.compare_digest(given, self._expected)
-
-
-class Admission:
-    """A request that was let in, until the block ends."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard, self._size = guard, 0
-
-    def __enter__(self) -> Self:
-        self._guard.requests += 1
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._guard.requests -= 1
-        self._guard.bytes -= self._size
-
-    async def body(self, receive: Receive) -> bytes:
-        """The whole body, whatever was said of its length.
-
-        Raises:
-            Refused: as the guard's `admit`; 408 where it does not come.
-        """
-        first = await receive()
-        if not first.get("more_body"):
-            return self._take(first)
-        parts = [self._take(first)]
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while first.get("more_body"):
-                    parts.append(self._take(first := await receive()))
-        except TimeoutError:
-            raise Refused(408, f"the body has not come within {BODY_SECONDS:g} s") from None
-        return b"".join(parts)
-
-    def _take(self, message: Message) -> bytes:
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "the body ends before its end")
-        part = message.get("body", b"")
-        self._size += len(part)
-        self._guard.bytes += len(part)
-        self._guard.check(self._size)
-        return part

@@ -23,6 +23,7 @@ class RequestMetrics:
     def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(Collected(families))
+        self._known: dict[tuple[str, int], Histogram] = {}
         self._seconds = Histogram(
             "banditloop_request_seconds",
             "from a request's head to its answer",
@@ -33,7 +34,10 @@ class RequestMetrics:
 
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._seconds.labels(route, status).observe(seconds)
+        key = route, status
+        if key not in self._known:
+            self._known[key] = self._seconds.labels(route, status)  # which takes as long as to observe
+        self._known[key].observe(seconds)
 
     def text(self) -> bytes:
         """All of them, in the text format."""

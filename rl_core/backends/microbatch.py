@@ -22,14 +22,21 @@ class MicroBatch(Generic[Asked, Answered]):
         self._answer, self._size, self._enough = answer, size, enough
         self._waiting: deque[tuple[Asked, asyncio.Future[Answered]]] = deque()
 
-    async def ask(self, asked: Asked) -> Answered:
+    def ask(self, asked: Asked) -> asyncio.Future[Answered]:
         """The answer, or the exception that stands for it."""
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._round)
+            loop.call_soon(self._gather, 0)
         future: asyncio.Future[Answered] = loop.create_future()
         self._waiting.append((asked, future))
-        return await future
+        return future
+
+    def _gather(self, before: int) -> None:
+        """Wait as long as every round of the event loop brings more."""
+        if before < len(self._waiting):
+            asyncio.get_running_loop().call_soon(self._gather, len(self._waiting))
+        else:
+            self._round()
 
     def _round(self) -> None:
         batch, size = [], 0

@@ -57,10 +57,7 @@ def create_app(
         if scope["type"] == "lifespan":
             return await _live(living, receive, send)
         start, path = time.perf_counter(), scope["path"]
-        try:
-            reply = await _reply(routes, guard, scope, receive)
-        except Refused as refused:
-            reply = json({"error": str(refused)}, refused.status, refused.headers)
+        reply = await _reply(routes, guard, scope, receive)
         length = b"%d" % len(reply.content)
         headers = [(b"content-type", reply.media), (b"content-length", length), *reply.headers.items()]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -79,25 +76,36 @@ async def _live(living: Callable[[], AbstractAsyncContextManager[None]], receive
 
 
 async def _reply(routes: Mapping[str, Route], guard: Guard, scope: Scope, receive: Receive) -> Reply:
-    path, method = scope["path"], scope["method"]
+    try:
+        route = _route(routes, scope["path"], scope["method"])
+        if not route.open_to_all:
+            guard.admit(scope["headers"])
+        body = await guard.body(scope["headers"], receive)
+        try:
+            return await route.answer(body)
+        finally:
+            guard.left(body)
+    except Exception as error:
+        return _failure(scope["path"], error)
+
+
+def _route(routes: Mapping[str, Route], path: str, method: str) -> Route:
     route = routes.get(path)
     if route is None:
         raise Refused(404, f"{path:.80}: is not one of: {', '.join(routes)}")
     if method != route.method:
         raise Refused(405, f"{path} is asked with {route.method}", {b"allow": route.method.encode()})
-    with guard.admit(dict(scope["headers"]), route.open_to_all) as admitted:
-        return await _answer(route, await admitted.body(receive), path)
+    return route
 
 
-async def _answer(route: Route, body: bytes, path: str) -> Reply:
-    """400 for the caller's mistake; 503, to come again, where the disk takes nothing."""
-    try:
-        return await route.answer(body)
-    except InvalidInput as error:
+def _failure(path: str, error: Exception) -> Reply:
+    """4xx for the caller's mistake; 503, to come again, where the disk takes nothing."""
+    if isinstance(error, Refused):
+        return json({"error": str(error)}, error.status, error.headers)
+    if isinstance(error, InvalidInput):
         return json({"error": str(error)}, 400)
-    except OSError as error:
+    if isinstance(error, OSError):
         log.error("%s: events cannot be kept: %s", path, error)
         return json({"error": "events cannot be kept at the moment"}, 503, COME_AGAIN)
-    except Exception:
-        log.exception("%s: failed", path)
-        return json({"error": "the endpoint failed; its log says how"}, 500)
+    log.error("%s: failed", path, exc_info=error)
+    return json({"error": "the endpoint failed; its log says how"}, 500)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: the median of several repeats, the least and the most, and what it should be at least."""
+    """One figure: the median of several repeats, the least and the most, and what it should be at least or at most."""
 
     name: str
     value: float
@@ -29,9 +29,17 @@ def times_faster(
 ) -> Row:
     """How many times faster `ours` is, where it does `work` times as much. The two take turns."""
     ours(), theirs()  # warm
-    ratios = sorted(work * seconds(theirs) / seconds(ours) for _ in range(repeats))
-    median = statistics.median(ratios)
-    return Row(name, median, "times faster", ratios[0], ratios[-1], target, median >= target)
+    return at_least(name, [work * seconds(theirs) / seconds(ours) for _ in range(repeats)], "times faster", target)
+
+
+def at_least(name: str, values: list[float], unit: str, target: float) -> Row:
+    median = statistics.median(values)
+    return Row(name, median, unit, min(values), max(values), target, median >= target)
+
+
+def at_most(name: str, values: list[float], unit: str, target: float) -> Row:
+    median = statistics.median(values)
+    return Row(name, median, unit, min(values), max(values), target, median <= target)
 
 
 def seconds(call: Callable[[], object]) -> float:

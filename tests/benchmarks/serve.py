@@ -1,0 +1,112 @@
+"""The predictor under load, beside the reference, the floor, and itself without a log or without a bus."""
+
+import contextlib
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rl_core.backends import PREDICT_ROUTE, connect
+from rl_core.config import Config
+from tests.benchmarks.load import Measure, measure
+from tests.benchmarks.ratio import Row, at_least, at_most
+from tests.conftest import deploy, make_config, make_policy
+from tests.processes import process, wait_until
+
+REPEATS, SECONDS, WARM_SECONDS = 5, 2.0, 0.5
+Taken = dict[str, list[Measure]]
+
+
+def rows() -> list[Row]:
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        make_policy(folder / "policy")
+        urls = {
+            "ours": stack.enter_context(predictor(_config(folder / "ours"))),
+            "silent": stack.enter_context(silent_server(_config(folder / "silent"))),
+            "no bus": stack.enter_context(predictor(_config(folder / "down", bus=False))),
+            "reference": stack.enter_context(_beside(folder, "reference", str(folder / "policy"))),
+            "our model": stack.enter_context(_beside(folder, "reference", str(folder / "policy"), "--ours")),
+            "floor": stack.enter_context(_beside(folder, "constant")),
+        }
+        for url in urls.values():
+            measure(url, seconds=WARM_SECONDS)
+        one = _in_turns(urls, ("ours", "reference", "our model", "floor"), batch=1)
+        half = _half(one["ours"])
+        paced = _in_turns(urls, ("ours", "silent", "no bus"), batch=1, rate=half)
+        eight = _in_turns(urls, ("ours", "reference"), batch=8)
+        many = _in_turns(urls, ("ours", "reference"), batch=512, connections=1)  # which takes the reference seconds
+    ours, silent, down = ([run.p99 for run in paced[server]] for server in ("ours", "silent", "no bus"))
+    return [
+        at_least("serve: reference, batch 1", _ratios(one, "reference"), "times faster", 150),
+        at_least("serve: our SavedModel behind it, batch 1", _ratios(one, "our model"), "times faster", 1),
+        at_least("serve: reference, batch 8", _ratios(eight, "reference"), "times faster", 1),
+        at_least("serve: reference, batch 512", _ratios(many, "reference"), "times faster", 1),
+        at_least("serve: share of the floor's rate, batch 1", _ratios(one, "floor"), "", 0.6),
+        at_most(f"serve: median answer, {half:,.0f} a second", [run.p50 for run in paced["ours"]], "ms", 5),
+        at_most(f"serve: 99th percentile, {half:,.0f} a second", ours, "ms", 5),
+        at_most("serve: median answer, batch 512", [run.p50 for run in many["ours"]], "ms", 10),
+        at_most("serve: what logging adds to the 99th", _differences(ours, silent), "ms", 1),
+        at_most("serve: what it adds without a bus", _differences(down, silent), "ms", 1),
+        at_most("serve: the generator's share of a core", [run.cpu for run in one["floor"]], "", 0.9),
+        at_most("serve: how late the generator is", [run.late for run in paced["ours"]], "ms", 1),
+    ]
+
+
+@contextlib.contextmanager
+def predictor(config: Config, module: str = "functions.predictor") -> Iterator[str]:
+    """The address where the predictor's process answers."""
+    endpoint = connect(config).endpoint
+    with process(config, "-m", module):
+        wait_until(endpoint.serving)
+        yield endpoint.url() + PREDICT_ROUTE
+
+
+def silent_server(config: Config) -> contextlib.AbstractContextManager[str]:
+    """The same app with an outbox that keeps nothing."""
+    return predictor(config, "tests.benchmarks.silent")
+
+
+def _config(folder: Path, bus: bool = True) -> Config:
+    """A root with a policy deployed. Without a bus there is a file in its place, so that nothing can be published."""
+    config = make_config(folder)
+    deploy(connect(config).endpoint, folder.parent / "policy")
+    if not bus:
+        (Path(config.backend.root) / "bus").write_text("")
+    return config
+
+
+@contextlib.contextmanager
+def _beside(folder: Path, name: str, *arguments: str) -> Iterator[str]:
+    """The address of a server that the predictor is compared to."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with process(make_config(folder), "-m", f"tests.benchmarks.{name}", str(port), *arguments):
+        wait_until(lambda: _listening(port))
+        yield f"http://127.0.0.1:{port}{PREDICT_ROUTE}"
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _in_turns(urls: dict[str, str], servers: tuple[str, ...], **load: Any) -> Taken:
+    taken: Taken = {server: [] for server in servers}
+    for _ in range(REPEATS):
+        for server in servers:
+            taken[server].append(measure(urls[server], seconds=SECONDS, **load))
+    return taken
+
+
+def _half(taken: list[Measure]) -> float:
+    return sorted(run.rate for run in taken)[len(taken) // 2] / 2
+
+
+def _ratios(taken: Taken, other: str) -> list[float]:
+    return [ours.rate / theirs.rate for ours, theirs in zip(taken["ours"], taken[other], strict=True)]
+
+
+def _differences(many: list[float], few: list[float]) -> list[float]:
+    return [more - less for more, less in zip(many, few, strict=True)]

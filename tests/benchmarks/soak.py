@@ -1,0 +1,49 @@
+"""The predictor's memory under ten minutes of load at half of what it can answer, while a logger drains the bus."""
+
+import json
+import re
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from rl_core.backends import connect
+from tests.benchmarks.load import measure
+from tests.benchmarks.ratio import Row
+from tests.benchmarks.serve import predictor
+from tests.conftest import deploy, make_config, make_policy
+from tests.processes import process
+
+SECONDS, FIRST = 600, 60  # memory settles in the first minute
+
+
+def rows() -> list[Row]:
+    with tempfile.TemporaryDirectory() as name:
+        config = make_config(Path(name))
+        make_policy(Path(name) / "policy")
+        deploy(connect(config).endpoint, Path(name) / "policy")
+        with process(config, "-m", "functions.logger"), predictor(config) as url:
+            [server] = Path(name).glob("loop/endpoints/*/server.json")
+            half = measure(url).rate / 2
+            memory = _memory_under_load(url, half, json.loads(server.read_text())["pid"])
+    growth = [later - memory[FIRST] for later in memory[FIRST:]]
+    name = f"soak: memory after the first minute, {half:,.0f} a second"
+    return [Row(name, growth[-1], "MB more", min(growth), max(growth), 10.0, growth[-1] <= 10)]
+
+
+def _memory_under_load(url: str, rate: float, pid: int) -> list[float]:
+    """The megabytes of a process at every second of the load."""
+    taken = []
+    with ThreadPoolExecutor(1) as pool:
+        load = pool.submit(measure, url, seconds=float(SECONDS), rate=rate)
+        start = time.monotonic()
+        while not load.done():
+            taken.append(_megabytes(pid))
+            time.sleep(max(0.0, start + len(taken) - time.monotonic()))
+        load.result()  # raises where the load failed
+    return taken
+
+
+def _megabytes(pid: int) -> float:
+    [kilobytes] = re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(kilobytes) / 1024
