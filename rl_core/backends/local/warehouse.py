@@ -4,6 +4,7 @@ A lock file lets one append at a time check keys, take the next `logged_at` and 
 what a reader sees up to a moment is all there will ever be up to it, and a watermark is a plain time.
 """
 
+import itertools
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from rl_core.schema import INTERACTION, KEYS, LOGGED_AT, SCHEMAS, TIME
 from rl_core.split import DIGITS, Part, bound
 
 BATCH_ROWS = 65_536
+SLICE_ROWS = 2_000_000  # decisions that meet their rewards at a time: their keys fit in memory, so nothing spills
 EPOCH = datetime.fromtimestamp(0, UTC)
 MICROSECOND = timedelta(microseconds=1)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -37,6 +39,7 @@ KEPT_FOR_READERS_HOURS = 24
 
 class _File(NamedTuple):
     path: str
+    rows: int
     earliest: datetime  # timestamp in it
 
 
@@ -63,12 +66,14 @@ class LocalWarehouse:
         since_or_start = since or EPOCH
         decided = {"since": since_or_start}
         unrewarded = "AND d.event_id NOT IN (SELECT event_id FROM rewarded)" if self._first_counts else ""
-        with self._connection(since_or_start) as connection:
+        now = datetime.now(UTC)
+        open_since = max(since_or_start, now - timedelta(seconds=self._reward.window_seconds))
+        with self._connection(self._decisions(since_or_start)) as connection:
             still_open = connection.execute(
                 f"""WITH {self._rewarded} SELECT min(logged_at) - INTERVAL 1 MICROSECOND FROM decisions d
                 WHERE logged_at > $since AND logged_at + to_microseconds($window) > $now AND mode <> 'simulated'
                 {unrewarded}""",
-                decided | {"now": datetime.now(UTC)} | self._reward_parameters(),
+                decided | {"now": now} | self._reward_parameters(open_since),
             ).fetchall()[0][0]
             until, rows = connection.execute(
                 "SELECT max(logged_at), count(*) FROM decisions WHERE logged_at > $since AND logged_at <= $until",
@@ -83,10 +88,11 @@ class LocalWarehouse:
             WHERE d.logged_at > $since AND d.logged_at <= $until {PARTS[part]}"""
         parameters: dict[str, Any] = {"held_out": self._held_out} if part else {}
         parameters |= {"since": window.since or EPOCH, "until": window.until, "default": self._reward.default}
-        with self._connection(window.since or EPOCH, window.until) as connection:
-            relation = connection.sql(query, params=parameters | self._reward_parameters())
-            for batch in relation.to_arrow_reader(BATCH_ROWS):
-                yield batch.select(INTERACTION.names).cast(INTERACTION)
+        for files in _slices(self._decisions(window.since or EPOCH, window.until)):
+            with self._connection(files) as connection:
+                relation = connection.sql(query, params=parameters | self._reward_parameters())
+                for batch in relation.to_arrow_reader(BATCH_ROWS):
+                    yield batch.select(INTERACTION.names).cast(INTERACTION)
 
     def totals(self) -> list[dict[str, Any]]:
         query = f"""WITH {self._rewarded}, shown AS (
@@ -97,7 +103,7 @@ class LocalWarehouse:
             SELECT policy_version AS version, coalesce(interactions, 0) AS interactions,
                 coalesce(rewarded, 0) AS rewarded, mean_reward, coalesce(shadowed, 0) AS shadowed
             FROM shown FULL JOIN shadowed USING (policy_version) ORDER BY least(shown.first, shadowed.first)"""
-        with self._connection(EPOCH) as connection:
+        with self._connection(self._decisions(EPOCH)) as connection:
             relation = connection.sql(query, params={"default": self._reward.default} | self._reward_parameters())
             return relation.to_arrow_table().to_pylist()
 
@@ -116,20 +122,24 @@ class LocalWarehouse:
             choice, reward = "GROUP BY r.event_id", f"{AGGREGATES[aggregation]}(r.value)"
         return f"""rewarded AS (
             SELECT r.event_id, {reward} AS reward FROM rewards r JOIN decisions d ON r.event_id = d.event_id
-            WHERE r.name = $name AND r.timestamp <= d.timestamp + to_microseconds($window)
+            WHERE r.name = $name AND d.logged_at > $decided_since
+                AND r.timestamp <= d.timestamp + to_microseconds($window)
                 AND r.timestamp >= d.timestamp - to_microseconds($apart) {choice})"""
 
-    def _reward_parameters(self) -> dict[str, Any]:
+    def _reward_parameters(self, decided_since: datetime = EPOCH) -> dict[str, Any]:
         window, apart = timedelta(seconds=self._reward.window_seconds), AT_MOST_APART
-        return {"name": self._reward.name, "window": window // MICROSECOND, "apart": apart // MICROSECOND}
+        lengths = {"window": window // MICROSECOND, "apart": apart // MICROSECOND}
+        return {"name": self._reward.name, "decided_since": decided_since} | lengths
 
-    def _connection(self, since: datetime, until: datetime = FOR_EVER) -> duckdb.DuckDBPyConnection:
-        """A connection with `decisions` and `shadows` of a time's files, and all rewards that may belong to them."""
+    def _decisions(self, since: datetime, until: datetime = FOR_EVER) -> list[_File]:
+        return _files(self._open("decisions"), "logged_at", since, until)
+
+    def _connection(self, decisions: list[_File]) -> duckdb.DuckDBPyConnection:
+        """A connection with the `decisions` and `shadows` of some files, and all rewards that may belong to them."""
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET memory_limit = '1GB'")
         connection.execute("SET temp_directory = $spill", {"spill": str(self._root / "spill")})
-        decisions = _files(self._open("decisions"), "logged_at", since, until)
         earliest = min((file.earliest for file in decisions), default=FOR_EVER)
         for table, files in (
             ("decisions", decisions),
@@ -178,10 +188,18 @@ def _files(delta: DeltaTable | None, column: str, earliest: datetime, latest: da
         return []
     root = Path(unquote(urlsplit(delta.table_uri).path))
     return [
-        _File(str(root / unquote(action["path"])), action["min.timestamp"])
+        _File(str(root / unquote(action["path"])), action["num_records"], action["min.timestamp"])
         for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist()
         if action[f"min.{column}"] <= latest and action[f"max.{column}"] >= earliest
     ]
+
+
+def _slices(files: list[_File]) -> Iterator[list[_File]]:
+    """Files of about SLICE_ROWS rows at a time, in the order of their events."""
+    ordered = sorted(files, key=lambda file: file.earliest)
+    ends = itertools.accumulate(file.rows for file in ordered)
+    for _, some in itertools.groupby(zip(ends, ordered, strict=True), lambda pair: pair[0] // SLICE_ROWS):
+        yield [file for _, file in some]
 
 
 def _next_moment(delta: DeltaTable) -> datetime:
