@@ -14,9 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 from filelock import FileLock
 
+from rl_core.backends.local.keys import Keys
 from rl_core.config import RewardSection
 from rl_core.manifest import Window
 from rl_core.schema import INTERACTION, KEYS, LOGGED_AT, SCHEMAS, TIME
@@ -50,12 +52,17 @@ class LocalWarehouse:
         self._root = root
         self._reward = reward
         self._held_out = bound(held_out)
+        self._keys = {table: Keys(key) for table, key in KEYS.items()}
 
     def append(self, table: str, events: pa.Table) -> int:
+        if not events.num_rows:
+            return 0
         self._root.mkdir(parents=True, exist_ok=True)
+        times = pc.min_max(events["timestamp"]).as_py()
         with FileLock(self._root / f"{table}.lock"):
             delta = self._create(table)
-            new = _unknown(delta, events, KEYS[table])
+            files = _files(delta, "timestamp", times["min"] - AT_MOST_APART, times["max"] + AT_MOST_APART)
+            new = self._keys[table].unknown(events, [file.path for file in files])
             if new.num_rows:
                 logged_at = pa.array([_next_moment(delta)] * new.num_rows, TIME)
                 write_deltalake(delta, new.append_column(LOGGED_AT, logged_at), mode="append")
@@ -164,22 +171,6 @@ class LocalWarehouse:
 
 def _stored(table: str) -> pa.Schema:
     return SCHEMAS[table].append(LOGGED_AT)
-
-
-def _unknown(delta: DeltaTable, events: pa.Table, key: list[str]) -> pa.Table:
-    """The events, each key once, that the table does not hold."""
-    if not events.num_rows:
-        return events
-    with duckdb.connect() as connection:
-        connection.register("events", events.append_column("row", pa.array(range(events.num_rows))))
-        names = ", ".join(key)
-        rows = connection.sql(f"SELECT {names}, min(row) AS row, min(timestamp) AS t FROM events GROUP BY ALL")
-        earliest, latest = rows.aggregate("min(t), max(t)").fetchall()[0]
-        files = _files(delta, "timestamp", earliest - AT_MOST_APART, latest + AT_MOST_APART)
-        if files:
-            connection.read_parquet([file.path for file in files]).create_view("known")
-            rows = connection.sql(f"SELECT row FROM rows ANTI JOIN (SELECT {names} FROM known) USING ({names})")
-        return events.take(rows.order("row").to_arrow_table()["row"])
 
 
 def _files(delta: DeltaTable | None, column: str, earliest: datetime, latest: datetime) -> list[_File]:
