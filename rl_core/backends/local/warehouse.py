@@ -35,8 +35,12 @@ PARTS = {None: "", "training": f"AND {HASH} >= $held_out", "held_out": f"AND {HA
 ORDERS = {"first": "r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
 AGGREGATES = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
 SMALL_FILES_AT_MOST = 50
-COMPACTED_BYTES = 64 << 20
+COMPACTED_BYTES = (1 << 20, 64 << 20)  # so that what comes in small portions does not rewrite large files
 KEPT_FOR_READERS_HOURS = 24
+LOG = {  # every commit lists the log's files: without an end to them it would take ever longer
+    "delta.logRetentionDuration": "interval 1 minutes",
+    "delta.deletedFileRetentionDuration": f"interval {KEPT_FOR_READERS_HOURS} hours",
+}
 
 
 class _File(NamedTuple):
@@ -166,7 +170,7 @@ class LocalWarehouse:
         return DeltaTable(path) if DeltaTable.is_deltatable(str(path)) else None
 
     def _create(self, table: str) -> DeltaTable:
-        return self._open(table) or DeltaTable.create(self._root / table, _stored(table))
+        return self._open(table) or DeltaTable.create(self._root / table, _stored(table), configuration=LOG)
 
 
 def _stored(table: str) -> pa.Schema:
@@ -205,8 +209,9 @@ def _next_moment(delta: DeltaTable) -> datetime:
 
 
 def _compact(delta: DeltaTable) -> None:
-    """Join small files. Files of the target size are left alone, so a row is rewritten a bounded number of times."""
-    sizes = pa.table(delta.get_add_actions(flatten=True))["size_bytes"].to_pylist()
-    if sum(size < COMPACTED_BYTES / 2 for size in sizes) > SMALL_FILES_AT_MOST:
-        delta.optimize.compact(target_size=COMPACTED_BYTES)
-        delta.vacuum(KEPT_FOR_READERS_HOURS, dry_run=False, enforce_retention_duration=False)
+    """Join small files of like size. A row is rewritten a bounded number of times, for files of a target size stay."""
+    for smaller, target in itertools.pairwise((0, *COMPACTED_BYTES)):
+        sizes = pa.table(delta.get_add_actions(flatten=True))["size_bytes"].to_pylist()
+        if sum(smaller / 2 <= size < target / 2 for size in sizes) > SMALL_FILES_AT_MOST:
+            delta.optimize.compact(target_size=target)
+            delta.vacuum(KEPT_FOR_READERS_HOURS, dry_run=False, enforce_retention_duration=False)
