@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tests.benchmarks.ratio import Row
 
-NAMES = ("train", "decide", "evaluate")
+NAMES = ("train", "decide", "evaluate", "log")
 
 
 def main(names: list[str]) -> None:

@@ -32,6 +32,7 @@ FOR_EVER = datetime.max.replace(tzinfo=UTC)
 AT_MOST_APART = timedelta(days=1)  # an event and its double; a reward and the later clock of its decision
 HASH = f"substr(sha256(d.event_id), 1, {DIGITS})"
 PARTS = {None: "", "training": f"AND {HASH} >= $held_out", "held_out": f"AND {HASH} < $held_out"}
+NUMBER = "file_index::BIGINT << 32 | file_row_number"  # of a row: to sort and join by it is cheaper than by event id
 ORDERS = {"first": "r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
 AGGREGATES = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
 SMALL_FILES_AT_MOST = 50
@@ -76,7 +77,7 @@ class LocalWarehouse:
     def window(self, since: datetime | None) -> Window:
         since_or_start = since or EPOCH
         decided = {"since": since_or_start}
-        unrewarded = "AND d.event_id NOT IN (SELECT event_id FROM rewarded)" if self._first_counts else ""
+        unrewarded = "AND d.number NOT IN (SELECT number FROM rewarded)" if self._first_counts else ""
         now = datetime.now(UTC)
         open_since = max(since_or_start, now - timedelta(seconds=self._reward.window_seconds))
         with self._connection(self._decisions(since_or_start)) as connection:
@@ -94,8 +95,8 @@ class LocalWarehouse:
 
     def interactions(self, window: Window, part: Part | None = None) -> Iterator[pa.RecordBatch]:
         query = f"""WITH {self._rewarded}
-            SELECT d.* EXCLUDE (logged_at), coalesce(rewarded.reward, $default) AS reward
-            FROM decisions d LEFT JOIN rewarded USING (event_id)
+            SELECT d.* EXCLUDE (logged_at, number), coalesce(rewarded.reward, $default) AS reward
+            FROM decisions d LEFT JOIN rewarded USING (number)
             WHERE d.logged_at > $since AND d.logged_at <= $until {PARTS[part]}"""
         parameters: dict[str, Any] = {"held_out": self._held_out} if part else {}
         parameters |= {"since": window.since or EPOCH, "until": window.until, "default": self._reward.default}
@@ -109,7 +110,7 @@ class LocalWarehouse:
         query = f"""WITH {self._rewarded}, shown AS (
                 SELECT policy_version, count(*) AS interactions, count(reward) AS rewarded, min(logged_at) AS first,
                     avg(coalesce(reward, $default)) AS mean_reward
-                FROM decisions LEFT JOIN rewarded USING (event_id) GROUP BY ALL),
+                FROM decisions LEFT JOIN rewarded USING (number) GROUP BY ALL),
             shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
             SELECT policy_version AS version, coalesce(interactions, 0) AS interactions,
                 coalesce(rewarded, 0) AS rewarded, mean_reward, coalesce(shadowed, 0) AS shadowed
@@ -124,15 +125,15 @@ class LocalWarehouse:
 
     @property
     def _rewarded(self) -> str:
-        """The rewards within the window of their decisions, one row per event."""
+        """The rewards within the window of their decisions, one row per decision that has any."""
         aggregation = self._reward.aggregation
         if aggregation in ORDERS:  # unlike arg_min, a window function spills to disk
-            choice = f"QUALIFY row_number() OVER (PARTITION BY r.event_id ORDER BY {ORDERS[aggregation]}) = 1"
+            choice = f"QUALIFY row_number() OVER (PARTITION BY d.number ORDER BY {ORDERS[aggregation]}) = 1"
             reward = "r.value"
         else:
-            choice, reward = "GROUP BY r.event_id", f"{AGGREGATES[aggregation]}(r.value)"
+            choice, reward = "GROUP BY d.number", f"{AGGREGATES[aggregation]}(r.value)"
         return f"""rewarded AS (
-            SELECT r.event_id, {reward} AS reward FROM rewards r JOIN decisions d ON r.event_id = d.event_id
+            SELECT d.number, {reward} AS reward FROM rewards r JOIN decisions d ON r.event_id = d.event_id
             WHERE r.name = $name AND d.logged_at > $decided_since
                 AND r.timestamp <= d.timestamp + to_microseconds($window)
                 AND r.timestamp >= d.timestamp - to_microseconds($apart) {choice})"""
@@ -149,6 +150,7 @@ class LocalWarehouse:
         """A connection with the `decisions` and `shadows` of some files, and all rewards that may belong to them."""
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
         connection.execute("SET memory_limit = '1GB'")
         connection.execute("SET temp_directory = $spill", {"spill": str(self._root / "spill")})
         earliest = min((file.earliest for file in decisions), default=FOR_EVER)
@@ -157,9 +159,10 @@ class LocalWarehouse:
             ("rewards", _files(self._open("rewards"), "timestamp", earliest - AT_MOST_APART, FOR_EVER)),
         ):
             if files:
-                connection.read_parquet([file.path for file in files]).create_view(f"logged_{table}")
+                logged = connection.read_parquet([file.path for file in files]).project(f"*, {NUMBER} AS number")
             else:
-                connection.register(f"logged_{table}", _stored(table).empty_table())
+                logged = connection.from_arrow(_stored(table).empty_table()).project("*, 0 AS number")
+            logged.create_view(f"logged_{table}")
         connection.execute("CREATE VIEW rewards AS FROM logged_rewards")
         connection.execute("CREATE VIEW decisions AS FROM logged_decisions WHERE mode <> 'shadow'")
         connection.execute("CREATE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
