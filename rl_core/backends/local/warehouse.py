@@ -25,7 +25,7 @@ from rl_core.schema import INTERACTION, KEYS, LOGGED_AT, SCHEMAS, TIME
 from rl_core.split import DIGITS, Part, bound
 
 BATCH_ROWS = 65_536
-SLICE_ROWS = 2_000_000  # decisions that meet their rewards at a time: their keys fit in memory, so nothing spills
+SLICE_ROWS = 4_000_000  # decisions that meet their rewards at a time: their keys fit in memory, so nothing spills
 EPOCH = datetime.fromtimestamp(0, UTC)
 MICROSECOND = timedelta(microseconds=1)
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
