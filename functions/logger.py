@@ -3,6 +3,7 @@
 import functools
 import signal
 import threading
+import time
 
 import functions_framework
 import pyarrow as pa
@@ -13,7 +14,7 @@ from rl_core.config import Config
 from rl_core.errors import InvalidInput
 from rl_core.schema import SCHEMAS, decode
 
-IDLE_SECONDS = 0.05
+ROUND_SECONDS = 0.2  # from one round to the next at least: few appends where events come one by one
 TOPICS = ("rewards", "decisions")  # rewards first: after a pause, a decision finds its reward already there
 
 
@@ -38,8 +39,10 @@ def serve(config: Config) -> None:
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
     platform = connect(config)
     while not stopping.is_set():
-        if not sum(platform.bus.deliver(topic, functools.partial(log, platform, topic)) for topic in TOPICS):
-            stopping.wait(IDLE_SECONDS)
+        start = time.monotonic()
+        for topic in TOPICS:
+            platform.bus.deliver(topic, functools.partial(log, platform, topic))
+        stopping.wait(start + ROUND_SECONDS - time.monotonic())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""The log under load: events through bus, logger and warehouse, and ten million interactions read back."""
+
+import resource
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+
+from rl_core.backends import connect
+from rl_core.config import Config
+from rl_core.schema import DECISION, LOGGED_AT, REWARD, SCHEMAS, TIME, encode
+from tests.benchmarks.ratio import Row, seconds
+from tests.conftest import make_config
+from tests.processes import process, wait_until
+
+EVENTS, MESSAGE, REPEATED = 100_000, 200, 10  # decisions and as many rewards; every tenth message comes twice
+ROWS, FILE_ROWS, WIDTH, REWARDED = 10_000_000, 500_000, 20, 0.9
+REPEATS, GIGABYTE = 3, 1 << 20  # ru_maxrss counts kilobytes
+ODD = 0x9E3779B97F4A7C15F39CC0605CEDC835
+START = datetime(2026, 1, 1, tzinfo=UTC)
+START_MICROSECONDS = int(START.timestamp()) * 1_000_000
+
+
+def rows() -> list[Row]:
+    logged = [2 * EVENTS / _log() for _ in range(REPEATS)]
+    with tempfile.TemporaryDirectory() as folder:
+        config = make_config(Path(folder), reward={"window_seconds": 10.0})
+        _store(connect(config).warehouse._root)
+        with get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
+            read = [fresh.apply(_read, (config,)) for _ in range(REPEATS)]
+    return [
+        _row("log: bus, logger, warehouse", "events/s", logged, 20_000),
+        _row("log: ten million interactions read", "rows/s", [ROWS / took for took, _ in read], 1_000_000),
+        _row("log: memory of the reader", "GB", [memory for _, memory in read], 2.0, most=True),
+    ]
+
+
+def _row(name: str, unit: str, values: list[float], target: float, most: bool = False) -> Row:
+    median = statistics.median(values)
+    return Row(name, median, unit, min(values), max(values), target, median <= target if most else median >= target)
+
+
+def _log() -> float:
+    """Seconds until everything published is in the tables, once."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = make_config(Path(folder))
+        messages = [
+            (topic, encode(make(start, MESSAGE)))
+            for start in range(0, EVENTS, MESSAGE)
+            for topic, make in (("decisions", _decisions), ("rewards", _rewards))
+        ]
+        warehouse, context = connect(config).warehouse, get_context("spawn")
+        start = context.Event()
+        publisher = context.Process(target=_publish, args=(config, messages, start))
+        publisher.start()
+        with process(config, "-m", "functions.logger"):
+            time.sleep(3)  # both are up
+            took = seconds(lambda: (start.set(), wait_until(lambda: _rows(warehouse._root) >= 2 * EVENTS, 120)))
+            publisher.join()
+        [found] = warehouse.totals()
+    assert found["interactions"] == found["rewarded"] == EVENTS
+    return took
+
+
+def _publish(config: Config, messages: list[tuple[str, bytes]], start: Event) -> None:
+    bus = connect(config).bus
+    start.wait()
+    for number, (topic, payload) in enumerate(messages):
+        for _ in range(2 if number % REPEATED == 0 else 1):
+            bus.publish(topic, payload)
+
+
+def _rows(root: Path) -> int:
+    """How many rows the log's own statistics count, which takes the processor from nobody."""
+    tables = [DeltaTable(root / table) for table in SCHEMAS if DeltaTable.is_deltatable(str(root / table))]
+    return sum(sum(pa.table(table.get_add_actions())["num_records"].to_pylist()) for table in tables)
+
+
+def _read(config: Config) -> tuple[float, float]:
+    """Seconds and gigabytes that a fresh process takes to read everything."""
+    warehouse = connect(config).warehouse
+    window, found = warehouse.window(None), []
+    took = seconds(lambda: found.append(sum(batch.num_rows for batch in warehouse.interactions(window))))
+    assert found == [ROWS]
+    return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIGABYTE
+
+
+def _store(root: Path) -> None:
+    """Ten million interactions, in files as appends and compaction leave them."""
+    for start in range(0, ROWS, FILE_ROWS):
+        for table, make in (("decisions", _decisions), ("rewards", _rewards)):
+            events = make(start, FILE_ROWS)
+            if table == "rewards":
+                events = events.slice(0, int(REWARDED * FILE_ROWS))
+            logged_at = pa.array([START + timedelta(days=1, seconds=start)] * events.num_rows, TIME)
+            write_deltalake(root / table, events.append_column(LOGGED_AT, logged_at), mode="append")
+
+
+def _decisions(start: int, many: int) -> pa.Table:
+    random = np.random.default_rng(start)
+    probabilities = random.dirichlet(np.ones(WIDTH), many)
+    columns = [
+        _event_ids(start, many),
+        _times(start, many),
+        pa.array(["v1-00000000"] * many),
+        _lists(random.normal(size=(many, WIDTH)).astype(np.float32)),
+        pa.array(np.zeros(many, np.int32)),
+        pa.array(probabilities[:, 0].clip(1e-9)),
+        _lists(probabilities),
+        pa.array(["online"] * many),
+    ]
+    return pa.table(columns, DECISION)
+
+
+def _rewards(start: int, many: int) -> pa.Table:
+    values = np.random.default_rng(start).random(many)
+    columns = [_event_ids(start, many), pa.array(["reward"] * many), values, _times(start, many), pa.array([""] * many)]
+    return pa.table(columns, REWARD)
+
+
+def _event_ids(start: int, many: int) -> pa.Array:
+    """32 hexadecimal digits, in no order."""
+    return pa.array([f"{number * ODD % 2**128:032x}" for number in range(start, start + many)])
+
+
+def _times(start: int, many: int) -> pa.Array:
+    """Ten million in a day."""
+    return pa.array(START_MICROSECONDS + np.arange(start, start + many) * 8_640).cast(TIME)
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    offsets = pa.array(np.arange(0, values.size + 1, WIDTH, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array(values.ravel()))
