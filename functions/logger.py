@@ -15,6 +15,7 @@ from rl_core.errors import InvalidInput
 from rl_core.schema import SCHEMAS, decode
 
 ROUND_SECONDS = 0.2  # from one round to the next at least: few appends where events come one by one
+MANY = 100  # messages that do not wait for a next round
 TOPICS = ("rewards", "decisions")  # rewards first: after a pause, a decision finds its reward already there
 
 
@@ -40,9 +41,9 @@ def serve(config: Config) -> None:
     platform = connect(config)
     while not stopping.is_set():
         start = time.monotonic()
-        for topic in TOPICS:
-            platform.bus.deliver(topic, functools.partial(log, platform, topic))
-        stopping.wait(start + ROUND_SECONDS - time.monotonic())
+        many = [platform.bus.deliver(topic, functools.partial(log, platform, topic)) for topic in TOPICS]
+        if max(many) < MANY:
+            stopping.wait(start + ROUND_SECONDS - time.monotonic())
 
 
 if __name__ == "__main__":

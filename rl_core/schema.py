@@ -27,6 +27,7 @@ SCHEMA_VERSION = 2
 UPGRADES: tuple[dict[str, Any], ...] = (  # per version, the fields that the next one added and what they were before
     {"pass_probability": 1.0},
 )
+LATER_FIELDS = {name: value for added in UPGRADES for name, value in added.items()}
 MODES = ("online", "deferred", "shadow", "logged", "simulated")
 ACTIVATION = "activation"  # the name of the reward that activates a deferred decision
 LARGEST = 1e6  # squares of larger numbers would drown all others in the sums that training keeps

@@ -31,6 +31,15 @@ class Run(NamedTuple):
     started: datetime
 
 
+class LogCounts(NamedTuple):
+    """What came of the events that the warehouse was given."""
+
+    received: dict[str, int]  # per table
+    duplicate: dict[str, int]  # of them, whose key was there before; the others are the table's rows
+    late: int  # rewards after the window of their decision: kept, and not counted
+    dangling: int  # rewards whose decision has not come
+
+
 class Warehouse(Protocol):
     """Every decision and every reward, each exactly once by its key."""
 
@@ -52,11 +61,15 @@ class Warehouse(Protocol):
     def interactions(self, window: Window, part: Part | None = None) -> Iterator[pa.RecordBatch]:
         """The interactions of a window, or of a part of it, in batches of schema INTERACTION, never all in memory.
 
-        The decisions of shadows, which nobody saw, are none of them.
+        The decisions of shadows, which nobody saw, are none of them; nor are deferred ones that were not activated
+        within the reward window.
         """
 
     def totals(self) -> list[dict[str, Any]]:
         """Per policy version, in order of appearance: version, interactions, rewarded, mean_reward, shadowed."""
+
+    def counts(self) -> LogCounts:
+        """What came of all that was ever appended, exact whatever was killed meanwhile."""
 
 
 class Bus(Protocol):
