@@ -39,6 +39,10 @@ def serve(config: Config) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
     platform = connect(config)
+    if config.backend.metrics_port:
+        from rl_core.backends.metrics import serve_log_metrics  # a cloud function has its own
+
+        serve_log_metrics(connect(config), config.backend.host, config.backend.metrics_port)
     while not stopping.is_set():
         start = time.monotonic()
         many = [platform.bus.deliver(topic, functools.partial(log, platform, topic)) for topic in TOPICS]

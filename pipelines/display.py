@@ -51,9 +51,9 @@ def status(content: dict[str, Any], as_json: bool) -> None:
     say(f"waiting to be learned from: {content['waiting']} interactions of {content['needed']}")
     if content["runs"]:
         console.print(_table("runs", content["runs"][-10:]))
-    for topic, number in content["dead_letters"].items():
-        if number:
-            say(f"dead letters of {topic}: {number}")
+    for topic, outcomes in content["log"].items():
+        counts = ", ".join(f"{many:,} {outcome}" for outcome, many in outcomes.items() if many)
+        say(f"{topic} logged: {counts or 'none'}")
 
 
 class Report:

@@ -3,13 +3,13 @@
 from typing import Any
 
 from rl_core.backends import Platform, connect
+from rl_core.backends.metrics import log_counts
 from rl_core.config import Config
 from rl_core.release import Verdict, state
-from rl_core.schema import SCHEMAS
 
 
 def status(config: Config) -> dict[str, Any]:
-    """Versions with their traffic and totals, interactions that wait for training, runs, dead letters."""
+    """Versions with their traffic and totals, interactions that wait for training, runs, and what the log counts."""
     platform = connect(config)
     trained = platform.endpoint.versions()
     return {
@@ -19,7 +19,7 @@ def status(config: Config) -> dict[str, Any]:
         "waiting": platform.warehouse.window(trained[-1].window.until if trained else None).interactions,
         "needed": config.trigger.min_interactions,
         "runs": [{"run": run.run_id, "state": run.state} for run in platform.runner.runs()],
-        "dead_letters": {topic: len(platform.bus.dead_letters(topic)) for topic in SCHEMAS},
+        "log": log_counts(platform),
     }
 
 

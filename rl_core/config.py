@@ -26,6 +26,7 @@ class LocalBackend(Section):
     endpoint: str = Field("movielens", pattern=r"^[a-z][a-z0-9-]{0,62}$", description="the one endpoint's name")
     host: str = Field("127.0.0.1", description="address the endpoint binds to")
     port: int = Field(0, ge=0, le=65535, description="port of the endpoint; 0 takes a free one")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port where the logger tells Prometheus; 0: nowhere")
     lease_seconds: float = Field(10.0, gt=0, le=3600.0, description="until a message not handled comes again")
 
 

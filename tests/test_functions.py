@@ -10,6 +10,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from functions.logger import log
 from functions.simulator import Visit, simulate, simulator
@@ -230,3 +231,33 @@ def add_history(config, platform, interactions):
     for drawn, paid in simulated_history(config.environment, interactions, "reward", seed=0):
         platform.warehouse.append("rewards", paid)
         platform.warehouse.append("decisions", drawn)
+
+
+def test_the_logger_tells_prometheus_what_became_of_the_events(tmp_path):
+    port = free_port()
+    config = make_config(tmp_path, backend={"root": str(tmp_path / "loop"), "metrics_port": port})
+    platform = connect(config)
+    for payload in (encode(decisions(["a", "b"])), encode(decisions(["b"])), b"poison"):
+        platform.bus.publish("decisions", payload)
+    platform.bus.publish("rewards", encode(rewards(["a", "nobody"])))
+
+    def told():
+        try:
+            text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        except requests.ConnectionError:
+            return {}
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return {(sample.labels["topic"], sample.labels["outcome"]): sample.value for sample in samples}
+
+    expected = {
+        ("decisions", "received"): 3,
+        ("decisions", "duplicate"): 1,
+        ("decisions", "dead"): 1,
+        ("rewards", "received"): 2,
+        ("rewards", "duplicate"): 0,
+        ("rewards", "dead"): 0,
+        ("rewards", "late"): 0,
+        ("rewards", "dangling"): 1,
+    }
+    with process(config, "-m", "functions.logger"):
+        wait_until(lambda: told() == expected)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Histogram, generate_latest, start_http_server
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from rl_core.backends import Vitals
+from rl_core.backends import Platform, Vitals
+from rl_core.errors import InvalidInput
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -62,3 +63,40 @@ def outbox_family(waiting: dict[str, int]) -> Metric:
     for topic, size in waiting.items():
         bytes_waiting.add_metric([topic], size)
     return bytes_waiting
+
+
+def log_counts(platform: Platform) -> dict[str, dict[str, int]]:
+    """What became of the events of either topic, exact over all processes and their deaths.
+
+    received, of them duplicate; of rewards, late (after their decision's window) and dangling (without a decision);
+    dead: messages, not events, that could not be read.
+    """
+    counts = platform.warehouse.counts()
+    found = {
+        topic: {
+            "received": counts.received[topic],
+            "duplicate": counts.duplicate[topic],
+            "dead": len(platform.bus.dead_letters(topic)),
+        }
+        for topic in counts.received
+    }
+    found["rewards"] |= {"late": counts.late, "dangling": counts.dangling}
+    return found
+
+
+def serve_log_metrics(platform: Platform, host: str, port: int) -> None:
+    """Tell Prometheus the log's counts, from a thread. They are looked up at every scrape."""
+
+    def families() -> Iterable[Metric]:
+        events = GaugeMetricFamily("banditloop_log_events", "what became of events", labels=["topic", "outcome"])
+        for topic, outcomes in log_counts(platform).items():
+            for outcome, many in outcomes.items():
+                events.add_metric([topic, outcome], many)
+        return [events]
+
+    registry = CollectorRegistry()
+    registry.register(Collected(families))
+    try:
+        start_http_server(port, host, registry)
+    except OSError as error:
+        raise InvalidInput(f"backend.metrics_port = {port}: {error.strerror}") from None
