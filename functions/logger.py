@@ -1,6 +1,7 @@
 """The logger: decisions and rewards from the bus into the warehouse, each once however often they come."""
 
 import functools
+import logging
 import signal
 import threading
 import time
@@ -14,12 +15,14 @@ from rl_core.config import Config
 from rl_core.errors import InvalidInput
 from rl_core.schema import SCHEMAS, decode
 
+RETRY_SECONDS = 1.0
 ROUND_SECONDS = 0.2  # from one round to the next at least: few appends where events come one by one
 MANY = 100  # messages that do not wait for a next round
 TOPICS = ("rewards", "decisions")  # rewards first: after a pause, a decision finds its reward already there
+log = logging.getLogger("banditloop.logger")
 
 
-def log(platform: Platform, topic: str, payloads: list[bytes]) -> int:
+def log_events(platform: Platform, topic: str, payloads: list[bytes]) -> int:
     """Append the events of some messages to the table their topic is named after; returns how many were new."""
     if topic not in SCHEMAS:
         raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(SCHEMAS)}")
@@ -30,7 +33,7 @@ def log(platform: Platform, topic: str, payloads: list[bytes]) -> int:
 def logger(event: CloudEvent) -> None:
     """Log one message."""
     _, platform = connected()
-    log(platform, cloud_events.topic(event), [cloud_events.payload(event)])
+    log_events(platform, cloud_events.topic(event), [cloud_events.payload(event)])
 
 
 def serve(config: Config) -> None:
@@ -45,7 +48,12 @@ def serve(config: Config) -> None:
         serve_log_metrics(connect(config), config.backend.host, config.backend.metrics_port)
     while not stopping.is_set():
         start = time.monotonic()
-        many = [platform.bus.deliver(topic, functools.partial(log, platform, topic)) for topic in TOPICS]
+        try:
+            many = [platform.bus.deliver(topic, functools.partial(log_events, platform, topic)) for topic in TOPICS]
+        except Exception as error:  # whatever it is, its messages come again
+            log.error("the bus fails, will try again: %r", error)
+            platform, many = connect(config), [0]
+            stopping.wait(RETRY_SECONDS)
         if max(many) < MANY:
             stopping.wait(start + ROUND_SECONDS - time.monotonic())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from functions.logger import log
+from functions.logger import log_events
 from functions.simulator import Visit, simulate
 from pipelines.cli import app
 from pipelines.services import services
@@ -204,7 +204,7 @@ def test_status_and_inspect_show_tables_and_json(config, config_file, tmp_path):
 def test_dead_letters_are_listed_and_logged_again_once_the_reason_is_gone(config, config_file):
     platform = connect(config)
     platform.bus.publish("rewards", b'[{"event_id": 1}]')
-    platform.bus.deliver("rewards", lambda payloads: log(platform, "rewards", payloads))
+    platform.bus.deliver("rewards", lambda payloads: log_events(platform, "rewards", payloads))
     [letter] = json.loads(banditloop("dead-letters", "list", "-c", config_file, "--json").stdout)
     assert letter["topic"] == "rewards"
     assert letter["reason"].startswith("event.0.event_id = 1")

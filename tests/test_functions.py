@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from functions.logger import log
+from functions.logger import log_events
 from functions.simulator import Visit, simulate, simulator
 from functions.trigger import tick
 from pipelines.compiling import compile_pipelines
@@ -95,7 +95,7 @@ def test_every_event_is_in_the_warehouse_once_after_the_bus_delivered_it_twice_a
 
 def drain(platform):
     for topic in ("decisions", "rewards"):
-        while platform.bus.deliver(topic, lambda payloads, topic=topic: log(platform, topic, payloads)):
+        while platform.bus.deliver(topic, lambda payloads, topic=topic: log_events(platform, topic, payloads)):
             pass
 
 

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
-from functions.logger import log
+from functions.logger import log_events
 from functions.simulator import Visit
 from rl_core.asking import read_asks
 from rl_core.backends import cloud_events, connect
@@ -71,7 +71,7 @@ def test_what_got_through_is_logged_without_a_dead_letter(platform):
     for topic in got:
         wait_until(lambda: not any((platform.scratch / "outbox").iterdir()))
         while platform.bus.deliver(
-            topic, lambda payloads, topic=topic: got.update({topic: 1}) or log(platform, topic, payloads)
+            topic, lambda payloads, topic=topic: got.update({topic: 1}) or log_events(platform, topic, payloads)
         ):
             pass
         assert platform.bus.dead_letters(topic) == []

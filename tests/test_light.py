@@ -13,7 +13,7 @@ from tests.conftest import make_policy
 HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly"
 
 SCRIPTS = {
-    "logger": "import functions.logger as f; f.log(f.connected()[1], 'decisions', [encode(decisions(['a']))])",
+    "logger": "import functions.logger as f; f.log_events(f.connected()[1], 'decisions', [encode(decisions(['a']))])",
     "trigger": """
 import pathlib, functions.trigger as f
 config, platform = f.connected()

@@ -8,7 +8,7 @@ from kfp import dsl
 from components.deployer import deployer
 from components.ingester import ingester
 from components.trainer import trainer
-from functions.logger import log
+from functions.logger import log_events
 from rl_core.backends import champion, connect
 from rl_core.config import Config
 from rl_core.environments import baselines, value
@@ -47,8 +47,8 @@ def serve(config: Config, round_: int, users: int) -> None:
         {"event_id": ids[i], "name": "reward", "value": rewards[i], "timestamp": START, "source_id": ""}
         for i in range(users)
     ]
-    log(platform, "rewards", [orjson.dumps(paid)])
-    log(platform, "decisions", [orjson.dumps(decisions, option=orjson.OPT_SERIALIZE_NUMPY)])
+    log_events(platform, "rewards", [orjson.dumps(paid)])
+    log_events(platform, "decisions", [orjson.dumps(decisions, option=orjson.OPT_SERIALIZE_NUMPY)])
 
 
 def retrain(config: Config, folder) -> None:
