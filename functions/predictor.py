@@ -23,6 +23,7 @@ from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect, service
 from rl_core.backends.guard import COME_AGAIN, Guard, token
 from rl_core.backends.metrics import RequestMetrics, outbox_family, version_families
 from rl_core.backends.microbatch import MicroBatch
+from rl_core.backends.one_write import OneWrite
 from rl_core.backends.outbox import Outbox
 from rl_core.backends.served import Follower, OnePolicy
 from rl_core.backends.web import App, Reply, Route, create_app, json
@@ -144,7 +145,14 @@ def serve(config: Config) -> None:
 def run(app: App, listener: socket.socket) -> None:
     """Answer until told to stop, and then still what has come."""
     settings = uvicorn.Config(
-        app, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
+        app,
+        http=OneWrite,
+        proxy_headers=False,
+        server_header=False,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
     with threadpool_limits(1):  # matrices are small here: a second thread costs more than it brings
         uvicorn.Server(settings).run(sockets=[listener])

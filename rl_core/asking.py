@@ -11,9 +11,8 @@ from rl_core.sections import explain
 
 
 class Ask(NamedTuple):
-    """One observation, as it came, and what is known of it."""
+    """What is known of an observation."""
 
-    observation: Any
     key: str | None = None  # from which all chance is drawn, so that it may be asked again; None: drawn anew
     user: str | None = None
     event_id: str | None = None
@@ -22,9 +21,16 @@ class Ask(NamedTuple):
     probabilities: list[float] | None = None
 
 
-class Request(NamedTuple):
-    """The asks of a request, and which of them answer each of its instances; None: each the one that it is."""
+PLAIN = Ask()
 
+
+class Request(NamedTuple):
+    """The observations of a request, as they came, and the ask for each of them.
+
+    groups: which of them answer each of its instances; None: each the one that it is.
+    """
+
+    observations: list[Any]
     asks: list[Ask]
     groups: list[int | slice] | None = None
 
@@ -57,24 +63,21 @@ def read_asks(body: bytes) -> Request:
     """
     instances, request_id = _read(body)
     if request_id is None and dict not in map(type, instances):  # as most are
-        return Request([Ask(instance) for instance in instances])
+        return Request(instances, [PLAIN] * len(instances))
+    observations: list[Any] = []
     asks: list[Ask] = []
     groups: list[int | slice] = []
     for number, instance in enumerate(instances):
-        start, several = len(asks), False
-        if not isinstance(instance, dict):
-            asks.append(Ask(instance))
-        elif several := _holds_several(instance.get("observation")):
-            asks += _several(number, instance)
-        else:
-            asks.append(_one(number, instance))
-        groups.append(slice(start, len(asks)) if several else start)
+        own, ask, several = _instance(number, instance)
+        groups.append(slice(len(asks), len(asks) + len(own)) if several else len(asks))
+        observations += own
+        asks += [ask] * len(own)
     if request_id:
         asks = [ask if ask.key else ask._replace(key=f"{request_id} {row}") for row, ask in enumerate(asks)]
-    own = [ask.event_id for ask in asks if ask.event_id]
-    if len(set(own)) < len(own):
+    named = [ask.event_id for ask in asks if ask.event_id]
+    if len(set(named)) < len(named):
         raise InvalidInput("request: an event_id names one instance; give each its own")
-    return Request(asks, groups)
+    return Request(observations, asks, groups)
 
 
 def _read(body: bytes) -> tuple[list[Any], str | None]:
@@ -89,24 +92,20 @@ def _read(body: bytes) -> tuple[list[Any], str | None]:
     return instances, request_id
 
 
-def _holds_several(observation: Any) -> bool:
-    return isinstance(observation, list) and bool(observation) and isinstance(observation[0], list)
-
-
-def _several(number: int, instance: dict[str, Any]) -> list[Ask]:
-    if wrong := [name for name in ALONE if name in instance]:
+def _instance(number: int, instance: Any) -> tuple[list[Any], Ask, bool]:
+    """Its observations, what is known of them, and whether it came with a list of them."""
+    if not isinstance(instance, dict):
+        return [instance], PLAIN, False
+    known: dict[str, Any] = {**_checked(number, instance)}
+    observation = known.pop("observation", None)
+    several = isinstance(observation, list) and bool(observation) and isinstance(observation[0], list)
+    if several and (wrong := [name for name in ALONE if name in known]):
         raise InvalidInput(f"instance {number}: {wrong[0]}: is for an instance with one observation")
-    user = _checked(number, instance).get("user")
-    return [Ask(observation, user=user) for observation in instance["observation"]]
-
-
-def _one(number: int, instance: dict[str, Any]) -> Ask:
-    checked = {"observation": None} | _checked(number, instance)
-    if "action" in checked and "deferred" in checked:
+    if "action" in known and "deferred" in known:
         raise InvalidInput(f"instance {number}: deferred: what the application chose itself, it sends once it is shown")
-    if "probabilities" in checked and "action" not in checked:
+    if "probabilities" in known and "action" not in known:
         raise InvalidInput(f"instance {number}: probabilities: come with the action that the application chose")
-    return Ask(key=checked.get("event_id"), **checked)
+    return observation if several else [observation], Ask(key=known.get("event_id"), **known), several
 
 
 def _checked(number: int, instance: dict[str, Any]) -> Instance:

@@ -45,31 +45,33 @@ class Recommender:
         Raises:
             OSError: the decisions cannot be logged at the moment.
         """
+        asked = [o for request in requests for o in request.observations]
         asks = [ask for request in requests for ask in request.asks]
-        named = any(ask.event_id for ask in asks)
+        decide = self._decide_once if any(ask.event_id for ask in asks) else self._decide
         try:
-            answers = iter(self._decide_once(serving, asks) if named else self._decide(serving, asks))
+            answers = iter(decide(serving, asked, asks))
         except InvalidInput as error:
             if len(requests) == 1:
                 return [error]
             return [found for request in requests for found in self.predict(serving, [request])]
         return [_predictions(request, list(islice(answers, len(request.asks)))) for request in requests]
 
-    def _decide_once(self, serving: Serving, asks: list[Ask]) -> list[Answer]:
-        """Answers to the asks, those that are remembered from memory."""
+    def _decide_once(self, serving: Serving, asked: list[Any], asks: list[Ask]) -> list[Answer]:
+        """Answers, those that are remembered from memory."""
         known = [self._answers.get(ask.event_id or "") for ask in asks]
-        new = iter(self._decide(serving, [ask for ask, answer in zip(asks, known, strict=True) if not answer]))
+        rows = [row for row, answer in enumerate(known) if not answer]
+        new = iter(self._decide(serving, [asked[row] for row in rows], [asks[row] for row in rows]))
         answers = [answer or next(new) for answer in known]
         self._answers.update((ask.event_id, answer) for ask, answer in zip(asks, answers, strict=True) if ask.event_id)
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
         return answers
 
-    def _decide(self, serving: Serving, asks: list[Ask]) -> list[Answer]:
-        """Answers to the asks, logged."""
+    def _decide(self, serving: Serving, asked: list[Any], asks: list[Ask]) -> list[Answer]:
+        """Answers, logged."""
         if not asks:
             return []
-        observations = check_observations([ask.observation for ask in asks], serving.champion.policy.manifest.dim)
+        observations = check_observations(asked, serving.champion.policy.manifest.dim)
         answers: list[Answer] = [{}] * len(asks)
         events: list[bytes] = []
         for part in self._parts(serving, asks, observations):

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ from rl_core.backends import Bus
 
 PAUSE_SECONDS = 0.1  # in which decisions come together: at 0.02 publishing takes a fifth of the endpoint's rate
 RETRY_SECONDS = 1.0
+LARGEST_MESSAGE = 256 << 10  # bytes, about: a thread that copies more at a time holds the interpreter from others
 log = logging.getLogger("banditloop.outbox")
 
 
@@ -30,7 +32,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._file: int | None = None
-        self._path = folder
+        self._path, self._size = folder, 0
         self._thread = threading.Thread(target=self._publish_for_ever, daemon=True)
         self._thread.start()
 
@@ -39,10 +41,12 @@ class Outbox:
         lines = b"\n".join(events) + b"\n"
         with self._lock:
             file = self._file = self._file if self._file is not None else self._open()
-            size = os.fstat(file).st_size
             if os.write(file, lines) < len(lines):
-                os.ftruncate(file, size)
+                os.ftruncate(file, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            self._size += len(lines)
+            if self._size > LARGEST_MESSAGE:
+                self._seal()
 
     def waiting(self) -> int:
         """The bytes that are not published yet, those of other processes' files included."""
@@ -61,6 +65,7 @@ class Outbox:
         """A new file that is locked, so as to be known for a living process's, before it has its name."""
         self._path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.open"
         unnamed = self._path.with_suffix(".new")
+        self._size = 0
         file = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         fcntl.flock(file, fcntl.LOCK_EX)
         unnamed.rename(self._path)
@@ -74,6 +79,8 @@ class Outbox:
                 path.rename(path.with_suffix(".full"))
 
     def _publish_for_ever(self) -> None:
+        if sys.platform == "linux":  # where a thread has a priority of its own: answering comes first
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while not self._stopping.wait(PAUSE_SECONDS):
             self._publish_or_wait()
         self._publish_or_wait()
@@ -81,7 +88,8 @@ class Outbox:
     def _publish_or_wait(self) -> None:
         try:
             self._adopt()
-            self._seal()
+            with self._lock:
+                self._seal()
             for path in sorted(self._folder.glob("*.full")):
                 self._publish(path)
         except Exception as error:  # whatever it is, the files stay and the next round tries again
@@ -89,11 +97,10 @@ class Outbox:
             self._stopping.wait(RETRY_SECONDS)
 
     def _seal(self) -> None:
-        with self._lock:
-            if self._file is not None:
-                self._path.rename(self._path.with_suffix(".full"))
-                os.close(self._file)
-                self._file = None
+        if self._file is not None:
+            self._path.rename(self._path.with_suffix(".full"))
+            os.close(self._file)
+            self._file = None
 
     def _publish(self, path: Path) -> None:
         whole = path.read_bytes().rpartition(b"\n")[0]  # a line without its end was never answered for
