@@ -147,6 +147,7 @@ def run(app: App, listener: socket.socket) -> None:
     settings = uvicorn.Config(
         app,
         http=OneWrite,
+        ws="none",
         proxy_headers=False,
         server_header=False,
         lifespan="on",

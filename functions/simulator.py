@@ -12,6 +12,7 @@ from pydantic import Field
 from rl_core.backends import Platform, cloud_events, connected
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
+from rl_core.schema import SCHEMA_VERSION
 from rl_core.sections import Section
 
 log = logging.getLogger("banditloop.simulator")
@@ -34,6 +35,7 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> float:
     now = datetime.now(UTC)
     events = [
         {
+            "schema_version": SCHEMA_VERSION,
             "event_id": event_id,
             "name": config.reward.name,
             "value": value,

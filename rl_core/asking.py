@@ -22,6 +22,7 @@ class Ask(NamedTuple):
 
 
 PLAIN = Ask()
+MOST_OBSERVATIONS = 10_000  # of a request: deciding takes room by the kilobyte for each
 
 
 class Request(NamedTuple):
@@ -62,6 +63,8 @@ def read_asks(body: bytes) -> Request:
         InvalidInput: it is not of the form of Vertex AI; names what is wrong. Observations are not yet looked at.
     """
     instances, request_id = _read(body)
+    if len(instances) > MOST_OBSERVATIONS:
+        raise _too_many(len(instances))
     if request_id is None and dict not in map(type, instances):  # as most are
         return Request(instances, [PLAIN] * len(instances))
     observations: list[Any] = []
@@ -74,6 +77,8 @@ def read_asks(body: bytes) -> Request:
         asks += [ask] * len(own)
     if request_id:
         asks = [ask if ask.key else ask._replace(key=f"{request_id} {row}") for row, ask in enumerate(asks)]
+    if len(asks) > MOST_OBSERVATIONS:
+        raise _too_many(len(asks))
     named = [ask.event_id for ask in asks if ask.event_id]
     if len(set(named)) < len(named):
         raise InvalidInput("request: an event_id names one instance; give each its own")
@@ -86,10 +91,16 @@ def _read(body: bytes) -> tuple[list[Any], str | None]:
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('request: instances is missing or empty; send {"instances": [[number, ...], ...]}')
     parameters = request.get("parameters") or {}
-    request_id = parameters.get("request_id") if isinstance(parameters, dict) else parameters
+    if not isinstance(parameters, dict):
+        raise InvalidInput(f"request: parameters = {parameters!r:.40}: give an object")
+    request_id = parameters.get("request_id")
     if request_id is not None and not (isinstance(request_id, str) and 16 <= len(request_id) <= 64):
         raise InvalidInput(f"request: parameters.request_id = {request_id!r:.40}: give 16 to 64 characters, once")
     return instances, request_id
+
+
+def _too_many(observations: int) -> InvalidInput:
+    return InvalidInput(f"request: {observations:,} observations: a request may have {MOST_OBSERVATIONS:,}")
 
 
 def _instance(number: int, instance: Any) -> tuple[list[Any], Ask, bool]:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, field_validator
 
 from rl_core.agents import AGENTS, Agent
 from rl_core.environments import ENVIRONMENTS, Environment
 from rl_core.errors import InvalidInput
+from rl_core.schema import ACTIVATION
 from rl_core.sections import Section, registered
 
 ENVIRONMENT_VARIABLE = "BANDITLOOP_CONFIG"
@@ -39,6 +40,13 @@ class RewardSection(Section):
     aggregation: Literal["first", "last", "sum", "mean", "max", "min"] = Field(
         "first", description="what several rewards of one decision come to"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_activation(cls, name: str) -> str:
+        if name == ACTIVATION:
+            raise ValueError("this name activates deferred decisions; give another")
+        return name
 
 
 class LogSection(Section):

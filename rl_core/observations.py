@@ -1,5 +1,6 @@
 """Observations as they come from outside, checked."""
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from rl_core.schema import LARGEST
 def check_observations(observations: Any, dim: int) -> np.ndarray:
     """Observations as float32 [B, dim], or InvalidInput that says which one is wrong and how."""
     try:
-        array = np.asarray(observations)
+        array = np.asarray(observations) if _are_numbers(observations) else np.empty(0, object)
     except ValueError:
         array = np.empty(0, object)  # rows of different lengths
     if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != dim:
@@ -22,6 +23,16 @@ def check_observations(observations: Any, dim: int) -> np.ndarray:
             f"observation {row}: number {column} is {array[row, column]}; it must be from {-LARGEST:g} to {LARGEST:g}"
         )
     return array.astype(np.float32)
+
+
+def _are_numbers(observations: Any) -> bool:
+    """Before an array is made, which would make room for the longest text among them in every place."""
+    if isinstance(observations, np.ndarray):
+        return True
+    try:
+        return set(map(type, chain.from_iterable(observations))) <= {int, float}
+    except TypeError:
+        return False
 
 
 def _first_misfit(observations: Any, dim: int) -> str:

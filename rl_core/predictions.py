@@ -30,8 +30,8 @@ class Recommender:
     """Answers requests, as many as come at a time, and before that hands every decision to `log`.
 
     What is asked with a key (an event_id, or parameters.request_id) has all its chance from that: asked again, the same
-    version gives the same action under the same event id. For the latest of the application's own event ids the answer
-    is remembered, so that no newer version decides again. Of all decisions a `sample` is logged.
+    version gives the same action under the same event id. The latest of these answers are remembered, so that no newer
+    version decides again. Of all decisions a `sample` is logged.
     """
 
     def __init__(self, log: Callable[[list[bytes]], None], sample: float = 1.0) -> None:
@@ -47,7 +47,7 @@ class Recommender:
         """
         asked = [o for request in requests for o in request.observations]
         asks = [ask for request in requests for ask in request.asks]
-        decide = self._decide_once if any(ask.event_id for ask in asks) else self._decide
+        decide = self._decide_once if any(ask.key for ask in asks) else self._decide
         try:
             answers = iter(decide(serving, asked, asks))
         except InvalidInput as error:
@@ -58,11 +58,11 @@ class Recommender:
 
     def _decide_once(self, serving: Serving, asked: list[Any], asks: list[Ask]) -> list[Answer]:
         """Answers, those that are remembered from memory."""
-        known = [self._answers.get(ask.event_id or "") for ask in asks]
+        known = [self._answers.get(ask.key or "") for ask in asks]
         rows = [row for row, answer in enumerate(known) if not answer]
         new = iter(self._decide(serving, [asked[row] for row in rows], [asks[row] for row in rows]))
         answers = [answer or next(new) for answer in known]
-        self._answers.update((ask.event_id, answer) for ask, answer in zip(asks, answers, strict=True) if ask.event_id)
+        self._answers.update((ask.key, answer) for ask, answer in zip(asks, answers, strict=True) if ask.key)
         while len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
         return answers

@@ -131,7 +131,8 @@ def _upgraded(schema: pa.Schema, payload: bytes) -> bytes | None:
         if isinstance(version, int) and 1 <= version < SCHEMA_VERSION:
             older = True
             for added in UPGRADES[version - 1 :]:
-                event |= {name: value for name, value in added.items() if name in schema.names}
+                for name in added.keys() & set(schema.names):
+                    event.setdefault(name, added[name])
             event["schema_version"] = SCHEMA_VERSION
     return orjson.dumps(events) if older else None
 

@@ -19,7 +19,7 @@ from pipelines import loop
 from pipelines.compiling import compile_pipelines
 from pipelines.services import services
 from rl_core.backends import connect, newest
-from rl_core.backends.outbox import Outbox
+from rl_core.backends.outbox import LARGEST_MESSAGE, Outbox
 from rl_core.schema import INTERACTION
 from rl_core.split import held_out
 from tests.conftest import deploy, make_config, make_policy
@@ -32,7 +32,7 @@ def quiet(what: str, done: float) -> None:
 
 @pytest.fixture
 def config(tmp_path):
-    return make_config(tmp_path, reward={"window_seconds": 3.0}, trigger={"min_interactions": 100})
+    return make_config(tmp_path, reward={"window_seconds": 20.0}, trigger={"min_interactions": 100})
 
 
 def test_the_loop_goes_on_when_its_processes_are_killed(config):
@@ -143,6 +143,20 @@ def test_the_outbox_keeps_what_the_bus_cannot_take(tmp_path, monkeypatch):
     sent = [event for message in bus.messages for event in message.strip(b"[]").split(b",")]
     assert sent == [event for number in range(50) for event in (b"%d" % number, b"%d.5" % number)]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_outbox_sends_nothing_for_nothing_and_large_amounts_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("rl_core.backends.outbox.PAUSE_SECONDS", 60)
+    bus, event = AwayBus(), b"1" * 1000
+    bus.back.set()
+    outbox = Outbox(tmp_path, bus, "decisions")
+    for _ in range(1000):
+        outbox.put([event])
+        outbox.put([])
+    outbox.close()
+    assert len(bus.messages) == 4
+    assert max(map(len, bus.messages)) < LARGEST_MESSAGE + 2 * len(event)
+    assert b",".join(message[1:-1] for message in bus.messages) == b",".join([event] * 1000)
 
 
 def test_an_outbox_leaves_the_files_of_a_living_process_alone(tmp_path, monkeypatch):

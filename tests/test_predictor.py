@@ -93,6 +93,7 @@ def test_the_request_form_of_googles_sample_is_understood(url, platform):
         (b"{", "not JSON"),
         (b'{"instances": [[NaN]]}', "not JSON"),
         (b"[]", "instances is missing"),
+        (b'{"instances": [[1]], "parameters": "0123456789abcdef"}', "parameters = '0123456789abcdef': give an object"),
         (b'{"instances": []}', "instances is missing or empty"),
         (b'{"instances": {}}', "instances is missing"),
         (b'{"instances": [[1, 2]]}', "observation 0 has 2 numbers: an observation is a list of 20 numbers"),
@@ -201,13 +202,7 @@ def test_a_request_asked_again_gets_the_same_decisions_which_count_once(url, pla
     first, again = (requests.post(f"{url}/predict", json=body, timeout=10).json() for _ in range(2))
     assert first == again
     ids = [prediction["event_id"] for prediction in first["predictions"]]
-    seen: list[str] = []
-
-    def both_logged():
-        seen.extend(row["event_id"] for row in logged(platform, 1) if row["event_id"] in ids)
-        return sorted(seen) == sorted(ids * 2)  # which the warehouse keeps once, by their key
-
-    wait_until(both_logged)
+    assert sorted(row["event_id"] for row in logged(platform, 4) if row["event_id"] in ids) == sorted(ids)
     for wrong in (1, "short", "long" * 20):
         body["parameters"]["request_id"] = wrong
         assert requests.post(f"{url}/predict", json=body, timeout=10).status_code == 400

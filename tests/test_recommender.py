@@ -1,5 +1,7 @@
 """What the endpoint decides and logs, request by request, without the web around it."""
 
+import tracemalloc
+
 import numpy as np
 import orjson
 import pytest
@@ -78,6 +80,34 @@ def test_the_applications_event_id_gets_one_decision_whatever_version_is_asked_a
     assert desk.decisions() == {}
     other = Desk().ask(servings[0], request)  # a process that was started anew, with the same version
     assert other == [first]
+
+
+def test_a_request_asked_again_after_the_release_moved_gets_the_answer_that_was_lost(servings):
+    desk, request = Desk(), {"instances": instances(40), "parameters": {"request_id": "0123456789abcdef"}}
+    [first] = desk.ask(servings[0], request)
+    assert desk.ask(servings[1], request) == [first]
+    assert desk.decisions().keys() == {answer["event_id"] for answer in first}
+
+
+@pytest.mark.parametrize(
+    ("observations", "message"),
+    [
+        ([[0.0] * 20] * 999 + [[0.0] * 19 + ["x" * 100_000]], "observation 999: number 19 is 'x"),
+        ([[0.0] * 19 + [True]], "number 19 is True"),
+        ([[0]] * 10_001, "10,001 observations: a request may have 10,000"),
+    ],
+)
+def test_what_would_take_too_much_memory_is_refused_before(servings, observations, message):
+    tracemalloc.start()
+    try:
+        [error] = Desk().ask(servings[0], {"instances": observations})
+    except InvalidInput as raised:
+        error = raised
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert message in str(error)
+    assert peak < 250 << 20
 
 
 def test_what_is_remembered_is_bounded(servings):

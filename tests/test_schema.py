@@ -112,6 +112,11 @@ def test_an_event_of_the_first_schema_version_is_read_as_what_it_was():
     assert decode(DECISION, orjson.dumps(both)) == decisions(["a", "b"], at=START)
 
 
+def test_what_an_event_without_a_version_says_is_kept():
+    said = {**orjson.loads(FIRST_DECISION)[0], "pass_probability": 0.25}
+    assert decode(DECISION, orjson.dumps([said]))["pass_probability"].to_pylist() == [0.25]
+
+
 @pytest.mark.parametrize("schema", [DECISION, REWARD])
 def test_an_event_of_an_unknown_newer_version_is_refused_whole_with_what_to_do(schema):
     event = {"schema_version": SCHEMA_VERSION + 1, "something": "new"}

@@ -3,19 +3,23 @@
 import asyncio
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from rl_core.backends import connect
-from rl_core.backends.guard import Guard, Refused
+from rl_core.backends.guard import LARGEST_BODY, ROOM, Guard, Refused
 from rl_core.backends.microbatch import MicroBatch
+from rl_core.backends.web import Route, create_app
+from rl_core.backends.web import json as json_reply
 from rl_core.config import ENVIRONMENT_VARIABLE
 from rl_core.schema import DECISION, decode
 from tests.conftest import deploy, make_config, make_policy
@@ -89,18 +93,21 @@ def test_deferred_decisions_are_activated_over_http(platform):
         assert response.status_code == 400, wrong
 
 
-def test_where_there_is_no_room_it_says_come_again_and_recovers(platform):
-    """Eight large bodies that never end take all the room there is."""
-    url = platform.endpoint.url()
-    address = tuple(url.removeprefix("http://").split(":"))
-    head = f"POST /predict HTTP/1.1\r\nHost: h\r\nContent-Length: {32 << 20}\r\n\r\n".encode()
-    slow = [socket.create_connection(address) for _ in range(8)]
-    for connection in slow:
-        connection.sendall(head + b" " * ((32 << 20) - 1))
-    wait_until(lambda: requests.post(f"{url}/predict", json=BODY, timeout=10).status_code == 429)
-    for connection in slow:
-        connection.close()
-    wait_until(lambda: requests.post(f"{url}/predict", json=BODY, timeout=10).status_code == 200)
+def test_more_than_there_is_room_for_is_told_to_come_again_and_takes_no_memory(platform):
+    """Twice what fits, at a time."""
+    url, body = platform.endpoint.url(), json.dumps(BODY).encode().rjust(LARGEST_BODY)
+    with ThreadPoolExecutor(2 * ROOM // LARGEST_BODY) as pool:
+        asked = [pool.submit(requests.post, f"{url}/predict", data=body, timeout=60) for _ in range(32)]
+    failures = [one.exception() for one in asked if one.exception()]
+    assert all(isinstance(failure, requests.ConnectionError) for failure in failures)  # refused before it had all sent
+    answers = [one.result() for one in asked if not one.exception()]
+    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
+    assert requests.post(f"{url}/predict", json=BODY, timeout=10).ok
+    [server] = Path(platform.scratch.parent).glob("endpoints/*/server.json")
+    status = Path(f"/proc/{json.loads(server.read_text())['pid']}/status").read_text()
+    [most] = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    assert int(most) < (4 * ROOM) >> 10  # bodies, and what is made of one
 
 
 def test_a_guard_lets_in_what_there_is_room_for():
@@ -128,6 +135,24 @@ def test_a_guard_lets_in_what_there_is_room_for():
     assert (guard.bytes, guard.requests) == (0, 0)
 
 
+def test_a_busy_endpoint_still_says_that_it_is_well_without_reading_what_comes_with_the_question():
+    async def well(body):
+        return json_reply({"body": body.decode()})
+
+    async def never():
+        raise AssertionError("nobody reads this")
+
+    routes = {"/health": Route(well, "GET", open_to_all=True), "/predict": Route(well)}
+    app, sent = create_app(routes, Guard(None, at_once=0), lambda *request: None, None), []
+
+    async def send(message):
+        sent.append(message)
+
+    for method, path in (("GET", "/health"), ("POST", "/predict")):
+        asyncio.run(app({"type": "http", "method": method, "path": path, "headers": []}, never, send))
+    assert [message["status"] for message in sent if "status" in message] == [200, 429]
+
+
 def test_a_body_that_stops_is_not_taken_for_whole(monkeypatch):
     monkeypatch.setattr("rl_core.backends.guard.BODY_SECONDS", 0.05)
     guard = Guard(None)
@@ -138,6 +163,8 @@ def test_a_body_that_stops_is_not_taken_for_whole(monkeypatch):
     with pytest.raises(Refused) as refused:
         asyncio.run(guard.body([], arriving(b"[", then=silence)))
     assert refused.value.status == 408
+    with pytest.raises(Refused, match="has not come"):
+        asyncio.run(guard.body([], silence))
     gone = {"type": "http.disconnect"}
     with pytest.raises(Refused, match="before its end"):
         asyncio.run(guard.body([], arriving(b"[", then=lambda: asyncio.sleep(0, gone))))

@@ -79,10 +79,12 @@ class Guard:
         self.requests += 1
         parts: list[bytes] = []
         try:
-            message = await receive()
-            self._take(message, parts)
-            if message.get("more_body"):
-                await self._rest(receive, parts)
+            async with asyncio.timeout(BODY_SECONDS):
+                while self._take(await receive(), parts):
+                    pass
+        except TimeoutError:
+            self.left(b"".join(parts))
+            raise Refused(408, f"the body has not come within {BODY_SECONDS:g} s") from None
         except BaseException:
             self.left(b"".join(parts))
             raise
@@ -92,14 +94,6 @@ class Guard:
         """Give back the room of a body."""
         self.requests -= 1
         self.bytes -= len(body)
-
-    async def _rest(self, receive: Receive, parts: list[bytes]) -> None:
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while self._take(await receive(), parts):
-                    pass
-        except TimeoutError:
-            raise Refused(408, f"the body has not come within {BODY_SECONDS:g} s") from None
 
     def _take(self, message: Message, parts: list[bytes]) -> bool:
         """Add what has come; returns whether more is to come."""

@@ -38,15 +38,17 @@ class Outbox:
 
     def put(self, events: list[bytes]) -> None:
         """Keep events. When this returns they will reach the bus, whatever happens to this process."""
+        if not events:
+            return
         lines = b"\n".join(events) + b"\n"
         with self._lock:
+            if self._size > LARGEST_MESSAGE:
+                self._seal()
             file = self._file = self._file if self._file is not None else self._open()
             if os.write(file, lines) < len(lines):
                 os.ftruncate(file, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             self._size += len(lines)
-            if self._size > LARGEST_MESSAGE:
-                self._seal()
 
     def waiting(self) -> int:
         """The bytes that are not published yet, those of other processes' files included."""
@@ -67,8 +69,13 @@ class Outbox:
         unnamed = self._path.with_suffix(".new")
         self._size = 0
         file = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        unnamed.rename(self._path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            unnamed.rename(self._path)
+        except OSError:
+            os.close(file)
+            unnamed.unlink(missing_ok=True)
+            raise
         return file
 
     def _adopt(self) -> None:
@@ -80,7 +87,8 @@ class Outbox:
 
     def _publish_for_ever(self) -> None:
         if sys.platform == "linux":  # where a thread has a priority of its own: answering comes first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while not self._stopping.wait(PAUSE_SECONDS):
             self._publish_or_wait()
         self._publish_or_wait()
@@ -99,8 +107,8 @@ class Outbox:
     def _seal(self) -> None:
         if self._file is not None:
             self._path.rename(self._path.with_suffix(".full"))
-            os.close(self._file)
-            self._file = None
+            file, self._file = self._file, None
+            os.close(file)
 
     def _publish(self, path: Path) -> None:
         whole = path.read_bytes().rpartition(b"\n")[0]  # a line without its end was never answered for

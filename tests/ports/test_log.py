@@ -61,6 +61,26 @@ def test_a_late_reward_is_kept_and_counted_and_moves_nothing(configure, aggregat
     assert platform.warehouse.counts().late == 2
 
 
+def test_a_window_once_read_stays_as_it_is_whatever_is_logged_later(configure):
+    """Also where it was earned in time, or before what has come: then it is late."""
+    platform = connect(configure(reward={"window_seconds": 0.3}))
+    now = datetime.now(UTC)
+    platform.warehouse.append("decisions", decisions(["shown", "rewarded"], at=now))
+    platform.warehouse.append("decisions", decisions(["deferred"], at=now, mode="deferred"))
+    platform.warehouse.append("rewards", rewards(["rewarded"], 1.0, at=now))
+    time.sleep(0.4)
+    window = platform.warehouse.window(None)
+    found = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)
+    platform.warehouse.append(
+        "rewards", rewards(["shown", "rewarded"], 9.0, at=now - timedelta(seconds=1), source_id="x")
+    )
+    platform.warehouse.append("rewards", activations(["deferred"], at=now))
+    again = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)
+    assert again.sort_by("event_id") == found.sort_by("event_id")
+    assert platform.warehouse.window(window.until).interactions == 0
+    assert platform.warehouse.counts().late == 3
+
+
 def test_everything_that_came_is_counted(platform):
     warehouse = platform.warehouse
     assert warehouse.counts() == ({"decisions": 0, "rewards": 0}, {"decisions": 0, "rewards": 0}, 0, 0)

@@ -101,7 +101,7 @@ class LocalEndpoint:
 
     def vitals(self) -> dict[str, Vitals]:
         try:
-            versions = requests.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json()["versions"]
+            versions = requests.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json().get("versions", {})
         except (InvalidInput, requests.RequestException):
             return {}
         return {version: Vitals(*figures) for version, figures in versions.items()}

@@ -6,6 +6,7 @@ carries how many events came so far: what of these is no row was there before.
 """
 
 import itertools
+import logging
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ SMALL_FILES_AT_MOST = 50
 COMPACTED_BYTES = (1 << 20, 64 << 20)  # so that what comes in small portions does not rewrite large files
 KEPT_FOR_READERS_HOURS = 24
 RECEIVED = "received"
+log = logging.getLogger("banditloop.warehouse")
 LOG = {  # every commit lists the log's files: without an end to them it would take ever longer
     "delta.logRetentionDuration": "interval 1 minutes",
     "delta.deletedFileRetentionDuration": f"interval {KEPT_FOR_READERS_HOURS} hours",
@@ -65,8 +67,17 @@ class EventTable:
             rows = new.append_column(LOGGED_AT, logged_at).cast(self.stored)
             so_far = CommitProperties(custom_metadata={RECEIVED: str(_received(delta) + events.num_rows)})
             write_deltalake(delta, rows, mode="append", schema_mode="merge", commit_properties=so_far)
-            _compact(delta, so_far)
+            try:
+                _compact(delta, so_far)
+            except Exception as error:  # the events are there; the next append tries again
+                log.warning("%s: not compacted: %r", self._name, error)
             return new.num_rows
+
+    def wait(self) -> None:
+        """Until the append that is under way, if any, is there: what comes later has a later `logged_at`."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._root / f"{self._name}.lock"):
+            pass
 
     def files(self, column: str, earliest: datetime, latest: datetime) -> list[DataFile]:
         """The data files that may hold rows with `column`, a time, between two moments."""

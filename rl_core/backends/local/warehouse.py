@@ -23,10 +23,11 @@ FOR_EVER = datetime.max.replace(tzinfo=UTC)
 HASH = f"substr(sha256(d.event_id), 1, {DIGITS})"
 PARTS = {None: "", "training": f"AND {HASH} >= $held_out", "held_out": f"AND {HASH} < $held_out"}
 NUMBER = "file_index::BIGINT << 32 | file_row_number"  # of a row: to sort and join by it is cheaper than by event id
-ORDERS = {"first": "r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
+ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
 AGGREGATES = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
-IN_TIME = """r.timestamp <= d.timestamp + to_microseconds($window)
-    AND r.timestamp >= d.timestamp - to_microseconds($apart)"""
+LATE = """(r.timestamp > d.timestamp + to_microseconds($window)
+    OR r.logged_at > d.logged_at + to_microseconds($window))"""  # or what was read would change
+IN_TIME = f"NOT {LATE} AND r.timestamp >= d.timestamp - to_microseconds($apart)"
 
 
 class LocalWarehouse:
@@ -45,6 +46,7 @@ class LocalWarehouse:
         since_or_start = since or EPOCH
         settled = "AND d.number NOT IN (SELECT number FROM rewarded)" if self._reward.aggregation == "first" else ""
         now = datetime.now(UTC)
+        self._tables["rewards"].wait()
         open_since = max(since_or_start, now - timedelta(seconds=self._reward.window_seconds))
         with self._connection(self._decisions(since_or_start)) as connection:
             still_open = connection.execute(
@@ -88,8 +90,7 @@ class LocalWarehouse:
     def counts(self) -> LogCounts:
         came = {name: table.counts() for name, table in self._tables.items()}
         received, duplicate = ({name: pair[place] for name, pair in came.items()} for place in (0, 1))
-        query = """SELECT count(*) FILTER (r.timestamp > d.timestamp + to_microseconds($window)),
-                count(*) FILTER (d.event_id IS NULL)
+        query = f"""SELECT count(*) FILTER ({LATE}), count(*) FILTER (d.event_id IS NULL)
             FROM rewards r LEFT JOIN logged_decisions d ON r.event_id = d.event_id"""
         with self._connection(self._decisions(EPOCH), EPOCH) as connection:
             window = timedelta(seconds=self._reward.window_seconds) // MICROSECOND
