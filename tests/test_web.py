@@ -103,7 +103,7 @@ def test_more_than_there_is_room_for_is_told_to_come_again_and_takes_no_memory(p
     answers = [one.result() for one in asked if not one.exception()]
     assert {answer.status_code for answer in answers} <= {200, 429}
     assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
-    assert requests.post(f"{url}/predict", json=BODY, timeout=10).ok
+    wait_until(lambda: requests.post(f"{url}/predict", json=BODY, timeout=10).ok)
     [server] = Path(platform.scratch.parent).glob("endpoints/*/server.json")
     status = Path(f"/proc/{json.loads(server.read_text())['pid']}/status").read_text()
     [most] = re.findall(r"VmHWM:\s+(\d+) kB", status)
