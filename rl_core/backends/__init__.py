@@ -36,7 +36,7 @@ class LogCounts(NamedTuple):
 
     received: dict[str, int]  # per table
     duplicate: dict[str, int]  # of them, whose key was there before; the others are the table's rows
-    late: int  # rewards after the window of their decision: kept, and not counted
+    late: int  # rewards earned or logged after the window of their decision: kept, and not learned from
     dangling: int  # rewards whose decision has not come
 
 
@@ -62,7 +62,8 @@ class Warehouse(Protocol):
         """The interactions of a window, or of a part of it, in batches of schema INTERACTION, never all in memory.
 
         The decisions of shadows, which nobody saw, are none of them; nor are deferred ones that were not activated
-        within the reward window.
+        within the reward window. A reward counts that was earned, and logged, within the window after its decision was;
+        so what was read once stays as it is.
         """
 
     def totals(self) -> list[dict[str, Any]]:
