@@ -7,8 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from rl_core.backends import Platform, connect
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
+from tests.conftest import deploy, make_config, make_policy
 
 
 @contextlib.contextmanager
@@ -21,6 +24,18 @@ def process(config: Config, *command: str, **environment: str) -> Iterator[subpr
         finally:
             running.terminate()
             running.wait(20)
+
+
+@contextlib.contextmanager
+def served(folder: Path, **environment: str) -> Iterator[Platform]:
+    """A platform with a root in the folder, whose endpoint answers with a policy trained on noise."""
+    config = make_config(folder)
+    platform = connect(config)
+    make_policy(folder / "policy")
+    deploy(platform.endpoint, folder / "policy")
+    with process(config, "-m", "functions.predictor", **environment):
+        wait_until(platform.endpoint.serving)  # health is open to all
+        yield platform
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:

@@ -17,12 +17,12 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 from functions.logger import log_events
 from functions.simulator import Visit
 from rl_core.asking import read_asks
-from rl_core.backends import cloud_events, connect
+from rl_core.backends import cloud_events
 from rl_core.errors import InvalidInput
 from rl_core.rewards import read_activations, read_rewards
 from rl_core.schema import DECISION, REWARD, decode, encode
-from tests.conftest import decisions, deploy, make_config, make_policy, rewards
-from tests.processes import process, wait_until
+from tests.conftest import decisions, rewards
+from tests.processes import served, wait_until
 
 HTTP, DECODER = 400, 1500  # cases for each of 3 requests, right and wrong, and for each of 7 decoders
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
@@ -38,13 +38,7 @@ anything = st.recursive(
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fuzz")
-    config = make_config(folder)
-    platform = connect(config)
-    make_policy(folder / "policy")
-    deploy(platform.endpoint, folder / "policy")
-    with process(config, "-m", "functions.predictor"):
-        wait_until(platform.endpoint.serving)
+    with served(tmp_path_factory.mktemp("fuzz")) as platform:
         yield platform
 
 

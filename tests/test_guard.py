@@ -5,11 +5,9 @@ import socket
 import pytest
 import requests
 
-from rl_core.backends import connect
 from rl_core.backends.guard import LARGEST_BODY, TOKEN, TOKEN_FILE, token
 from rl_core.errors import InvalidInput
-from tests.conftest import deploy, make_config, make_policy
-from tests.processes import process, wait_until
+from tests.processes import served
 
 SECRET = "a-secret-of-this-test"
 BODY = {"instances": [[0.1] * 20]}
@@ -17,13 +15,7 @@ BODY = {"instances": [[0.1] * 20]}
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("guard")
-    config = make_config(folder)
-    platform = connect(config)
-    make_policy(folder / "policy")
-    deploy(platform.endpoint, folder / "policy")
-    with process(config, "-m", "functions.predictor", **{TOKEN: SECRET}):
-        wait_until(platform.endpoint.serving)  # health is open
+    with served(tmp_path_factory.mktemp("guard"), **{TOKEN: SECRET}) as platform:
         yield platform
 
 

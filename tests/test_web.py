@@ -23,20 +23,14 @@ from rl_core.backends.web import json as json_reply
 from rl_core.config import ENVIRONMENT_VARIABLE
 from rl_core.schema import DECISION, decode
 from tests.conftest import deploy, make_config, make_policy
-from tests.processes import process, wait_until
+from tests.processes import process, served, wait_until
 
 BODY = {"instances": [[0.1] * 20]}
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("web")
-    config = make_config(folder)
-    platform = connect(config)
-    make_policy(folder / "policy")
-    deploy(platform.endpoint, folder / "policy")
-    with process(config, "-m", "functions.predictor"):
-        wait_until(platform.endpoint.serving)
+    with served(tmp_path_factory.mktemp("web")) as platform:
         yield platform
 
 

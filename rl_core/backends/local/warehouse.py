@@ -93,8 +93,7 @@ class LocalWarehouse:
         query = f"""SELECT count(*) FILTER ({LATE}), count(*) FILTER (d.event_id IS NULL)
             FROM rewards r LEFT JOIN logged_decisions d ON r.event_id = d.event_id"""
         with self._connection(self._decisions(EPOCH), EPOCH) as connection:
-            window = timedelta(seconds=self._reward.window_seconds) // MICROSECOND
-            late, dangling = connection.execute(query, {"window": window}).fetchall()[0]
+            late, dangling = connection.execute(query, {"window": self._lengths["window"]}).fetchall()[0]
         return LogCounts(received, duplicate, late, dangling)
 
     @property
