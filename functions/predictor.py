@@ -6,6 +6,7 @@ The answer goes out once the decisions are on disk; they reach the bus from ther
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -25,6 +26,7 @@ from rl_core.backends.metrics import RequestMetrics, outbox_family, version_fami
 from rl_core.backends.microbatch import MicroBatch
 from rl_core.backends.one_write import OneWrite
 from rl_core.backends.outbox import Outbox
+from rl_core.backends.publisher import PAUSE_SECONDS, keep_publishing, outbox_folder
 from rl_core.backends.served import Follower, OnePolicy
 from rl_core.backends.web import App, Reply, Route, create_app, json
 from rl_core.config import Config
@@ -65,11 +67,23 @@ class Predictor:
     @contextlib.asynccontextmanager
     async def _living(self) -> AsyncIterator[None]:
         """From the first request to the last one's answer; then what was logged still goes to the bus."""
-        following = asyncio.create_task(self._follow())
+        beside = [asyncio.create_task(task()) for task in (self._follow, self._hand_over, keep_publishing)]
         yield
-        following.cancel()
-        for outbox in (self._decisions, self._rewards):
-            await asyncio.to_thread(outbox.close)
+        self._decisions.hand_over()
+        self._rewards.hand_over()
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
+
+    async def _hand_over(self) -> None:
+        """Let the publisher have what was logged, for ever."""
+        while True:
+            await asyncio.sleep(PAUSE_SECONDS)
+            for outbox in (self._decisions, self._rewards):
+                try:
+                    outbox.hand_over()
+                except OSError as error:
+                    log.error("events wait: %s", error)
 
     async def _follow(self) -> None:
         """Keep up with the release, for ever."""
@@ -131,8 +145,7 @@ def serve(config: Config) -> None:
         listener = socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise InvalidInput(f"address {host}:{port}: {error.strerror}") from None
-    decisions = Outbox(platform.scratch / "outbox", platform.bus, "decisions")
-    rewards = Outbox(platform.scratch / "rewards", platform.bus, "rewards")
+    decisions, rewards = (Outbox(outbox_folder(platform.scratch, topic)) for topic in ("decisions", "rewards"))
     follower = Follower(OnePolicy(Path(storage)) if storage else platform.endpoint)
     predictor = Predictor(follower, decisions, rewards, config.reward.name, config.log.sample)
     routes = os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE), os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
@@ -155,6 +168,7 @@ def run(app: App, listener: socket.socket) -> None:
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    gc.freeze()  # collections need not go over all that was imported
     with threadpool_limits(1):  # matrices are small here: a second thread costs more than it brings
         uvicorn.Server(settings).run(sockets=[listener])
 

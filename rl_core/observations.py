@@ -17,8 +17,9 @@ def check_observations(observations: Any, dim: int) -> np.ndarray:
         array = np.empty(0, object)  # rows of different lengths
     if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != dim:
         raise InvalidInput(f"{_first_misfit(observations, dim)}: an observation is a list of {dim} numbers")
-    if array.size and not (array.min() >= -LARGEST and array.max() <= LARGEST):  # as it is when one is no number
-        row, column = np.argwhere(~(np.abs(array) <= LARGEST))[0]
+    sizes = np.abs(np.asarray(array, np.float64))  # of the least integer, abs would be negative
+    if not np.maximum.reduce(sizes, axis=None, initial=0) <= LARGEST:  # nor is it when one is no number
+        row, column = np.argwhere(~(sizes <= LARGEST))[0]
         raise InvalidInput(
             f"observation {row}: number {column} is {array[row, column]}; it must be from {-LARGEST:g} to {LARGEST:g}"
         )

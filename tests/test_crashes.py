@@ -19,11 +19,12 @@ from pipelines import loop
 from pipelines.compiling import compile_pipelines
 from pipelines.services import services
 from rl_core.backends import connect, newest
-from rl_core.backends.outbox import LARGEST_MESSAGE, Outbox
+from rl_core.backends.outbox import LARGEST_FILE, Outbox
+from rl_core.backends.publisher import publish
 from rl_core.schema import INTERACTION
 from rl_core.split import held_out
 from tests.conftest import deploy, make_config, make_policy
-from tests.processes import process, wait_until
+from tests.processes import process, served, wait_until
 
 
 def quiet(what: str, done: float) -> None:
@@ -128,59 +129,59 @@ class AwayBus:
         self.messages.append(payload)
 
 
-def test_the_outbox_keeps_what_the_bus_cannot_take(tmp_path, monkeypatch):
-    monkeypatch.setattr("rl_core.backends.outbox.RETRY_SECONDS", 0.05)
-    bus = AwayBus()
-    outbox = Outbox(tmp_path, bus, "decisions")
+def test_the_outbox_keeps_what_the_bus_cannot_take(tmp_path):
+    bus, outbox = AwayBus(), Outbox(tmp_path)
     for number in range(50):
         outbox.put([b"%d" % number, b"%d.5" % number])
-        time.sleep(0.002)
-    assert bus.messages == []
-    outbox.close()
-    assert bus.messages == []
+        if number % 7 == 0:
+            outbox.hand_over()
+            with pytest.raises(OSError, match="away"):
+                publish(tmp_path, bus, "decisions")
+    outbox.hand_over()
     bus.back.set()
-    Outbox(tmp_path, bus, "decisions").close()  # the next process finds what the last one left
+    publish(tmp_path, bus, "decisions")
     sent = [event for message in bus.messages for event in message.strip(b"[]").split(b",")]
     assert sent == [event for number in range(50) for event in (b"%d" % number, b"%d.5" % number)]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_outbox_sends_nothing_for_nothing_and_large_amounts_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("rl_core.backends.outbox.PAUSE_SECONDS", 60)
-    bus, event = AwayBus(), b"1" * 1000
+def test_an_outbox_sends_nothing_for_nothing_and_large_amounts_in_pieces(tmp_path):
+    bus, event, outbox = AwayBus(), b"1" * 1000, Outbox(tmp_path)
     bus.back.set()
-    outbox = Outbox(tmp_path, bus, "decisions")
     for _ in range(1000):
         outbox.put([event])
         outbox.put([])
-    outbox.close()
+    outbox.hand_over()
+    publish(tmp_path, bus, "decisions")
     assert len(bus.messages) == 4
-    assert max(map(len, bus.messages)) < LARGEST_MESSAGE + 2 * len(event)
+    assert max(map(len, bus.messages)) < LARGEST_FILE + 2 * len(event)
     assert b",".join(message[1:-1] for message in bus.messages) == b",".join([event] * 1000)
 
 
-def test_an_outbox_leaves_the_files_of_a_living_process_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("rl_core.backends.outbox.PAUSE_SECONDS", 60)  # seals only at its end
-    bus = AwayBus()
+def test_what_a_living_process_writes_is_left_alone_until_it_hands_over_or_dies(tmp_path):
+    bus, living = AwayBus(), Outbox(tmp_path)
     bus.back.set()
-    living = Outbox(tmp_path, bus, "decisions")
     living.put([b"1"])
-    other = Outbox(tmp_path, bus, "decisions")
-    other.close()
+    publish(tmp_path, bus, "decisions")
     assert bus.messages == []
     living.put([b"2"])
-    living.close()
+    living.hand_over()
+    living.put([b"3"])
+    publish(tmp_path, bus, "decisions")
     assert bus.messages == [b"[1,2]"]
+    script = f"from rl_core.backends.outbox import *; Outbox(Path({str(tmp_path)!r})).put([b'4']); os.abort()"
+    subprocess.run([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    publish(tmp_path, bus, "decisions")
+    assert bus.messages == [b"[1,2]", b"[4]"]
 
 
 def test_a_full_disk_leaves_whole_events_in_the_outbox(tmp_path):
     """In a process that may not write more than 1,000 bytes to a file."""
     script = f"""
-import resource, threading
+import resource
 from pathlib import Path
-from rl_core.backends import outbox
-outbox.PAUSE_SECONDS = 60
-box = outbox.Outbox(Path({str(tmp_path / "outbox")!r}), None, "decisions")
+from rl_core.backends.outbox import Outbox
+box = Outbox(Path({str(tmp_path)!r}))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 for event in (b"1" * 600, b"2" * 600, b"3" * 300):
     try:
@@ -193,8 +194,23 @@ for event in (b"1" * 600, b"2" * 600, b"3" * 300):
     assert result.stdout.split("\n")[:3] == ["kept 1", "refused 2 No space left on device", "kept 3"]
     bus = AwayBus()
     bus.back.set()
-    Outbox(tmp_path / "outbox", bus, "decisions").close()
+    publish(tmp_path, bus, "decisions")
     assert bus.messages == [b"[" + b"1" * 600 + b"," + b"3" * 300 + b"]"]
+
+
+def test_a_publisher_that_dies_is_followed_by_another(tmp_path):
+    with served(tmp_path) as platform:
+        for _ in range(2):
+            wait_until(lambda: publishers(tmp_path))
+            [publisher] = publishers(tmp_path)
+            os.kill(int(publisher), signal.SIGKILL)
+            wait_until(lambda dead=publisher: publishers(tmp_path) not in ([], [dead]))
+            platform.endpoint.predict([[0.0] * 20])
+            wait_until(lambda: platform.bus.deliver("decisions", lambda payloads: None))
+
+
+def publishers(root: Path) -> list[str]:
+    return mentioning(str(root), "backends.publisher")
 
 
 def test_nothing_outlives_a_run_or_a_loop_that_was_killed(config, tmp_path):

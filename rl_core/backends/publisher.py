@@ -1,0 +1,76 @@
+"""The publisher: what outboxes hold, to the bus. A process of its own beside the predictor.
+
+In a thread of the predictor it would take the interpreter from requests: a seventh of the rate, and most of the 99th
+percentile. The bus sees messages at least once.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from rl_core.backends import Bus, connect, service
+from rl_core.backends.outbox import handed_over
+from rl_core.config import Config
+
+TOPICS = ("decisions", "rewards")
+PAUSE_SECONDS = 0.1  # in which events come together: every file costs the bus a transaction
+RETRY_SECONDS = 1.0
+NICE = 10  # answering requests comes first
+log = logging.getLogger("banditloop.publisher")
+
+
+def outbox_folder(scratch: Path, topic: str) -> Path:
+    """Where the events of a topic wait."""
+    return scratch / "outbox" / topic
+
+
+def publish(folder: Path, bus: Bus, topic: str) -> None:
+    """Publish what was handed over, each file as a JSON array of events, and delete it once the bus has it."""
+    for path in handed_over(folder):
+        whole = path.read_bytes().rpartition(b"\n")[0]  # a line without its end was never answered for
+        if whole:
+            bus.publish(topic, b"[" + whole.replace(b"\n", b",") + b"]")
+        path.unlink(missing_ok=True)  # another process may have published it too: at least once is enough
+
+
+def serve(config: Config) -> None:
+    """Publish until told to stop, and then once more."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the predictor, which then lets go of this process
+    os.nice(NICE)
+    platform = connect(config)
+    going = True
+    while going:
+        going = not stopping.wait(PAUSE_SECONDS)
+        for topic in TOPICS:
+            try:
+                publish(outbox_folder(platform.scratch, topic), platform.bus, topic)
+            except Exception as error:  # whatever it is, the files stay and the next round tries again
+                log.warning("%s: not published, will try again: %r", topic, error)
+                stopping.wait(RETRY_SECONDS)
+
+
+async def keep_publishing() -> None:
+    """Keep a publisher running, with $BANDITLOOP_CONFIG. Cancelled, it waits until what was handed over is published.
+
+    Should this process die without a word, its publisher does the same.
+    """
+    while True:
+        command = sys.executable, "-m", "rl_core.backends.publisher", service.WITH_PARENT
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+        assert process.stdin
+        try:
+            log.error("the publisher died (%s); starting another", await process.wait())
+            await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            process.stdin.close()
+            await process.wait()
+
+
+if __name__ == "__main__":
+    service.run(serve)
