@@ -98,7 +98,7 @@ class Recommender:
 
     def _events(self, part: Part, asks: list[Ask], observations: np.ndarray, answers: list[Answer]) -> Iterator[bytes]:
         """The decisions of a part, as they are logged; what is shown of them goes to `answers`. One loop: it is hot."""
-        now, fresh = datetime.now(UTC), os.urandom(16 * len(part.rows)).hex()
+        now, fresh = datetime.now(UTC).isoformat(), os.urandom(16 * len(part.rows)).hex()
         decided = part.decisions
         for i, (row, action, propensity) in enumerate(
             zip(part.rows.tolist(), decided.actions.tolist(), decided.propensities.tolist(), strict=True)

@@ -19,6 +19,7 @@ class _Gathering:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
+        self.is_closing = transport.is_closing  # asked for every answer, and __getattr__ is slow
         self._parts: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
