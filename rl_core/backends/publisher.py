@@ -7,9 +7,9 @@ percentile. The bus sees messages at least once.
 import asyncio
 import logging
 import os
+import select
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from rl_core.backends import Bus, connect, service
@@ -38,21 +38,23 @@ def publish(folder: Path, bus: Bus, topic: str) -> None:
 
 
 def serve(config: Config) -> None:
-    """Publish until told to stop, and then once more."""
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    """Publish until standard input closes, with the process at its other end, and then once more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the predictor, which then lets go of this process
     os.nice(NICE)
     platform = connect(config)
     going = True
     while going:
-        going = not stopping.wait(PAUSE_SECONDS)
+        going = not _closes_within(PAUSE_SECONDS)
         for topic in TOPICS:
             try:
                 publish(outbox_folder(platform.scratch, topic), platform.bus, topic)
             except Exception as error:  # whatever it is, the files stay and the next round tries again
                 log.warning("%s: not published, will try again: %r", topic, error)
-                stopping.wait(RETRY_SECONDS)
+                _closes_within(RETRY_SECONDS)
+
+
+def _closes_within(seconds: float) -> bool:
+    return bool(select.select([sys.stdin], [], [], seconds)[0])
 
 
 async def keep_publishing() -> None:
@@ -61,7 +63,7 @@ async def keep_publishing() -> None:
     Should this process die without a word, its publisher does the same.
     """
     while True:
-        command = sys.executable, "-m", "rl_core.backends.publisher", service.WITH_PARENT
+        command = sys.executable, "-m", "rl_core.backends.publisher"
         process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
         assert process.stdin
         try:
