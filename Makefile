@@ -24,6 +24,9 @@ demo: $(READY)  ## run the whole loop on real ratings, live, and write its learn
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
+test-cloud: $(READY)  ## run those of Google Cloud, on emulators that install and start themselves
+	$(BIN)/python -m pytest tests/ports tests/test_google_loop.py -k google
+
 check: $(READY)  ## lint: format, style, types, the ladder of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -51,4 +54,4 @@ lock:  ## resolve requirements.lock anew (needs uv)
 clean:  ## remove everything made, .venv included
 	rm -rf .venv build dist *.egg-info
 
-.PHONY: help setup demo test check format bench compile lock clean
+.PHONY: help setup demo test test-cloud check format bench compile lock clean

@@ -31,9 +31,13 @@ def log_events(platform: Platform, topic: str, payloads: list[bytes]) -> int:
 
 @functions_framework.cloud_event
 def logger(event: CloudEvent) -> None:
-    """Log one message."""
+    """Log one message. What cannot be read goes to the dead letters; after any other error it comes again."""
     _, platform = connected()
-    log_events(platform, cloud_events.topic(event), [cloud_events.payload(event)])
+    topic, payload = cloud_events.topic(event), cloud_events.payload(event)
+    try:
+        log_events(platform, topic, [payload])
+    except InvalidInput as error:
+        platform.bus.give_up(topic, str(error), payload)
 
 
 def serve(config: Config) -> None:

@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
-from pathlib import Path
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -20,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from rl_core import openapi
 from rl_core.asking import Request, read_asks
-from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect, service
+from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect, fetched, service
 from rl_core.backends.guard import COME_AGAIN, Guard, token
 from rl_core.backends.metrics import RequestMetrics, outbox_family, version_families
 from rl_core.backends.microbatch import MicroBatch
@@ -146,7 +145,7 @@ def serve(config: Config) -> None:
     except OSError as error:
         raise InvalidInput(f"address {host}:{port}: {error.strerror}") from None
     decisions, rewards = (Outbox(outbox_folder(platform.scratch, topic)) for topic in ("decisions", "rewards"))
-    follower = Follower(OnePolicy(Path(storage)) if storage else platform.endpoint)
+    follower = Follower(OnePolicy(fetched(storage, platform.scratch)) if storage else platform.endpoint)
     predictor = Predictor(follower, decisions, rewards, config.reward.name, config.log.sample)
     routes = os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE), os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     with listener:

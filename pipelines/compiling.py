@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from components import IMAGE
+from rl_core.backends.templates import TYPES, declared, read_template
 from rl_core.errors import InvalidInput
 
 
@@ -32,32 +33,22 @@ def export_components(folder: Path, image: str = IMAGE) -> list[Path]:
 
 def read_parameters(template: Path, given: list[str]) -> dict[str, Any]:
     """KEY=VALUE texts as a template's parameters, by the types it declares."""
-    try:
-        declared = yaml.safe_load(template.read_text())["root"]["inputDefinitions"]["parameters"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
-        raise InvalidInput(f"{template}: not a compiled pipeline; `banditloop compile` writes them") from None
-    return dict(_parameter(text, declared) for text in given)
+    known = declared(read_template(template))
+    return dict(_parameter(text, known) for text in given)
 
 
-def _parameter(text: str, declared: dict[str, Any]) -> tuple[str, Any]:
+def _parameter(text: str, known: dict[str, dict[str, Any]]) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
-    if not equals or key not in declared:
-        raise InvalidInput(f"parameter {text!r}: write KEY=VALUE with a key of: {', '.join(sorted(declared))}")
-    kind = declared[key]["parameterType"]
+    if not equals or key not in known:
+        raise InvalidInput(f"parameter {text!r}: write KEY=VALUE with a key of: {', '.join(sorted(known))}")
+    kind = known[key]["parameterType"]
     if kind == "STRING":
         return key, value
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         parsed = None
-    allowed: dict[str, Any] = {
-        "NUMBER_INTEGER": int,
-        "NUMBER_DOUBLE": (int, float),
-        "BOOLEAN": bool,
-        "STRUCT": dict,
-        "LIST": list,
-    }
-    if not isinstance(parsed, allowed[kind]) or (isinstance(parsed, bool) and kind != "BOOLEAN"):
+    if not isinstance(parsed, TYPES[kind]) or (isinstance(parsed, bool) and kind != "BOOLEAN"):
         raise InvalidInput(f"parameter {key} = {value!r}: is not of type {kind}")
     return key, parsed
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from rl_core.backend import LocalBackend
 from rl_core.backends import service
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
 from rl_core.errors import InvalidInput
@@ -29,6 +30,8 @@ def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
 
     SIGTERM ends the block as Ctrl-C does, so that they are never left behind.
     """
+    if not isinstance(config.backend, LocalBackend):
+        raise InvalidInput(f"backend.name = {config.backend.name!r}: that serves itself; this is for one machine")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logs = Path(config.backend.root) / "logs"
     logs.mkdir(parents=True, exist_ok=True)

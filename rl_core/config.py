@@ -10,25 +10,16 @@ from typing import Any, Literal, Self
 from pydantic import Field, SerializeAsAny, field_validator
 
 from rl_core.agents import AGENTS, Agent
+from rl_core.backend import BACKENDS, Backend, LocalBackend
 from rl_core.environments import ENVIRONMENTS, Environment
 from rl_core.errors import InvalidInput
 from rl_core.schema import ACTIVATION
 from rl_core.sections import Section, registered
 
+REGISTRIES: dict[str, Mapping[str, type[Any]]] = {"backend": BACKENDS, "environment": ENVIRONMENTS, "agent": AGENTS}
+LOCAL = "local"  # the backend where none is named
 ENVIRONMENT_VARIABLE = "BANDITLOOP_CONFIG"
 YEAR = 366 * 24 * 3600.0
-
-
-class LocalBackend(Section):
-    """Where the embedded parts of one machine keep their state."""
-
-    name: Literal["local"] = "local"
-    root: str = Field("build/loop", description="folder of the warehouse, the bus, the endpoints and the runs")
-    endpoint: str = Field("movielens", pattern=r"^[a-z][a-z0-9-]{0,62}$", description="the one endpoint's name")
-    host: str = Field("127.0.0.1", description="address the endpoint binds to")
-    port: int = Field(0, ge=0, le=65535, description="port of the endpoint; 0 takes a free one")
-    metrics_port: int = Field(0, ge=0, le=65535, description="port where the logger tells Prometheus; 0: nowhere")
-    lease_seconds: float = Field(10.0, gt=0, le=3600.0, description="until a message not handled comes again")
 
 
 class RewardSection(Section):
@@ -104,7 +95,7 @@ class TriggerSection(Section):
 class Config(Section):
     """Everything a loop is made of. Sections not given take their defaults."""
 
-    backend: LocalBackend = LocalBackend()
+    backend: SerializeAsAny[Backend] = LocalBackend()
     environment: SerializeAsAny[Environment]
     agent: SerializeAsAny[Agent]
     policy: PolicySection = PolicySection()
@@ -119,7 +110,9 @@ class Config(Section):
         """The config of a nested mapping (a pipeline parameter, say)."""
         if isinstance(values, Mapping):
             values = dict(values)
-            for key, registry in (("environment", ENVIRONMENTS), ("agent", AGENTS)):
+            if isinstance(backend := values.get("backend", {}), Mapping):
+                values["backend"] = {"name": LOCAL} | dict(backend)
+            for key, registry in REGISTRIES.items():
                 values[key] = registered(registry, values.get(key), key)
         return super().parse(values, place)
 

@@ -214,7 +214,8 @@ class TestTrigger:
 
     def test_a_failed_run_is_followed_by_another_under_a_new_id(self, config, tmp_path):
         platform = self.deployed(config, tmp_path)
-        (tmp_path / "broken.yaml").write_text("not: a pipeline")
+        _, template = compile_pipelines(tmp_path / "pipelines")
+        (tmp_path / "broken.yaml").write_text(template.read_text().replace("rl_core", "no_core"))
         broken = make_config(tmp_path, trigger={"min_interactions": 1, "template": str(tmp_path / "broken.yaml")})
         add_history(config, platform, 20)
         ids = []

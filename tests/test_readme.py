@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pipelines
 from rl_core.agents import AGENTS
+from rl_core.backend import BACKENDS, Backend
 from rl_core.config import Config
 from rl_core.environments import ENVIRONMENTS
 from rl_core.schema import INTERACTION, REWARD
@@ -63,14 +64,15 @@ def test_its_commands_run_and_the_demo_learns_what_it_says(tmp_path):
 def rows() -> list[str]:
     """The rows that the README's tables must have."""
     sections = {name: field.annotation for name, field in Config.model_fields.items()}
+    sections |= {f"backend ({name})": section for name, section in BACKENDS.items()}
     sections |= {f"environment ({name})": section for name, section in ENVIRONMENTS.items()}
     sections |= {f"agent ({name})": section for name, section in AGENTS.items()}
     keys = [
-        f"| {name} | {key} | {'' if field.default is None else f'`{field.default}`'} | {field.description} |"
+        f"| {name} | {key} | {'' if field.is_required() or field.default is None else f'`{field.default}`'} | {field.description} |"
         for name, section in sections.items()
         if name not in ("environment", "agent")
         for key, field in section.model_fields.items()
-        if key != "name" or name == "reward"
+        if (key != "name" or name == "reward") and not (key in Backend.model_fields and name.startswith("backend ("))
     ]
     fields = {field.name: field for field in [*INTERACTION, *(f for f in REWARD if f.name not in INTERACTION.names)]}
     return keys + [

@@ -7,11 +7,13 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from rl_core.backend import GoogleBackend
 from rl_core.config import Config
 from rl_core.manifest import Manifest, Window, read_manifest
 from rl_core.release import Release, Verdict
@@ -86,6 +88,9 @@ class Bus(Protocol):
         InvalidInput goes to the dead letters with the reason; after any other error, and when its process died, a
         message comes again after a lease, as often as it takes.
         """
+
+    def give_up(self, topic: str, reason: str, payload: bytes) -> None:
+        """Keep a message that cannot be handled among the dead letters."""
 
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
         """The messages that were given up, each as (reason, payload)."""
@@ -177,9 +182,22 @@ class Platform:
 
 def connect(config: Config) -> Platform:
     """The ports of the backend that the config chooses."""
+    if isinstance(config.backend, GoogleBackend):
+        from rl_core.backends.google import connect_google
+
+        return connect_google(config)
     from rl_core.backends.local import connect_local
 
     return connect_local(config)
+
+
+def fetched(uri: str, scratch: Path) -> Path:
+    """The directory that AIP_STORAGE_URI names, copied to this machine where it is in a bucket."""
+    if not uri.startswith("gs://"):
+        return Path(uri)
+    from rl_core.backends.google.objects import fetch
+
+    return fetch(uri, scratch / "served" / sha256(uri.encode()).hexdigest()[:16])
 
 
 @functools.cache

@@ -16,8 +16,8 @@ def wrap(topic: str, payload: bytes) -> CloudEvent:
 
 
 def topic(event: CloudEvent) -> str:
-    """The name of the topic that an event comes from."""
-    return event["source"].rpartition("/")[2]
+    """The topic that an event comes from. In Pub/Sub its name is that of the endpoint, a dash, and this."""
+    return event["source"].rpartition("/")[2].rpartition("-")[2]
 
 
 def payload(event: CloudEvent) -> bytes:

@@ -3,26 +3,65 @@
 A backend joins by adding to BACKENDS how its config is made, from a folder of its own and sections to override.
 """
 
+import atexit
+import contextlib
+import functools
+import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 
 from rl_core.backends import Platform, connect
 from rl_core.config import Config
 from tests.conftest import make_config
+from tests.emulators import PROJECT, emulators
+from tests.vertex import serve
+
+BUCKET = "banditloop-test"
 
 
 def local(root: Path, **sections) -> Config:
     return make_config(root, backend={"root": str(root / "a loop, ü #1"), "lease_seconds": 0.2}, **sections)
 
 
-BACKENDS = {"local": local}
+def google(root: Path, **sections) -> Config:
+    """Its root is a name of its own for everything in the emulators, which all tests share."""
+    os.environ.update(_emulators())
+    name = "t" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    backend = {"name": "google", "project": PROJECT, "endpoint": name, "dataset": name, "bucket": BUCKET}
+    backend |= {"image": "banditloop"}
+    return make_config(root, backend=backend | {"lease_seconds": 0.2}, **sections)
+
+
+BACKENDS = {"local": local, "google": google}
+
+
+@functools.cache
+def _emulators() -> dict[str, str]:
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    variables = stack.enter_context(emulators())
+    os.environ.update(variables)
+    storage.Client(PROJECT, AnonymousCredentials()).create_bucket(BUCKET)
+    vertex, variables["VERTEX_EMULATOR_HOST"] = serve(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+    stack.callback(vertex.close)
+    return variables
 
 
 @pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
 def configure(request, tmp_path):
     """Makes a config of the backend, with sections to override."""
     return lambda **sections: request.param(tmp_path, **sections)
+
+
+@pytest.fixture
+def pace(configure) -> float:
+    """How many times as long as on one machine things take."""
+    return {"local": 1.0, "google": 12.0}[configure().backend.name]
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The endpoint: versions, the release, its verdicts."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from rl_core.backends import champion
+from rl_core.backends.local.endpoint import LocalEndpoint
 from rl_core.errors import InvalidInput
 from rl_core.estimators.sequential import Gate
 from rl_core.release import Contest, Release, Verdict
@@ -82,17 +84,28 @@ class TestEndpoint:
     def test_a_served_version_answers_every_instance(self, configure, platform, tmp_path):
         version = add(platform, tmp_path, 1)
         platform.endpoint.move(None, Release(champion=version))
-        with process(configure(), "-m", "functions.predictor"):
+        with self.server(configure()):
             wait_until(lambda: platform.endpoint.serving() == [version])
             for _ in range(20):
                 answers = platform.endpoint.predict([[0.1] * 20] * 3)
             assert [answer["policy_version"] for answer in answers] == [version] * 3
             assert len({answer["event_id"] for answer in answers}) == 3
-            vitals = platform.endpoint.vitals()[version]
-            assert vitals[:2] == (60, 0)
-            assert 0 < vitals.milliseconds < 1000
+            if not on_vertex(platform):
+                vitals = platform.endpoint.vitals()[version]
+                assert vitals[:2] == (60, 0)
+                assert 0 < vitals.milliseconds < 1000
             with pytest.raises(InvalidInput, match="an observation is a list of 20 numbers"):
                 platform.endpoint.predict([[0.1]])
+
+    def server(self, config):
+        """What serves the endpoint, where it is not the platform itself."""
+        local = config.backend.name == "local"
+        return process(config, "-m", "functions.predictor") if local else contextlib.nullcontext()
+
+
+def on_vertex(platform) -> bool:
+    """Vertex AI lets nobody ask a container how it is doing."""
+    return not isinstance(platform.endpoint, LocalEndpoint)
 
 
 def add(platform, tmp_path, generation):

@@ -34,45 +34,45 @@ def test_a_deferred_decision_counts_once_it_is_activated_whatever_comes_first(pl
     assert read(platform) == {"a": 3.0, "b": 3.0, "behind": 0.0}
 
 
-def test_a_deferred_decision_that_was_not_activated_in_time_never_counts(configure):
-    platform = connect(configure(reward={"window_seconds": 0.5}))
+def test_a_deferred_decision_that_was_not_activated_in_time_never_counts(configure, pace):
+    platform = connect(configure(reward={"window_seconds": 0.5 * pace}))
     now = datetime.now(UTC)
     platform.warehouse.append("decisions", decisions(["never", "late", "shown"], at=now, mode="deferred"))
     platform.warehouse.append("rewards", rewards(["never", "late", "shown"], 2.0, at=now))
-    platform.warehouse.append("rewards", activations(["late"], at=now + timedelta(seconds=1)))
+    platform.warehouse.append("rewards", activations(["late"], at=now + timedelta(seconds=pace)))
     platform.warehouse.append("rewards", activations(["shown"], at=now))
-    time.sleep(0.6)
+    time.sleep(0.6 * pace)
     assert read(platform) == {"shown": 2.0}
     [total] = platform.warehouse.totals()
     assert (total["interactions"], total["rewarded"]) == (1, 1)
 
 
 @pytest.mark.parametrize("aggregation", ["first", "sum", "max"])
-def test_a_late_reward_is_kept_and_counted_and_moves_nothing(configure, aggregation):
-    platform = connect(configure(reward={"window_seconds": 0.3, "aggregation": aggregation}))
+def test_a_late_reward_is_kept_and_counted_and_moves_nothing(configure, pace, aggregation):
+    platform = connect(configure(reward={"window_seconds": 0.3 * pace, "aggregation": aggregation}))
     now = datetime.now(UTC)
     platform.warehouse.append("decisions", decisions(["a", "b"], at=now))
     platform.warehouse.append("rewards", rewards(["a"], 1.0, at=now))
-    time.sleep(0.4)
+    time.sleep(0.4 * pace)
     assert read(platform) == {"a": 1.0, "b": 0.0}
-    late = rewards(["a", "b"], 9.0, at=now + timedelta(seconds=1), source_id="late")
+    late = rewards(["a", "b"], 9.0, at=now + timedelta(seconds=pace), source_id="late")
     assert platform.warehouse.append("rewards", late) == 2
     assert read(platform) == {"a": 1.0, "b": 0.0}
     assert platform.warehouse.counts().late == 2
 
 
-def test_a_window_once_read_stays_as_it_is_whatever_is_logged_later(configure):
+def test_a_window_once_read_stays_as_it_is_whatever_is_logged_later(configure, pace):
     """Also where it was earned in time, or before what has come: then it is late."""
-    platform = connect(configure(reward={"window_seconds": 0.3}))
+    platform = connect(configure(reward={"window_seconds": 0.3 * pace}))
     now = datetime.now(UTC)
     platform.warehouse.append("decisions", decisions(["shown", "rewarded"], at=now))
     platform.warehouse.append("decisions", decisions(["deferred"], at=now, mode="deferred"))
     platform.warehouse.append("rewards", rewards(["rewarded"], 1.0, at=now))
-    time.sleep(0.4)
+    time.sleep(0.4 * pace)
     window = platform.warehouse.window(None)
     found = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)
     platform.warehouse.append(
-        "rewards", rewards(["shown", "rewarded"], 9.0, at=now - timedelta(seconds=1), source_id="x")
+        "rewards", rewards(["shown", "rewarded"], 9.0, at=now - timedelta(seconds=pace), source_id="x")
     )
     platform.warehouse.append("rewards", activations(["deferred"], at=now))
     again = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)

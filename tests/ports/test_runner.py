@@ -59,10 +59,20 @@ class TestRunner:
         assert not platform.runner.submit(template, parameters, "run")
         assert len(platform.runner.runs()) == 1
 
-    def test_a_wrong_parameter_or_template_fails_with_the_reason(self, platform, template, tmp_path):
-        platform.runner.submit(template, {"no": 1}, "run")
-        assert finish(platform, "run") == "failed"
-        assert "no" in platform.runner.explain("run")
+    def test_wrong_parameters_and_templates_are_refused_with_the_reason(self, platform, template, tmp_path):
+        right = {"seconds": 0.0, "config": {}}
+        for wrong, words in (
+            (right | {"no": 1}, "parameter 'no': is not one of: config, fails, seconds"),
+            (right | {"config": "text"}, "parameter config = 'text': is not of type STRUCT"),
+            (right | {"seconds": True}, "parameter seconds = True: is not of type NUMBER_DOUBLE"),
+            ({"config": {}}, "parameter 'seconds': is missing"),
+        ):
+            with pytest.raises(InvalidInput, match=words):
+                platform.runner.submit(template, wrong, "run")
+        (tmp_path / "empty.yaml").write_text("a: 1")
+        with pytest.raises(InvalidInput, match="not a compiled pipeline"):
+            platform.runner.submit(tmp_path / "empty.yaml", {}, "run")
+        assert platform.runner.runs() == []
         with pytest.raises(InvalidInput, match="No such file"):
             platform.runner.submit(tmp_path / "none.yaml", {}, "other")
         with pytest.raises(InvalidInput, match="no such run"):

@@ -82,7 +82,7 @@ class TestWarehouse:
         assert read(platform, platform.warehouse.window(None)) == {"a": 0.0}
 
     def test_many_small_appends_are_kept_through_compaction(self, platform):
-        ids = [f"{i}" for i in range(120)]
+        ids = [f"{i}" for i in range(60)]
         for event_id in ids:
             platform.warehouse.append("decisions", decisions([event_id], at=LONG_AGO, mode="simulated"))
         middle = platform.warehouse.window(None)
@@ -140,12 +140,12 @@ class TestWarehouse:
         platform.warehouse.append("rewards", rewards(["good"], 5.0, at=in_time, name="rating"))
         assert read(platform, platform.warehouse.window(None)) == {"late": -1, "other": -1, "none": -1, "good": 5}
 
-    def test_where_the_first_reward_does_not_settle_it_the_window_must_pass(self, configure):
-        platform = connect(configure(reward={"aggregation": "sum", "window_seconds": 0.5}))
+    def test_where_the_first_reward_does_not_settle_it_the_window_must_pass(self, configure, pace):
+        platform = connect(configure(reward={"aggregation": "sum", "window_seconds": 0.4 * pace}))
         platform.warehouse.append("decisions", decisions(["a"]))
         platform.warehouse.append("rewards", rewards(["a"]))
         assert platform.warehouse.window(None).interactions == 0
-        time.sleep(0.6)
+        time.sleep(0.5 * pace)
         assert platform.warehouse.window(None).interactions == 1
 
     def test_writers_and_a_reader_at_once_lose_and_double_nothing(self, configure, platform):

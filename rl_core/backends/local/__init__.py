@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rl_core.backend import LocalBackend
 from rl_core.backends import Platform
 from rl_core.backends.local.bus import LocalBus
 from rl_core.backends.local.endpoint import LocalEndpoint
@@ -16,6 +17,7 @@ UNFIT = "[]{}*?%\\"  # deltalake takes them for parts of an address, DuckDB for 
 def connect_local(config: Config) -> Platform:
     """The local ports. Nothing is opened or created before it is used."""
     backend = config.backend
+    assert isinstance(backend, LocalBackend)
     root = Path(backend.root).absolute()
     if unfit := set(str(root)) & set(UNFIT):
         raise InvalidInput(

@@ -43,6 +43,10 @@ class LocalBus:
             self._handle(topic, messages, handler)
         return len(messages)
 
+    def give_up(self, topic: str, reason: str, payload: bytes) -> None:
+        line = " ".join(reason.split()).encode("latin-1", "backslashreplace")
+        self.publish(f"{topic}.dead", line + b"\n" + payload)
+
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
         if not self._path(f"{topic}.dead").exists():
             return []
@@ -74,8 +78,7 @@ class LocalBus:
                 for message in messages:
                     self._handle(topic, [message], handler)
             elif isinstance(error, InvalidInput):
-                reason = " ".join(str(error).split()).encode("latin-1", "backslashreplace")
-                self.publish(f"{topic}.dead", reason + b"\n" + messages[0].data.encode("latin-1"))
+                self.give_up(topic, str(error), messages[0].data.encode("latin-1"))
                 self._finish(topic, messages)
             else:
                 log.warning("%s: a message comes again in %g s: %r", topic, self._lease_seconds, error)

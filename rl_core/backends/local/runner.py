@@ -16,6 +16,7 @@ from typing import Any
 
 from rl_core.backends import Run, RunState
 from rl_core.backends.local.files import read_text
+from rl_core.backends.templates import checked
 from rl_core.errors import InvalidInput
 
 
@@ -26,6 +27,7 @@ class LocalRunner:
         self.root = root
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
+        checked(template, parameters)
         self.root.mkdir(parents=True, exist_ok=True)
         text, folder = read_text(template), Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
         with (folder / "lock").open("w") as lock:

@@ -1,0 +1,43 @@
+"""The backend section: which platform holds the loop, and where on it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rl_core.sections import Section
+
+
+class Backend(Section):
+    """What every backend is told."""
+
+    name: str
+    endpoint: str = Field("movielens", pattern=r"^[a-z][a-z0-9-]{0,62}$", description="the one endpoint's name")
+    host: str = Field("127.0.0.1", description="address the endpoint binds to")
+    port: int = Field(0, ge=0, le=65535, description="port of the endpoint; 0 takes a free one")
+    metrics_port: int = Field(0, ge=0, le=65535, description="port where the logger tells Prometheus; 0: nowhere")
+    lease_seconds: float = Field(10.0, gt=0, le=600.0, description="until a message not handled comes again")
+
+
+class LocalBackend(Backend):
+    """The embedded parts of one machine."""
+
+    name: Literal["local"] = "local"
+    root: str = Field("build/loop", description="folder of the warehouse, the bus, the endpoints and the runs")
+
+
+class GoogleBackend(Backend):
+    """BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
+
+    name: Literal["google"] = "google"
+    project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$", description="project id")
+    location: str = Field("us-central1", pattern=r"^[a-z]+-[a-z]+[0-9]+$", description="region of everything")
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", description="bucket of policies and runs")
+    dataset: str = Field("banditloop", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,1023}$", description="BigQuery dataset")
+    image: str = Field(min_length=1, description="image of the components and the predictor, best by digest")
+    machine: str = Field("n1-standard-2", description="machine type that a version is served on")
+    replicas: int = Field(1, ge=1, le=1000, description="machines that a version is served on, at the least")
+    most_replicas: int = Field(3, ge=1, le=1000, description="and at the most")
+    service_account: str = Field("", description="account that pipelines and versions run as; empty: the project's own")
+
+
+BACKENDS: dict[str, type[Backend]] = {"local": LocalBackend, "google": GoogleBackend}

@@ -1,0 +1,26 @@
+"""The Google Cloud backend: BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
+
+import tempfile
+from pathlib import Path
+
+from rl_core.backend import GoogleBackend
+from rl_core.backends import Platform
+from rl_core.backends.google.bus import PubSubBus
+from rl_core.backends.google.endpoint import VertexEndpoint
+from rl_core.backends.google.runner import VertexRunner
+from rl_core.backends.google.warehouse import BigQueryWarehouse
+from rl_core.config import Config
+
+
+def connect_google(config: Config) -> Platform:
+    """The ports on Google Cloud. Nothing is opened or created before it is used."""
+    backend = config.backend
+    assert isinstance(backend, GoogleBackend)
+    scratch = Path(tempfile.gettempdir()) / f"banditloop-{backend.endpoint}"
+    return Platform(
+        BigQueryWarehouse(backend, config.reward, config.gate.held_out),
+        PubSubBus(backend),
+        VertexEndpoint(config, backend, scratch / "policies"),
+        VertexRunner(backend),
+        scratch,
+    )

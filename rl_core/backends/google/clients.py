@@ -1,0 +1,52 @@
+"""Google's own clients, pointed where the environment says: at the cloud, or at emulators.
+
+The emulators' variables are those that Google's libraries read; the Storage Read API and Vertex AI have none, so here
+they have one.
+"""
+
+import os
+from typing import Any
+
+from google.auth import default
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.auth.exceptions import DefaultCredentialsError
+from google.cloud import storage
+
+from rl_core.backend import GoogleBackend
+from rl_core.errors import InvalidInput
+
+READ_API, VERTEX = "BIGQUERY_STORAGE_EMULATOR_HOST", "VERTEX_EMULATOR_HOST"
+EMULATORS = ("BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", VERTEX)
+
+
+def credentials() -> Credentials:
+    """Application Default Credentials; nobody's, where an emulator is spoken to."""
+    if any(name in os.environ for name in EMULATORS):
+        return AnonymousCredentials()
+    try:
+        return default()[0]
+    except DefaultCredentialsError:
+        raise InvalidInput(
+            "no Google credentials: run `gcloud auth application-default login`, or set $GOOGLE_APPLICATION_CREDENTIALS"
+        ) from None
+
+
+def bucket(backend: GoogleBackend) -> storage.Bucket:
+    """The loop's bucket. Everything of an endpoint is below its name."""
+    return storage.Client(backend.project, credentials()).bucket(backend.bucket)
+
+
+def vertex(backend: GoogleBackend, client: type[Any]) -> Any:
+    """A client of one of Vertex AI's services, in the loop's location."""
+    if address := os.environ.get(VERTEX):
+        import grpc
+
+        transport = client.get_transport_class("grpc")
+        return client(transport=transport(channel=grpc.insecure_channel(address)))
+    options = {"api_endpoint": f"{backend.location}-aiplatform.googleapis.com"}
+    return client(credentials=credentials(), client_options=options)
+
+
+def place(backend: GoogleBackend) -> str:
+    """The name of the project's location, below which resources are."""
+    return f"projects/{backend.project}/locations/{backend.location}"

@@ -1,0 +1,94 @@
+"""The whole loop on Google Cloud's emulators: the same steps as on one machine, and it learns the same."""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import pubsub_v1
+
+from pipelines import loop
+from pipelines.compiling import compile_pipelines
+from rl_core.backends import connect
+from rl_core.manifest import RANDOM
+from rl_core.policy import STATISTICS, read_arrays
+from tests.conftest import make_config
+from tests.emulators import free_port, listening
+from tests.ports.conftest import google
+from tests.processes import wait_until
+
+ROUNDS, USERS, INTERACTIONS, SEED = 2, 100, 3000, 3
+SECTIONS = {
+    "release": {"canary": 20, "look": 40},
+    "trigger": {"min_interactions": USERS},
+    "gate": {"held_out": 0.2},
+    "reward": {"window_seconds": 60.0},
+}
+
+
+@pytest.fixture
+def config(tmp_path):
+    return google(tmp_path, **SECTIONS)
+
+
+@contextlib.contextmanager
+def pushed_logger(config):
+    """The logger as a cloud function, to which Pub/Sub pushes."""
+    port, backend = free_port(), config.backend
+    command = [sys.executable, "-m", "functions_framework", "--target=logger", "--source=functions/logger.py"]
+    variables = os.environ | {"BANDITLOOP_CONFIG": config.model_dump_json(exclude_none=True)}
+    publisher = pubsub_v1.PublisherClient(credentials=AnonymousCredentials())
+    subscriber = pubsub_v1.SubscriberClient(credentials=AnonymousCredentials())
+    for topic in ("decisions", "rewards"):
+        name = f"projects/{backend.project}/topics/{backend.endpoint}-{topic}"
+        publisher.create_topic(name=name)
+        push = {"push_endpoint": f"http://127.0.0.1:{port}/{name}"}
+        request = {"name": name.replace("topics", "subscriptions"), "topic": name, "push_config": push}
+        subscriber.create_subscription(request=request | {"ack_deadline_seconds": 60})
+    options = ["--signature-type=cloudevent", f"--port={port}", "--host=127.0.0.1"]
+    with subprocess.Popen([*command, *options], env=variables) as function:
+        try:
+            wait_until(lambda: listening(port))
+            yield
+        finally:
+            function.terminate()
+
+
+def test_the_loop_runs_on_google_cloud_and_learns_as_on_one_machine(config, tmp_path):
+    platform, quiet = connect(config), lambda what, share: None
+    with pushed_logger(config):
+        loop.start(config, platform, INTERACTIONS, SEED, quiet)
+        first = platform.endpoint.versions()[-1]
+        for number in range(ROUNDS):
+            loop.visit(config, platform, USERS, SEED + number, quiet)
+            assert loop.retrain(config, platform, quiet) is None
+    release, versions = platform.endpoint.release(), platform.endpoint.versions()
+    assert release.champion != RANDOM
+    assert [version.generation for version in versions] == list(range(ROUNDS + 2))
+    assert set(platform.endpoint.serving()) == set(release.traffic())
+    counts = platform.warehouse.counts()
+    kept = {name: counts.received[name] - counts.duplicate[name] for name in counts.received}
+    assert kept == dict.fromkeys(("decisions", "rewards"), INTERACTIONS + ROUNDS * USERS)
+    assert counts.late == counts.dangling == 0
+    assert platform.bus.dead_letters("decisions") == platform.bus.dead_letters("rewards") == []
+    assert [run.run_id for run in platform.runner.runs()] == [
+        "startup-1",
+        *(f"retraining-{v.version}-1" for v in versions[1:-1]),
+    ]
+    same_as_on_one_machine(platform.endpoint.policy(first.version), tmp_path)
+
+
+def same_as_on_one_machine(policy, folder) -> None:
+    """The first policy is of the same simulated interactions there."""
+    config = make_config(folder, **SECTIONS)
+    local = connect(config)
+    template, _ = compile_pipelines(folder / "pipelines")
+    parameters = {"config": config.to_dict(), "interactions": INTERACTIONS, "seed": SEED}
+    local.runner.submit(template, parameters, "startup-1")
+    wait_until(lambda: local.runner.state("startup-1") != "running", 120)
+    theirs = read_arrays(local.endpoint.policy(local.endpoint.versions()[-1].version) / STATISTICS)
+    for name, sums in read_arrays(policy / STATISTICS).items():
+        np.testing.assert_allclose(sums, theirs[name], rtol=1e-9, atol=1e-9)

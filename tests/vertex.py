@@ -1,0 +1,214 @@
+"""A Vertex AI on this machine, for tests: the SDK's own messages over gRPC, for what the Google backend calls.
+
+It is as strict as the real one where that matters here: ids are taken once, traffic adds up to 100, models are known
+by alias. Pipelines run by kfp.local; a deployed model is a process of the predictor, told what a container is told.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import requests
+import yaml
+from google.api.httpbody_pb2 import HttpBody
+from google.cloud import aiplatform_v1 as v1
+from google.longrunning.operations_pb2 import Operation
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.json_format import MessageToDict
+
+from rl_core.backends.local.runner import LocalRunner
+from rl_core.backends.templates import declared, read_template
+from tests.emulators import free_port, listening
+from tests.processes import wait_until
+
+STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
+
+
+class Vertex:
+    """Its methods are named as those of the API."""
+
+    def __init__(self, folder: Path) -> None:
+        self.jobs: dict[str, v1.PipelineJob] = {}
+        self.endpoints: dict[str, v1.Endpoint] = {}
+        self.models: dict[str, list[v1.Model]] = {}
+        self.ports: dict[str, int] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._runner, self._folder = LocalRunner(folder / "runs"), folder
+        self._draws = random.Random(0)
+
+    def CreatePipelineJob(self, request: v1.CreatePipelineJobRequest, context) -> v1.PipelineJob:
+        name = f"{request.parent}/pipelineJobs/{request.pipeline_job_id}"
+        if name in self.jobs:
+            context.abort(grpc.StatusCode.ALREADY_EXISTS, f"{name} exists")
+        job = self.jobs[name] = request.pipeline_job
+        job.name, job.create_time = name, datetime.now(UTC)
+        plain = v1.PipelineJob.pb(job)
+        template = self._folder / f"{request.pipeline_job_id}.yaml"
+        template.write_text(yaml.safe_dump(MessageToDict(plain.pipeline_spec)))
+        known = declared(read_template(template))
+        parameters = {
+            key: _plain(value, known[key]["parameterType"])
+            for key, value in plain.runtime_config.parameter_values.items()
+        }
+        self._runner.submit(template, parameters, request.pipeline_job_id)
+        return job
+
+    def GetPipelineJob(self, request: v1.GetPipelineJobRequest, context) -> v1.PipelineJob:
+        if request.name not in self.jobs:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} not found")
+        return self._now(self.jobs[request.name])
+
+    def ListPipelineJobs(self, request: v1.ListPipelineJobsRequest, context) -> v1.ListPipelineJobsResponse:
+        return v1.ListPipelineJobsResponse(
+            pipeline_jobs=[self._now(job) for job in self.jobs.values() if _labelled(job, request)]
+        )
+
+    def _now(self, job: v1.PipelineJob) -> v1.PipelineJob:
+        run = job.name.rpartition("/")[2]
+        state = self._runner.state(run)
+        job.state = v1.PipelineState[f"PIPELINE_STATE_{STATES[state]}"]
+        if state == "failed":
+            task, _, message = self._runner.explain(run).partition(": ")
+            failed = {"task_name": task, "state": "FAILED", "error": {"code": 3, "message": message}}
+            job.job_detail = {"task_details": [failed]}
+        return job
+
+    def ListEndpoints(self, request: v1.ListEndpointsRequest, context) -> v1.ListEndpointsResponse:
+        return v1.ListEndpointsResponse(endpoints=[e for e in self.endpoints.values() if _labelled(e, request)])
+
+    def GetEndpoint(self, request: v1.GetEndpointRequest, context) -> v1.Endpoint:
+        return self.endpoints[request.name]
+
+    def CreateEndpoint(self, request: v1.CreateEndpointRequest, context) -> Operation:
+        endpoint = request.endpoint
+        endpoint.name = f"{request.parent}/endpoints/{len(self.endpoints) + 1}"
+        self.endpoints[endpoint.name] = endpoint
+        return _done(endpoint)
+
+    def UpdateEndpoint(self, request: v1.UpdateEndpointRequest, context) -> v1.Endpoint:
+        assert request.update_mask.paths == ["traffic_split"]
+        endpoint = self.endpoints[request.endpoint.name]
+        self._split(endpoint, dict(request.endpoint.traffic_split), context)
+        return endpoint
+
+    def DeployModel(self, request: v1.DeployModelRequest, context) -> Operation:
+        endpoint, deployed = self.endpoints[request.endpoint], request.deployed_model
+        [model] = self._found(deployed.model, context)
+        deployed.id = str(self._draws.randrange(10**9, 10**10))
+        self._start(deployed, model)
+        endpoint.deployed_models.append(deployed)
+        split = {deployed.id if key == "0" else key: percent for key, percent in request.traffic_split.items()}
+        self._split(endpoint, split, context)
+        return _done(v1.DeployModelResponse(deployed_model=deployed))
+
+    def UndeployModel(self, request: v1.UndeployModelRequest, context) -> Operation:
+        endpoint, gone = self.endpoints[request.endpoint], request.deployed_model_id
+        if endpoint.traffic_split.get(gone):
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{gone} has traffic")
+        endpoint.deployed_models = [model for model in endpoint.deployed_models if model.id != gone]
+        self.processes.pop(gone).terminate()
+        return _done(v1.UndeployModelResponse())
+
+    def GetModel(self, request: v1.GetModelRequest, context) -> v1.Model:
+        return self._found(request.name, context)[0]
+
+    def UploadModel(self, request: v1.UploadModelRequest, context) -> Operation:
+        name, model = request.parent_model or f"{request.parent}/models/{request.model_id}", request.model
+        versions = self.models.setdefault(name, [])
+        model.name, model.version_id = f"{name}@{len(versions) + 1}", str(len(versions) + 1)
+        versions.append(model)
+        return _done(v1.UploadModelResponse(model=name, model_version_id=model.version_id))
+
+    def RawPredict(self, request: v1.RawPredictRequest, context) -> HttpBody:
+        endpoint = self.endpoints[request.endpoint]
+        [deployed] = self._draws.choices(*zip(*endpoint.traffic_split.items(), strict=True))
+        answer = requests.post(
+            f"http://127.0.0.1:{self.ports[deployed]}/predict", data=request.http_body.data, timeout=60
+        )
+        if answer.status_code == 400:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, answer.text)
+        return HttpBody(content_type="application/json", data=answer.content)
+
+    def _found(self, name: str, context) -> list[v1.Model]:
+        name, _, version = name.partition("@")
+        versions = self.models.get(name, [])
+        found = [m for m in versions if not version or version in (m.version_id, *m.version_aliases)]
+        if not found:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{name}@{version} not found")
+        return found[-1:]
+
+    def _split(self, endpoint: v1.Endpoint, split: dict[str, int], context) -> None:
+        if split.keys() - {model.id for model in endpoint.deployed_models} or sum(split.values()) != 100:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"traffic {split}")
+        endpoint.traffic_split = split
+
+    def _start(self, deployed: v1.DeployedModel, model: v1.Model) -> None:
+        """What Vertex AI does with the container's image, with a process."""
+        port, container = free_port(), model.container_spec
+        told = {
+            "AIP_HTTP_PORT": str(port),
+            "AIP_STORAGE_URI": model.artifact_uri,
+            "AIP_PREDICT_ROUTE": container.predict_route,
+            "AIP_HEALTH_ROUTE": container.health_route,
+        }
+        told |= {variable.name: variable.value for variable in container.env}
+        assert container.command[0] == "python"
+        command = [sys.executable, *container.command[1:]]
+        self.processes[deployed.id] = subprocess.Popen(command, env=os.environ | told)
+        self.ports[deployed.id] = port
+        wait_until(lambda: listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok)
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+
+
+def serve(folder: Path) -> tuple[Vertex, str]:
+    """A Vertex AI, and its address."""
+    vertex, server = Vertex(folder), grpc.server(ThreadPoolExecutor(8))
+    for service in ("Pipeline", "Endpoint", "Model", "Prediction"):
+        client = getattr(v1, f"{service}ServiceClient")
+        methods = {name: _handler(vertex, name) for name in dir(Vertex) if name[0].isupper() and _of(client, name)}
+        name = f"google.cloud.aiplatform.v1.{service}Service"
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, methods)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    vertex.server = server
+    return vertex, f"127.0.0.1:{port}"
+
+
+def _of(client: type, method: str) -> bool:
+    return hasattr(client, "".join(f"_{c.lower()}" if c.isupper() else c for c in method).strip("_"))
+
+
+def _handler(vertex: Vertex, name: str) -> grpc.RpcMethodHandler:
+    request = getattr(v1, f"{name}Request")
+
+    def encode(answer: Any) -> bytes:
+        return answer.SerializeToString() if hasattr(answer, "SerializeToString") else type(answer).serialize(answer)
+
+    return grpc.unary_unary_rpc_method_handler(getattr(vertex, name), request.deserialize, encode)
+
+
+def _done(answer: Any) -> Operation:
+    packed = Packed()
+    packed.Pack(type(answer).pb(answer))
+    return Operation(name="operations/1", done=True, response=packed)
+
+
+def _labelled(resource: Any, request: Any) -> bool:
+    key, _, value = request.filter.removeprefix("labels.").partition("=")
+    return resource.labels.get(key) == json.loads(value)
+
+
+def _plain(value: Any, kind: str) -> Any:
+    """A parameter as Vertex AI hands it on: the integers among the numbers are integers again."""
+    plain = MessageToDict(value)
+    return int(plain) if kind == "NUMBER_INTEGER" else plain
