@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pydantic_core import PydanticUndefined
+
 import pipelines
 from rl_core.agents import AGENTS
 from rl_core.backend import BACKENDS, Backend
@@ -61,6 +63,9 @@ def test_its_commands_run_and_the_demo_learns_what_it_says(tmp_path):
         serving.send_signal(signal.SIGTERM)
 
 
+UNSET = (None, PydanticUndefined)
+
+
 def rows() -> list[str]:
     """The rows that the README's tables must have."""
     sections = {name: field.annotation for name, field in Config.model_fields.items()}
@@ -68,7 +73,7 @@ def rows() -> list[str]:
     sections |= {f"environment ({name})": section for name, section in ENVIRONMENTS.items()}
     sections |= {f"agent ({name})": section for name, section in AGENTS.items()}
     keys = [
-        f"| {name} | {key} | {'' if field.is_required() or field.default is None else f'`{field.default}`'} | {field.description} |"
+        f"| {name} | {key} | {f'`{field.default}`' if field.default not in UNSET else ''} | {field.description} |"
         for name, section in sections.items()
         if name not in ("environment", "agent")
         for key, field in section.model_fields.items()

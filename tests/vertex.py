@@ -42,6 +42,8 @@ class Vertex:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._runner, self._folder = LocalRunner(folder / "runs"), folder
         self._draws = random.Random(0)
+        self.faults: list[grpc.StatusCode] = []  # what the next calls end with, before or, every other, after they act
+        self.calls = 0
 
     def CreatePipelineJob(self, request: v1.CreatePipelineJobRequest, context) -> v1.PipelineJob:
         name = f"{request.parent}/pipelineJobs/{request.pipeline_job_id}"
@@ -170,8 +172,8 @@ class Vertex:
             process.kill()
 
 
-def serve(folder: Path) -> tuple[Vertex, str]:
-    """A Vertex AI, and its address."""
+def serve(folder: Path) -> Vertex:
+    """A Vertex AI that listens at its address."""
     vertex, server = Vertex(folder), grpc.server(ThreadPoolExecutor(8))
     for service in ("Pipeline", "Endpoint", "Model", "Prediction"):
         client = getattr(v1, f"{service}ServiceClient")
@@ -180,8 +182,8 @@ def serve(folder: Path) -> tuple[Vertex, str]:
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, methods)])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    vertex.server = server
-    return vertex, f"127.0.0.1:{port}"
+    vertex.server, vertex.address = server, f"127.0.0.1:{port}"
+    return vertex
 
 
 def _of(client: type, method: str) -> bool:
@@ -194,7 +196,17 @@ def _handler(vertex: Vertex, name: str) -> grpc.RpcMethodHandler:
     def encode(answer: Any) -> bytes:
         return answer.SerializeToString() if hasattr(answer, "SerializeToString") else type(answer).serialize(answer)
 
-    return grpc.unary_unary_rpc_method_handler(getattr(vertex, name), request.deserialize, encode)
+    def call(asked: Any, context: grpc.ServicerContext) -> Any:
+        vertex.calls += 1
+        fault = vertex.faults.pop(0) if vertex.faults else None
+        if fault and len(vertex.faults) % 2:
+            context.abort(fault, "it was told to fail")
+        answer = getattr(vertex, name)(asked, context)
+        if fault:
+            context.abort(fault, "it was told to fail when it was done")
+        return answer
+
+    return grpc.unary_unary_rpc_method_handler(call, request.deserialize, encode)
 
 
 def _done(answer: Any) -> Operation:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pythonjsonlogger.json import JsonFormatter
 
 from rl_core.config import Config
-from rl_core.errors import InvalidInput
+from rl_core.errors import InvalidInput, PlatformError
 
 WITH_PARENT, LOG_LEVEL = "--with-parent", "BANDITLOOP_LOG_LEVEL"
 
@@ -27,9 +27,9 @@ def run(serve: Callable[[Config], None]) -> None:
     try:
         _log_as_json(os.environ.get(LOG_LEVEL, "INFO"))
         serve(Config.from_environment())
-    except InvalidInput as error:
+    except (InvalidInput, PlatformError) as error:
         print(f"banditloop: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, InvalidInput) else 1)
 
 
 def _log_as_json(level: str) -> None:

@@ -19,7 +19,7 @@ from rl_core.backends import Platform, connect
 from rl_core.config import Config
 from tests.conftest import make_config
 from tests.emulators import PROJECT, emulators
-from tests.vertex import serve
+from tests.vertex import Vertex, serve
 
 BUCKET = "banditloop-test"
 
@@ -47,9 +47,17 @@ def _emulators() -> dict[str, str]:
     variables = stack.enter_context(emulators())
     os.environ.update(variables)
     storage.Client(PROJECT, AnonymousCredentials()).create_bucket(BUCKET)
-    vertex, variables["VERTEX_EMULATOR_HOST"] = serve(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-    stack.callback(vertex.close)
+    variables["VERTEX_EMULATOR_HOST"] = vertex().address
     return variables
+
+
+@functools.cache
+def vertex() -> Vertex:
+    """The one of this process."""
+    folder = tempfile.TemporaryDirectory()
+    found = serve(Path(folder.name))
+    atexit.register(lambda: (found.close(), folder.cleanup()))
+    return found
 
 
 @pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())

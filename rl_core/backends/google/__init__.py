@@ -7,6 +7,7 @@ from rl_core.backend import GoogleBackend
 from rl_core.backends import Platform
 from rl_core.backends.google.bus import PubSubBus
 from rl_core.backends.google.endpoint import VertexEndpoint
+from rl_core.backends.google.patience import patient
 from rl_core.backends.google.runner import VertexRunner
 from rl_core.backends.google.warehouse import BigQueryWarehouse
 from rl_core.config import Config
@@ -18,9 +19,9 @@ def connect_google(config: Config) -> Platform:
     assert isinstance(backend, GoogleBackend)
     scratch = Path(tempfile.gettempdir()) / f"banditloop-{backend.endpoint}"
     return Platform(
-        BigQueryWarehouse(backend, config.reward, config.gate.held_out),
-        PubSubBus(backend),
-        VertexEndpoint(config, backend, scratch / "policies"),
-        VertexRunner(backend),
-        scratch,
+        warehouse=patient(BigQueryWarehouse(backend, config.reward, config.gate.held_out)),
+        bus=patient(PubSubBus(backend)),
+        endpoint=patient(VertexEndpoint(config, backend, scratch / "policies")),
+        runner=patient(VertexRunner(backend)),
+        scratch=scratch,
     )

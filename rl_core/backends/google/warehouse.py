@@ -12,9 +12,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from google.api_core.exceptions import BadRequest
+from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    retry,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends import LogCounts
@@ -45,6 +52,9 @@ until_it_is_first = retry(
     wait=wait_random_exponential(multiplier=0.2, max=5),
     stop=stop_after_delay(PATIENCE_SECONDS),
     reraise=True,
+)
+uploaded_again = retry(  # an upload whose last answer was lost is not known any more
+    retry=retry_if_exception_type(NotFound), stop=stop_after_attempt(4), reraise=True
 )
 
 
@@ -105,15 +115,19 @@ class BigQueryWarehouse:
             self._place(f"{table}_{uuid.uuid4().hex}"), [column(field) for field in SCHEMAS[table]]
         )
         arrivals.expires = datetime.now(UTC) + ARRIVALS_KEPT
-        self._client.create_table(arrivals)
+        self._client.create_table(arrivals, exists_ok=True)  # where the first answer was lost
+        self._upload(events, arrivals)
+        return arrivals.table_id
+
+    @uploaded_again
+    def _upload(self, events: pa.Table, table: bigquery.Table) -> None:
         file, lists = io.BytesIO(), bigquery.format_options.ParquetOptions()
         pq.write_table(events, file)
+        file.seek(0)
         lists.enable_list_inference = True
         settings = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_TRUNCATE")
         settings.parquet_options = lists
-        file.seek(0)
-        self._client.load_table_from_file(file, arrivals, job_config=settings).result()
-        return arrivals.table_id
+        self._client.load_table_from_file(file, table, job_config=settings).result()
 
     @until_it_is_first
     def _ask(self, query: str, parameters: dict[str, Any]) -> bigquery.table.RowIterator:

@@ -1,0 +1,118 @@
+"""Faults between here and Google Cloud: refused and lost answers lose nothing, double nothing, and end in a line."""
+
+import contextlib
+import http.client
+import os
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import grpc
+import pytest
+
+from pipelines.compiling import compile_pipelines
+from rl_core.backends import connect
+from rl_core.errors import PlatformError
+from rl_core.release import Release
+from tests.conftest import decisions, make_policy
+from tests.ports.conftest import google, vertex
+
+PASSING = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED]
+
+
+@contextlib.contextmanager
+def unreliable(address: str):
+    """A proxy that answers a seventh of the requests with 503, and of another one loses the answers."""
+    draws, there, faults = random.Random(0), urlsplit(address), {"refused": 0, "lost": 0}
+
+    class Proxy(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            turn, length = draws.randrange(7), int(self.headers.get("content-length", 0))
+            body = self.rfile.read(length)
+            if turn == 1:
+                faults["refused"] += 1
+                return self.tell(503, [("content-type", "application/json")], b'{"error": {"code": 503}}')
+            connection = http.client.HTTPConnection(there.hostname, there.port, timeout=60)
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            told = answer.read()
+            if turn == 3:
+                faults["lost"] += 1
+                self.close_connection = True
+                return self.connection.close()
+            kept = [(k, v) for k, v in answer.getheaders() if k.lower() not in ("content-length", "transfer-encoding")]
+            self.tell(answer.status, kept, told)
+
+        def tell(self, status: int, headers: list, body: bytes) -> None:
+            self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value.replace(f"{there.hostname}:{there.port}", self.headers["host"]))
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = answer
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", faults
+        server.shutdown()
+
+
+def test_bigquery_that_fails_and_loses_answers_keeps_every_event_once(tmp_path, monkeypatch):
+    config = google(tmp_path)
+    connect(config).warehouse.append("decisions", decisions(["0-0"], mode="simulated"))
+    with unreliable(os.environ["BIGQUERY_EMULATOR_HOST"]) as (address, faults):
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", address)
+        warehouses = [connect(config).warehouse for _ in range(2)]
+
+        def append(step: int) -> int:
+            events = decisions([f"{step // 2}-{i}" for i in range(10)], mode="simulated")
+            return warehouses[step % 2].append("decisions", events)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(append, range(12)))
+    assert min(faults.values()) >= 5
+    monkeypatch.undo()
+    platform = connect(config)
+    window = platform.warehouse.window(None)
+    ids = [i for batch in platform.warehouse.interactions(window) for i in batch["event_id"].to_pylist()]
+    assert sorted(ids) == sorted(f"{batch}-{i}" for batch in range(6) for i in range(10))
+    counts = platform.warehouse.counts()
+    assert counts.received["decisions"] - counts.duplicate["decisions"] == 60
+
+
+def test_vertex_ai_that_fails_for_the_moment_is_asked_again(tmp_path):
+    config = google(tmp_path)
+    platform = connect(config)
+    template, _ = compile_pipelines(tmp_path / "pipelines")
+    vertex().faults = PASSING * 2
+    platform.runner.submit(template, {"config": config.to_dict()}, "run")
+    assert [run.run_id for run in platform.runner.runs()] == ["run"]
+    assert vertex().faults == []
+    platform = connect(google(tmp_path / "policy"))  # another endpoint: the run above has begun
+    make_policy(tmp_path / "policy")
+    version = platform.endpoint.add(tmp_path / "policy")
+    vertex().faults = PASSING * 2
+    platform.endpoint.move(None, Release(champion=version))
+    assert platform.endpoint.serving() == [version]
+    assert platform.endpoint.release() == Release(champion=version)
+
+
+@pytest.mark.parametrize("status", ["RESOURCE_EXHAUSTED", "PERMISSION_DENIED"])
+def test_what_goes_on_failing_is_told_in_one_line(tmp_path, monkeypatch, status):
+    monkeypatch.setattr("rl_core.backends.google.patience.PATIENCE_SECONDS", 1.0)
+    runner = connect(google(tmp_path)).runner
+    vertex().faults, before = [grpc.StatusCode[status]] * 1000, vertex().calls
+    with pytest.raises(PlatformError, match=r"^Google Cloud: \w+: .*it was told to fail") as error:
+        runner.runs()
+    assert "\n" not in str(error.value)
+    assert (vertex().calls - before > 1) == (status == "RESOURCE_EXHAUSTED")
+    vertex().faults = []
