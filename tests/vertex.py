@@ -168,8 +168,12 @@ class Vertex:
         wait_until(lambda: listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok)
 
     def close(self) -> None:
+        """Stop what is deployed."""
         for process in self.processes.values():
-            process.kill()
+            process.terminate()
+        for process in self.processes.values():
+            process.wait(20)
+        self.processes.clear()
 
 
 def serve(folder: Path) -> Vertex:

@@ -97,7 +97,7 @@ def test_everything_that_came_is_counted(platform):
     assert warehouse.counts().dangling == 1
 
 
-def test_counts_survive_compaction(platform):
+def test_counts_survive_compaction(platform, compacting):
     for number in range(60):
         platform.warehouse.append("rewards", rewards([f"{number}", "again"]))
     counts = platform.warehouse.counts()

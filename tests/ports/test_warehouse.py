@@ -81,8 +81,8 @@ class TestWarehouse:
         time.sleep(0.4)
         assert read(platform, platform.warehouse.window(None)) == {"a": 0.0}
 
-    def test_many_small_appends_are_kept_through_compaction(self, platform):
-        ids = [f"{i}" for i in range(60)]
+    def test_many_small_appends_are_kept_through_compaction(self, platform, compacting):
+        ids = [f"{i}" for i in range(120)]
         for event_id in ids:
             platform.warehouse.append("decisions", decisions([event_id], at=LONG_AGO, mode="simulated"))
         middle = platform.warehouse.window(None)
@@ -120,8 +120,8 @@ class TestWarehouse:
     @pytest.mark.parametrize(
         ("aggregation", "expected"), [("first", 2), ("last", 3), ("sum", 6), ("mean", 2), ("max", 3), ("min", 1)]
     )
-    def test_several_rewards_are_aggregated(self, configure, aggregation, expected):
-        platform = connect(configure(reward={"aggregation": aggregation, "window_seconds": 10.0}))
+    def test_several_rewards_are_aggregated(self, configure, pace, aggregation, expected):
+        platform = connect(configure(reward={"aggregation": aggregation, "window_seconds": 10.0 * pace}))
         platform.warehouse.append("decisions", decisions(["a"], at=LONG_AGO, mode="simulated"))
         for order in (2, 1, 3):
             at = LONG_AGO + timedelta(seconds=order)
@@ -129,12 +129,12 @@ class TestWarehouse:
             time.sleep(0.01)  # the first is the one that was logged first
         assert read(platform, platform.warehouse.window(None)) == {"a": expected}
 
-    def test_only_the_named_reward_within_the_window_counts(self, configure):
-        platform = connect(configure(reward={"name": "rating", "default": -1.0, "window_seconds": 10.0}))
+    def test_only_the_named_reward_within_the_window_counts(self, configure, pace):
+        platform = connect(configure(reward={"name": "rating", "default": -1.0, "window_seconds": 10.0 * pace}))
         platform.warehouse.append(
             "decisions", decisions(["late", "other", "none", "good"], at=LONG_AGO, mode="simulated")
         )
-        in_time, late = LONG_AGO + timedelta(seconds=10), LONG_AGO + timedelta(seconds=11)
+        in_time, late = LONG_AGO + timedelta(seconds=10 * pace), LONG_AGO + timedelta(seconds=11 * pace)
         platform.warehouse.append("rewards", rewards(["late"], 5.0, at=late, name="rating"))
         platform.warehouse.append("rewards", rewards(["other"], 5.0, at=in_time, name="click"))
         platform.warehouse.append("rewards", rewards(["good"], 5.0, at=in_time, name="rating"))
@@ -179,7 +179,7 @@ def append_many(config: Config, writer: int) -> None:
     )
 )
 def test_any_order_and_repetition_of_appends_gives_the_same_table(backend, tmp_path_factory, appends):
-    platform = connect(backend(tmp_path_factory.mktemp("warehouse")))
+    platform = connect(backend(tmp_path_factory.mktemp("warehouse"), reward={"window_seconds": 3600.0}))
     known = {"decisions": set(), "rewards": set()}
     for table, ids in appends:
         events = decisions(ids, at=LONG_AGO, mode="simulated") if table == "decisions" else rewards(ids, at=LONG_AGO)
