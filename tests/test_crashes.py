@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -19,6 +20,7 @@ from pipelines import loop
 from pipelines.compiling import compile_pipelines
 from pipelines.services import services
 from rl_core.backends import connect, newest
+from rl_core.backends.local.warehouse import _interruptible
 from rl_core.backends.outbox import LARGEST_FILE, Outbox
 from rl_core.backends.publisher import publish
 from rl_core.schema import INTERACTION
@@ -196,6 +198,15 @@ for event in (b"1" * 600, b"2" * 600, b"3" * 300):
     bus.back.set()
     publish(tmp_path, bus, "decisions")
     assert bus.messages == [b"[" + b"1" * 600 + b"," + b"3" * 300 + b"]"]
+
+
+def test_an_interrupt_during_a_query_is_not_taken_for_a_failure():
+    with duckdb.connect() as connection:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(KeyboardInterrupt), _interruptible():
+            connection.sql("SELECT sum(a.range * b.range) FROM range(900000) a, range(900000) b").fetchall()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def test_a_publisher_that_dies_is_followed_by_another(tmp_path):

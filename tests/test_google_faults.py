@@ -94,7 +94,7 @@ def test_vertex_ai_that_fails_for_the_moment_is_asked_again(tmp_path):
     platform = connect(config)
     template, _ = compile_pipelines(tmp_path / "pipelines")
     vertex().faults = PASSING * 2
-    platform.runner.submit(template, {"config": config.to_dict()}, "run")
+    assert platform.runner.submit(template, {"config": config.to_dict()}, "run")
     assert [run.run_id for run in platform.runner.runs()] == ["run"]
     assert vertex().faults == []
     platform = connect(google(tmp_path / "policy"))  # another endpoint: the run above has begun

@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from google.api_core.exceptions import AlreadyExists, NotFound
+from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, NotFound
 from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient, PipelineState, PipelineTaskDetail
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
@@ -28,6 +28,7 @@ class VertexRunner:
 
     def __init__(self, backend: GoogleBackend) -> None:
         self._backend = backend
+        self._unanswered: set[str] = set()  # run ids that may be taken by ourselves: the answer was lost
 
     @cached_property
     def _client(self) -> PipelineServiceClient:
@@ -38,7 +39,10 @@ class VertexRunner:
         try:
             self._client.create_pipeline_job(parent=place(self._backend), pipeline_job=job, pipeline_job_id=name)
         except AlreadyExists:
-            return False
+            return run_id in self._unanswered
+        except GoogleAPICallError:
+            self._unanswered.add(run_id)
+            raise
         return True
 
     def job(self, template: Path, parameters: dict[str, Any], name: str) -> PipelineJob:

@@ -55,8 +55,8 @@ class Serving:
         deployed = {model.display_name: model.id for model in endpoint.deployed_models}
         endpoint.traffic_split = {deployed[version]: percent for version, percent in traffic.items()}
         self._endpoints.update_endpoint(endpoint=endpoint, update_mask={"paths": ["traffic_split"]})
-        for version in deployed.keys() - traffic.keys():
-            request = {"endpoint": endpoint.name, "deployed_model_id": deployed[version]}
+        for gone in {model.id for model in endpoint.deployed_models} - endpoint.traffic_split.keys():
+            request = {"endpoint": endpoint.name, "deployed_model_id": gone}
             self._endpoints.undeploy_model(request=request).result(DEPLOY_SECONDS)
 
     def _create(self) -> vertex_ai.Endpoint:

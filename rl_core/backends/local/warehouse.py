@@ -1,5 +1,6 @@
 """The warehouse as two Delta Lake tables, queried out of core by DuckDB."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -120,35 +121,49 @@ class LocalWarehouse:
     def _decisions(self, since: datetime, until: datetime = FOR_EVER) -> list[DataFile]:
         return self._tables["decisions"].files("logged_at", since, until)
 
-    def _connection(self, decisions: list[DataFile], since: datetime | None = None) -> duckdb.DuckDBPyConnection:
+    @contextlib.contextmanager
+    def _connection(
+        self, decisions: list[DataFile], since: datetime | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection with some files of decisions, and all rewards that may belong to them, or all `since`.
 
         Its views: `asked`, that may count; of them `decisions`, that do, for a deferred one only does once activated;
         and `shadows`.
         """
-        connection = duckdb.connect()
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")
-        connection.execute("SET memory_limit = '1GB'")
-        connection.execute("SET temp_directory = $spill", {"spill": str(self._root / "spill")})
-        earliest = since or min((file.earliest for file in decisions), default=FOR_EVER) - AT_MOST_APART
-        rewards = self._tables["rewards"].files("timestamp", earliest, FOR_EVER)
-        _view(connection, "logged_decisions", decisions, self._tables["decisions"].stored)
-        _view(connection, "rewards", rewards, self._tables["rewards"].stored)
-        connection.execute("CREATE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
-        connection.execute("CREATE VIEW asked AS FROM logged_decisions WHERE mode <> 'shadow'")
-        if any(file.first_mode == "deferred" for file in decisions):  # no mode comes before it in the alphabet
-            connection.execute(
-                f"""CREATE TABLE activated AS
-                SELECT d.number FROM rewards r JOIN asked d ON r.event_id = d.event_id
-                WHERE r.name = $name AND {IN_TIME}""",
-                self._lengths | {"name": ACTIVATION},
-            )
-            counts = "mode <> 'deferred' OR number IN (FROM activated)"
-        else:
-            counts = "true"
-        connection.execute(f"CREATE VIEW decisions AS FROM asked WHERE {counts}")
-        return connection
+        with _interruptible(), duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute("SET memory_limit = '1GB'")
+            connection.execute("SET temp_directory = $spill", {"spill": str(self._root / "spill")})
+            earliest = since or min((file.earliest for file in decisions), default=FOR_EVER) - AT_MOST_APART
+            rewards = self._tables["rewards"].files("timestamp", earliest, FOR_EVER)
+            _view(connection, "logged_decisions", decisions, self._tables["decisions"].stored)
+            _view(connection, "rewards", rewards, self._tables["rewards"].stored)
+            connection.execute("CREATE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
+            connection.execute("CREATE VIEW asked AS FROM logged_decisions WHERE mode <> 'shadow'")
+            if any(file.first_mode == "deferred" for file in decisions):  # no mode comes before it in the alphabet
+                connection.execute(
+                    f"""CREATE TABLE activated AS
+                    SELECT d.number FROM rewards r JOIN asked d ON r.event_id = d.event_id
+                    WHERE r.name = $name AND {IN_TIME}""",
+                    self._lengths | {"name": ACTIVATION},
+                )
+                counts = "mode <> 'deferred' OR number IN (FROM activated)"
+            else:
+                counts = "true"
+            connection.execute(f"CREATE VIEW decisions AS FROM asked WHERE {counts}")
+            yield connection
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM be what they are: DuckDB makes an error of them, which would be tried again."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Query interrupted" in str(error):
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _view(connection: duckdb.DuckDBPyConnection, name: str, files: list[DataFile], stored: pa.Schema) -> None:
