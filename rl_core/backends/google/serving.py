@@ -50,7 +50,7 @@ class Serving:
         endpoint = self.find() or self._create()
         deployed = {model.display_name: model.id for model in endpoint.deployed_models}
         for version in traffic.keys() - deployed.keys():
-            self._deploy(endpoint, manifests[version], traffic[version])
+            self._deploy(endpoint, manifests[version])
             endpoint = self._endpoints.get_endpoint(name=endpoint.name)
         deployed = {model.display_name: model.id for model in endpoint.deployed_models}
         endpoint.traffic_split = {deployed[version]: percent for version, percent in traffic.items()}
@@ -64,7 +64,7 @@ class Serving:
         endpoint = vertex_ai.Endpoint(display_name=name, labels={LABEL: name})
         return self._endpoints.create_endpoint(parent=place(self._backend), endpoint=endpoint).result(DEPLOY_SECONDS)
 
-    def _deploy(self, endpoint: vertex_ai.Endpoint, manifest: Manifest, percent: int) -> None:
+    def _deploy(self, endpoint: vertex_ai.Endpoint, manifest: Manifest) -> None:
         backend = self._backend
         model = vertex_ai.DeployedModel(
             model=self._model(manifest),
