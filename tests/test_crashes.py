@@ -201,7 +201,7 @@ for event in (b"1" * 600, b"2" * 600, b"3" * 300):
 
 
 def test_an_interrupt_during_a_query_is_not_taken_for_a_failure():
-    with duckdb.connect() as connection:
+    with duckdb.connect(config={"threads": 1}) as connection:  # DuckDB asks for signals only where it works itself
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
         with pytest.raises(KeyboardInterrupt), _interruptible():
