@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+ENGINE ?= $(notdir $(or $(shell command -v podman),$(shell command -v docker),docker))
+IMAGE ?= banditloop:$(shell git rev-parse --short=12 HEAD)
 
 help:  ## print the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,15 +45,23 @@ bench: $(READY)  ## run every benchmark; rows go to build/bench.json
 bench-%: $(READY)
 	$(BIN)/python -m tests.benchmarks $*
 
+image:  ## build the one image of components, predictor and functions: IMAGE=host/name:tag ENGINE=podman or docker
+	$(ENGINE) build --file components/Dockerfile --tag $(IMAGE) $(BUILD) .
+
 compile: $(READY)  ## compile the pipelines and the components to build
 	$(BIN)/banditloop compile
 	$(BIN)/banditloop export-components
 
-lock:  ## resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
-		--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet --upgrade -o requirements.lock
+RESOLVE := uv pip compile pyproject.toml --python-version 3.11 --all-extras \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
+
+lock:  ## resolve requirements.lock anew, and from it the image's, which has a smaller TensorFlow (needs uv)
+	$(RESOLVE) --universal --group dev --upgrade -o requirements.lock
+	echo 'tensorflow; sys_platform == "none"' | $(RESOLVE) --python-platform x86_64-manylinux_2_28 \
+		--group agents --group data --group image --constraints requirements.lock --overrides /dev/stdin \
+		-o components/requirements.lock
 
 clean:  ## remove everything made, .venv included
 	rm -rf .venv build dist *.egg-info
 
-.PHONY: help setup demo test test-cloud check format bench compile lock clean
+.PHONY: help setup demo test test-cloud check format bench image compile lock clean

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from components import IMAGE
 from pipelines import dead_letters, display, importing, releases
 from pipelines.options import ConfigOption, ImageOption, JsonOption, OutputOption, ParameterOption, load
 from rl_core.backends import Platform, connect
@@ -34,28 +33,35 @@ app.add_typer(importing.app, name="import")
 
 @app.command(name="compile")
 def compile_(
-    output: OutputOption = Path("build/pipelines"), image: ImageOption = IMAGE, as_json: JsonOption = False
+    output: OutputOption = Path("build/pipelines"),
+    image: ImageOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Compile the pipelines to KFP IR.
 
     Example: `banditloop compile -o build/pipelines --image europe-docker.pkg.dev/p/r/banditloop@sha256:…`
     """
-    from pipelines.compiling import compile_pipelines
+    from pipelines.compiling import compile_pipelines, image_of
 
-    display.paths(compile_pipelines(output, image), as_json)
+    display.paths(compile_pipelines(output, image or image_of(load(config))), as_json)
 
 
 @app.command()
 def export_components(
-    output: OutputOption = Path("build/components"), image: ImageOption = IMAGE, as_json: JsonOption = False
+    output: OutputOption = Path("build/components"),
+    image: ImageOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write every component as a YAML file that any pipeline can load.
 
     Example: `banditloop export-components -o build/components`
     """
     from pipelines.compiling import export_components as export
+    from pipelines.compiling import image_of
 
-    display.paths(export(output, image), as_json)
+    display.paths(export(output, image or image_of(load(config))), as_json)
 
 
 @app.command()
@@ -147,12 +153,12 @@ def serve(config: ConfigOption = None) -> None:
     """
     from functions.monitor import watch
     from functions.trigger import tick
-    from pipelines.compiling import compile_pipelines
+    from pipelines.compiling import compile_pipelines, image_of
     from pipelines.services import services
 
     settings = load(config)
     platform = connect(settings)
-    compile_pipelines(Path(settings.trigger.template).parent)
+    compile_pipelines(Path(settings.trigger.template).parent, image_of(settings))
     display.say(f"serving endpoint {settings.backend.endpoint}; press Ctrl-C to stop")
     with contextlib.suppress(KeyboardInterrupt), services(settings), display.progress(quiet=False) as report:
         while True:

@@ -6,8 +6,16 @@ from typing import Any
 import yaml
 
 from components import IMAGE
-from rl_core.backends.templates import TYPES, declared, read_template
+from rl_core.backend import GoogleBackend
+from rl_core.backends.soundness import is_of
+from rl_core.backends.templates import declared, read_template, sound
+from rl_core.config import Config
 from rl_core.errors import InvalidInput
+
+
+def image_of(config: Config) -> str:
+    """The image of a config's tasks: on one machine they run without."""
+    return config.backend.image if isinstance(config.backend, GoogleBackend) else IMAGE
 
 
 def compile_pipelines(folder: Path, image: str = IMAGE) -> list[Path]:
@@ -48,7 +56,7 @@ def _parameter(text: str, known: dict[str, dict[str, Any]]) -> tuple[str, Any]:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
         parsed = None
-    if not isinstance(parsed, TYPES[kind]) or (isinstance(parsed, bool) and kind != "BOOLEAN"):
+    if not is_of(parsed, kind):
         raise InvalidInput(f"parameter {key} = {value!r}: is not of type {kind}")
     return key, parsed
 
@@ -62,4 +70,6 @@ def _compile(thing: Any, path: Path, image: str) -> Path:
     for executor in spec["deploymentSpec"]["executors"].values():
         executor["container"]["image"] = image
     path.write_text(yaml.safe_dump(spec, sort_keys=False, width=120))
+    if "pipelineInfo" in spec:
+        sound(path, elsewhere=image != IMAGE)
     return path

@@ -15,7 +15,7 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ParameterOption = Annotated[list[str], typer.Option("--param", "-p", metavar="KEY=VALUE", help="A pipeline parameter.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to.")]
-ImageOption = Annotated[str, typer.Option(help="Container image of every task.")]
+ImageOption = Annotated[str | None, typer.Option(help="Container image of every task, if not the config's.")]
 DEFAULT_CONFIG = Path(__file__).parent / "configs" / "movielens.toml"
 
 

@@ -1,10 +1,20 @@
 """The backend section: which platform holds the loop, and where on it."""
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rl_core.sections import Section
+
+HOST = r"(?!localhost[:/])[\w-]+(\.[\w-]+)*(\.[\w-]+|:\d+)"
+PINNED = re.compile(rf"{HOST}/[\w./-]+(:(?!latest$)[\w.-]+|(:[\w.-]+)?@sha256:[0-9a-f]{{64}})")
+WHAT_IMAGE = "name one in a registry, by its digest (host/name@sha256:…) or by a tag that is not latest"
+
+
+def pinned(image: str) -> bool:
+    """Whether an image's name says where other machines find it, and which one it is."""
+    return PINNED.fullmatch(image) is not None
 
 
 class Backend(Section):
@@ -33,11 +43,18 @@ class GoogleBackend(Backend):
     location: str = Field("us-central1", pattern=r"^[a-z]+-[a-z]+[0-9]+$", description="region of everything")
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", description="bucket of policies and runs")
     dataset: str = Field("banditloop", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,1023}$", description="BigQuery dataset")
-    image: str = Field(min_length=1, description="image of the components and the predictor, best by digest")
+    image: str = Field(description="image of the components, the predictor and the functions, best by its digest")
     machine: str = Field("n1-standard-2", description="machine type that a version is served on")
     replicas: int = Field(1, ge=1, le=1000, description="machines that a version is served on, at the least")
     most_replicas: int = Field(3, ge=1, le=1000, description="and at the most")
     service_account: str = Field("", description="account that pipelines and versions run as; empty: the project's own")
+
+    @field_validator("image")
+    @classmethod
+    def _pinned(cls, image: str) -> str:
+        if not pinned(image):
+            raise ValueError(WHAT_IMAGE)
+        return image
 
 
 BACKENDS: dict[str, type[Backend]] = {"local": LocalBackend, "google": GoogleBackend}

@@ -55,7 +55,7 @@ def explain(error: ValidationError, place: str = "") -> str:
     for problem in error.errors():
         key = ".".join(filter(None, [place, *map(str, problem["loc"])])) or "input"
         shown = "" if problem["type"] in ("missing", "json_invalid", "model_type") else f" = {_short(problem['input'])}"
-        problems.append(f"{key}{shown}: {problem['msg']}")
+        problems.append(f"{key}{shown}: {problem['msg'].removeprefix('Value error, ')}")
     return "; ".join(problems)
 
 

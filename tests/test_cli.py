@@ -159,9 +159,9 @@ def test_one_loop_at_a_time_runs_in_a_root(config, config_file, tmp_path):
 
 
 def test_compile_and_export_write_files_and_say_which(tmp_path):
-    written = json.loads(banditloop("compile", "-o", tmp_path / "p", "--image", "x/y:1", "--json").stdout)
+    written = json.loads(banditloop("compile", "-o", tmp_path / "p", "--image", "example.com/y:1", "--json").stdout)
     assert [Path(path).name for path in written] == ["startup.yaml", "retraining.yaml"]
-    assert "x/y:1" in (tmp_path / "p" / "startup.yaml").read_text()
+    assert "example.com/y:1" in (tmp_path / "p" / "startup.yaml").read_text()
     shown = banditloop("export-components", "-o", tmp_path / "c").stdout
     assert shown.count("wrote ") == 5
     assert len(list((tmp_path / "c").glob("*.yaml"))) == 5

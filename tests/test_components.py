@@ -26,6 +26,8 @@ from rl_core.release import Release
 from tests.conftest import make_config
 from tests.processes import wait_until
 
+REMOTE = f"example.com/banditloop@sha256:{0:064}"
+
 
 def artifact(kind, path):
     return kind(name=Path(path).name, uri=str(path), metadata={})
@@ -160,14 +162,14 @@ def test_exported_components_load_and_say_what_they_take(tmp_path):
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory):
-    return compile_pipelines(tmp_path_factory.mktemp("templates"), image="example.com/banditloop@sha256:0")
+    return compile_pipelines(tmp_path_factory.mktemp("templates"), image=REMOTE)
 
 
 def test_templates_are_single_documents_pinned_to_one_image(templates):
     for path in templates:
         [spec] = yaml.safe_load_all(path.read_text())
         executors = spec["deploymentSpec"]["executors"].values()
-        assert {executor["container"]["image"] for executor in executors} == {"example.com/banditloop@sha256:0"}
+        assert {executor["container"]["image"] for executor in executors} == {REMOTE}
         assert IMAGE not in path.read_text()
         assert "pip install" not in path.read_text()
 

@@ -20,7 +20,7 @@ GOOD = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
     ("values", "message"),
     [
         (GOOD | {"nonsense": {}}, "nonsense = {}"),
-        (GOOD | {"reward": {"name": "activation"}}, "reward.name = 'activation': Value error, this name activates"),
+        (GOOD | {"reward": {"name": "activation"}}, "reward.name = 'activation': this name activates"),
         (GOOD | {"agent": {"name": "linucb", "alhpa": 1.0}}, "agent.alhpa = 1"),
         (GOOD | {"agent": {"name": "linucb", "alpha": "1"}}, "agent.alpha = '1': Input should be a valid number"),
         (GOOD | {"agent": {"name": "linucb", "tikhonov": 0}}, "agent.tikhonov = 0: Input should be greater than 0"),

@@ -1,9 +1,7 @@
-"""The whole loop on Google Cloud's emulators: the same steps as on one machine, and it learns the same."""
+"""The whole loop on emulators, predictors and logger in containers: as on one machine, and it learns the same."""
 
 import contextlib
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,11 +11,13 @@ from google.cloud import pubsub_v1
 from pipelines import loop
 from pipelines.compiling import compile_pipelines
 from rl_core.backends import connect
+from rl_core.backends.google.clients import EMULATORS, READ_API
 from rl_core.manifest import RANDOM
 from rl_core.policy import STATISTICS, read_arrays
 from tests.conftest import make_config
+from tests.containers import image, start
 from tests.emulators import free_port, listening
-from tests.ports.conftest import google
+from tests.ports.conftest import google, vertex
 from tests.processes import wait_until
 
 ROUNDS, USERS, INTERACTIONS, SEED = 2, 100, 3000, 3
@@ -29,17 +29,29 @@ SECTIONS = {
 }
 
 
+pytestmark = pytest.mark.timeout(2400)  # it may build the image
+
+
 @pytest.fixture
-def config(tmp_path):
-    return google(tmp_path, **SECTIONS)
+def config(tmp_path, monkeypatch):
+    """Of a loop whose predictors run in containers."""
+    image()
+    found = google(tmp_path, **SECTIONS)
+    monkeypatch.setattr(vertex(), "start", contained)
+    return found
+
+
+def contained(command, variables):
+    """A container among the emulators."""
+    return start(command, variables | {name: os.environ[name] for name in (*EMULATORS, READ_API)})
 
 
 @contextlib.contextmanager
 def pushed_logger(config):
     """The logger as a cloud function, to which Pub/Sub pushes."""
     port, backend = free_port(), config.backend
-    command = [sys.executable, "-m", "functions_framework", "--target=logger", "--source=functions/logger.py"]
-    variables = os.environ | {"BANDITLOOP_CONFIG": config.model_dump_json(exclude_none=True)}
+    command = ["functions-framework", "--target=logger", "--source=functions/logger.py"]
+    variables = {"BANDITLOOP_CONFIG": config.model_dump_json(exclude_none=True)}
     publisher = pubsub_v1.PublisherClient(credentials=AnonymousCredentials())
     subscriber = pubsub_v1.SubscriberClient(credentials=AnonymousCredentials())
     for topic in ("decisions", "rewards"):
@@ -49,7 +61,7 @@ def pushed_logger(config):
         request = {"name": name.replace("topics", "subscriptions"), "topic": name, "push_config": push}
         subscriber.create_subscription(request=request | {"ack_deadline_seconds": 60})
     options = ["--signature-type=cloudevent", f"--port={port}", "--host=127.0.0.1"]
-    with subprocess.Popen([*command, *options], env=variables) as function:
+    with contained([*command, *options], variables) as function:
         try:
             wait_until(lambda: listening(port))
             yield

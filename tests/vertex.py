@@ -1,7 +1,8 @@
 """A Vertex AI on this machine, for tests: the SDK's own messages over gRPC, for what the Google backend calls.
 
 It is as strict as the real one where that matters here: ids are taken once, traffic adds up to 100, models are known
-by alias. Pipelines run by kfp.local; a deployed model is a process of the predictor, told what a container is told.
+by alias. Pipelines run by kfp.local; a deployed model is a container, or a process of the
+predictor that is told what a container is told.
 """
 
 import json
@@ -42,6 +43,7 @@ class Vertex:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._runner, self._folder = LocalRunner(folder / "runs"), folder
         self._draws = random.Random(0)
+        self.start = start  # of a container, given its command and variables
         self.faults: list[grpc.StatusCode] = []  # what the next calls end with, before or, every other, after they act
         self.calls = 0
 
@@ -152,7 +154,6 @@ class Vertex:
         endpoint.traffic_split = split
 
     def _start(self, deployed: v1.DeployedModel, model: v1.Model) -> None:
-        """What Vertex AI does with the container's image, with a process."""
         port, container = free_port(), model.container_spec
         told = {
             "AIP_HTTP_PORT": str(port),
@@ -161,9 +162,7 @@ class Vertex:
             "AIP_HEALTH_ROUTE": container.health_route,
         }
         told |= {variable.name: variable.value for variable in container.env}
-        assert container.command[0] == "python"
-        command = [sys.executable, *container.command[1:]]
-        self.processes[deployed.id] = subprocess.Popen(command, env=os.environ | told)
+        self.processes[deployed.id] = self.start(list(container.command), told)
         self.ports[deployed.id] = port
         wait_until(lambda: listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok)
 
@@ -174,6 +173,12 @@ class Vertex:
         for process in self.processes.values():
             process.wait(20)
         self.processes.clear()
+
+
+def start(command: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A process instead of a container."""
+    assert command[0] == "python"
+    return subprocess.Popen([sys.executable, *command[1:]], env=os.environ | variables)
 
 
 def serve(folder: Path) -> Vertex:

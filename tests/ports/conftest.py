@@ -18,6 +18,7 @@ from google.cloud import storage
 from rl_core.backends import Platform, connect
 from rl_core.config import Config
 from tests.conftest import make_config
+from tests.containers import IMAGE
 from tests.emulators import PROJECT, emulators
 from tests.vertex import Vertex, serve
 
@@ -33,7 +34,7 @@ def google(root: Path, **sections) -> Config:
     os.environ.update(_emulators())
     name = "t" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
     backend = {"name": "google", "project": PROJECT, "endpoint": name, "dataset": name, "bucket": BUCKET}
-    backend |= {"image": "banditloop"}
+    backend |= {"image": IMAGE}
     sections["reward"] = {"window_seconds": 120.0} | sections.get("reward", {})  # the emulator takes its time
     return make_config(root, backend=backend | {"lease_seconds": 0.2}, **sections)
 

@@ -9,7 +9,7 @@ from kfp import compiler, dsl
 from rl_core.errors import InvalidInput
 
 
-@dsl.component(base_image="python", install_kfp_package=False)
+@dsl.component(base_image="registry.test/banditloop:test", install_kfp_package=False)
 def sleeper(seconds: float, config: dict, fails: bool = False):
     import time
 

@@ -55,7 +55,7 @@ class VertexRunner:
             runtime_config={"gcs_output_directory": f"gs://{backend.bucket}/{backend.endpoint}/runs"},
         )
         plain = PipelineJob.pb(job)
-        plain.pipeline_spec.CopyFrom(ParseDict(checked(template, parameters), Struct()))
+        plain.pipeline_spec.CopyFrom(ParseDict(checked(template, parameters, elsewhere=True), Struct()))
         for key, value in parameters.items():
             ParseDict(value, plain.runtime_config.parameter_values[key])
         return job

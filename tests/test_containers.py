@@ -1,0 +1,62 @@
+"""The image: all components of a pipeline in containers of it, and the endpoint's predictor."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from google.cloud.aiplatform.prediction import LocalModel
+from kfp import components, local
+
+from pipelines.compiling import compile_pipelines
+from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect
+from rl_core.backends.google.serving import COMMAND
+from rl_core.config import ENVIRONMENT_VARIABLE
+from tests.conftest import make_policy
+from tests.containers import docker_host, image
+from tests.emulators import free_port
+
+pytestmark = pytest.mark.timeout(2400)  # the first builds the image
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    built, mask = image(), os.umask(0)  # the image's user is not the one who tests
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o777)
+    with docker_host(tmp_path) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        yield built
+    os.umask(mask)
+
+
+@pytest.mark.slow
+def test_the_components_of_a_pipeline_run_in_containers(docker, config, tmp_path):
+    root = config.backend.root
+    Path(root).mkdir()  # in the pipeline root, which kfp.local mounts
+    startup, _ = compile_pipelines(tmp_path / "pipelines", image=docker)
+    local.init(local.DockerRunner(), pipeline_root=str(tmp_path))
+    components.load_component_from_file(str(startup))(config=config.to_dict(), interactions=300, seed=1, run_id="r")
+    endpoint = connect(config).endpoint
+    [_, version] = endpoint.versions()
+    assert version.run == "r"
+    assert endpoint.release().challenger == version.version
+    assert next(Path(root).rglob("*.parquet")).stat().st_uid == 1000
+
+
+@pytest.mark.slow
+def test_the_predictor_answers_from_its_container_as_on_vertex_ai(docker, config, tmp_path):
+    manifest, port = make_policy(tmp_path / "policy"), free_port()
+    model = LocalModel(
+        serving_container_image_uri=docker,
+        serving_container_command=COMMAND,
+        serving_container_predict_route=PREDICT_ROUTE,
+        serving_container_health_route=HEALTH_ROUTE,
+        serving_container_ports=[port],
+        serving_container_environment_variables={ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())},
+    )
+    with model.deploy_to_local_endpoint(artifact_uri=str(tmp_path / "policy"), host_port=port) as endpoint:
+        answer = endpoint.predict(
+            json.dumps({"instances": [[0.1] * 20] * 3}), headers={"Content-Type": "application/json"}
+        )
+    assert [p["policy_version"] for p in answer.json()["predictions"]] == [manifest.version] * 3
