@@ -16,13 +16,22 @@ from rl_core.manifest import Manifest, Window
 from rl_core.policy import write_policy
 from rl_core.schema import DECISION, REWARD
 
-LONGEST = ("test_readme", "test_release", "test_crashes")
+LONGEST = (
+    "test_containers",
+    "test_readme",
+    "test_google_loop",
+    "test_loop",
+    "test_warehouse",
+    "test_release",
+    "test_crashes",
+)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no worker is left with one of them at the end."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def make_config(root: Path, **sections: dict[str, Any]) -> Config:
