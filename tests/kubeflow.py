@@ -37,7 +37,7 @@ class Kubeflow:
         self.runs: dict[str, api.V2beta1Run] = {}
         self.recurring: dict[str, api.V2beta1RecurringRun] = {}
         self._folder, self._runner = folder, LocalRunner(folder / "runs")
-        self.faults: list[int] = []  # statuses of the next answers; every other is told when the call has acted
+        self.faults: list[int] = []  # what the next calls that change something end with, before or after they act
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         """The model, or the plain mapping, that answers a request."""
@@ -156,7 +156,7 @@ def serve(folder: Path) -> Kubeflow:
         def handle_one(self) -> None:
             url = urlsplit(self.path)
             body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "null")
-            fault = kubeflow.faults.pop(0) if kubeflow.faults else None
+            fault = kubeflow.faults.pop(0) if kubeflow.faults and self.command != "GET" else None
             try:
                 if fault and len(kubeflow.faults) % 2:
                     raise Refused(fault, "it was told to fail")
