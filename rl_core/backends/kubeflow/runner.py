@@ -2,7 +2,8 @@
 
 Kubeflow Pipelines lets many runs, and many recurring runs, share a name. So a name is looked for before it is used, and
 of two that submit or schedule under one name at the very same moment both succeed. Two runs that train on the same make
-the same version, which is deployed once; the next `schedule` of the name leaves one schedule.
+the same version, which is deployed once; the next `schedule` of the name leaves one schedule. Cron expressions are in
+the time zone of its controller, which is UTC unless $CRON_SCHEDULE_TIMEZONE says otherwise there.
 """
 
 from pathlib import Path
