@@ -2,18 +2,16 @@
 
 import contextlib
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipelines import dead_letters, display, importing, releases
-from pipelines.options import ConfigOption, ImageOption, JsonOption, OutputOption, ParameterOption, load
+from pipelines import dead_letters, display, importing, releases, runs, schedules
+from pipelines.options import ConfigOption, ImageOption, JsonOption, OutputOption, TargetOption, load
 from rl_core.backends import Platform, connect
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
@@ -25,9 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (releases.versions, releases.promote, releases.rollback, releases.traffic, releases.report):
+RELEASES = (releases.versions, releases.promote, releases.rollback, releases.traffic, releases.report)
+for command in (runs.submit, runs.run, runs.logs, *RELEASES):
     app.command()(command)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(schedules.app, name="schedule")
 app.add_typer(importing.app, name="import")
 
 
@@ -62,46 +62,6 @@ def export_components(
     from pipelines.compiling import image_of
 
     display.paths(export(output, image or image_of(load(config))), as_json)
-
-
-@app.command()
-def submit(
-    template: Path, config: ConfigOption = None, param: ParameterOption = [], as_json: JsonOption = False
-) -> None:
-    """Start a run of a compiled pipeline and return at once.
-
-    Example: `banditloop submit build/pipelines/retraining.yaml -c loop.toml`
-    """
-    run_id = _submit(load(config), template, param)
-    display.show({"run_id": run_id}, as_json, f"submitted {run_id}; `banditloop status` shows how it is doing")
-
-
-@app.command()
-def run(template: Path, config: ConfigOption = None, param: ParameterOption = [], as_json: JsonOption = False) -> None:
-    """Run a compiled pipeline and wait for it. Exits with 1 when it fails.
-
-    Example: `banditloop run build/pipelines/startup.yaml -p interactions=2000`
-    """
-    settings = load(config)
-    run_id, runner = _submit(settings, template, param), connect(settings).runner
-    with display.progress(quiet=as_json) as report:
-        while (state := runner.state(run_id)) == "running":
-            report(f"{run_id}: {runner.explain(run_id)}", None)
-            time.sleep(0.1)
-    reason = runner.explain(run_id)
-    display.show({"run_id": run_id, "state": state, "reason": reason}, as_json, f"{run_id} {state} {reason}".rstrip())
-    raise typer.Exit(state != "succeeded")
-
-
-def _submit(config: Config, template: Path, given: list[str]) -> str:
-    from pipelines.compiling import read_parameters
-
-    default = {"config": config.to_dict(), "run_id": f"{template.stem}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}"}
-    parameters = default | read_parameters(template, given)
-    run_id = parameters["run_id"]
-    if not re.fullmatch(r"[\w-]+", run_id) or not connect(config).runner.submit(template, parameters, run_id):
-        raise InvalidInput(f"run_id = {run_id!r}: is taken, or not made of letters, digits, - and _")
-    return run_id
 
 
 @app.command()
@@ -176,14 +136,14 @@ def _try(look: Callable[[Config, Platform], tuple[str | None, str]], config: Con
 
 
 @app.command()
-def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def status(config: ConfigOption = None, target: TargetOption = None, as_json: JsonOption = False) -> None:
     """Show versions, traffic, runs and what waits to be learned from.
 
     Example: `banditloop status --json`
     """
     from pipelines.status import status as look
 
-    display.status(look(load(config)), as_json)
+    display.status(look(load(config, target)), as_json)
 
 
 @app.command()

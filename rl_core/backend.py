@@ -3,10 +3,11 @@
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from rl_core.sections import Section
 
+Target = Literal["vertex", "kfp", "local"]
 HOST = r"(?!localhost[:/])[\w-]+(\.[\w-]+)*(\.[\w-]+|:\d+)"
 PINNED = re.compile(rf"{HOST}/[\w./-]+(:(?!latest$)[\w.-]+|(:[\w.-]+)?@sha256:[0-9a-f]{{64}})")
 WHAT_IMAGE = "name one in a registry, by its digest (host/name@sha256:…) or by a tag that is not latest"
@@ -48,6 +49,24 @@ class GoogleBackend(Backend):
     replicas: int = Field(1, ge=1, le=1000, description="machines that a version is served on, at the least")
     most_replicas: int = Field(3, ge=1, le=1000, description="and at the most")
     service_account: str = Field("", description="account that pipelines and versions run as; empty: the project's own")
+    runner: Target = Field(
+        "vertex", description="where pipelines run: vertex; kfp, on Kubeflow Pipelines; local, on this machine"
+    )
+    kfp: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        validate_default=True,
+        description="address of the Kubeflow Pipelines API that the runner kfp asks",
+    )
+
+    @field_validator("kfp")
+    @classmethod
+    def _is_there_where_it_is_asked(cls, address: str, others: ValidationInfo) -> str:
+        if others.data.get("runner") == "kfp" and not address:
+            raise ValueError(
+                "the runner kfp needs the address of a Kubeflow Pipelines API, as https://pipelines.example"
+            )
+        return address
 
     @field_validator("image")
     @classmethod

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from kfp import compiler, dsl
 
 from functions.logger import log_events
 from functions.simulator import Visit, simulate
@@ -17,7 +18,8 @@ from pipelines.cli import app
 from pipelines.services import services
 from rl_core.backends import connect, newest
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
-from tests.conftest import decisions, deploy, make_policy, rewards
+from tests.conftest import decisions, deploy, make_config, make_policy, rewards
+from tests.ports.conftest import kfp, kubeflow
 from tests.processes import process, wait_until
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -44,7 +46,7 @@ def config_file(config, tmp_path):
 
 def test_the_commands_are_these():
     looking, moving = ["status", "inspect", "versions", "report"], ["promote", "rollback", "traffic"]
-    building, running = ["compile", "export-components"], ["submit", "run", "loop", "serve"]
+    building, running = ["compile", "export-components"], ["submit", "run", "logs", "schedule", "loop", "serve"]
     assert sorted([*looking, *moving, *building, *running, "dead-letters", "import"]) == COMMANDS
 
 
@@ -184,6 +186,74 @@ def test_run_exits_by_the_runs_outcome(tmp_path, config_file):
     status = json.loads(banditloop("status", "-c", config_file, "--json").stdout)
     assert submitted["run_id"] == status["runs"][-1]["run"]
     assert status["versions"][0]["version"] == "random"
+
+
+@dsl.component(base_image="registry.test/python:3", install_kfp_package=False)
+def greeter(run_id: str):
+    print(f"{run_id} was here")
+
+
+@pytest.fixture
+def greeting(tmp_path):
+    @dsl.pipeline(name="greeting")
+    def greet(config: dict, run_id: str = ""):
+        greeter(run_id=run_id)
+
+    compiler.Compiler().compile(greet, str(tmp_path / "greeting.yaml"))
+    return tmp_path / "greeting.yaml"
+
+
+def written(config, path):
+    path.write_text(json.dumps(config.to_dict()))
+    return path
+
+
+def test_the_target_takes_the_place_of_the_configs_runner(tmp_path, config_file, greeting):
+    backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
+    options = ("-c", written(make_config(tmp_path, backend=backend), tmp_path / "google.json"))
+    words = (greeting, *options, "-p", "run_id=one", "--target", "local", "--json")
+    result = banditloop("run", *words, TMPDIR=str(tmp_path))  # where the runs of this machine are
+    assert json.loads(result.stdout) == {"run_id": "one", "state": "succeeded", "reason": ""}, result
+    log = banditloop("logs", "one", *options, "--target", "local", TMPDIR=str(tmp_path))
+    assert "one was here" in log.stdout
+    refused(banditloop("run", greeting, *options, "--target", "kfp"), "backend.kfp = ''", "needs the address")
+    refused(banditloop("run", greeting, "-c", config_file, "--target", "vertex"), "target = 'vertex'", "'local'")
+    assert banditloop("run", greeting, "-c", config_file, "--target", "local").returncode == 0
+    assert banditloop("run", greeting, "-c", config_file, "--target", "nowhere").returncode == 2
+
+
+def test_logs_are_what_a_run_printed(config_file, greeting):
+    assert banditloop("run", greeting, "-c", config_file, "-p", "run_id=one").returncode == 0
+    assert "one was here" in banditloop("logs", "one", "-c", config_file).stdout
+    told = json.loads(banditloop("logs", "one", "-c", config_file, "--json").stdout)
+    assert told["run_id"] == "one"
+    assert "one was here" in told["log"]
+    refused(banditloop("logs", "none", "-c", config_file), "run 'none': there is no such run")
+
+
+def test_schedules_are_made_paused_resumed_and_deleted(tmp_path, config_file, greeting):
+    config = kfp(tmp_path)
+    options = ("-c", written(config, tmp_path / "kfp.json"))
+    create = ("schedule", "create", "nightly", "30 3 * * *", greeting)
+
+    def told(*words):
+        result = banditloop("schedule", *words, *options, "--json")
+        assert result.returncode == 0, result
+        return [(row["name"], row["cron"], row["state"]) for row in json.loads(result.stdout)]
+
+    assert told(*create[1:]) == told("list") == [("nightly", "30 3 * * *", "active")]
+    assert told("pause", "nightly") == [("nightly", "30 3 * * *", "paused")]
+    assert told("resume", "nightly") == [("nightly", "30 3 * * *", "active")]
+    assert "03:30+00:00" in banditloop("schedule", "list", *options).stdout
+    kubeflow().fire(config.backend.endpoint, "nightly")
+    [run] = connect(config).runner.runs()
+    wait_until(lambda: connect(config).runner.state(run.run_id) == "succeeded", 60)
+    assert "greeter: SUCCEEDED" in banditloop("logs", run.run_id, *options).stdout
+    assert told("delete", "nightly") == []
+    refused(banditloop("schedule", "delete", "nightly", *options), "schedule 'nightly': there is no such schedule")
+    refused(banditloop("schedule", "create", "a name", "30 3 * * *", greeting, *options), "schedule 'a name'")
+    refused(banditloop("schedule", "create", "nightly", "30 25 * * *", greeting, *options), "cron = '30 25 * * *'")
+    refused(banditloop(*create, "-c", config_file), "schedule 'nightly'", "`banditloop serve` retrains here")
 
 
 def test_status_and_inspect_show_tables_and_json(config, config_file, tmp_path):

@@ -14,6 +14,7 @@ from rl_core.sections import Section
 from tests.conftest import make_config
 
 GOOD = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
+GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,12 @@ GOOD = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
         (GOOD | {"policy": {"exploration": 0}}, "policy.exploration = 0"),
         (GOOD | {"reward": {"aggregation": "median"}}, "reward.aggregation = 'median'"),
         (GOOD | {"backend": {"endpoint": "No Spaces"}}, "backend.endpoint = 'No Spaces'"),
+        (
+            GOOD | {"backend": GOOGLE | {"runner": "kfp"}},
+            "backend.kfp = '': the runner kfp needs the address",
+        ),
+        (GOOD | {"backend": GOOGLE | {"kfp": "pipelines.example"}}, "backend.kfp = 'pipelines.example'"),
+        (GOOD | {"backend": {"runner": "kfp"}}, "backend.runner = 'kfp'"),
         ({"agent": {"name": "linucb"}}, "environment.name = None"),
         ([], "valid dictionary"),
     ],

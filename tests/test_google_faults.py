@@ -17,7 +17,7 @@ from rl_core.backends import connect
 from rl_core.errors import PlatformError
 from rl_core.release import Release
 from tests.conftest import decisions, make_policy
-from tests.ports.conftest import google, vertex
+from tests.ports.conftest import google, kfp, kubeflow, vertex
 
 PASSING = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED]
 
@@ -96,6 +96,9 @@ def test_vertex_ai_that_fails_for_the_moment_is_asked_again(tmp_path):
     vertex().faults = PASSING * 2
     assert platform.runner.submit(template, {"config": config.to_dict()}, "run")
     assert [run.run_id for run in platform.runner.runs()] == ["run"]
+    vertex().faults = PASSING * 2
+    platform.runner.schedule("nightly", "0 3 * * *", template, {"config": config.to_dict()})
+    assert [schedule.name for schedule in platform.runner.schedules()] == ["nightly"]
     assert vertex().faults == []
     platform = connect(google(tmp_path / "policy"))  # another endpoint: the run above has begun
     make_policy(tmp_path / "policy")
@@ -104,6 +107,27 @@ def test_vertex_ai_that_fails_for_the_moment_is_asked_again(tmp_path):
     platform.endpoint.move(None, Release(champion=version))
     assert platform.endpoint.serving() == [version]
     assert platform.endpoint.release() == Release(champion=version)
+
+
+def test_kubeflow_pipelines_that_fails_for_the_moment_is_asked_again(tmp_path):
+    """Of the experiment, the run and the schedule one creation each is refused, and of another the answer is lost."""
+    config = kfp(tmp_path)
+    runner = connect(config).runner
+    template, _ = compile_pipelines(tmp_path / "pipelines")
+    kubeflow().faults = [503, 500, 503, 500]
+    assert runner.submit(template, {"config": config.to_dict()}, "run")
+    assert not connect(config).runner.submit(template, {"config": config.to_dict()}, "run")
+    assert [run.run_id for run in runner.runs()] == ["run"]
+    kubeflow().faults = [503, 500]
+    runner.schedule("nightly", "0 3 * * *", template, {"config": config.to_dict()})
+    assert kubeflow().faults == []
+    assert [schedule.name for schedule in runner.schedules()] == ["nightly"]
+    kubeflow().faults = [503, 500]
+    runner.unschedule("nightly")
+    assert runner.schedules() == []
+    kubeflow().faults = [403]
+    with pytest.raises(PlatformError, match=r"^Kubeflow Pipelines: ApiException: .*it was told to fail"):
+        runner.schedule("nightly", "0 3 * * *", template, {"config": config.to_dict()})
 
 
 @pytest.mark.parametrize("status", ["RESOURCE_EXHAUSTED", "PERMISSION_DENIED"])

@@ -1,8 +1,8 @@
 """A Vertex AI on this machine, for tests: the SDK's own messages over gRPC, for what the Google backend calls.
 
 It is as strict as the real one where that matters here: ids are taken once, traffic adds up to 100, models are known
-by alias. Pipelines run by kfp.local; a deployed model is a container, or a process of the
-predictor that is told what a container is told.
+by alias, only what is paused is resumed. Pipelines run by kfp.local; a deployed model is a container, or a process of
+the predictor that is told what a container is told.
 """
 
 import json
@@ -18,10 +18,12 @@ from typing import Any
 import grpc
 import requests
 import yaml
+from cronsim import CronSim, CronSimError
 from google.api.httpbody_pb2 import HttpBody
 from google.cloud import aiplatform_v1 as v1
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict
 
 from rl_core.backends.local.runner import LocalRunner
@@ -37,6 +39,7 @@ class Vertex:
 
     def __init__(self, folder: Path) -> None:
         self.jobs: dict[str, v1.PipelineJob] = {}
+        self.schedules: dict[str, v1.Schedule] = {}
         self.endpoints: dict[str, v1.Endpoint] = {}
         self.models: dict[str, list[v1.Model]] = {}
         self.ports: dict[str, int] = {}
@@ -48,20 +51,22 @@ class Vertex:
         self.calls = 0
 
     def CreatePipelineJob(self, request: v1.CreatePipelineJobRequest, context) -> v1.PipelineJob:
-        name = f"{request.parent}/pipelineJobs/{request.pipeline_job_id}"
-        if name in self.jobs:
-            context.abort(grpc.StatusCode.ALREADY_EXISTS, f"{name} exists")
-        job = self.jobs[name] = request.pipeline_job
-        job.name, job.create_time = name, datetime.now(UTC)
+        if f"{request.parent}/pipelineJobs/{request.pipeline_job_id}" in self.jobs:
+            context.abort(grpc.StatusCode.ALREADY_EXISTS, f"{request.pipeline_job_id} exists")
+        return self._run(request.parent, request.pipeline_job, request.pipeline_job_id)
+
+    def _run(self, parent: str, job: v1.PipelineJob, run: str) -> v1.PipelineJob:
+        job.name, job.create_time = f"{parent}/pipelineJobs/{run}", datetime.now(UTC)
+        self.jobs[job.name] = job
         plain = v1.PipelineJob.pb(job)
-        template = self._folder / f"{request.pipeline_job_id}.yaml"
+        template = self._folder / f"{run}.yaml"
         template.write_text(yaml.safe_dump(MessageToDict(plain.pipeline_spec)))
         known = declared(read_template(template))
         parameters = {
             key: _plain(value, known[key]["parameterType"])
             for key, value in plain.runtime_config.parameter_values.items()
         }
-        self._runner.submit(template, parameters, request.pipeline_job_id)
+        self._runner.submit(template, parameters, run)
         return job
 
     def GetPipelineJob(self, request: v1.GetPipelineJobRequest, context) -> v1.PipelineJob:
@@ -81,8 +86,67 @@ class Vertex:
         if state == "failed":
             task, _, message = self._runner.explain(run).partition(": ")
             failed = {"task_name": task, "state": "FAILED", "error": {"code": 3, "message": message}}
-            job.job_detail = {"task_details": [failed]}
+            ran_as = {"container_detail": {"main_job": job.name.replace(f"pipelineJobs/{run}", "customJobs/77")}}
+            job.job_detail = {"task_details": [failed | {"executor_detail": ran_as}]}
         return job
+
+    def CreateSchedule(self, request: v1.CreateScheduleRequest, context) -> v1.Schedule:
+        schedule = request.schedule
+        if not schedule.display_name or schedule.max_concurrent_run_count < 1:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "display_name and max_concurrent_run_count are required")
+        schedule.name = f"{request.parent}/schedules/{self._draws.randrange(10**9, 10**10)}"
+        schedule.state = v1.Schedule.State.ACTIVE
+        self.schedules[schedule.name] = schedule
+        return self._planned(schedule, context)
+
+    def UpdateSchedule(self, request: v1.UpdateScheduleRequest, context) -> v1.Schedule:
+        schedule = self._schedule(request.schedule.name, context)
+        for field in request.update_mask.paths:
+            setattr(schedule, field, getattr(request.schedule, field))
+        return self._planned(schedule, context)
+
+    def ListSchedules(self, request: v1.ListSchedulesRequest, context) -> v1.ListSchedulesResponse:
+        field, _, name = request.filter.partition("=")
+        assert field == "display_name" or request.filter == "create_pipeline_job_request:*"
+        found = [s for s in self.schedules.values() if not name or s.display_name == json.loads(name)]
+        return v1.ListSchedulesResponse(schedules=found)
+
+    def DeleteSchedule(self, request: v1.DeleteScheduleRequest, context) -> Operation:
+        del self.schedules[self._schedule(request.name, context).name]
+        return _done(Empty())
+
+    def PauseSchedule(self, request: v1.PauseScheduleRequest, context) -> Empty:
+        return self._turn(self._schedule(request.name, context), v1.Schedule.State.PAUSED, context)
+
+    def ResumeSchedule(self, request: v1.ResumeScheduleRequest, context) -> Empty:
+        return self._turn(self._schedule(request.name, context), v1.Schedule.State.ACTIVE, context)
+
+    def fire(self, endpoint: str, name: str) -> None:
+        """Start what an active schedule would start when it is time."""
+        [schedule] = [s for s in self.schedules.values() if s.display_name == f"{endpoint}-{name}"]
+        if schedule.state == v1.Schedule.State.ACTIVE:
+            asked, number = schedule.create_pipeline_job_request, schedule.name.rpartition("/")[2]
+            self._run(asked.parent, v1.PipelineJob(asked.pipeline_job), f"schedule-{number}-{len(self.jobs)}")
+
+    def _schedule(self, name: str, context) -> v1.Schedule:
+        if name not in self.schedules:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{name} not found")
+        return self.schedules[name]
+
+    def _planned(self, schedule: v1.Schedule, context) -> v1.Schedule:
+        zone, _, cron = schedule.cron.partition(" ")
+        assert zone == "TZ=UTC"
+        try:
+            schedule.next_run_time = next(CronSim(cron, datetime.now(UTC)))
+        except CronSimError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{cron}: {error}")
+        return schedule
+
+    def _turn(self, schedule: v1.Schedule, state: v1.Schedule.State, context) -> Empty:
+        if schedule.state == state:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{schedule.name} is {state.name}")
+        schedule.state = state
+        return Empty()
 
     def ListEndpoints(self, request: v1.ListEndpointsRequest, context) -> v1.ListEndpointsResponse:
         return v1.ListEndpointsResponse(endpoints=[e for e in self.endpoints.values() if _labelled(e, request)])
@@ -184,7 +248,7 @@ def start(command: list[str], variables: dict[str, str]) -> subprocess.Popen[byt
 def serve(folder: Path) -> Vertex:
     """A Vertex AI that listens at its address."""
     vertex, server = Vertex(folder), grpc.server(ThreadPoolExecutor(8))
-    for service in ("Pipeline", "Endpoint", "Model", "Prediction"):
+    for service in ("Pipeline", "Schedule", "Endpoint", "Model", "Prediction"):
         client = getattr(v1, f"{service}ServiceClient")
         methods = {name: _handler(vertex, name) for name in dir(Vertex) if name[0].isupper() and _of(client, name)}
         name = f"google.cloud.aiplatform.v1.{service}Service"
@@ -220,7 +284,7 @@ def _handler(vertex: Vertex, name: str) -> grpc.RpcMethodHandler:
 
 def _done(answer: Any) -> Operation:
     packed = Packed()
-    packed.Pack(type(answer).pb(answer))
+    packed.Pack(answer if isinstance(answer, Empty) else type(answer).pb(answer))
     return Operation(name="operations/1", done=True, response=packed)
 
 

@@ -33,6 +33,15 @@ class Run(NamedTuple):
     started: datetime
 
 
+class Schedule(NamedTuple):
+    """A pipeline that runs again and again."""
+
+    name: str
+    cron: str  # minute, hour, day of the month, month and day of the week, in UTC
+    state: Literal["active", "paused"]
+    next_run: datetime | None  # None while it is paused
+
+
 class LogCounts(NamedTuple):
     """What came of the events that the warehouse was given."""
 
@@ -167,6 +176,28 @@ class Runner(Protocol):
 
     def explain(self, run_id: str) -> str:
         """What a run says of itself: its last task, or the error that ended it."""
+
+    def log(self, run_id: str) -> str:
+        """All that a run's tasks have printed; or, where the platform keeps that, how they did and where to read it."""
+
+    def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
+        """Run a compiled template with these parameters whenever `cron` says, one run at a time.
+
+        A schedule of that name is replaced, and stays paused if it was. The platform names its runs, which are among
+        the others. InvalidInput: the expression is none, or nothing here runs at set times.
+        """
+
+    def schedules(self) -> list[Schedule]:
+        """All schedules, by name."""
+
+    def pause(self, name: str) -> None:
+        """Start no more runs of a schedule until it is resumed."""
+
+    def resume(self, name: str) -> None:
+        """Go on with a schedule that was paused. What it missed is not made up for."""
+
+    def unschedule(self, name: str) -> bool:
+        """Remove a schedule. False, where there is none. A run that it started goes on."""
 
 
 @dataclass(frozen=True)

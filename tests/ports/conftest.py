@@ -17,6 +17,7 @@ from google.cloud import storage
 
 from rl_core.backends import Platform, connect
 from rl_core.config import Config
+from tests import kubeflow as pipelines
 from tests.conftest import make_config
 from tests.containers import IMAGE
 from tests.emulators import PROJECT, emulators
@@ -39,7 +40,15 @@ def google(root: Path, **sections) -> Config:
     return make_config(root, backend=backend | {"lease_seconds": 0.2}, **sections)
 
 
+def kfp(root: Path, **sections) -> Config:
+    """Pipelines alone are elsewhere than with Google; no emulator is needed to run them."""
+    name = "t" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    backend = {"name": "google", "project": PROJECT, "endpoint": name, "bucket": BUCKET, "image": IMAGE}
+    return make_config(root, backend=backend | {"runner": "kfp", "kfp": kubeflow().address}, **sections)
+
+
 BACKENDS = {"local": local, "google": google}
+RUNNERS = BACKENDS | {"kfp": kfp}
 
 
 @functools.cache
@@ -59,6 +68,15 @@ def vertex() -> Vertex:
     folder = tempfile.TemporaryDirectory()
     found = serve(Path(folder.name))
     atexit.register(lambda: (found.close(), folder.cleanup()))
+    return found
+
+
+@functools.cache
+def kubeflow() -> pipelines.Kubeflow:
+    """The one of this process."""
+    folder = tempfile.TemporaryDirectory()
+    found = pipelines.serve(Path(folder.name))
+    atexit.register(folder.cleanup)
     return found
 
 

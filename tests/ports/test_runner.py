@@ -1,12 +1,34 @@
-"""The runner: a run succeeds, fails or was killed, and says why."""
+"""The runner: a run succeeds, fails or was killed, and says why; a schedule starts runs until it is paused."""
 
+import re
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
 from kfp import compiler, dsl
 
+from rl_core.backends import connect
 from rl_core.errors import InvalidInput
+from tests.ports.conftest import RUNNERS, kubeflow, vertex
+
+NIGHTLY = "30 3 * * *"
+NO_TIMES = ("", "soon", "* * * *", "0 3 * * * *", "61 * * * *", "0 0 31 2 *", "0 0 L * *", "0 0 * * 7", "@daily")
+
+
+@pytest.fixture(params=RUNNERS.values(), ids=RUNNERS.keys())
+def configure(request, tmp_path):
+    return lambda **sections: request.param(tmp_path, **sections)
+
+
+@pytest.fixture
+def scheduler(configure):
+    """The runner of a platform that starts runs at set times, and what makes it that time."""
+    backend = configure().backend
+    if backend.name == "local":
+        pytest.skip("one machine starts nothing at set times: `banditloop serve` retrains there")
+    there = {"vertex": vertex, "kfp": kubeflow}[backend.runner]()
+    return connect(configure()).runner, lambda name: there.fire(backend.endpoint, name)
 
 
 @dsl.component(base_image="registry.test/banditloop:test", install_kfp_package=False)
@@ -75,5 +97,116 @@ class TestRunner:
         assert platform.runner.runs() == []
         with pytest.raises(InvalidInput, match="No such file"):
             platform.runner.submit(tmp_path / "none.yaml", {}, "other")
-        with pytest.raises(InvalidInput, match="no such run"):
-            platform.runner.state("other")
+        for ask in (platform.runner.state, platform.runner.log):
+            with pytest.raises(InvalidInput, match="no such run"):
+                ask("other")
+
+    def test_the_log_has_every_task_and_the_error(self, platform, template):
+        parameters = {"seconds": 0.0, "config": {"a": 1}, "fails": True}
+        assert platform.runner.submit(template, parameters, "bad")
+        finish(platform, "bad")
+        log = platform.runner.log("bad")
+        assert "sleeper" in log
+        assert "ValueError: it was told to fail with {'a': 1.0}" in log
+
+
+class TestSchedules:
+    def test_what_is_scheduled_twice_is_there_once_and_as_it_was_scheduled_last(self, scheduler, platform, template):
+        runner, fire = scheduler
+        parameters = {"seconds": 0.0, "config": {"a": 1}}
+        assert runner.schedules() == []
+        runner.schedule("nightly", NIGHTLY, template, parameters)
+        runner.schedule("hourly", "15 * * * *", template, parameters)
+        runner.schedule("nightly", "0  4 * * MON", template, parameters | {"fails": True})
+        hourly, nightly = runner.schedules()
+        assert hourly[:3] == ("hourly", "15 * * * *", "active")
+        assert nightly[:3] == ("nightly", "0 4 * * MON", "active")
+        assert nightly.next_run.tzinfo is not None
+        assert nightly.next_run > datetime.now(UTC)
+        assert (nightly.next_run.weekday(), nightly.next_run.hour, nightly.next_run.minute) == (0, 4, 0)
+        assert hourly.next_run <= datetime.now(UTC) + timedelta(hours=1)
+        fire("nightly")
+        [run] = runner.runs()
+        assert finish(platform, run.run_id) == "failed"
+        assert runner.explain(run.run_id) == "sleeper: ValueError: it was told to fail with {'a': 1.0}"
+        assert "told to fail" in runner.log(run.run_id)
+        assert runner.submit(template, parameters, "nightly")
+        assert finish(platform, "nightly") == "succeeded"
+        assert len(runner.runs()) == 2
+
+    def test_a_paused_schedule_starts_nothing_until_it_is_resumed(self, scheduler, template):
+        runner, fire = scheduler
+        parameters = {"seconds": 0.0, "config": {}}
+        runner.schedule("nightly", NIGHTLY, template, parameters)
+        for _ in range(2):
+            runner.pause("nightly")
+        assert runner.schedules() == [("nightly", NIGHTLY, "paused", None)]
+        runner.schedule("nightly", "0 5 * * *", template, parameters)
+        assert runner.schedules() == [("nightly", "0 5 * * *", "paused", None)]
+        fire("nightly")
+        assert runner.runs() == []
+        for _ in range(2):
+            runner.resume("nightly")
+        [(_, _, state, next_run)] = runner.schedules()
+        assert (state, next_run.hour) == ("active", 5)
+        fire("nightly")
+        assert len(runner.runs()) == 1
+
+    def test_a_schedule_is_removed_and_its_runs_stay(self, scheduler, platform, template):
+        runner, fire = scheduler
+        runner.schedule("nightly", NIGHTLY, template, {"seconds": 0.0, "config": {}})
+        fire("nightly")
+        assert runner.unschedule("nightly")
+        assert not runner.unschedule("nightly")
+        assert runner.schedules() == []
+        [run] = runner.runs()
+        assert finish(platform, run.run_id) == "succeeded"
+        for move in (runner.pause, runner.resume):
+            with pytest.raises(InvalidInput, match="schedule 'nightly': there is no such schedule"):
+                move("nightly")
+
+    def test_another_loop_has_schedules_of_its_own(self, scheduler, configure, template):
+        runner, _ = scheduler
+        runner.schedule("nightly", NIGHTLY, template, {"seconds": 0.0, "config": {}})
+        config = configure()
+        backend = config.backend.model_copy(update={"endpoint": f"{config.backend.endpoint}-nightly"})
+        other = connect(config.model_copy(update={"backend": backend})).runner
+        assert other.schedules() == other.runs() == []
+        assert not other.unschedule("nightly")
+        assert len(runner.schedules()) == 1
+
+    def test_a_bad_time_or_parameter_is_refused_with_the_reason(self, scheduler, template):
+        runner, _ = scheduler
+        right = {"seconds": 0.0, "config": {}}
+        for cron in NO_TIMES:
+            with pytest.raises(InvalidInput, match=rf"cron = '{re.escape(cron)}': .*as '30 3"):
+                runner.schedule("nightly", cron, template, right)
+        with pytest.raises(InvalidInput, match="parameter 'no': is not one of"):
+            runner.schedule("nightly", NIGHTLY, template, right | {"no": 1})
+        assert runner.schedules() == []
+
+
+def test_one_machine_says_what_retrains_there(tmp_path, template):
+    runner = connect(RUNNERS["local"](tmp_path)).runner
+    assert runner.schedules() == []
+    for call in (
+        lambda: runner.schedule("nightly", NIGHTLY, template, {"seconds": 0.0, "config": {}}),
+        lambda: runner.pause("nightly"),
+        lambda: runner.resume("nightly"),
+        lambda: runner.unschedule("nightly"),
+    ):
+        with pytest.raises(InvalidInput, match=r"schedule 'nightly': nothing .* `banditloop serve` retrains here"):
+            call()
+
+
+def test_a_list_of_several_pages_is_read_whole(tmp_path, template, monkeypatch):
+    monkeypatch.setattr("rl_core.backends.kubeflow.experiment.AT_ONCE", 2)
+    runner = connect(RUNNERS["kfp"](tmp_path)).runner
+    for number in range(5):
+        runner.schedule(f"{number}", NIGHTLY, template, {"seconds": 0.0, "config": {}})
+    assert [schedule.name for schedule in runner.schedules()] == ["0", "1", "2", "3", "4"]
+
+
+def test_an_id_that_vertex_ai_would_refuse_is_named(tmp_path, template):
+    with pytest.raises(InvalidInput, match="run_id = 'A_run': give small letters, digits and -"):
+        connect(RUNNERS["google"](tmp_path)).runner.submit(template, {"seconds": 0.0, "config": {}}, "A_run")

@@ -4,12 +4,13 @@ import tempfile
 from pathlib import Path
 
 from rl_core.backend import GoogleBackend
-from rl_core.backends import Platform
+from rl_core.backends import Platform, Runner
 from rl_core.backends.google.bus import PubSubBus
 from rl_core.backends.google.endpoint import VertexEndpoint
 from rl_core.backends.google.patience import patient
 from rl_core.backends.google.runner import VertexRunner
 from rl_core.backends.google.warehouse import BigQueryWarehouse
+from rl_core.backends.local.runner import LocalRunner
 from rl_core.config import Config
 
 
@@ -22,6 +23,16 @@ def connect_google(config: Config) -> Platform:
         warehouse=patient(BigQueryWarehouse(backend, config.reward, config.gate.held_out)),
         bus=patient(PubSubBus(backend)),
         endpoint=patient(VertexEndpoint(config, backend, scratch / "policies")),
-        runner=patient(VertexRunner(backend)),
+        runner=_runner(backend, scratch),
         scratch=scratch,
     )
+
+
+def _runner(backend: GoogleBackend, scratch: Path) -> Runner:
+    if backend.runner == "local":
+        return LocalRunner(scratch / "runs")
+    if backend.runner == "kfp":
+        from rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner  # kfp takes a second to import
+
+        return patient(KubeflowRunner(backend), KUBEFLOW)
+    return patient(VertexRunner(backend))

@@ -12,9 +12,9 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from rl_core.backends import Run, RunState
+from rl_core.backends import Run, RunState, Schedule
 from rl_core.backends.local.files import read_text
 from rl_core.backends.templates import checked
 from rl_core.errors import InvalidInput
@@ -66,6 +66,31 @@ class LocalRunner:
         tasks = [line for line in log.read_text().splitlines() if "Executing task" in line] if log.exists() else []
         task = tasks[-1].split("'")[1] if tasks else "starting"
         return task if self.state(run_id) == "running" else f"its process was killed during: {task}"
+
+    def log(self, run_id: str) -> str:
+        self.state(run_id)  # there is such a run
+        return (self.root / run_id / "log.txt").read_text()
+
+    def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
+        _refuse(name)
+
+    def schedules(self) -> list[Schedule]:
+        return []
+
+    def pause(self, name: str) -> None:
+        _refuse(name)
+
+    def resume(self, name: str) -> None:
+        _refuse(name)
+
+    def unschedule(self, name: str) -> bool:
+        _refuse(name)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise InvalidInput(
+        f"schedule {name!r}: nothing on this machine runs pipelines at set times; `banditloop serve` retrains here"
+    )
 
 
 def _start(folder: Path, lock: int) -> None:

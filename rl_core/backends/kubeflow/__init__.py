@@ -1,0 +1,1 @@
+"""An open-source Kubeflow Pipelines as the runner."""
