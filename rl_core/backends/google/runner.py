@@ -11,11 +11,10 @@ from google.protobuf.struct_pb2 import Struct
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends import Run, RunState
-from rl_core.backends.google.clients import place, vertex
+from rl_core.backends.google.clients import LABEL, place, vertex
 from rl_core.backends.templates import checked
 from rl_core.errors import InvalidInput
 
-LABEL = "banditloop"
 ENDED: dict[int, RunState] = {
     PipelineState.PIPELINE_STATE_SUCCEEDED: "succeeded",
     PipelineState.PIPELINE_STATE_FAILED: "failed",
