@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from components import IMAGE
-from pipelines import dead_letters, display, importing, releases
+from pipelines import cloud, dead_letters, display, importing, releases
 from pipelines.options import ConfigOption, ImageOption, JsonOption, OutputOption, ParameterOption, load
 from rl_core.backends import Platform, connect
 from rl_core.config import Config
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 for command in (releases.versions, releases.promote, releases.rollback, releases.traffic, releases.report):
     app.command()(command)
+app.add_typer(cloud.app, name="cloud")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(importing.app, name="import")
 
