@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 SimulatorOption = Annotated[bool, typer.Option("--simulator", help="With simulated users: 100 at every tick.")]
-LATER = "comes with the first version"
+LATER = "the loop makes it"
 PLANNED = {"there": "is there", "missing": "would be made", "changed": "would be changed", "later": LATER}
 DONE = {"there": "is there", "missing": "made", "changed": "changed", "later": LATER}
 
@@ -76,16 +76,14 @@ def down(
     from rl_core.backends.google.provisioning.steps import take_away
 
     resources, rows = _resources(config, simulator=True, checked=False), []
-    lost = " and all that was learned" if everything else ""
-    yes or typer.confirm(
-        f"Remove endpoint {load(config).backend.endpoint} with everything around it{lost}?", abort=True, err=True
-    )
+    if not yes:
+        lost = ", and all that was learned" if everything else ""
+        typer.confirm(f"Remove what is around endpoint {load(config).backend.endpoint}{lost}?", abort=True, err=True)
     with display.progress(quiet=as_json) as report:
         for number, resource in enumerate(reversed(resources)):
             report(str(resource), number / len(resources))
             kept = isinstance(resource, HOLD_WHAT_WAS_LEARNED) and not everything
-            state = "stays: --data would remove it" if kept else take_away(resource)
-            rows.append({"resource": str(resource), "state": state})
+            rows.append({"resource": str(resource), "state": take_away(resource, kept)})
     display.rows("cloud", rows, as_json)
 
 

@@ -1,5 +1,6 @@
 """Provisioning: what `cloud up` makes is all there is to make, `down` removes it, and either may be done again."""
 
+import io
 import json
 import sys
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import grpc
 import pytest
 from google.cloud import bigquery, pubsub_v1, storage
 from google.iam.v1.policy_pb2 import Binding, Policy
+from kfp import compiler, dsl
 
 from functions.trigger import tick
 from pipelines.cli import main
@@ -18,6 +20,7 @@ from rl_core.release import Release
 from tests.conftest import make_policy
 from tests.emulators import PROJECT
 from tests.ports.conftest import google, vertex
+from tests.ports.test_runner import sleeper
 from tests.project import NUMBER, project
 
 IMAGE = f"europe-docker.pkg.dev/{PROJECT}/images/banditloop@sha256:{'0' * 64}"
@@ -60,7 +63,7 @@ def states(rows):
 
 def but(rows, usual):
     """The rows that are not as usual, without those that wait for a version."""
-    return {k: v for k, v in states(rows).items() if v not in (usual, "comes with the first version")}
+    return {k: v for k, v in states(rows).items() if v not in (usual, "the loop makes it")}
 
 
 def subscription(cloud, name):
@@ -70,11 +73,12 @@ def subscription(cloud, name):
 
 def test_up_makes_what_plan_lists_and_again_nothing(cloud):
     planned = cloud.run("plan")
-    assert set(states(planned).values()) == {"would be made", "comes with the first version"}
+    assert set(states(planned).values()) == {"would be made", "the loop makes it"}
     assert cloud.project.changes == []
     made = cloud.run("up")
     assert but(made, "made") == {}
     assert states(made).keys() == states(planned).keys()
+    assert len(cloud.project.changes) >= len(states(made)) - 3  # runs, endpoint and model are the loop's
     cloud.project.changes.clear()
     assert but(cloud.run("up"), "is there") == {}
     assert but(cloud.run("plan"), "is there") == {}
@@ -222,6 +226,7 @@ def test_down_with_data_removes_that_too(cloud):
     assert removed[f"bucket {cloud.name}-bucket"] == removed[f"dataset {cloud.config.backend.dataset}"] == "removed"
     assert storage.Client(PROJECT, credentials()).lookup_bucket(f"{cloud.name}-bucket") is None
     cloud.project.changes.clear()
+    assert but(cloud.run("down", "--yes"), "is not there").keys() == {"APIs"}
     assert but(cloud.run("down", "--yes", "--data"), "is not there").keys() == {"APIs"}
     assert cloud.project.changes == []
 
@@ -274,6 +279,30 @@ def test_down_ends_what_is_served_and_up_serves_it_again(cloud):
     assert states(cloud.run("plan"))[f"endpoint {cloud.name}"] == "would be made"
     cloud.run("up")
     assert sorted(endpoint.serving()) == sorted([first, second])
+
+
+def test_down_ends_runs_so_that_none_brings_the_endpoint_back(cloud, tmp_path):
+    @dsl.pipeline(name="sleep")
+    def sleep():
+        sleeper(seconds=30.0, config={})
+
+    compiler.Compiler().compile(sleep, str(tmp_path / "sleep.yaml"))
+    cloud.run("up")
+    runner = connect(cloud.config).runner
+    runner.submit(tmp_path / "sleep.yaml", {}, "run")
+    assert states(cloud.run("plan"))["running pipelines"] == "is there"
+    assert states(cloud.run("down", "--yes"))["running pipelines"] == "removed"
+    assert [run.state for run in runner.runs()] == ["failed"]
+
+
+def test_down_asks_first(cloud, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["banditloop", "cloud", "down", "-c", str(cloud.path)])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert f"Remove what is around endpoint {cloud.name}?" in capsys.readouterr().err
+    assert cloud.project.changes == []
 
 
 @pytest.mark.parametrize("image", ["banditloop", "banditloop:1", "docker.io/a/banditloop", "gcr.io/a/b:latest"])

@@ -46,6 +46,7 @@ class Vertex:
         self._draws = random.Random(0)
         self.faults: list[grpc.StatusCode] = []  # what the next calls end with, before or, every other, after they act
         self.calls = 0
+        self.cancelled: dict[str, int] = {}  # jobs, each with how many looks it still takes to end
 
     def called(self, name: str, context) -> None:
         self.calls += 1
@@ -72,6 +73,11 @@ class Vertex:
             context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} not found")
         return self._now(self.jobs[request.name])
 
+    def CancelPipelineJob(self, request: v1.CancelPipelineJobRequest, context) -> Empty:
+        """It ends later, as there: when somebody has looked at it once more."""
+        self.cancelled.setdefault(request.name, 1)
+        return Empty()
+
     def ListPipelineJobs(self, request: v1.ListPipelineJobsRequest, context) -> v1.ListPipelineJobsResponse:
         return v1.ListPipelineJobsResponse(
             pipeline_jobs=[self._now(job) for job in self.jobs.values() if _labelled(job, request)]
@@ -81,6 +87,10 @@ class Vertex:
         run = job.name.rpartition("/")[2]
         state = self._runner.state(run)
         job.state = v1.PipelineState[f"PIPELINE_STATE_{STATES[state]}"]
+        if job.name in self.cancelled:
+            self.cancelled[job.name] -= 1
+            ending = self.cancelled[job.name] >= 0
+            job.state = v1.PipelineState[f"PIPELINE_STATE_{'CANCELLING' if ending else 'CANCELLED'}"]
         if state == "failed":
             task, _, message = self._runner.explain(run).partition(": ")
             failed = {"task_name": task, "state": "FAILED", "error": {"code": 3, "message": message}}

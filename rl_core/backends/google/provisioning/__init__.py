@@ -14,7 +14,7 @@ from rl_core.backends.google.provisioning.dataset import Dataset
 from rl_core.backends.google.provisioning.job import Job
 from rl_core.backends.google.provisioning.messages import Push, Subscription, Topic
 from rl_core.backends.google.provisioning.resource import Resource
-from rl_core.backends.google.provisioning.served import Served, Versions
+from rl_core.backends.google.provisioning.served import Runs, Served, Versions
 from rl_core.backends.google.provisioning.service import Service
 from rl_core.backends.google.provisioning.templates import Templates
 from rl_core.config import Config
@@ -60,6 +60,7 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         *grants.work(backend, simulator),
         Versions(backend),
         Served(told, backend),
+        Runs(backend),
         *(logger, *looking.values()),
         *logged,
         Subscription(backend, dead),

@@ -1,15 +1,17 @@
-"""What the loop itself makes in Vertex AI: the endpoint with what is deployed there, and the model of its versions."""
+"""What the loop itself makes in Vertex AI: runs, an endpoint with what is deployed there, a model of all versions."""
 
 import tempfile
 from functools import cached_property
 from pathlib import Path
 
+from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import aiplatform_v1 as vertex_ai
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends.google.clients import place, vertex
 from rl_core.backends.google.endpoint import VertexEndpoint
 from rl_core.backends.google.provisioning.resource import State, found
+from rl_core.backends.google.runner import VertexRunner
 from rl_core.backends.google.serving import DEPLOY_SECONDS, Serving
 from rl_core.config import Config
 
@@ -78,3 +80,34 @@ class Served:
             endpoint = self._client.get_endpoint(name=endpoint.name)
         self._client.delete_endpoint(name=endpoint.name).result(DEPLOY_SECONDS)
         return True
+
+
+class Runs:
+    """Pipelines that are running: one that ends after `down` would bring the endpoint back."""
+
+    def __init__(self, backend: GoogleBackend) -> None:
+        self._backend, self._runner = backend, VertexRunner(backend)
+
+    def __str__(self) -> str:
+        return "running pipelines"
+
+    @cached_property
+    def _client(self) -> vertex_ai.PipelineServiceClient:
+        return vertex(self._backend, vertex_ai.PipelineServiceClient)
+
+    def state(self) -> State:
+        return "there" if self._running() else "later"
+
+    def make(self) -> None:
+        pass
+
+    def remove(self) -> bool:
+        for run_id in self._running():
+            name = f"{place(self._backend)}/pipelineJobs/{self._backend.endpoint}-{run_id}"
+            self._client.cancel_pipeline_job(name=name)
+        if running := self._running():
+            raise ServiceUnavailable(f"still ending: {', '.join(running)}")  # whoever is patient asks again
+        return True
+
+    def _running(self) -> list[str]:
+        return [run.run_id for run in self._runner.runs() if run.state == "running"]

@@ -7,6 +7,7 @@ from rl_core.backends.google.provisioning.resource import Resource, State
 from rl_core.errors import PlatformError
 
 DISABLED = ("SERVICE_DISABLED", "accessNotConfigured", "has not been used in project")
+NOT_THERE = ("missing", "later")
 UNKNOWN_ACCOUNT = "does not exist"  # yet: IAM takes a while to tell of an account it has just made
 
 
@@ -28,10 +29,12 @@ def bring(resource: Resource) -> State:
         raise PlatformError(f"{resource}: {error}") from error
 
 
-def take_away(resource: Resource) -> str:
-    """Remove it where it is there, and tell what came of that."""
-    if look(resource) in ("missing", "later"):
+def take_away(resource: Resource, keep: bool) -> str:
+    """Remove it where it is there, unless it is to be kept, and tell what came of that."""
+    if look(resource) in NOT_THERE:
         return "is not there"
+    if keep:
+        return "stays: --data would remove it"
     try:
         return "removed" if patiently(_take_away, resource) else "stays: others may use it"
     except PlatformError as error:
@@ -51,7 +54,7 @@ def _bring(resource: Resource) -> State:
 
 def _take_away(resource: Resource) -> bool:
     """Again, it may be gone: the answer was lost, or somebody else was first."""
-    return resource.state() == "missing" or resource.remove()
+    return resource.state() in NOT_THERE or resource.remove()
 
 
 def _is_disabled(error: BaseException | None) -> bool:
