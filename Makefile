@@ -26,8 +26,8 @@ demo: $(READY)  ## run the whole loop on real ratings, live, and write its learn
 test: $(READY)  ## run the tests
 	$(BIN)/python -m pytest
 
-test-cloud: $(READY)  ## run those of Google Cloud, on emulators that install and start themselves
-	$(BIN)/python -m pytest tests/ports tests/test_google_loop.py -k google
+test-cloud: $(READY)  ## run those of Google Cloud and containers, on emulators that install and start themselves
+	$(BIN)/python -m pytest tests/ports tests/test_google_*.py tests/test_cloud.py tests/test_containers.py -k "not local"
 
 check: $(READY)  ## lint: format, style, types, the ladder of imports
 	$(BIN)/ruff format --check .

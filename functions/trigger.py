@@ -1,13 +1,13 @@
 """The trigger submits the retraining pipeline when enough is new or enough time has passed; never twice at once."""
 
 import logging
+import os
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from rl_core.backends import Platform, connected
+from rl_core.backends import Platform, connected, fetched
 from rl_core.config import Config
 
 log = logging.getLogger("banditloop.trigger")
@@ -34,7 +34,8 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
         return None, f"{tried[-1].run_id} {tried[-1].state}; the next attempt is at {again:%H:%M:%S} UTC"
     run_id = f"retraining-{latest.version}-{len(tried) + 1}"
     parameters = {"config": config.to_dict(), "run_id": run_id}
-    if not platform.runner.submit(Path(config.trigger.template), parameters, run_id):
+    folder, name = os.path.split(config.trigger.template)
+    if not platform.runner.submit(fetched(folder, platform.scratch) / name, parameters, run_id):
         return None, f"{run_id} was submitted by another trigger"
     return run_id, f"{new} new interactions"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines import dead_letters, display, importing, releases, runs, schedules
+from pipelines import cloud, dead_letters, display, importing, releases, runs, schedules
 from pipelines.options import ConfigOption, ImageOption, JsonOption, OutputOption, TargetOption, load
 from rl_core.backends import Platform, connect
 from rl_core.config import Config
@@ -26,6 +26,7 @@ app = typer.Typer(
 RELEASES = (releases.versions, releases.promote, releases.rollback, releases.traffic, releases.report)
 for command in (runs.submit, runs.run, runs.logs, *RELEASES):
     app.command()(command)
+app.add_typer(cloud.app, name="cloud")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(importing.app, name="import")

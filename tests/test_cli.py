@@ -47,7 +47,7 @@ def config_file(config, tmp_path):
 def test_the_commands_are_these():
     looking, moving = ["status", "inspect", "versions", "report"], ["promote", "rollback", "traffic"]
     building, running = ["compile", "export-components"], ["submit", "run", "logs", "schedule", "loop", "serve"]
-    assert sorted([*looking, *moving, *building, *running, "dead-letters", "import"]) == COMMANDS
+    assert sorted([*looking, *moving, *building, *running, "cloud", "dead-letters", "import"]) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

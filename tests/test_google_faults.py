@@ -1,13 +1,9 @@
 """Faults between here and Google Cloud: refused and lost answers lose nothing, double nothing, and end in a line."""
 
 import contextlib
-import http.client
 import os
 import random
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -17,7 +13,9 @@ from rl_core.backends import connect
 from rl_core.errors import PlatformError
 from rl_core.release import Release
 from tests.conftest import decisions, make_policy
+from tests.containers import IMAGE
 from tests.ports.conftest import google, kfp, kubeflow, vertex
+from tests.proxy import Answer, Request, proxy
 
 PASSING = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED]
 
@@ -25,45 +23,21 @@ PASSING = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode
 @contextlib.contextmanager
 def unreliable(address: str):
     """A proxy that answers a seventh of the requests with 503, and of another one loses the answers."""
-    draws, there, faults = random.Random(0), urlsplit(address), {"refused": 0, "lost": 0}
+    draws, faults = random.Random(0), {"refused": 0, "lost": 0}
 
-    class Proxy(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def around(request: Request, forward) -> Answer | None:
+        turn = draws.randrange(7)
+        if turn == 1:
+            faults["refused"] += 1
+            return Answer(503, {"content-type": "application/json"}, b'{"error": {"code": 503}}')
+        answer = forward(request)
+        if turn == 3:
+            faults["lost"] += 1
+            return None
+        return answer
 
-        def answer(self) -> None:
-            turn, length = draws.randrange(7), int(self.headers.get("content-length", 0))
-            body = self.rfile.read(length)
-            if turn == 1:
-                faults["refused"] += 1
-                return self.tell(503, [("content-type", "application/json")], b'{"error": {"code": 503}}')
-            connection = http.client.HTTPConnection(there.hostname, there.port, timeout=60)
-            connection.request(self.command, self.path, body, dict(self.headers))
-            answer = connection.getresponse()
-            told = answer.read()
-            if turn == 3:
-                faults["lost"] += 1
-                self.close_connection = True
-                return self.connection.close()
-            kept = [(k, v) for k, v in answer.getheaders() if k.lower() not in ("content-length", "transfer-encoding")]
-            self.tell(answer.status, kept, told)
-
-        def tell(self, status: int, headers: list, body: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers:
-                self.send_header(name, value.replace(f"{there.hostname}:{there.port}", self.headers["host"]))
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = answer
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", faults
-        server.shutdown()
+    with proxy(address, around) as here:
+        yield here, faults
 
 
 def test_bigquery_that_fails_and_loses_answers_keeps_every_event_once(tmp_path, monkeypatch):
@@ -92,7 +66,7 @@ def test_bigquery_that_fails_and_loses_answers_keeps_every_event_once(tmp_path, 
 def test_vertex_ai_that_fails_for_the_moment_is_asked_again(tmp_path):
     config = google(tmp_path)
     platform = connect(config)
-    template, _ = compile_pipelines(tmp_path / "pipelines")
+    template, _ = compile_pipelines(tmp_path / "pipelines", IMAGE)
     vertex().faults = PASSING * 2
     assert platform.runner.submit(template, {"config": config.to_dict()}, "run")
     assert [run.run_id for run in platform.runner.runs()] == ["run"]
@@ -113,7 +87,7 @@ def test_kubeflow_pipelines_that_fails_for_the_moment_is_asked_again(tmp_path):
     """Of the experiment, the run and the schedule one creation each is refused, and of another the answer is lost."""
     config = kfp(tmp_path)
     runner = connect(config).runner
-    template, _ = compile_pipelines(tmp_path / "pipelines")
+    template, _ = compile_pipelines(tmp_path / "pipelines", IMAGE)
     kubeflow().faults = [503, 500, 503, 500]
     assert runner.submit(template, {"config": config.to_dict()}, "run")
     assert not connect(config).runner.submit(template, {"config": config.to_dict()}, "run")

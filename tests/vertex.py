@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +50,10 @@ class Vertex:
         self.start = start  # of a container, given its command and variables
         self.faults: list[grpc.StatusCode] = []  # what the next calls end with, before or, every other, after they act
         self.calls = 0
+        self.cancelled: dict[str, int] = {}  # jobs, each with how many looks it still takes to end
+
+    def called(self, name: str, context) -> None:
+        self.calls += 1
 
     def CreatePipelineJob(self, request: v1.CreatePipelineJobRequest, context) -> v1.PipelineJob:
         if f"{request.parent}/pipelineJobs/{request.pipeline_job_id}" in self.jobs:
@@ -74,6 +79,11 @@ class Vertex:
             context.abort(grpc.StatusCode.NOT_FOUND, f"{request.name} not found")
         return self._now(self.jobs[request.name])
 
+    def CancelPipelineJob(self, request: v1.CancelPipelineJobRequest, context) -> Empty:
+        """It ends later, as there: when somebody has looked at it once more."""
+        self.cancelled.setdefault(request.name, 1)
+        return Empty()
+
     def ListPipelineJobs(self, request: v1.ListPipelineJobsRequest, context) -> v1.ListPipelineJobsResponse:
         return v1.ListPipelineJobsResponse(
             pipeline_jobs=[self._now(job) for job in self.jobs.values() if _labelled(job, request)]
@@ -83,6 +93,10 @@ class Vertex:
         run = job.name.rpartition("/")[2]
         state = self._runner.state(run)
         job.state = v1.PipelineState[f"PIPELINE_STATE_{STATES[state]}"]
+        if job.name in self.cancelled:
+            self.cancelled[job.name] -= 1
+            ending = self.cancelled[job.name] >= 0
+            job.state = v1.PipelineState[f"PIPELINE_STATE_{'CANCELLING' if ending else 'CANCELLED'}"]
         if state == "failed":
             task, _, message = self._runner.explain(run).partition(": ")
             failed = {"task_name": task, "state": "FAILED", "error": {"code": 3, "message": message}}
@@ -113,7 +127,7 @@ class Vertex:
 
     def DeleteSchedule(self, request: v1.DeleteScheduleRequest, context) -> Operation:
         del self.schedules[self._schedule(request.name, context).name]
-        return _done(Empty())
+        return done(Empty())
 
     def PauseSchedule(self, request: v1.PauseScheduleRequest, context) -> Empty:
         return self._turn(self._schedule(request.name, context), v1.Schedule.State.PAUSED, context)
@@ -158,7 +172,13 @@ class Vertex:
         endpoint = request.endpoint
         endpoint.name = f"{request.parent}/endpoints/{len(self.endpoints) + 1}"
         self.endpoints[endpoint.name] = endpoint
-        return _done(endpoint)
+        return done(endpoint)
+
+    def DeleteEndpoint(self, request: v1.DeleteEndpointRequest, context) -> Operation:
+        if self.endpoints[request.name].deployed_models:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{request.name} has deployed models")
+        del self.endpoints[request.name]
+        return done(Empty())
 
     def UpdateEndpoint(self, request: v1.UpdateEndpointRequest, context) -> v1.Endpoint:
         assert request.update_mask.paths == ["traffic_split"]
@@ -174,15 +194,20 @@ class Vertex:
         endpoint.deployed_models.append(deployed)
         split = {deployed.id if key == "0" else key: percent for key, percent in request.traffic_split.items()}
         self._split(endpoint, split, context)
-        return _done(v1.DeployModelResponse(deployed_model=deployed))
+        return done(v1.DeployModelResponse(deployed_model=deployed))
 
     def UndeployModel(self, request: v1.UndeployModelRequest, context) -> Operation:
         endpoint, gone = self.endpoints[request.endpoint], request.deployed_model_id
-        if endpoint.traffic_split.get(gone):
+        if request.traffic_split:
+            self._split(endpoint, dict(request.traffic_split), context)
+        others = [model for model in endpoint.deployed_models if model.id != gone]
+        if others and endpoint.traffic_split.get(gone):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{gone} has traffic")
-        endpoint.deployed_models = [model for model in endpoint.deployed_models if model.id != gone]
+        endpoint.deployed_models = others
+        if not others:
+            endpoint.traffic_split = {}
         self.processes.pop(gone).terminate()
-        return _done(v1.UndeployModelResponse())
+        return done(v1.UndeployModelResponse())
 
     def GetModel(self, request: v1.GetModelRequest, context) -> v1.Model:
         return self._found(request.name, context)[0]
@@ -192,7 +217,14 @@ class Vertex:
         versions = self.models.setdefault(name, [])
         model.name, model.version_id = f"{name}@{len(versions) + 1}", str(len(versions) + 1)
         versions.append(model)
-        return _done(v1.UploadModelResponse(model=name, model_version_id=model.version_id))
+        return done(v1.UploadModelResponse(model=name, model_version_id=model.version_id))
+
+    def DeleteModel(self, request: v1.DeleteModelRequest, context) -> Operation:
+        deployed = {m.model.partition("@")[0] for e in self.endpoints.values() for m in e.deployed_models}
+        if request.name in deployed:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{request.name} is deployed")
+        del self.models[request.name]
+        return done(Empty())
 
     def RawPredict(self, request: v1.RawPredictRequest, context) -> HttpBody:
         endpoint = self.endpoints[request.endpoint]
@@ -247,44 +279,52 @@ def start(command: list[str], variables: dict[str, str]) -> subprocess.Popen[byt
 
 def serve(folder: Path) -> Vertex:
     """A Vertex AI that listens at its address."""
-    vertex, server = Vertex(folder), grpc.server(ThreadPoolExecutor(8))
-    for service in ("Pipeline", "Schedule", "Endpoint", "Model", "Prediction"):
-        client = getattr(v1, f"{service}ServiceClient")
-        methods = {name: _handler(vertex, name) for name in dir(Vertex) if name[0].isupper() and _of(client, name)}
-        name = f"google.cloud.aiplatform.v1.{service}Service"
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, methods)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    vertex.server, vertex.address = server, f"127.0.0.1:{port}"
+    vertex = Vertex(folder)
+    services = ("Pipeline", "Schedule", "Endpoint", "Model", "Prediction")
+    vertex.server, vertex.address = listen(
+        vertex, ((f"google.cloud.aiplatform.v1.{name}Service", v1) for name in services)
+    )
     return vertex
 
 
-def _of(client: type, method: str) -> bool:
-    return hasattr(client, "".join(f"_{c.lower()}" if c.isupper() else c for c in method).strip("_"))
+def listen(
+    stand_in: Any, services: Iterable[tuple[str, Any]], *others: grpc.GenericRpcHandler
+) -> tuple[grpc.Server, str]:
+    """A server of an object's methods that are named as those of some services, whose messages a module has each."""
+    server = grpc.server(ThreadPoolExecutor(8), handlers=others)
+    named = [name for name in dir(type(stand_in)) if name[0].isupper()]
+    for service, messages in services:
+        methods = {
+            n: _handler(stand_in, n, request) for n in named if (request := getattr(messages, f"{n}Request", None))
+        }
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, methods)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, f"127.0.0.1:{port}"
 
 
-def _handler(vertex: Vertex, name: str) -> grpc.RpcMethodHandler:
-    request = getattr(v1, f"{name}Request")
-
+def _handler(stand_in: Any, name: str, request: Any) -> grpc.RpcMethodHandler:
     def encode(answer: Any) -> bytes:
         return answer.SerializeToString() if hasattr(answer, "SerializeToString") else type(answer).serialize(answer)
 
     def call(asked: Any, context: grpc.ServicerContext) -> Any:
-        vertex.calls += 1
-        fault = vertex.faults.pop(0) if vertex.faults else None
-        if fault and len(vertex.faults) % 2:
+        stand_in.called(name, context)
+        fault = stand_in.faults.pop(0) if stand_in.faults else None
+        if fault and len(stand_in.faults) % 2:
             context.abort(fault, "it was told to fail")
-        answer = getattr(vertex, name)(asked, context)
+        answer = getattr(stand_in, name)(asked, context)
         if fault:
             context.abort(fault, "it was told to fail when it was done")
         return answer
 
-    return grpc.unary_unary_rpc_method_handler(call, request.deserialize, encode)
+    decode = request.deserialize if hasattr(request, "deserialize") else request.FromString
+    return grpc.unary_unary_rpc_method_handler(call, decode, encode)
 
 
-def _done(answer: Any) -> Operation:
+def done(answer: Any) -> Operation:
+    """An operation that has ended."""
     packed = Packed()
-    packed.Pack(answer if isinstance(answer, Empty) else type(answer).pb(answer))
+    packed.Pack(type(answer).pb(answer) if hasattr(type(answer), "pb") else answer)
     return Operation(name="operations/1", done=True, response=packed)
 
 

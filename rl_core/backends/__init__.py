@@ -223,7 +223,7 @@ def connect(config: Config) -> Platform:
 
 
 def fetched(uri: str, scratch: Path) -> Path:
-    """The directory that AIP_STORAGE_URI names, copied to this machine where it is in a bucket."""
+    """The directory at a path or, copied to this machine, in a bucket, where it must never change."""
     if not uri.startswith("gs://"):
         return Path(uri)
     from rl_core.backends.google.objects import fetch

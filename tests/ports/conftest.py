@@ -23,8 +23,6 @@ from tests.containers import IMAGE
 from tests.emulators import PROJECT, emulators
 from tests.vertex import Vertex, serve
 
-BUCKET = "banditloop-test"
-
 
 def local(root: Path, **sections) -> Config:
     return make_config(root, backend={"root": str(root / "a loop, ü #1"), "lease_seconds": 0.2}, **sections)
@@ -34,8 +32,8 @@ def google(root: Path, **sections) -> Config:
     """Its root is a name of its own for everything in the emulators, which all tests share."""
     os.environ.update(_emulators())
     name = "t" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
-    backend = {"name": "google", "project": PROJECT, "endpoint": name, "dataset": name, "bucket": BUCKET}
-    backend |= {"image": IMAGE}
+    backend = {"name": "google", "project": PROJECT, "endpoint": name, "dataset": name}
+    backend |= {"image": IMAGE, "bucket": _bucket(name)}
     sections["reward"] = {"window_seconds": 120.0} | sections.get("reward", {})  # the emulator takes its time
     return make_config(root, backend=backend | {"lease_seconds": 0.2}, **sections)
 
@@ -43,7 +41,7 @@ def google(root: Path, **sections) -> Config:
 def kfp(root: Path, **sections) -> Config:
     """Pipelines alone are elsewhere than with Google; no emulator is needed to run them."""
     name = "t" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
-    backend = {"name": "google", "project": PROJECT, "endpoint": name, "bucket": BUCKET, "image": IMAGE}
+    backend = {"name": "google", "project": PROJECT, "endpoint": name, "bucket": name, "image": IMAGE}
     return make_config(root, backend=backend | {"runner": "kfp", "kfp": kubeflow().address}, **sections)
 
 
@@ -57,9 +55,13 @@ def _emulators() -> dict[str, str]:
     atexit.register(stack.close)
     variables = stack.enter_context(emulators())
     os.environ.update(variables)
-    storage.Client(PROJECT, AnonymousCredentials()).create_bucket(BUCKET)
     variables["VERTEX_EMULATOR_HOST"] = vertex().address
     return variables
+
+
+@functools.cache
+def _bucket(name: str) -> str:
+    return storage.Client(PROJECT, AnonymousCredentials()).create_bucket(name).name
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """Google's own clients, pointed where the environment says: at the cloud, or at emulators.
 
-The emulators' variables are those that Google's libraries read; the Storage Read API and Vertex AI have none, so here
-they have one.
+The emulators' variables are those that Google's libraries read; the Storage Read API, Vertex AI and what a project is
+administered with have none, so here they have one.
 """
 
 import os
@@ -15,8 +15,10 @@ from google.cloud import storage
 from rl_core.backend import GoogleBackend
 from rl_core.errors import InvalidInput
 
+LABEL = "banditloop"  # whose value is the endpoint's name
 READ_API, VERTEX = "BIGQUERY_STORAGE_EMULATOR_HOST", "VERTEX_EMULATOR_HOST"
-EMULATORS = ("BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", VERTEX)
+ADMINISTRATION = "GOOGLE_ADMINISTRATION_EMULATOR_HOST"
+EMULATORS = ("BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", VERTEX, ADMINISTRATION)
 
 
 def credentials() -> Credentials:
@@ -38,12 +40,20 @@ def bucket(backend: GoogleBackend) -> storage.Bucket:
 
 def vertex(backend: GoogleBackend, client: type[Any]) -> Any:
     """A client of one of Vertex AI's services, in the loop's location."""
-    if address := os.environ.get(VERTEX):
+    return _client(client, VERTEX, {"api_endpoint": f"{backend.location}-aiplatform.googleapis.com"})
+
+
+def administration(client: type[Any]) -> Any:
+    """A client of Cloud Run, Cloud Scheduler, IAM, the Resource Manager or Service Usage."""
+    return _client(client, ADMINISTRATION, {})
+
+
+def _client(client: type[Any], emulator: str, options: dict[str, str]) -> Any:
+    if address := os.environ.get(emulator):
         import grpc
 
         transport = client.get_transport_class("grpc")
         return client(transport=transport(channel=grpc.insecure_channel(address)))
-    options = {"api_endpoint": f"{backend.location}-aiplatform.googleapis.com"}
     return client(credentials=credentials(), client_options=options)
 
 

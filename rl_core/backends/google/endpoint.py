@@ -78,12 +78,12 @@ class VertexEndpoint:
         page, generation = self._ledger.read()
         verdicts = [*page.verdicts, *([verdict] if verdict else [])]
         moved = page.release == before and self._ledger.replace(Page(release=after, verdicts=verdicts), generation)
-        self._settle(manifests)
+        self.settle()
         return moved
 
-    def _settle(self, manifests: dict[str, Manifest]) -> None:
+    def settle(self) -> None:
         """Bring Vertex AI to the release, and again where that has moved meanwhile."""
-        release = self.release()
+        release, manifests = self.release(), {manifest.version: manifest for manifest in self.versions()}
         while release:
             self._serving.bring(release.traffic(), manifests)
             release = None if (latest := self.release()) == release else latest

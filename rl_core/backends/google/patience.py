@@ -53,10 +53,10 @@ class _Patient:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._port, name)
-        return functools.partial(_patiently, self._faults, found) if callable(found) else found
+        return functools.partial(patiently, self._faults, found) if callable(found) else found
 
 
-def _patiently(faults: Faults, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def patiently(faults: Faults, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """What `call` returns.
 
     Raises:

@@ -5,6 +5,7 @@ create one of the same name at the same moment may both succeed.
 """
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +21,10 @@ from rl_core.backend import GoogleBackend
 from rl_core.backends import Run, RunState, Schedule
 from rl_core.backends.cron import checked_cron
 from rl_core.backends.google import tasks
-from rl_core.backends.google.clients import place, vertex
+from rl_core.backends.google.clients import LABEL, place, vertex
 from rl_core.backends.templates import checked
 from rl_core.errors import InvalidInput
 
-LABEL = "banditloop"
 ENDED: dict[int, RunState] = {
     PipelineState.PIPELINE_STATE_SUCCEEDED: "succeeded",
     PipelineState.PIPELINE_STATE_FAILED: "failed",
@@ -85,20 +85,21 @@ class VertexRunner:
         return _state(self._get(run_id))
 
     def runs(self) -> list[Run]:
-        jobs = self._client.list_pipeline_jobs(
-            request={
-                "parent": place(self._backend),
-                "filter": f'labels.{LABEL}="{self._backend.endpoint}"',
-                "order_by": "create_time",
-            }
-        )
-        return [Run(self._run_id(job), _state(job), job.create_time) for job in jobs]
+        return [Run(self._run_id(job), _state(job), job.create_time) for job in self._jobs()]
 
     def explain(self, run_id: str) -> str:
         return tasks.explain(self._get(run_id))
 
     def log(self, run_id: str) -> str:
         return tasks.log(self._get(run_id), self._backend.project)
+
+    def stop(self) -> None:
+        """Let no schedule start another run, and cancel those that run."""
+        for schedule in self.schedules():
+            self.unschedule(schedule.name)
+        for job in self._jobs():
+            if _state(job) == "running":
+                self._client.cancel_pipeline_job(name=job.name)
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
         parent, display_name = place(self._backend), self._prefix + name
@@ -144,6 +145,15 @@ class VertexRunner:
         for schedule in found:
             self._scheduler.delete_schedule(name=schedule.name).result(DELETE_SECONDS)
         return bool(found)
+
+    def _jobs(self) -> Iterable[PipelineJob]:
+        return self._client.list_pipeline_jobs(
+            request={
+                "parent": place(self._backend),
+                "filter": f'labels.{LABEL}="{self._backend.endpoint}"',
+                "order_by": "create_time",
+            }
+        )
 
     def _schedules(self, name: str | None = None) -> list[VertexSchedule]:
         """This loop's schedules, or those of a name. One cannot ask for a label of what they run."""

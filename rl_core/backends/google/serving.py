@@ -9,11 +9,11 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_rand
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE
-from rl_core.backends.google.clients import place, vertex
+from rl_core.backends.google.clients import LABEL, place, vertex
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
 from rl_core.manifest import Manifest
 
-LABEL, PORT = "banditloop", 8080
+PORT = 8080
 COMMAND = ["python", "-m", "functions.predictor"]
 DEPLOY_SECONDS = 3600.0
 one_at_a_time = retry(  # Vertex AI lets an endpoint be changed by one caller at a time

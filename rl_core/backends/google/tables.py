@@ -6,8 +6,11 @@ append at a time succeed.
 """
 
 import pyarrow as pa
+from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
+from rl_core.backend import GoogleBackend
+from rl_core.backends.google.clients import LABEL
 from rl_core.schema import LATER_FIELDS, LOGGED_AT, SCHEMAS
 
 TYPES = {
@@ -30,22 +33,46 @@ def column(field: pa.Field) -> bigquery.SchemaField:
     )
 
 
-def create_tables(client: bigquery.Client, dataset: str, location: str) -> None:
+def create_tables(client: bigquery.Client, backend: GoogleBackend) -> None:
     """Make what is not there, and add the columns that a newer schema version has brought."""
-    reference = bigquery.Dataset(f"{client.project}.{dataset}")
-    reference.location = location
-    client.create_dataset(reference, exists_ok=True)
-    for name, schema in SCHEMAS.items():
-        columns = [column(field) for field in [*schema, LOGGED_AT]]
-        table = bigquery.Table(f"{client.project}.{dataset}.{name}", columns)
-        table.time_partitioning = bigquery.TimePartitioning(field=LOGGED_AT.name)
-        table.clustering_fields = ["event_id"]
+    dataset = backend.dataset
+    try:
+        client.get_dataset(dataset)  # whoever may not make one finds it made
+    except NotFound:
+        reference = bigquery.Dataset(f"{client.project}.{dataset}")
+        reference.location, reference.labels = backend.location, {LABEL: backend.endpoint}
+        client.create_dataset(reference, exists_ok=True)
+    for name in SCHEMAS:
+        table = _table(client, dataset, name)
         found = client.create_table(table, exists_ok=True)
-        known = {field.name for field in found.schema}
-        if more := [field for field in columns if field.name not in known]:
+        if more := _missing(found, table):
             found.schema = [*found.schema, *more]
             client.update_table(found, ["schema"])
     rows = " UNION ALL ".join(
         f"SELECT '{name}' AS name, 0 AS received, TIMESTAMP '1970-01-01 00:00:00+00' AS logged_at" for name in SCHEMAS
     )  # in one step, so that only one creator's rows stay
     client.query(f"CREATE TABLE IF NOT EXISTS `{dataset}`.{LOG} AS {rows}").result()
+
+
+def has_tables(client: bigquery.Client, dataset: str) -> bool:
+    """Whether create_tables has nothing to do."""
+    try:
+        client.get_table(f"{client.project}.{dataset}.{LOG}")
+        tables = [_table(client, dataset, name) for name in SCHEMAS]
+        return not any(_missing(client.get_table(table), table) for table in tables)
+    except NotFound:
+        return False
+
+
+def _table(client: bigquery.Client, dataset: str, name: str) -> bigquery.Table:
+    columns = [column(field) for field in [*SCHEMAS[name], LOGGED_AT]]
+    table = bigquery.Table(f"{client.project}.{dataset}.{name}", columns)
+    table.time_partitioning = bigquery.TimePartitioning(field=LOGGED_AT.name)
+    table.clustering_fields = ["event_id"]
+    return table
+
+
+def _missing(found: bigquery.Table, wanted: bigquery.Table) -> list[bigquery.SchemaField]:
+    """The columns that a table lacks."""
+    known = {field.name for field in found.schema}
+    return [field for field in wanted.schema if field.name not in known]

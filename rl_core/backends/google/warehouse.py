@@ -67,7 +67,7 @@ class BigQueryWarehouse:
     @cached_property
     def _client(self) -> bigquery.Client:
         client = bigquery.Client(self._backend.project, credentials(), location=self._backend.location)
-        create_tables(client, self._backend.dataset, self._backend.location)
+        create_tables(client, self._backend)
         return client
 
     def append(self, table: str, events: pa.Table) -> int:

@@ -1,0 +1,47 @@
+"""Service accounts, each with what its part of the loop needs and no more."""
+
+from functools import cached_property
+
+from google.cloud.iam_admin_v1 import IAMClient
+
+from rl_core.backend import GoogleBackend
+from rl_core.backends.google.clients import administration
+from rl_core.backends.google.provisioning.resource import State, found
+
+
+def email(backend: GoogleBackend, name: str) -> str:
+    """The address of one of the loop's accounts."""
+    return f"{backend.endpoint}-{name}@{backend.project}.iam.gserviceaccount.com"
+
+
+def runs_as(backend: GoogleBackend) -> str:
+    """Whom pipelines and versions run as."""
+    return backend.service_account or email(backend, "pipelines")
+
+
+class Account:
+    """A service account, named after the endpoint."""
+
+    def __init__(self, backend: GoogleBackend, name: str, purpose: str) -> None:
+        self._backend, self._purpose = backend, purpose
+        self._id = f"{backend.endpoint}-{name}"
+        self.name = f"projects/{backend.project}/serviceAccounts/{email(backend, name)}"
+
+    def __str__(self) -> str:
+        return f"service account {self._id}"
+
+    @cached_property
+    def _client(self) -> IAMClient:
+        return administration(IAMClient)
+
+    def state(self) -> State:
+        return "there" if found(self._client.get_service_account, name=self.name) else "missing"
+
+    def make(self) -> None:
+        account = {"display_name": f"banditloop {self._backend.endpoint}", "description": self._purpose}
+        request = {"name": f"projects/{self._backend.project}", "account_id": self._id, "service_account": account}
+        self._client.create_service_account(request=request)
+
+    def remove(self) -> bool:
+        self._client.delete_service_account(name=self.name)
+        return True
