@@ -8,7 +8,6 @@ import contextlib
 import functools
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from typing import NoReturn
 import pytest
 from filelock import FileLock
 
-from tests.processes import wait_until
+from tests.processes import free_port, listening, wait_until
 
 HOME = Path(__file__).parents[1] / "build" / "emulators"
 DUCKDB = "1.5.5"  # with which local-bigquery 0.3 works; 0.4 wants extensions that no package carries
@@ -81,16 +80,6 @@ def _running(command: list[str], environment: dict[str, str], state: Path) -> It
         finally:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @functools.cache

@@ -11,8 +11,7 @@ import requests
 from rl_core.backends import PREDICT_ROUTE, Platform, connect
 from rl_core.backends.guard import TOKEN
 from tests.conftest import deploy, make_config, make_policy
-from tests.processes import process, wait_until
-from tests.test_predictor import free_port
+from tests.processes import free_port, process, wait_until
 
 LOGGERS, PREDICTORS, USERS, BATCHES, BATCH = 4, 2, 6, 100, 10
 

@@ -14,7 +14,7 @@ from rl_core.backends.google.serving import COMMAND
 from rl_core.config import ENVIRONMENT_VARIABLE
 from tests.conftest import make_policy
 from tests.containers import docker_host, image
-from tests.emulators import free_port
+from tests.processes import free_port
 
 pytestmark = pytest.mark.timeout(2400)  # the first builds the image
 

@@ -23,8 +23,7 @@ from rl_core.release import Verdict
 from rl_core.schema import INTERACTION, encode
 from rl_core.simulation import simulated_history
 from tests.conftest import decisions, deploy, make_config, make_policy, rewards
-from tests.processes import process, wait_until
-from tests.test_predictor import free_port
+from tests.processes import free_port, process, wait_until
 
 
 @pytest.mark.parametrize("name", ["logger", "simulator", "trigger", "monitor"])

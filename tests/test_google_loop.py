@@ -16,9 +16,8 @@ from rl_core.manifest import RANDOM
 from rl_core.policy import STATISTICS, read_arrays
 from tests.conftest import make_config
 from tests.containers import image, start
-from tests.emulators import free_port, listening
 from tests.ports.conftest import google, vertex
-from tests.processes import wait_until
+from tests.processes import free_port, listening, wait_until
 
 ROUNDS, USERS, INTERACTIONS, SEED = 2, 100, 3000, 3
 SECTIONS = {

@@ -1,7 +1,5 @@
 """The predictor as a real server, spoken to over HTTP as Vertex AI and Google's sample do."""
 
-import socket
-
 import numpy as np
 import orjson
 import pytest
@@ -12,7 +10,7 @@ from rl_core.backends.releasing import challenge, promote
 from rl_core.policy import SavedPolicy
 from rl_core.schema import DECISION, REWARD, decode
 from tests.conftest import deploy, make_config, make_policy
-from tests.processes import process, wait_until
+from tests.processes import free_port, process, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -206,11 +204,6 @@ def test_a_request_asked_again_gets_the_same_decisions_which_count_once(url, pla
     for wrong in (1, "short", "long" * 20):
         body["parameters"]["request_id"] = wrong
         assert requests.post(f"{url}/predict", json=body, timeout=10).status_code == 400
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def test_rewards_are_taken_over_http_and_reach_the_bus(url, platform):

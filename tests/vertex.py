@@ -29,8 +29,7 @@ from google.protobuf.json_format import MessageToDict
 
 from rl_core.backends.local.runner import LocalRunner
 from rl_core.backends.templates import declared, read_template
-from tests.emulators import free_port, listening
-from tests.processes import wait_until
+from tests.processes import free_port, listening, wait_until
 
 STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
 

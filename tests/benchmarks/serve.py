@@ -1,7 +1,6 @@
 """The predictor under load, beside the reference, the floor, and itself without a log or without a bus."""
 
 import contextlib
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from rl_core.config import Config
 from tests.benchmarks.load import Measure, measure
 from tests.benchmarks.ratio import Row, at_least, at_most
 from tests.conftest import deploy, make_config, make_policy
-from tests.processes import process, wait_until
+from tests.processes import free_port, listening, process, wait_until
 
 REPEATS, SECONDS, WARM_SECONDS = 5, 2.0, 0.5
 Taken = dict[str, list[Measure]]
@@ -81,16 +80,10 @@ def _config(folder: Path, bus: bool = True) -> Config:
 @contextlib.contextmanager
 def _beside(folder: Path, name: str, *arguments: str) -> Iterator[str]:
     """The address of a server that the predictor is compared to."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with process(make_config(folder), "-m", f"tests.benchmarks.{name}", str(port), *arguments):
-        wait_until(lambda: _listening(port))
+        wait_until(lambda: listening(port))
         yield f"http://127.0.0.1:{port}{PREDICT_ROUTE}"
-
-
-def _listening(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _in_turns(urls: dict[str, str], servers: tuple[str, ...], **load: Any) -> Taken:
