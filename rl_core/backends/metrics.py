@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest, start_http_server
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+import numpy as np
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from rl_core.backends import Platform, Vitals
 from rl_core.errors import InvalidInput
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+SORTED_AT_ONCE = 1000
 
 
 class Collected:
@@ -19,30 +21,46 @@ class Collected:
 
 
 class RequestMetrics:
-    """Requests of a server, by route and status, and how long they took; and whatever else `families` tell."""
+    """Requests of a server, by route and status, and how long they took; and whatever else `families` tell.
+
+    They are sorted into buckets many at a time: prometheus_client's own histogram takes ten times as long for each.
+    """
 
     def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(Collected(families))
-        self._known: dict[tuple[str, int], Histogram] = {}
-        self._seconds = Histogram(
-            "banditloop_request_seconds",
-            "from a request's head to its answer",
-            ["route", "status"],
-            buckets=SECONDS,
-            registry=self._registry,
-        )
+        self._registry.register(Collected(self._histogram))
+        self._latest: dict[tuple[str, int], list[float]] = {}
+        self._counts: dict[tuple[str, int], np.ndarray] = {}  # by bucket
+        self._sums: dict[tuple[str, int], float] = {}
 
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        key = route, status
-        if key not in self._known:
-            self._known[key] = self._seconds.labels(route, status)  # which takes as long as to observe
-        self._known[key].observe(seconds)
+        latest = self._latest.setdefault((route, status), [])
+        latest.append(seconds)
+        if len(latest) >= SORTED_AT_ONCE:
+            self._sort()
 
     def text(self) -> bytes:
         """All of them, in the text format."""
         return generate_latest(self._registry)
+
+    def _sort(self) -> None:
+        for key, seconds in self._latest.items():
+            counts = np.bincount(np.searchsorted(SECONDS, seconds), minlength=len(SECONDS) + 1)
+            self._counts[key] = self._counts.get(key, 0) + counts
+            self._sums[key] = self._sums.get(key, 0.0) + sum(seconds)
+        self._latest.clear()
+
+    def _histogram(self) -> Iterable[Metric]:
+        self._sort()
+        about = "from a request's head to its answer"
+        histogram = HistogramMetricFamily("banditloop_request_seconds", about, labels=["route", "status"])
+        for (route, status), counts in self._counts.items():
+            bounds = [*map(str, SECONDS), "+Inf"]
+            buckets = list(zip(bounds, counts.cumsum().tolist(), strict=True))
+            histogram.add_metric([route, str(status)], buckets, self._sums[route, status])
+        return [histogram]
 
 
 def version_families(versions: dict[str, Vitals]) -> Iterable[Metric]:

@@ -137,7 +137,7 @@ class BigQueryWarehouse:
         )
         job = self._client.query(query, job_config=settings)
         rows = job.result()
-        log.debug("asked BigQuery", extra={"bytes_scanned": job.total_bytes_processed, "job": job.job_id})
+        log.info("asked BigQuery", extra={"bytes_scanned": job.total_bytes_processed, "job": job.job_id})
         return rows
 
     @cached_property
