@@ -45,8 +45,12 @@ bench: $(READY)  ## run every benchmark; rows go to build/bench.json
 bench-%: $(READY)
 	$(BIN)/python -m tests.benchmarks $*
 
-image:  ## build the one image of components, predictor and functions: IMAGE=host/name:tag ENGINE=podman or docker
+image:  ## build the image of components, predictor and functions: IMAGE=host/name:tag ENGINE=podman, docker or gcloud
+ifeq ($(ENGINE),gcloud)
+	gcloud builds submit --config components/cloudbuild.yaml --substitutions _IMAGE=$(IMAGE) .
+else
 	$(ENGINE) build --file components/Dockerfile --tag $(IMAGE) $(BUILD) .
+endif
 
 compile: $(READY)  ## compile the pipelines and the components to build
 	$(BIN)/banditloop compile
