@@ -49,7 +49,7 @@ image:  ## build the image of components, predictor and functions: IMAGE=host/na
 ifeq ($(ENGINE),gcloud)
 	gcloud builds submit --config components/cloudbuild.yaml --substitutions _IMAGE=$(IMAGE) .
 else
-	$(ENGINE) build --file components/Dockerfile --tag $(IMAGE) $(BUILD) .
+	$(ENGINE) build --platform linux/amd64 --file components/Dockerfile --tag $(IMAGE) $(BUILD) .
 endif
 
 compile: $(READY)  ## compile the pipelines and the components to build

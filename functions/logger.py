@@ -56,8 +56,9 @@ def serve(config: Config) -> None:
             many = [platform.bus.deliver(topic, functools.partial(log_events, platform, topic)) for topic in TOPICS]
         except Exception as error:  # whatever it is, its messages come again
             log.error("the bus fails, will try again: %r", error)
-            platform, many = connect(config), [0]
+            platform = connect(config)
             stopping.wait(RETRY_SECONDS)
+            continue
         if max(many) < MANY:
             took = time.monotonic() - start
             stopping.wait(max(ROUND_SECONDS - took, took))  # an append costs the same for few events: gather more

@@ -25,7 +25,7 @@ from rl_core.backends.metrics import RequestMetrics, outbox_family, version_fami
 from rl_core.backends.microbatch import MicroBatch
 from rl_core.backends.one_write import OneWrite
 from rl_core.backends.outbox import Outbox
-from rl_core.backends.publisher import PAUSE_SECONDS, keep_publishing, outbox_folder
+from rl_core.backends.publisher import keep_publishing, outbox_folder
 from rl_core.backends.served import Follower, OnePolicy
 from rl_core.backends.web import App, Reply, Route, create_app, json
 from rl_core.config import Config
@@ -43,10 +43,11 @@ log = logging.getLogger("banditloop.predictor")
 class Predictor:
     """What the endpoint answers, as `follower` says. Decisions and rewards are logged through outboxes."""
 
-    def __init__(self, follower: Follower, decisions: Outbox, rewards: Outbox, reward_name: str, sample: float) -> None:
-        self._follower, self._reward_name = follower, reward_name
+    def __init__(self, follower: Follower, decisions: Outbox, rewards: Outbox, config: Config) -> None:
+        self._follower, self._reward_name = follower, config.reward.name
+        self._publish_seconds = config.backend.publish_seconds
         self._decisions, self._rewards = decisions, rewards
-        self._recommender = Recommender(decisions.put, sample)
+        self._recommender = Recommender(decisions.put, config.log.sample)
         self._batch = MicroBatch(self._recommend, lambda request: len(request.asks), ROWS_AT_ONCE)
         self._metrics = RequestMetrics(self._families)
 
@@ -77,7 +78,7 @@ class Predictor:
     async def _hand_over(self) -> None:
         """Let the publisher have what was logged, for ever."""
         while True:
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self._publish_seconds)
             for outbox in (self._decisions, self._rewards):
                 try:
                     outbox.hand_over()
@@ -146,7 +147,7 @@ def serve(config: Config) -> None:
         raise InvalidInput(f"address {host}:{port}: {error.strerror}") from None
     decisions, rewards = (Outbox(outbox_folder(platform.scratch, topic)) for topic in ("decisions", "rewards"))
     follower = Follower(OnePolicy(fetched(storage, platform.scratch)) if storage else platform.endpoint)
-    predictor = Predictor(follower, decisions, rewards, config.reward.name, config.log.sample)
+    predictor = Predictor(follower, decisions, rewards, config)
     routes = os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE), os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     with listener:
         if not contract:

@@ -70,6 +70,5 @@ def _compile(thing: Any, path: Path, image: str) -> Path:
     for executor in spec["deploymentSpec"]["executors"].values():
         executor["container"]["image"] = image
     path.write_text(yaml.safe_dump(spec, sort_keys=False, width=120))
-    if "pipelineInfo" in spec:
-        sound(path, elsewhere=image != IMAGE)
+    sound(path, elsewhere=image != IMAGE)
     return path

@@ -26,6 +26,7 @@ class Backend(Section):
     host: str = Field("127.0.0.1", description="address the endpoint binds to")
     port: int = Field(0, ge=0, le=65535, description="port of the endpoint; 0 takes a free one")
     metrics_port: int = Field(0, ge=0, le=65535, description="port where the logger tells Prometheus; 0: nowhere")
+    publish_seconds: float = Field(0.1, gt=0, le=60.0, description="while events gather before they are published")
     lease_seconds: float = Field(10.0, gt=0, le=600.0, description="until a message not handled comes again")
 
 
@@ -40,6 +41,7 @@ class GoogleBackend(Backend):
     """BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
 
     name: Literal["google"] = "google"
+    publish_seconds: float = Field(2.0, gt=0, le=60.0, description="and appended: each time costs a load job")
     project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$", description="project id")
     location: str = Field("us-central1", pattern=r"^[a-z]+-[a-z]+[0-9]+$", description="region of everything")
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", description="bucket of policies and runs")
@@ -48,7 +50,10 @@ class GoogleBackend(Backend):
     machine: str = Field("n1-standard-2", description="machine type that a version is served on")
     replicas: int = Field(1, ge=1, le=1000, description="machines that a version is served on, at the least")
     most_replicas: int = Field(3, ge=1, le=1000, description="and at the most")
-    service_account: str = Field("", description="account that pipelines and versions run as; empty: the project's own")
+    service_account: str = Field(
+        "",
+        description="account that pipelines and versions run as; empty: ENDPOINT-pipelines, of `banditloop cloud up`",
+    )
     runner: Target = Field(
         "vertex", description="where pipelines run: vertex; kfp, on Kubeflow Pipelines; local, on this machine"
     )
@@ -67,6 +72,14 @@ class GoogleBackend(Backend):
                 "the runner kfp needs the address of a Kubeflow Pipelines API, as https://pipelines.example"
             )
         return address
+
+    def account(self, name: str) -> str:
+        """The address of one of the service accounts that `banditloop cloud up` makes."""
+        return f"{self.endpoint}-{name}@{self.project}.iam.gserviceaccount.com"
+
+    def runs_as(self) -> str:
+        """Whom pipelines and versions run as."""
+        return self.service_account or self.account("pipelines")
 
     @field_validator("image")
     @classmethod

@@ -91,6 +91,11 @@ class Project:
             setattr(job, path, getattr(request.job, path))
         return job
 
+    def ResumeJob(self, request: scheduler_v1.ResumeJobRequest, context) -> scheduler_v1.Job:
+        job = _found(self.jobs, request.name, context)
+        job.state = scheduler_v1.Job.State.ENABLED
+        return job
+
     def DeleteJob(self, request: scheduler_v1.DeleteJobRequest, context) -> Empty:
         _gone(self.jobs, request.name, context)
         return Empty()
@@ -144,7 +149,7 @@ class Project:
     def _members(self, members: set[str], context) -> None:
         for member in members:
             email = member.removeprefix("serviceAccount:")
-            if member != email and not email.startswith(f"service-{NUMBER}@gcp-sa-pubsub"):
+            if member != email and not email.startswith(f"service-{NUMBER}@gcp-sa-"):
                 self._known(email, context)
 
     def _known(self, email: str, context) -> None:

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
-from google.cloud import bigquery, pubsub_v1, storage
+from google.cloud import bigquery, pubsub_v1, scheduler_v1, storage
+from google.cloud.iam_admin_v1 import ServiceAccount
 from google.iam.v1.policy_pb2 import Binding, Policy
 from kfp import compiler, dsl
 
@@ -95,7 +96,8 @@ def test_the_functions_run_the_image_with_a_config_of_their_own(cloud):
         assert list(container.command) == ["functions-framework"]
         assert container.args == [f"--target={name}", f"--source=functions/{name}.py", "--signature-type=cloudevent"]
         told = Config.parse(json.loads(container.env[0].value))
-        assert told.backend.service_account == f"{cloud.name}-pipelines@{PROJECT}.iam.gserviceaccount.com"
+        assert told.backend.runs_as() == f"{cloud.name}-pipelines@{PROJECT}.iam.gserviceaccount.com"
+        assert container.resources.cpu_idle  # else it is paid while nothing comes
         assert service.template.service_account == f"{cloud.name}-functions@{PROJECT}.iam.gserviceaccount.com"
         assert service.labels == {"banditloop": cloud.name}
     submitted = []
@@ -155,6 +157,10 @@ def test_what_somebody_changed_is_shown_and_mended(cloud):
     done = but(cloud.run("up"), "is there")
     assert done.keys() >= planned.keys()
     assert job.schedule == "*/5 * * * *"
+    job.state = scheduler_v1.Job.State.PAUSED
+    assert but(cloud.run("plan"), "is there") == {f"scheduler job {cloud.name}-ticks": "would be changed"}
+    cloud.run("up")
+    assert job.state == scheduler_v1.Job.State.ENABLED
     assert subscription(cloud, "decisions").topic.endswith(f"{cloud.name}-decisions")
     assert but(cloud.run("plan"), "is there") == {}
 
@@ -262,6 +268,26 @@ def test_other_peoples_resources_stay(cloud):
     assert list(cloud.project.policies[f"projects/{PROJECT}"].bindings) == theirs
 
 
+def test_an_account_that_was_lent_keeps_what_it_had(cloud):
+    lent = f"theirs@{PROJECT}.iam.gserviceaccount.com"
+    cloud.project.accounts[f"projects/{PROJECT}/serviceAccounts/{lent}"] = ServiceAccount(email=lent)
+    had = [Binding(role="roles/aiplatform.user", members=[f"serviceAccount:{lent}"])]
+    cloud.project.policies[f"projects/{PROJECT}"] = Policy(etag=b"0", bindings=had)
+    cloud.values["backend"]["service_account"] = lent
+    cloud.path.write_text(json.dumps(cloud.values))
+    cloud.run("up")
+    cloud.run("down", "--yes")
+    assert had[0] in cloud.project.policies[f"projects/{PROJECT}"].bindings
+    assert [account.email for account in cloud.project.accounts.values()] == [lent]
+
+
+def test_events_come_only_while_somebody_logs_them(cloud):
+    order = [row["resource"] for row in cloud.run("plan")]
+    logged = [f"subscription {cloud.name}-{topic}" for topic in ("decisions", "rewards")]
+    served = order.index(f"endpoint {cloud.name}")
+    assert max(map(order.index, [*logged, f"service {cloud.name}-logger"])) < served  # and `down` goes the other way
+
+
 def test_down_ends_what_is_served_and_up_serves_it_again(cloud):
     cloud.run("up")
     endpoint = connect(cloud.config).endpoint
@@ -271,6 +297,11 @@ def test_down_ends_what_is_served_and_up_serves_it_again(cloud):
     release = Release(champion=first, challenger=second, share=20)
     endpoint.move(None, release)
     assert but(cloud.run("plan"), "is there") == {}
+    [served] = (e for e in vertex().endpoints.values() if e.display_name == cloud.name)
+    served.traffic_split = dict(zip(served.traffic_split, (50, 50), strict=True))
+    assert but(cloud.run("plan"), "is there") == {f"endpoint {cloud.name}": "would be changed"}
+    cloud.run("up")
+    assert sorted(served.traffic_split.values()) == [20, 80]
     removed = states(cloud.run("down", "--yes"))
     assert removed[f"endpoint {cloud.name}"] == removed[f"model {cloud.name}"] == "removed"
     assert cloud.name not in {e.display_name for e in vertex().endpoints.values()}
@@ -312,6 +343,9 @@ def test_what_cannot_be_provisioned_is_refused(cloud):
     cloud.values["backend"]["endpoint"] = "a-name-that-is-too-long-for-an-account"
     cloud.path.write_text(json.dumps(cloud.values))
     assert "give at most 20 characters" in cloud.run("plan", code=2)
+    cloud.values["backend"] |= {"endpoint": cloud.name, "runner": "local"}
+    cloud.path.write_text(json.dumps(cloud.values))
+    assert "backend.runner = 'local'" in cloud.run("up", code=2)
     cloud.values["backend"] = {"name": "local"}
     cloud.path.write_text(json.dumps(cloud.values))
     for words in (["plan"], ["up"], ["down", "--yes"]):

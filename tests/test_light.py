@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from rl_core.config import ENVIRONMENT_VARIABLE
-from tests.conftest import make_policy
+from tests.conftest import make_config, make_policy
 
 HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly"
 
@@ -63,6 +63,19 @@ FOLDER = {str(tmp_path / "policy")!r}
 {SCRIPTS[part]}
 heavy = [name for name in {HEAVY!r} if name in sys.modules]
 assert not heavy, heavy
+"""
+    environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+
+
+def test_the_google_backend_needs_no_other_extra(tmp_path):
+    backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
+    config = make_config(tmp_path, backend=backend)
+    script = """
+import sys
+sys.modules |= dict.fromkeys(["deltalake", "duckdb", "filelock", "kfp", "litequeue", "tensorflow", "uvicorn"])
+from rl_core.backends import connected
+connected()
 """
     environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)

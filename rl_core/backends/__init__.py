@@ -234,6 +234,9 @@ def fetched(uri: str, scratch: Path) -> Path:
 @functools.cache
 def connected() -> tuple[Config, Platform]:
     """$BANDITLOOP_CONFIG and its platform, for a function: connected when its first event comes."""
+    from rl_core.backends.service import log_as_json
+
+    log_as_json()
     config = Config.from_environment()
     return config, connect(config)
 

@@ -17,7 +17,7 @@ from rl_core.backends.outbox import handed_over
 from rl_core.config import Config
 
 TOPICS = ("decisions", "rewards")
-PAUSE_SECONDS = 0.1  # in which events come together: every file costs the bus a transaction
+PAUSE_SECONDS = 0.1  # from one look at what was handed over to the next
 RETRY_SECONDS = 1.0
 NICE = 10  # answering requests comes first
 log = logging.getLogger("banditloop.publisher")

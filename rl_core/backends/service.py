@@ -25,15 +25,16 @@ def run(serve: Callable[[Config], None]) -> None:
     if WITH_PARENT in sys.argv:
         threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        _log_as_json(os.environ.get(LOG_LEVEL, "INFO"))
+        log_as_json()
         serve(Config.from_environment())
     except (InvalidInput, PlatformError) as error:
         print(f"banditloop: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InvalidInput) else 1)
 
 
-def _log_as_json(level: str) -> None:
-    """With the names that Cloud Logging looks for."""
+def log_as_json() -> None:
+    """Log JSON lines, with the names that Cloud Logging looks for, from $BANDITLOOP_LOG_LEVEL upwards."""
+    level = os.environ.get(LOG_LEVEL, "INFO")
     if level not in logging.getLevelNamesMapping():
         raise InvalidInput(f"${LOG_LEVEL} = {level!r}: is not one of: {', '.join(logging.getLevelNamesMapping())}")
     handler = logging.StreamHandler()

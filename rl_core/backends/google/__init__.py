@@ -10,7 +10,6 @@ from rl_core.backends.google.endpoint import VertexEndpoint
 from rl_core.backends.google.patience import patient
 from rl_core.backends.google.runner import VertexRunner
 from rl_core.backends.google.warehouse import BigQueryWarehouse
-from rl_core.backends.local.runner import LocalRunner
 from rl_core.config import Config
 
 
@@ -30,6 +29,8 @@ def connect_google(config: Config) -> Platform:
 
 def _runner(backend: GoogleBackend, scratch: Path) -> Runner:
     if backend.runner == "local":
+        from rl_core.backends.local.runner import LocalRunner  # which needs what the extra `google` has not
+
         return LocalRunner(scratch / "runs")
     if backend.runner == "kfp":
         from rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner  # kfp takes a second to import

@@ -102,9 +102,7 @@ class VertexEndpoint:
 
     def serving(self) -> list[str]:
         endpoint = self._serving.find()
-        return (
-            [m.display_name for m in endpoint.deployed_models if endpoint.traffic_split.get(m.id)] if endpoint else []
-        )
+        return list(self._serving.split(endpoint)) if endpoint else []
 
     def vitals(self) -> dict[str, Vitals]:
         return {}  # Vertex AI lets nobody ask a container; Cloud Monitoring has its errors and latencies

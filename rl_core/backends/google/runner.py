@@ -72,7 +72,7 @@ class VertexRunner:
         job = PipelineJob(
             display_name=name,
             labels={LABEL: backend.endpoint},
-            service_account=backend.service_account,
+            service_account=backend.runs_as(),
             runtime_config={"gcs_output_directory": f"gs://{backend.bucket}/{backend.endpoint}/runs"},
         )
         plain = PipelineJob.pb(job)

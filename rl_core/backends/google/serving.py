@@ -44,6 +44,11 @@ class Serving:
         found = self._endpoints.list_endpoints(request={"parent": place(self._backend), "filter": wanted})
         return next(iter(found), None)
 
+    def split(self, endpoint: vertex_ai.Endpoint) -> dict[str, int]:
+        """The versions that answer, with their share of the requests in percent."""
+        shares = ((model.display_name, endpoint.traffic_split.get(model.id, 0)) for model in endpoint.deployed_models)
+        return {version: percent for version, percent in shares if percent}
+
     @one_at_a_time
     def bring(self, traffic: dict[str, int], manifests: dict[str, Manifest]) -> None:
         """Deploy the versions of the traffic, in percent, split it, and undeploy all others. Once is enough."""
@@ -69,7 +74,7 @@ class Serving:
         model = vertex_ai.DeployedModel(
             model=self._model(manifest),
             display_name=manifest.version,
-            service_account=backend.service_account,
+            service_account=backend.runs_as(),
             dedicated_resources={
                 "machine_spec": {"machine_type": backend.machine},
                 "min_replica_count": backend.replicas,

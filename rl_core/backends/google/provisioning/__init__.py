@@ -5,7 +5,7 @@ Everything is named after the endpoint, and labelled with it where Google has la
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends.google.provisioning import grants
-from rl_core.backends.google.provisioning.account import Account, email, runs_as
+from rl_core.backends.google.provisioning.account import Account
 from rl_core.backends.google.provisioning.apis import Apis
 from rl_core.backends.google.provisioning.bucket import Bucket
 from rl_core.backends.google.provisioning.dataset import Dataset
@@ -31,9 +31,11 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         raise InvalidInput(
             f"backend.endpoint = {backend.endpoint!r}: give at most {LONGEST_NAME} characters: accounts are named so"
         )
+    if backend.runner == "local":
+        raise InvalidInput("backend.runner = 'local': the functions start pipelines, and go; give 'vertex' or 'kfp'")
     decisions, rewards, dead, ticks = (Topic(backend, name) for name in ("decisions", "rewards", "dead", "ticks"))
-    pipelines, caller = Templates(backend, templates), email(backend, "push")
-    told = _told(config, backend, pipelines)
+    pipelines, caller = Templates(backend, templates), backend.account("push")
+    told = _told(config, pipelines)
     logger = Service(told, backend, "logger", LOGGERS)
     ticked = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
     looking = {name: Service(told, backend, name) for name in ticked}
@@ -46,30 +48,31 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         *(decisions, rewards, dead, ticks),
         *_accounts(backend),
         *grants.work(backend, simulator),
-        Versions(backend),
-        Served(told, backend),
-        Runs(backend),
-        *(logger, *looking.values()),
+        logger,
         *logged,
         Subscription(backend, dead),
+        *grants.delivery(backend, logged),
+        *grants.calls(backend, [logger]),
+        Versions(backend),  # from here on events come, and `down` ends them before it takes away who logs them
+        Served(told, backend),
+        Runs(backend),
+        *looking.values(),
+        *grants.calls(backend, looking.values()),
         *(Push(backend, ticks, service, caller, f"-{name}") for name, service in looking.items()),
-        *grants.delivery(backend, [logger, *looking.values()], logged),
         Job(backend, ticks),
     ]
 
 
 def _accounts(backend: GoogleBackend) -> list[Account]:
     """Theirs for pipelines only where the config names no other."""
-    ours = runs_as(backend) == email(backend, "pipelines")
     return [
-        *([Account(backend, "pipelines", "pipelines and versions run as it")] if ours else []),
+        *([] if backend.service_account else [Account(backend, "pipelines", "pipelines and versions run as it")]),
         Account(backend, "functions", "the functions run as it"),
         Account(backend, "push", "Pub/Sub calls the functions as it"),
     ]
 
 
-def _told(config: Config, backend: GoogleBackend, pipelines: Templates) -> Config:
-    """The config that the functions get: it names the account and the template that are there."""
-    backend = backend.model_copy(update={"service_account": runs_as(backend)})
+def _told(config: Config, pipelines: Templates) -> Config:
+    """The config that the functions get: it names the template that is there."""
     trigger = config.trigger.model_copy(update={"template": pipelines.address("retraining.yaml")})
-    return config.model_copy(update={"backend": backend, "trigger": trigger})
+    return config.model_copy(update={"trigger": trigger})

@@ -62,10 +62,10 @@ class BucketPolicies:
 
 
 class Access:
-    """Roles with the service accounts that have them."""
+    """Roles with the service accounts that have them. One that is `lent` to the loop keeps them."""
 
-    def __init__(self, what: object, policies: Policies, roles: dict[str, list[Member]]) -> None:
-        self._what, self._policies, self._roles = what, policies, roles
+    def __init__(self, what: object, policies: Policies, roles: dict[str, list[Member]], lent: str = "") -> None:
+        self._what, self._policies, self._roles, self._lent = what, policies, roles, lent
 
     def __str__(self) -> str:
         return f"access to {self._what}"
@@ -77,7 +77,8 @@ class Access:
         return "there" if all(held) else "changed" if any(held) else "missing"
 
     def make(self) -> None:
-        policy = self._policies.read() or Policy()
+        if (policy := self._policies.read()) is None:
+            raise NotFound(f"{self._what} not found")
         for binding, member in self._pairs(policy):
             if member not in binding.members:
                 binding.members.append(member)
@@ -86,7 +87,7 @@ class Access:
     def remove(self) -> bool:
         if policy := self._policies.read():
             for binding, member in self._pairs(policy):
-                if member in binding.members:
+                if member in binding.members and member != f"serviceAccount:{self._lent}":
                     binding.members.remove(member)
             kept = [binding for binding in policy.bindings if binding.members]
             del policy.bindings[:]

@@ -1,4 +1,4 @@
-"""Service accounts, each with what its part of the loop needs and no more."""
+"""Service accounts: one for pipelines and versions, one for functions, one for whom Pub/Sub calls them as."""
 
 from functools import cached_property
 
@@ -9,23 +9,13 @@ from rl_core.backends.google.clients import administration
 from rl_core.backends.google.provisioning.resource import State, found
 
 
-def email(backend: GoogleBackend, name: str) -> str:
-    """The address of one of the loop's accounts."""
-    return f"{backend.endpoint}-{name}@{backend.project}.iam.gserviceaccount.com"
-
-
-def runs_as(backend: GoogleBackend) -> str:
-    """Whom pipelines and versions run as."""
-    return backend.service_account or email(backend, "pipelines")
-
-
 class Account:
     """A service account, named after the endpoint."""
 
     def __init__(self, backend: GoogleBackend, name: str, purpose: str) -> None:
         self._backend, self._purpose = backend, purpose
         self._id = f"{backend.endpoint}-{name}"
-        self.name = f"projects/{backend.project}/serviceAccounts/{email(backend, name)}"
+        self.name = f"projects/{backend.project}/serviceAccounts/{backend.account(name)}"
 
     def __str__(self) -> str:
         return f"service account {self._id}"

@@ -55,10 +55,10 @@ class Dataset:
 
 
 class DatasetAccess:
-    """Accounts that may write to the dataset, which keeps its access in a form of its own."""
+    """Accounts that may write to the dataset, which keeps its access in a form of its own. One that is lent stays."""
 
-    def __init__(self, dataset: Dataset, emails: list[str]) -> None:
-        self._dataset, self._emails = dataset, emails
+    def __init__(self, dataset: Dataset, emails: list[str], lent: str = "") -> None:
+        self._dataset, self._emails, self._lent = dataset, emails, lent
 
     def __str__(self) -> str:
         return f"access to {self._dataset}"
@@ -77,7 +77,7 @@ class DatasetAccess:
 
     def remove(self) -> bool:
         if dataset := self._dataset.find():
-            ours = self._ours(dataset)
+            ours = [entry for entry in self._ours(dataset) if entry.entity_id != self._lent]
             self._dataset.replace_entries(dataset, [entry for entry in dataset.access_entries if entry not in ours])
         return True
 

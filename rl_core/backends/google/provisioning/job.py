@@ -10,6 +10,7 @@ from rl_core.backends.google.provisioning.messages import Topic
 from rl_core.backends.google.provisioning.resource import State, differing, found
 
 SCHEDULE = "*/5 * * * *"
+PAUSED = scheduler_v1.Job.State.PAUSED
 
 
 class Job:
@@ -29,13 +30,17 @@ class Job:
 
     def state(self) -> State:
         there = self._find()
-        return "missing" if there is None else "changed" if differing(there, self._wanted()) else "there"
+        if there is None:
+            return "missing"
+        return "changed" if differing(there, self._wanted()) or there.state == PAUSED else "there"
 
     def make(self) -> None:
         there, wanted = self._find(), self._wanted()
         if there is None:
             self._client.create_job(parent=place(self._backend), job=wanted)
-        else:
+        elif there.state == PAUSED:
+            self._client.resume_job(name=self._name)
+        if there and differing(there, wanted):
             self._client.update_job(job=wanted, update_mask={"paths": differing(there, wanted)})
 
     def remove(self) -> bool:

@@ -61,7 +61,7 @@ class Served:
             return "there" if there else "later"
         if there is None:
             return "missing"
-        return "there" if set(self._endpoint.serving()) == set(release.traffic()) else "changed"
+        return "there" if self._serving.split(there) == release.traffic() else "changed"
 
     def make(self) -> None:
         self._endpoint.settle()

@@ -9,7 +9,6 @@ from google.cloud import run_v2
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends.google.clients import LABEL, administration, place
-from rl_core.backends.google.provisioning.account import email
 from rl_core.backends.google.provisioning.resource import State, differing, found
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
 
@@ -70,14 +69,14 @@ class Service:
             "command": ["functions-framework"],
             "args": [f"--target={self._function}", source, "--signature-type=cloudevent"],
             "env": [{"name": ENVIRONMENT_VARIABLE, "value": self._config.model_dump_json(exclude_none=True)}],
-            "resources": {"limits": {"memory": MEMORY}},
+            "resources": {"limits": {"memory": MEMORY}, "cpu_idle": True},  # paid by the request
         }
         return run_v2.Service(
             labels={LABEL: self._backend.endpoint},
             ingress=run_v2.IngressTraffic.INGRESS_TRAFFIC_INTERNAL_ONLY,
             template={
                 "labels": {LABEL: self._backend.endpoint},
-                "service_account": email(self._backend, "functions"),
+                "service_account": self._backend.account("functions"),
                 "containers": [container],
                 "max_instance_request_concurrency": 1,  # appends take turns, and so do looks
                 "scaling": {"max_instance_count": self._instances},

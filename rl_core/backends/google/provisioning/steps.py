@@ -8,7 +8,6 @@ from rl_core.errors import PlatformError
 
 DISABLED = ("SERVICE_DISABLED", "accessNotConfigured", "has not been used in project")
 NOT_THERE = ("missing", "later")
-UNKNOWN_ACCOUNT = "does not exist"  # yet: IAM takes a while to tell of an account it has just made
 
 
 def look(resource: Resource) -> State:
@@ -46,8 +45,8 @@ def _bring(resource: Resource) -> State:
         if (state := resource.state()) in ("missing", "changed"):
             resource.make()
     except google.GoogleAPICallError as error:
-        if _is_disabled(error) or (isinstance(error, google.BadRequest) and UNKNOWN_ACCOUNT in error.message):
-            raise google.ServiceUnavailable(error.message) from error  # for the moment: the API, or the account, is new
+        if _is_disabled(error) or _is_new(error):
+            raise google.ServiceUnavailable(error.message) from error  # for the moment
         raise
     return state
 
@@ -55,6 +54,12 @@ def _bring(resource: Resource) -> State:
 def _take_away(resource: Resource) -> bool:
     """Again, it may be gone: the answer was lost, or somebody else was first."""
     return resource.state() in NOT_THERE or resource.remove()
+
+
+def _is_new(error: google.GoogleAPICallError) -> bool:
+    """Whether it may be of an account that was just made: IAM takes a while to tell of it, each service in its way."""
+    unknown = isinstance(error, google.BadRequest) and "does not exist" in error.message
+    return unknown or isinstance(error, google.NotFound) or "iam.serviceaccounts.actAs" in error.message
 
 
 def _is_disabled(error: BaseException | None) -> bool:
