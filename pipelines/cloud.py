@@ -1,6 +1,7 @@
 """The commands that provision the loop on Google Cloud."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from pipelines import display
 from pipelines.options import ConfigOption, JsonOption, load
 from rl_core.backend import GoogleBackend
+from rl_core.config import Config
 from rl_core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -37,12 +39,7 @@ def plan(config: ConfigOption = None, simulator: SimulatorOption = False, as_jso
     """
     from rl_core.backends.google.provisioning.steps import look
 
-    resources, rows = _resources(config, simulator), []
-    with display.progress(quiet=as_json) as report:
-        for number, resource in enumerate(resources):
-            report(f"looking at {resource}", number / len(resources))
-            rows.append({"resource": str(resource), "state": PLANNED[look(resource)]})
-    display.rows("cloud", rows, as_json)
+    _each(_resources(load(config), simulator), lambda resource: PLANNED[look(resource)], as_json)
 
 
 @app.command()
@@ -53,12 +50,7 @@ def up(config: ConfigOption = None, simulator: SimulatorOption = False, as_json:
     """
     from rl_core.backends.google.provisioning.steps import bring
 
-    resources, rows = _resources(config, simulator), []
-    with display.progress(quiet=as_json) as report:
-        for number, resource in enumerate(resources):
-            report(str(resource), number / len(resources))
-            rows.append({"resource": str(resource), "state": DONE[bring(resource)]})
-    display.rows("cloud", rows, as_json)
+    _each(_resources(load(config), simulator), lambda resource: DONE[bring(resource)], as_json)
 
 
 @app.command()
@@ -75,21 +67,26 @@ def down(
     from rl_core.backends.google.provisioning import HOLD_WHAT_WAS_LEARNED
     from rl_core.backends.google.provisioning.steps import take_away
 
-    resources, rows = _resources(config, simulator=True), []
+    settings = load(config)
+    resources, kept = _resources(settings, simulator=True), () if everything else HOLD_WHAT_WAS_LEARNED
     if not yes:
         lost = ", and all that was learned" if everything else ""
-        typer.confirm(f"Remove what is around endpoint {load(config).backend.endpoint}{lost}?", abort=True, err=True)
+        typer.confirm(f"Remove what is around endpoint {settings.backend.endpoint}{lost}?", abort=True, err=True)
+    _each(resources[::-1], lambda resource: take_away(resource, isinstance(resource, kept)), as_json)
+
+
+def _each(resources: "list[Resource]", act: "Callable[[Resource], str]", as_json: bool) -> None:
+    """Act on one after the other, and show what came of it."""
+    rows = []
     with display.progress(quiet=as_json) as report:
-        for number, resource in enumerate(reversed(resources)):
+        for number, resource in enumerate(resources):
             report(str(resource), number / len(resources))
-            kept = isinstance(resource, HOLD_WHAT_WAS_LEARNED) and not everything
-            rows.append({"resource": str(resource), "state": take_away(resource, kept)})
+            rows.append({"resource": str(resource), "state": act(resource)})
     display.rows("cloud", rows, as_json)
 
 
-def _resources(path: Path | None, simulator: bool) -> "list[Resource]":
+def _resources(config: Config, simulator: bool) -> "list[Resource]":
     """What the loop needs there, in the order in which it is made."""
-    config = load(path)
     backend = config.backend
     if not isinstance(backend, GoogleBackend):
         raise InvalidInput(f"backend.name = {backend.name!r}: nothing is provisioned there; give one with 'google'")

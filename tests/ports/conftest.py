@@ -31,7 +31,7 @@ def local(root: Path, **sections) -> Config:
 def google(root: Path, **sections) -> Config:
     """Its root is a name of its own for everything in the emulators, which all tests share."""
     os.environ.update(_emulators())
-    name = "t" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    name = _name(root)
     backend = {"name": "google", "project": PROJECT, "endpoint": name, "dataset": name}
     backend |= {"image": IMAGE, "bucket": _bucket(name)}
     sections["reward"] = {"window_seconds": 120.0} | sections.get("reward", {})  # the emulator takes its time
@@ -40,9 +40,13 @@ def google(root: Path, **sections) -> Config:
 
 def kfp(root: Path, **sections) -> Config:
     """Pipelines alone are elsewhere than with Google; no emulator is needed to run them."""
-    name = "t" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    name = _name(root)
     backend = {"name": "google", "project": PROJECT, "endpoint": name, "bucket": name, "image": IMAGE}
     return make_config(root, backend=backend | {"runner": "kfp", "kfp": kubeflow().address}, **sections)
+
+
+def _name(root: Path) -> str:
+    return "t" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
 
 
 BACKENDS = {"local": local, "google": google}
