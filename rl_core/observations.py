@@ -12,24 +12,27 @@ from rl_core.schema import LARGEST
 def check_observations(observations: Any, dim: int) -> np.ndarray:
     """Observations as float32 [B, dim], or InvalidInput that says which one is wrong and how."""
     try:
-        array = np.asarray(observations) if _are_numbers(observations) else np.empty(0, object)
-    except ValueError:
-        array = np.empty(0, object)  # rows of different lengths
-    if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] != dim:
+        array = np.asarray(observations, np.float64) if _are_numbers(observations) else np.empty(0)
+    except (ValueError, OverflowError):
+        array = np.empty(0)  # rows of different lengths, or an integer that no float comes near
+    if array.ndim != 2 or array.shape[1] != dim:
         raise InvalidInput(f"{_first_misfit(observations, dim)}: an observation is a list of {dim} numbers")
-    sizes = np.abs(np.asarray(array, np.float64))  # of the least integer, abs would be negative
-    if not np.maximum.reduce(sizes, axis=None, initial=0) <= LARGEST:  # nor is it when one is no number
-        row, column = np.argwhere(~(sizes <= LARGEST))[0]
+    if not np.vdot(array, array) <= LARGEST**2:  # most pass this, which is the least that can be asked of them
+        _check_sizes(array)
+    return array.astype(np.float32)
+
+
+def _check_sizes(array: np.ndarray) -> None:
+    for row, column in np.argwhere(~(np.abs(array) <= LARGEST)):  # nor is it where one is no number
         raise InvalidInput(
             f"observation {row}: number {column} is {array[row, column]}; it must be from {-LARGEST:g} to {LARGEST:g}"
         )
-    return array.astype(np.float32)
 
 
 def _are_numbers(observations: Any) -> bool:
     """Before an array is made, which would make room for the longest text among them in every place."""
     if isinstance(observations, np.ndarray):
-        return True
+        return observations.dtype.kind in "fiu"
     try:
         return set(map(type, chain.from_iterable(observations))) <= {int, float}
     except TypeError:

@@ -83,25 +83,25 @@ class Recommender:
         """Who decides what. Where the application has decided itself, the champion only says what it would have."""
         places = self._random.random((len(asks), 2))
         if asks.count(PLAIN) == len(asks):  # as most are
-            return serving.decide(np.arange(len(asks)), observations, [None] * len(asks), places)
+            return serving.decide(range(len(asks)), observations, [None] * len(asks), places)
         for row, ask in enumerate(asks):
             if ask.key is not None:
                 places[row] = sticky(ask.key, "version"), sticky(ask.key, "action")
         taken = [row for row, ask in enumerate(asks) if ask.action is not None]
         if not taken:
-            return serving.decide(np.arange(len(asks)), observations, [ask.user for ask in asks], places)
-        actions, rows = serving.champion.policy.manifest.actions, np.array(taken)
-        own = Part(rows, APPLICATION, _taken([asks[row] for row in taken], actions), "logged")
-        left = np.setdiff1d(np.arange(len(asks)), rows)
-        ours = serving.decide(left, observations, [ask.user for ask in asks], places) if len(left) else []
-        return [own, serving.champion.decide(rows, observations, places, "shadow"), *ours]
+            return serving.decide(range(len(asks)), observations, [ask.user for ask in asks], places)
+        actions = serving.champion.policy.manifest.actions
+        own = Part(taken, APPLICATION, _taken([asks[row] for row in taken], actions), "logged")
+        left = [row for row, ask in enumerate(asks) if ask.action is None]
+        ours = serving.decide(left, observations, [ask.user for ask in asks], places) if left else []
+        return [own, serving.champion.decide(taken, observations, places, "shadow"), *ours]
 
     def _events(self, part: Part, asks: list[Ask], observations: np.ndarray, answers: list[Answer]) -> Iterator[bytes]:
         """The decisions of a part, as they are logged; what is shown of them goes to `answers`. One loop: it is hot."""
         now, fresh = datetime.now(UTC).isoformat(), os.urandom(16 * len(part.rows)).hex()
         decided = part.decisions
         for i, (row, action, propensity) in enumerate(
-            zip(part.rows.tolist(), decided.actions.tolist(), decided.propensities.tolist(), strict=True)
+            zip(part.rows, decided.actions.tolist(), decided.propensities.tolist(), strict=True)
         ):
             ask = asks[row]
             event_id = fresh[32 * i : 32 * i + 32] if ask.key is None else _event_id(ask, part)

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ log = logging.getLogger("banditloop.serving")
 class Part(NamedTuple):
     """The decisions of one version for some rows of requests, and the mode in which they are logged."""
 
-    rows: np.ndarray
+    rows: Sequence[int]
     version: str
     decisions: Decisions
     mode: str
@@ -31,12 +32,14 @@ class Served:
         self.decisions = self.failures = 0
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
 
-    def decide(self, rows: np.ndarray, observations: np.ndarray, places: np.ndarray, mode: str) -> Part:
+    def decide(self, rows: Sequence[int], observations: np.ndarray, places: np.ndarray, mode: str) -> Part:
         """Its decisions for `rows` of the observations [B, dim]; places [B, 2] as Serving takes them."""
         self.decisions += len(rows)
         start = time.perf_counter()
+        if len(rows) < len(observations):
+            observations, places = observations[rows], places[rows]
         try:
-            decided = self.policy.decide(observations[rows], places[rows, 1])
+            decided = self.policy.decide(observations, places[:, 1])
         except Exception:
             self.failures += len(rows)
             raise
@@ -56,32 +59,32 @@ class Serving(NamedTuple):
     share: int = 0
 
     def decide(
-        self, rows: np.ndarray, observations: np.ndarray, users: list[str | None], places: np.ndarray
+        self, rows: Sequence[int], observations: np.ndarray, users: list[str | None], places: np.ndarray
     ) -> list[Part]:
-        """Decisions for `rows` of observations [B, dim]; users [B] with a key always meet the same version.
+        """Decisions for `rows`, ascending, of observations [B, dim]; users [B] with a key always meet the same version.
 
         Places [B, 2] in [0, 1) hold the chance of a row: who decides, and what.
         A shadow decides after the champion, for all. Where the challenger fails, the champion answers.
         """
         if self.challenger is None:
             return [self.champion.decide(rows, observations, places, "online")]
-        parts = self._challenge(rows[self._challenged(rows, users, places)], observations, places, "online")
-        left = np.setdiff1d(rows, [row for part in parts for row in part.rows])
-        if len(left):
+        challenged = [row for row in rows if self._place(users[row], places[row]) < self.share / 100]
+        parts = self._challenge(challenged, observations, places, "online")
+        answered = {row for part in parts for row in part.rows}
+        left = [row for row in rows if row not in answered]
+        if left:
             parts.append(self.champion.decide(left, observations, places, "online"))
         return parts if self.share else parts + self._challenge(rows, observations, places, "shadow")
 
-    def _challenged(self, rows: np.ndarray, users: list[str | None], places: np.ndarray) -> np.ndarray:
-        """Which of the rows the challenger answers, bool [rows]."""
+    def _place(self, user: str | None, places: np.ndarray) -> float:
+        """Where in [0, 1) a row lies, of which the challenger answers the first `share` percent."""
         assert self.challenger
-        version = self.challenger.policy.manifest.version
-        own = [places[row, 0] if (user := users[row]) is None else sticky(user, version) for row in rows]
-        return np.array(own) < self.share / 100
+        return places[0] if user is None else sticky(user, self.challenger.policy.manifest.version)
 
-    def _challenge(self, rows: np.ndarray, observations: np.ndarray, places: np.ndarray, mode: str) -> list[Part]:
+    def _challenge(self, rows: Sequence[int], observations: np.ndarray, places: np.ndarray, mode: str) -> list[Part]:
         assert self.challenger
         try:
-            return [self.challenger.decide(rows, observations, places, mode)] if len(rows) else []
+            return [self.challenger.decide(rows, observations, places, mode)] if rows else []
         except Exception as error:  # whatever is wrong with it, users are to see nothing of it
             version = self.challenger.policy.manifest.version
             log.warning("challenger %s failed: %r", version, error, extra={"policy_version": version})

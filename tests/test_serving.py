@@ -21,7 +21,7 @@ def policies(tmp_path_factory):
 def decide(serving, users=None):
     observations = np.random.default_rng(0).normal(size=(ROWS, 20)).astype(np.float32)
     places = np.random.default_rng(1).random((ROWS, 2))
-    return serving.decide(np.arange(ROWS), observations, users or [None] * ROWS, places)
+    return serving.decide(range(ROWS), observations, users or [None] * ROWS, places)
 
 
 def broken(policy):
