@@ -2,18 +2,18 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rl_core.backends import PREDICT_ROUTE, connect
+from rl_core.backends import connect
 from rl_core.config import Config
-from tests.benchmarks.load import Measure, measure
+from tests.benchmarks.load import Measure
 from tests.benchmarks.ratio import Row, at_least, at_most
+from tests.benchmarks.server import Server, compared, predictor
 from tests.conftest import deploy, make_config, make_policy
-from tests.processes import free_port, listening, process, wait_until
 
 REPEATS, SECONDS, WARM_SECONDS = 5, 2.0, 0.5
+PACED_REPEATS = 15  # a 99th percentile takes more
 Taken = dict[str, list[Measure]]
 
 
@@ -21,22 +21,23 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         make_policy(folder / "policy")
-        urls = {
+        own = make_config(folder)
+        servers = {
             "ours": stack.enter_context(predictor(_config(folder / "ours"))),
-            "silent": stack.enter_context(silent_server(_config(folder / "silent"))),
+            "silent": stack.enter_context(predictor(_config(folder / "silent"), "tests.benchmarks.silent")),
             "no bus": stack.enter_context(predictor(_config(folder / "down", bus=False))),
-            "reference": stack.enter_context(_beside(folder, "reference", str(folder / "policy"))),
-            "our model": stack.enter_context(_beside(folder, "reference", str(folder / "policy"), "--ours")),
-            "floor": stack.enter_context(_beside(folder, "constant")),
+            "reference": stack.enter_context(compared(own, "reference", str(folder / "policy"))),
+            "our model": stack.enter_context(compared(own, "reference", str(folder / "policy"), "--ours")),
+            "floor": stack.enter_context(compared(own, "constant")),
         }
-        for url in urls.values():
-            measure(url, seconds=WARM_SECONDS)
-        one = _in_turns(urls, ("ours", "reference", "our model", "floor"), batch=1)
+        for server in servers.values():
+            server.measured(seconds=WARM_SECONDS)
+        one = _in_turns(servers, ("ours", "reference", "our model", "floor"))
         half = _half(one["ours"])
-        paced = _in_turns(urls, ("ours", "silent", "no bus"), batch=1, rate=half)
-        eight = _in_turns(urls, ("ours", "reference"), batch=8)
-        many = _in_turns(urls, ("ours", "reference"), batch=512, connections=1)  # which takes the reference seconds
-    ours, silent, down = ([run.p99 for run in paced[server]] for server in ("ours", "silent", "no bus"))
+        paced = _in_turns(servers, ("ours", "silent", "no bus"), PACED_REPEATS, rate=half)
+        eight = _in_turns(servers, ("ours", "reference"), batch=8)
+        many = _in_turns(servers, ("ours", "reference"), batch=512, connections=1)  # takes the reference seconds
+    ours, silent, down = ([run.p99 for run in paced[name]] for name in ("ours", "silent", "no bus"))
     return [
         at_least("serve: batch 1", [run.rate for run in one["ours"]], "requests/s", 10_000),
         at_least("serve: reference, batch 1", _ratios(one, "reference"), "times faster", 150),
@@ -54,20 +55,6 @@ def rows() -> list[Row]:
     ]
 
 
-@contextlib.contextmanager
-def predictor(config: Config, module: str = "functions.predictor") -> Iterator[str]:
-    """The address where the predictor's process answers."""
-    endpoint = connect(config).endpoint
-    with process(config, "-m", module):
-        wait_until(endpoint.serving)
-        yield endpoint.url() + PREDICT_ROUTE
-
-
-def silent_server(config: Config) -> contextlib.AbstractContextManager[str]:
-    """The same app with an outbox that keeps nothing."""
-    return predictor(config, "tests.benchmarks.silent")
-
-
 def _config(folder: Path, bus: bool = True) -> Config:
     """A root with a policy deployed. Without a bus there is a file in its place, so that nothing can be published."""
     config = make_config(folder)
@@ -77,20 +64,11 @@ def _config(folder: Path, bus: bool = True) -> Config:
     return config
 
 
-@contextlib.contextmanager
-def _beside(folder: Path, name: str, *arguments: str) -> Iterator[str]:
-    """The address of a server that the predictor is compared to."""
-    port = free_port()
-    with process(make_config(folder), "-m", f"tests.benchmarks.{name}", str(port), *arguments):
-        wait_until(lambda: listening(port))
-        yield f"http://127.0.0.1:{port}{PREDICT_ROUTE}"
-
-
-def _in_turns(urls: dict[str, str], servers: tuple[str, ...], **load: Any) -> Taken:
-    taken: Taken = {server: [] for server in servers}
-    for _ in range(REPEATS):
-        for server in servers:
-            taken[server].append(measure(urls[server], seconds=SECONDS, **load))
+def _in_turns(servers: dict[str, Server], names: tuple[str, ...], repeats: int = REPEATS, **load: Any) -> Taken:
+    taken: Taken = {name: [] for name in names}
+    for _ in range(repeats):
+        for name in names:
+            taken[name].append(servers[name].measured(**{"batch": 1, "seconds": SECONDS} | load))
     return taken
 
 

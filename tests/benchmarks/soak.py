@@ -1,6 +1,5 @@
 """The predictor's memory under ten minutes of load at half of what it can answer, while a logger drains the bus."""
 
-import json
 import re
 import tempfile
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 from rl_core.backends import connect
 from tests.benchmarks.load import measure
 from tests.benchmarks.ratio import Row
-from tests.benchmarks.serve import predictor
+from tests.benchmarks.server import Server, predictor
 from tests.conftest import deploy, make_config, make_policy
 from tests.processes import process
 
@@ -22,23 +21,22 @@ def rows() -> list[Row]:
         config = make_config(Path(name))
         make_policy(Path(name) / "policy")
         deploy(connect(config).endpoint, Path(name) / "policy")
-        with process(config, "-m", "functions.logger"), predictor(config) as url:
-            [server] = Path(name).glob("loop/endpoints/*/server.json")
-            half = measure(url).rate / 2
-            memory = _memory_under_load(url, half, json.loads(server.read_text())["pid"])
+        with process(config, "-m", "functions.logger"), predictor(config) as server:
+            half = measure(server.url).rate / 2
+            memory = _memory_under_load(server, half)
     growth = [later - memory[FIRST] for later in memory[FIRST:]]
     name = f"soak: memory after the first minute, {half:,.0f} a second"
     return [Row(name, growth[-1], "MB more", min(growth), max(growth), 10.0, growth[-1] <= 10)]
 
 
-def _memory_under_load(url: str, rate: float, pid: int) -> list[float]:
-    """The megabytes of a process at every second of the load."""
+def _memory_under_load(server: Server, rate: float) -> list[float]:
+    """The server's megabytes at every second of the load."""
     taken = []
     with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(measure, url, seconds=float(SECONDS), rate=rate)
+        load = pool.submit(measure, server.url, seconds=float(SECONDS), rate=rate)
         start = time.monotonic()
         while not load.done():
-            taken.append(_megabytes(pid))
+            taken.append(_megabytes(server.pid))
             time.sleep(max(0.0, start + len(taken) - time.monotonic()))
         load.result()  # raises where the load failed
     return taken
