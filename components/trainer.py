@@ -25,17 +25,17 @@ def trainer(
     from pathlib import Path
 
     from rl_core.backends import connect
+    from rl_core.backends.scale import trained
     from rl_core.config import Config
-    from rl_core.examples import read_examples
     from rl_core.manifest import Window, read_manifest
     from rl_core.policy import write_policy
-    from rl_core.training import next_manifest, train
+    from rl_core.training import next_manifest
 
     settings = Config.parse(config)
     version = examples.metadata["parent"]
     parent = connect(settings).endpoint.policy(version) if version else None
     window = Window.parse({key: examples.metadata[key] for key in Window.model_fields if key in examples.metadata})
-    statistics = train(settings, read_examples(Path(examples.path)), parent)
+    statistics = trained(settings, Path(examples.path), parent, Path(policy.path) / "shares")
     manifest = next_manifest(settings, window, read_manifest(parent) if parent else None, run_id)
     write_policy(Path(policy.path), manifest, statistics)
     policy.metadata.update(manifest.model_dump(mode="json", include={"version", "parent", "interactions"}))

@@ -43,9 +43,9 @@ def compile_(
 
     Example: `banditloop compile -o build/pipelines --image europe-docker.pkg.dev/p/r/banditloop@sha256:…`
     """
-    from pipelines.compiling import compile_pipelines, image_of
+    from pipelines.compiling import compile_pipelines
 
-    display.paths(compile_pipelines(output, image or image_of(load(config))), as_json)
+    display.paths(compile_pipelines(output, load(config), image), as_json)
 
 
 @app.command()
@@ -60,9 +60,8 @@ def export_components(
     Example: `banditloop export-components -o build/components`
     """
     from pipelines.compiling import export_components as export
-    from pipelines.compiling import image_of
 
-    display.paths(export(output, image or image_of(load(config))), as_json)
+    display.paths(export(output, load(config), image), as_json)
 
 
 @app.command()
@@ -114,12 +113,12 @@ def serve(config: ConfigOption = None) -> None:
     """
     from functions.monitor import watch
     from functions.trigger import tick
-    from pipelines.compiling import compile_pipelines, image_of
+    from pipelines.compiling import compile_pipelines
     from pipelines.services import services
 
     settings = load(config)
     platform = connect(settings)
-    compile_pipelines(Path(settings.trigger.template).parent, image_of(settings))
+    compile_pipelines(Path(settings.trigger.template).parent, settings)
     display.say(f"serving endpoint {settings.backend.endpoint}; press Ctrl-C to stop")
     with contextlib.suppress(KeyboardInterrupt), services(settings), display.progress(quiet=False) as report:
         while True:

@@ -94,5 +94,5 @@ def _resources(config: Config, simulator: bool) -> "list[Resource]":
     from rl_core.backends.google.provisioning import resources
 
     with tempfile.TemporaryDirectory() as folder:
-        files = {path.name: path.read_bytes() for path in compile_pipelines(Path(folder), backend.image)}
+        files = {path.name: path.read_bytes() for path in compile_pipelines(Path(folder), config)}
     return resources(config, files, simulator)

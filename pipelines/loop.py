@@ -9,7 +9,7 @@ from typing import Any
 from functions.monitor import watch
 from functions.simulator import Visit, simulate
 from functions.trigger import tick
-from pipelines.compiling import compile_pipelines, image_of
+from pipelines.compiling import compile_pipelines
 from rl_core.backends import Platform
 from rl_core.config import Config
 from rl_core.manifest import RANDOM
@@ -27,7 +27,7 @@ class LoopFailed(RuntimeError):
 
 def start(config: Config, platform: Platform, interactions: int, seed: int, report: Report) -> None:
     """Compile the pipelines and, where nothing was trained yet, run startup."""
-    template, _ = compile_pipelines(Path(config.trigger.template).parent, image_of(config))
+    template, _ = compile_pipelines(Path(config.trigger.template).parent, config)
     parameters = {"config": config.to_dict(), "interactions": interactions, "seed": seed}
     tried: list[str] = []
     while all(manifest.version == RANDOM for manifest in platform.endpoint.versions()):

@@ -50,6 +50,19 @@ class GoogleBackend(Backend):
     machine: str = Field("n1-standard-2", description="machine type that a version is served on")
     replicas: int = Field(1, ge=1, le=1000, description="machines that a version is served on, at the least")
     most_replicas: int = Field(3, ge=1, le=1000, description="and at the most")
+    trainer_cpus: int = Field(0, ge=0, le=1000, description="CPUs of the trainer's task; 0: what the platform gives")
+    trainer_memory: float = Field(0.0, ge=0, le=10_000.0, description="and its memory, in GB")
+    trainer_accelerator: str = Field(
+        "", pattern=r"^[\w./-]*$", description="accelerator it trains with, as NVIDIA_TESLA_T4; empty: none"
+    )
+    trainer_accelerators: int = Field(1, ge=1, le=16, description="and how many of them")
+    trainer_machine: str = Field(
+        "",
+        pattern=r"^([a-z0-9]+(-[a-z0-9]+)+)?$",
+        description="machine type of a custom job that trains on Vertex AI; empty: the trainer's own task does",
+    )
+    trainer_replicas: int = Field(1, ge=1, le=1000, description="machines of that job, each with a share of the files")
+    trainer_spot: bool = Field(False, description="whether they may be taken away, for a lower price, and come again")
     service_account: str = Field(
         "",
         description="account that pipelines and versions run as; empty: ENDPOINT-pipelines, of `banditloop cloud up`",
@@ -72,6 +85,13 @@ class GoogleBackend(Backend):
                 "the runner kfp needs the address of a Kubeflow Pipelines API, as https://pipelines.example"
             )
         return address
+
+    @field_validator("trainer_replicas", "trainer_spot")
+    @classmethod
+    def _is_of_a_machine(cls, asked: int, others: ValidationInfo) -> int:
+        if asked > cls.model_fields[str(others.field_name)].default and others.data.get("trainer_machine") == "":
+            raise ValueError("is of a custom job, whose machine type trainer_machine names, as n1-standard-4")
+        return asked
 
     def account(self, name: str) -> str:
         """The address of one of the service accounts that `banditloop cloud up` makes."""

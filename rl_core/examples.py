@@ -35,11 +35,15 @@ def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
     return rows
 
 
-def read_examples(folder: Path) -> Iterator[pa.Table]:
-    """The interactions of every TFRecord file in `folder`, in batches."""
-    files = sorted(str(path) for path in folder.glob("*.tfrecord"))
+def example_files(folder: Path) -> list[Path]:
+    """The TFRecord files in a folder, in the order in which they were written."""
+    return sorted(folder.glob("*.tfrecord"))
+
+
+def read_examples(files: Iterable[Path]) -> Iterator[pa.Table]:
+    """The interactions of TFRecord files, in batches."""
     features = {field.name: tf.io.RaggedFeature(_dtype(_item(field.type))) for field in INTERACTION}
-    records = tf.data.TFRecordDataset(files).batch(ROWS_PER_BATCH)
+    records = tf.data.TFRecordDataset([str(path) for path in files]).batch(ROWS_PER_BATCH)
     for parsed in records.map(lambda batch: tf.io.parse_example(batch, features)):
         yield pa.table([_column(parsed[field.name], field.type) for field in INTERACTION], schema=INTERACTION)
 

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_core.agents import LinUCB
-from rl_core.agents.linucb import merge
 
 DIM, ACTIONS = 6, 5
 every_agent = pytest.mark.parametrize("agent", [LinUCB(), LinUCB(alpha=0, tikhonov=0.01)], ids=repr)
@@ -48,7 +47,7 @@ def test_shards_merge(agent):
     shards = [interactions(seed, 30) for seed in range(4)]
     total = agent.start(DIM, ACTIONS)
     for shard in shards:
-        total = merge(total, trained(agent, shard))
+        total = agent.merge(total, trained(agent, shard))
     assert_same(total, trained(agent, *shards))
 
 

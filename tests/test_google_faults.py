@@ -66,7 +66,7 @@ def test_bigquery_that_fails_and_loses_answers_keeps_every_event_once(tmp_path, 
 def test_vertex_ai_that_fails_for_the_moment_is_asked_again(tmp_path):
     config = google(tmp_path)
     platform = connect(config)
-    template, _ = compile_pipelines(tmp_path / "pipelines", IMAGE)
+    template, _ = compile_pipelines(tmp_path / "pipelines", image=IMAGE)
     vertex().faults = PASSING * 2
     assert platform.runner.submit(template, {"config": config.to_dict()}, "run")
     assert [run.run_id for run in platform.runner.runs()] == ["run"]
@@ -87,7 +87,7 @@ def test_kubeflow_pipelines_that_fails_for_the_moment_is_asked_again(tmp_path):
     """Of the experiment, the run and the schedule one creation each is refused, and of another the answer is lost."""
     config = kfp(tmp_path)
     runner = connect(config).runner
-    template, _ = compile_pipelines(tmp_path / "pipelines", IMAGE)
+    template, _ = compile_pipelines(tmp_path / "pipelines", image=IMAGE)
     kubeflow().faults = [503, 500, 503, 500]
     assert runner.submit(template, {"config": config.to_dict()}, "run")
     assert not connect(config).runner.submit(template, {"config": config.to_dict()}, "run")

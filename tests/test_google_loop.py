@@ -12,6 +12,7 @@ from pipelines import loop
 from pipelines.compiling import compile_pipelines
 from rl_core.backends import connect
 from rl_core.backends.google.clients import EMULATORS, READ_API
+from rl_core.config import Config
 from rl_core.manifest import RANDOM
 from rl_core.policy import STATISTICS, read_arrays
 from tests.conftest import make_config
@@ -28,16 +29,17 @@ SECTIONS = {
 }
 
 
+TRAINING = {"trainer_machine": "n1-standard-4", "trainer_replicas": 2, "trainer_spot": True}
 pytestmark = pytest.mark.timeout(2400)  # it may build the image
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
-    """Of a loop whose predictors run in containers."""
+    """Of a loop whose predictors run in containers, and whose policies are trained by custom jobs."""
     image()
-    found = google(tmp_path, **SECTIONS)
+    values = google(tmp_path, **SECTIONS).to_dict()
     monkeypatch.setattr(vertex(), "start", contained)
-    return found
+    return Config.parse(values | {"backend": values["backend"] | TRAINING})
 
 
 def contained(command, variables):

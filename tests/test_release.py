@@ -15,7 +15,7 @@ from pipelines import loop
 from pipelines.compiling import compile_pipelines
 from pipelines.services import services
 from rl_core.backends import connect
-from rl_core.examples import read_examples
+from rl_core.examples import example_files, read_examples
 from rl_core.manifest import Window
 from rl_core.policy import write_policy
 from rl_core.schema import INTERACTION, REWARD, encode
@@ -140,7 +140,7 @@ def train_on_shuffled_rewards(config, platform, folder):
     """The policy directory that the trainer would make, were the rewards those of other users."""
     examples = artifact(dsl.Dataset, folder / "examples")
     ingester.python_func(config=config.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
-    table = pa.concat_tables(read_examples(folder / "examples"))
+    table = pa.concat_tables(read_examples(example_files(folder / "examples")))
     shuffled = np.random.default_rng(0).permutation(table["reward"].to_numpy())
     table = table.set_column(table.column_names.index("reward"), INTERACTION.field("reward"), pa.array(shuffled))
     window = Window.parse({key: examples.metadata[key] for key in Window.model_fields})

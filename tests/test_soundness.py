@@ -16,7 +16,7 @@ IMAGE = "europe-docker.pkg.dev/p/r/banditloop:0123abc"
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
-    _, retraining = compile_pipelines(tmp_path_factory.mktemp("templates"), IMAGE)
+    _, retraining = compile_pipelines(tmp_path_factory.mktemp("templates"), image=IMAGE)
     return read_template(retraining)
 
 

@@ -29,15 +29,17 @@ from google.protobuf.json_format import MessageToDict
 
 from rl_core.backends.local.runner import LocalRunner
 from rl_core.backends.templates import declared, read_template
+from tests.custom_jobs import CustomJobs
 from tests.processes import free_port, listening, wait_until
 
 STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
 
 
-class Vertex:
+class Vertex(CustomJobs):
     """Its methods are named as those of the API."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.jobs: dict[str, v1.PipelineJob] = {}
         self.schedules: dict[str, v1.Schedule] = {}
         self.endpoints: dict[str, v1.Endpoint] = {}
@@ -279,7 +281,7 @@ def start(command: list[str], variables: dict[str, str]) -> subprocess.Popen[byt
 def serve(folder: Path) -> Vertex:
     """A Vertex AI that listens at its address."""
     vertex = Vertex(folder)
-    services = ("Pipeline", "Schedule", "Endpoint", "Model", "Prediction")
+    services = ("Pipeline", "Schedule", "Endpoint", "Model", "Prediction", "Job")
     vertex.server, vertex.address = listen(
         vertex, ((f"google.cloud.aiplatform.v1.{name}Service", v1) for name in services)
     )

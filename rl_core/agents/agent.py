@@ -37,6 +37,10 @@ class Agent(Section, abc.ABC):
         """
 
     @abc.abstractmethod
+    def merge(self, left: Arrays, right: Arrays) -> Arrays:
+        """The statistics of what both were made of, as if it had been accumulated together."""
+
+    @abc.abstractmethod
     def solve(self, statistics: Arrays) -> Arrays:
         """The weights that these statistics come to."""
 

@@ -51,7 +51,10 @@ class LinUCB(Agent):
             rows = slice(ends[arm] - counts[arm], ends[arm])
             delta["covariances"][arm] = weighted[rows].T @ x[rows]
             delta["vectors"][arm] = r[rows] @ weighted[rows]
-        return merge(statistics, delta)
+        return self.merge(statistics, delta)
+
+    def merge(self, left: Arrays, right: Arrays) -> Arrays:
+        return {name: left[name] + right[name] for name in left}
 
     def solve(self, statistics: Arrays) -> Arrays:
         values, vectors = np.linalg.eigh(
@@ -91,8 +94,3 @@ class LinUCB(Agent):
         whitened = (x @ weights["whiteners"].reshape(arms * dim, dim).T).reshape(len(x), arms, dim)
         variances = np.einsum("bad,bad->ba", whitened, whitened)
         return x @ weights["theta"].T + self.alpha * np.sqrt(variances)
-
-
-def merge(left: Arrays, right: Arrays) -> Arrays:
-    """The statistics of both shards together."""
-    return {name: left[name] + right[name] for name in left}

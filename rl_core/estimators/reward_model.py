@@ -4,11 +4,11 @@ Sufficient statistics make cross-fitting free: the model for a fold is that of t
 """
 
 import zlib
+from functools import reduce
 
 import numpy as np
 
 from rl_core.agents import Arrays, LinUCB
-from rl_core.agents.linucb import merge
 
 
 class RewardModel:
@@ -32,9 +32,7 @@ class RewardModel:
     def predict(self, observations: np.ndarray, folds: np.ndarray) -> np.ndarray:
         """The expected reward of every action [B, actions], from the other folds, within [0, 1]."""
         x = _with_constant(observations)
-        total = self._parts[0]
-        for part in self._parts[1:]:
-            total = merge(total, part)
+        total = reduce(self._ridge.merge, self._parts)
         guesses = np.zeros((len(x), len(total["counts"])))
         for fold, part in enumerate(self._parts):
             mine = folds == fold

@@ -20,7 +20,7 @@ from google.protobuf.struct_pb2 import Struct
 from rl_core.backend import GoogleBackend
 from rl_core.backends import Run, RunState, Schedule
 from rl_core.backends.cron import checked_cron
-from rl_core.backends.google import tasks
+from rl_core.backends.google import custom_job, tasks
 from rl_core.backends.google.clients import LABEL, place, vertex
 from rl_core.backends.templates import checked
 from rl_core.errors import InvalidInput
@@ -100,6 +100,7 @@ class VertexRunner:
         for job in self._jobs():
             if _state(job) == "running":
                 self._client.cancel_pipeline_job(name=job.name)
+        custom_job.cancel_all(self._backend)
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
         parent, display_name = place(self._backend), self._prefix + name

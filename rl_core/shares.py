@@ -1,0 +1,75 @@
+"""Training in shares: each is some of the files, for a machine of its own that may be taken away at any moment.
+
+What a share has come to is kept after every file. Statistics add up, so those of all shares are what one pass over all
+files comes to.
+"""
+
+import time
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+
+from rl_core.agents import Arrays
+from rl_core.config import Config
+from rl_core.examples import example_files, read_examples
+from rl_core.policy import read_arrays
+from rl_core.training import train
+
+FILES = "files"  # beside the statistics: of how many files they are
+LOOK_SECONDS = 1.0
+
+
+def train_share(config: Config, examples: Path, work: Path, share: int, shares: int) -> None:
+    """Add up every `shares`-th file of a folder from number `share` on, from where this was stopped before.
+
+    The first share ends last: Vertex AI takes away the others when it has ended.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    path, files = _path(work, share), _files(examples, share, shares)
+    done = _done(path)
+    statistics = _statistics(config, path)
+    for file in files[done:]:
+        statistics = config.agent.merge(statistics, train(config, read_examples([file]), None))
+        done += 1
+        _keep(path, statistics, done)
+    while share == 0 and _missing(examples, work, shares):
+        time.sleep(LOOK_SECONDS)
+
+
+def merged(config: Config, examples: Path, work: Path, shares: int) -> Arrays:
+    """The statistics of all shares, which have ended, together."""
+    assert not (missing := _missing(examples, work, shares)), f"shares {missing} have not ended"
+    return reduce(config.agent.merge, (_statistics(config, _path(work, share)) for share in range(shares)))
+
+
+def _missing(examples: Path, work: Path, shares: int) -> list[int]:
+    """The shares that have files left."""
+    return [share for share in range(shares) if _done(_path(work, share)) < len(_files(examples, share, shares))]
+
+
+def _files(examples: Path, share: int, shares: int) -> list[Path]:
+    return example_files(examples)[share::shares]
+
+
+def _path(work: Path, share: int) -> Path:
+    return work / f"share-{share:05d}.npz"
+
+
+def _done(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with np.load(path, allow_pickle=False) as arrays:  # reads this one only
+        return int(arrays[FILES])
+
+
+def _statistics(config: Config, path: Path) -> Arrays:
+    if not path.exists():
+        return config.agent.start(config.environment.dim, config.environment.actions)
+    return {name: array for name, array in read_arrays(path).items() if name != FILES}
+
+
+def _keep(path: Path, statistics: Arrays, done: int) -> None:
+    whole = path.with_suffix(".new.npz")
+    np.savez(whole, files=done, **statistics)  # type: ignore[arg-type]
+    whole.replace(path)
