@@ -77,7 +77,7 @@ class Guard:
         """
         if self.requests >= self._at_once:
             raise Refused(429, f"{self._at_once:,} requests are being answered; come again", COME_AGAIN)
-        length = next((int(value) for name, value in headers if name == b"content-length"), 0)
+        length = int(dict(headers).get(b"content-length", 0))
         self._check(length, length)
         self.requests += 1
         parts: list[bytes] = []

@@ -27,4 +27,4 @@ async def answer(
 
 
 if __name__ == "__main__":
-    uvicorn.run(answer, host="127.0.0.1", port=int(sys.argv[1]), lifespan="off", log_level="warning")
+    uvicorn.run(answer, host="127.0.0.1", port=int(sys.argv[1]), lifespan="off", access_log=False, log_level="warning")

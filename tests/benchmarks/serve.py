@@ -34,7 +34,7 @@ def rows() -> list[Row]:
             server.measured(seconds=WARM_SECONDS)
         one = _in_turns(servers, ("ours", "reference", "our model", "floor"))
         half = _half(one["ours"])
-        paced = _in_turns(servers, ("ours", "silent", "no bus"), PACED_REPEATS, rate=half)
+        paced = _in_turns(servers, ("ours", "silent", "no bus", "floor"), PACED_REPEATS, rate=half)
         eight = _in_turns(servers, ("ours", "reference"), batch=8)
         many = _in_turns(servers, ("ours", "reference"), batch=512, connections=1)  # takes the reference seconds
     ours, silent, down = ([run.p99 for run in paced[name]] for name in ("ours", "silent", "no bus"))
@@ -47,6 +47,7 @@ def rows() -> list[Row]:
         at_least("serve: share of the floor's rate, batch 1", _ratios(one, "floor"), "", 0.6),
         at_most(f"serve: median answer, {half:,.0f} a second", [run.p50 for run in paced["ours"]], "ms", 5),
         at_most(f"serve: 99th percentile, {half:,.0f} a second", ours, "ms", 5),
+        at_most("serve: 99th percentile of the floor there", [run.p99 for run in paced["floor"]], "ms", 5),
         at_most("serve: median answer, batch 512", [run.p50 for run in many["ours"]], "ms", 10),
         at_most("serve: what logging adds to the 99th", _differences(ours, silent), "ms", 1),
         at_most("serve: what it adds without a bus", _differences(down, silent), "ms", 1),
