@@ -45,23 +45,28 @@ def serve(config: Config) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
-    platform = connect(config)
     if config.backend.metrics_port:
         from rl_core.backends.metrics import serve_log_metrics  # a cloud function has its own
 
         serve_log_metrics(connect(config), config.backend.host, config.backend.metrics_port)
     while not stopping.is_set():
-        start = time.monotonic()
+        platform = connect(config)
         try:
-            many = [platform.bus.deliver(topic, functools.partial(log_events, platform, topic)) for topic in TOPICS]
+            with platform.bus.receiving(TOPICS):
+                while not stopping.is_set():
+                    log_round(platform, stopping)
         except Exception as error:  # whatever it is, its messages come again
             log.error("the bus fails, will try again: %r", error)
-            platform = connect(config)
             stopping.wait(RETRY_SECONDS)
-            continue
-        if max(many) < MANY:
-            took = time.monotonic() - start
-            stopping.wait(max(ROUND_SECONDS - took, took))  # an append costs the same for few events: gather more
+
+
+def log_round(platform: Platform, stopping: threading.Event) -> None:
+    """Log what the bus has, and rest where that was little."""
+    start = time.monotonic()
+    many = [platform.bus.deliver(topic, functools.partial(log_events, platform, topic)) for topic in TOPICS]
+    if max(many) < MANY:
+        took = time.monotonic() - start
+        stopping.wait(max(ROUND_SECONDS - took, took))  # an append costs the same for few events: gather more
 
 
 if __name__ == "__main__":

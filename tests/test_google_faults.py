@@ -7,14 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import pubsub_v1
 
 from pipelines.compiling import compile_pipelines
 from rl_core.backends import connect
 from rl_core.errors import PlatformError
 from rl_core.release import Release
+from rl_core.schema import encode
 from tests.conftest import decisions, make_policy
 from tests.containers import IMAGE
 from tests.ports.conftest import google, kfp, kubeflow, vertex
+from tests.processes import process, wait_until
 from tests.proxy import Answer, Request, proxy
 
 PASSING = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.RESOURCE_EXHAUSTED]
@@ -61,6 +65,48 @@ def test_bigquery_that_fails_and_loses_answers_keeps_every_event_once(tmp_path, 
     assert sorted(ids) == sorted(f"{batch}-{i}" for batch in range(6) for i in range(10))
     counts = platform.warehouse.counts()
     assert counts.received["decisions"] - counts.duplicate["decisions"] == 60
+
+
+def test_loggers_that_follow_each_other_log_every_event_once(tmp_path):
+    config = google(tmp_path)
+    platform = connect(config)
+
+    def publish(numbers):
+        for number in numbers:
+            platform.bus.publish("decisions", encode(decisions([f"event-{number}"], mode="simulated")))
+
+    def logged():
+        counts = platform.warehouse.counts()
+        return counts.received["decisions"], counts.duplicate["decisions"]
+
+    publish(range(20))
+    with process(config, "-m", "functions.logger"):
+        wait_until(lambda: logged() == (20, 0))
+        publish(range(20, 40))
+    publish(range(40, 60))
+    with process(config, "-m", "functions.logger"):
+        wait_until(lambda: logged() == (60, 0))
+    assert platform.bus.deliver("decisions", lambda payloads: None) == 0
+
+
+def test_a_stream_that_ends_says_why_and_begins_anew(tmp_path):
+    config = google(tmp_path)
+    bus, got = connect(config).bus, []
+    subscription = f"projects/{config.backend.project}/subscriptions/{config.backend.endpoint}-decisions"
+
+    def delivered():
+        with contextlib.suppress(PlatformError):
+            return bus.deliver("decisions", got.extend)
+
+    with bus.receiving(["decisions"]):
+        bus.publish("decisions", b"1")
+        wait_until(delivered)
+        pubsub_v1.SubscriberClient(credentials=AnonymousCredentials()).delete_subscription(subscription=subscription)
+        with pytest.raises(PlatformError, match=r"^Google Cloud: NotFound: "):
+            wait_until(lambda: bus.deliver("decisions", got.extend), 30)
+        connect(config).bus.publish("decisions", b"2")  # which makes the subscription again
+        wait_until(delivered)
+    assert got == [b"1", b"2"]
 
 
 def test_vertex_ai_that_fails_for_the_moment_is_asked_again(tmp_path):

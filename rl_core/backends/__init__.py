@@ -4,7 +4,8 @@ The docstrings here are the contract: tests/ports holds every backend to them.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -89,6 +90,13 @@ class Bus(Protocol):
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Keep a message until it is handled. When this returns, the message survives the process."""
+
+    def receiving(self, topics: Sequence[str]) -> AbstractContextManager[None]:
+        """While it lasts, messages of these topics are on their way to this process before it asks for them.
+
+        `deliver` hands over what has come. What has come and was not handed over comes again at once, to whoever
+        asks, when it ends.
+        """
 
     def deliver(self, topic: str, handler: Handler) -> int:
         """Hand the waiting messages to `handler` and return how many it was given.

@@ -1,21 +1,23 @@
-"""The bus as Pub/Sub topics, each with one subscription that the logger pulls, or that pushes to it."""
+"""The bus as Pub/Sub topics, each with one subscription that the logger has streamed, or that pushes to it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import cached_property
 
 from google.api_core.exceptions import AlreadyExists, PermissionDenied
 from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
-from google.pubsub_v1.types import ReceivedMessage
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends import Handler
 from rl_core.backends.google.clients import credentials
 from rl_core.backends.google.dead_letters import DeadLetters
+from rl_core.backends.google.stream import Received, Stream
 from rl_core.errors import InvalidInput
 
 MESSAGES_AT_ONCE = 200
+MESSAGES_AHEAD = 2 * MESSAGES_AT_ONCE  # of a stream: some come while others are handled. The emulator sends them all
 SHORTEST_LEASE, KEPT_SECONDS = 10, 7 * 24 * 3600  # of a subscription, as Pub/Sub allows
 log = logging.getLogger("banditloop.bus")
 
@@ -27,6 +29,7 @@ class PubSubBus:
         self._backend = backend
         self._letters = DeadLetters(backend)
         self._made: set[str] = set()
+        self._streams: dict[str, Stream] = {}
 
     @cached_property
     def _publisher(self) -> pubsub_v1.PublisherClient:
@@ -40,16 +43,16 @@ class PubSubBus:
         self._make(topic)
         self._publisher.publish(self._topic(topic), payload).result()
 
+    def receiving(self, topics: Sequence[str]) -> AbstractContextManager[None]:
+        for topic in topics:
+            self._make(topic)  # here, where it is called again if it fails
+        return self._receiving(topics)
+
     def deliver(self, topic: str, handler: Handler) -> int:
-        request = {
-            "subscription": self._subscription(topic),
-            "max_messages": MESSAGES_AT_ONCE,
-            "return_immediately": True,  # the logger has a pace of its own
-        }
         self._make(topic)
-        messages = list(self._subscriber.pull(request=request).received_messages)
-        if messages:
-            self._handle(topic, messages, handler)
+        with self._waiting(topic) as messages:
+            if messages:
+                self._handle(topic, messages, handler)
         return len(messages)
 
     def give_up(self, topic: str, reason: str, payload: bytes) -> None:
@@ -65,9 +68,32 @@ class PubSubBus:
             letter.delete()
         return len(letters)
 
-    def _handle(self, topic: str, messages: list[ReceivedMessage], handler: Handler) -> None:
+    @contextmanager
+    def _receiving(self, topics: Sequence[str]) -> Iterator[None]:
+        with ExitStack() as stack:
+            for topic in topics:
+                stream = Stream(self._subscriber, self._subscription(topic), MESSAGES_AHEAD, self._lease_seconds)
+                self._streams[topic] = stack.enter_context(closing(stream))
+                stack.callback(self._streams.pop, topic)
+            yield
+
+    def _waiting(self, topic: str) -> AbstractContextManager[list[Received]]:
+        if topic in self._streams:
+            return self._streams[topic].take(MESSAGES_AT_ONCE)
+        return nullcontext(self._pull(topic))
+
+    def _pull(self, topic: str) -> list[Received]:
+        request = {
+            "subscription": self._subscription(topic),
+            "max_messages": MESSAGES_AT_ONCE,
+            "return_immediately": True,  # whoever wants to wait has them streamed
+        }
+        messages = self._subscriber.pull(request=request).received_messages
+        return [Received(message.ack_id, message.message.data) for message in messages]
+
+    def _handle(self, topic: str, messages: list[Received], handler: Handler) -> None:
         try:
-            handler([message.message.data for message in messages])
+            handler([message.data for message in messages])
         except Exception as error:
             if len(messages) > 1:
                 for message in messages:
@@ -76,11 +102,11 @@ class PubSubBus:
             if not isinstance(error, InvalidInput):
                 log.warning("%s: a message comes again: %r", topic, error)
                 return self._lease(topic, messages, self._backend.lease_seconds)
-            self.give_up(topic, str(error), messages[0].message.data)
+            self.give_up(topic, str(error), messages[0].data)
         ids = [message.ack_id for message in messages]
         self._subscriber.acknowledge(subscription=self._subscription(topic), ack_ids=ids)
 
-    def _lease(self, topic: str, messages: list[ReceivedMessage], seconds: float) -> None:
+    def _lease(self, topic: str, messages: list[Received], seconds: float) -> None:
         self._subscriber.modify_ack_deadline(
             subscription=self._subscription(topic),
             ack_ids=[message.ack_id for message in messages],
@@ -98,7 +124,7 @@ class PubSubBus:
                 request={
                     "name": subscription,
                     "topic": name,
-                    "ack_deadline_seconds": max(SHORTEST_LEASE, int(self._backend.lease_seconds)),
+                    "ack_deadline_seconds": self._lease_seconds,
                     "message_retention_duration": Duration(seconds=KEPT_SECONDS),
                     "expiration_policy": {},  # never
                 }
@@ -110,6 +136,10 @@ class PubSubBus:
             except (AlreadyExists, PermissionDenied):  # whoever may not make them finds them made
                 continue
         self._made.add(topic)
+
+    @property
+    def _lease_seconds(self) -> int:
+        return max(SHORTEST_LEASE, int(self._backend.lease_seconds))
 
     def _topic(self, topic: str) -> str:
         return f"projects/{self._backend.project}/topics/{self._backend.endpoint}-{topic}"
