@@ -12,6 +12,7 @@ import numpy as np
 
 from rl_core.agents import Arrays
 from rl_core.config import Config
+from rl_core.errors import PlatformError
 from rl_core.examples import example_files, read_examples
 from rl_core.policy import read_arrays
 from rl_core.training import train
@@ -38,8 +39,13 @@ def train_share(config: Config, examples: Path, work: Path, share: int, shares: 
 
 
 def merged(config: Config, examples: Path, work: Path, shares: int) -> Arrays:
-    """The statistics of all shares, which have ended, together."""
-    assert not (missing := _missing(examples, work, shares)), f"shares {missing} have not ended"
+    """The statistics of all shares together.
+
+    Raises:
+        PlatformError: some have not ended.
+    """
+    if missing := _missing(examples, work, shares):
+        raise PlatformError(f"training: shares {missing} of {shares} have not ended, though their machines have")
     return reduce(config.agent.merge, (_statistics(config, _path(work, share)) for share in range(shares)))
 
 

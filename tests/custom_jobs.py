@@ -21,14 +21,14 @@ class CustomJobs:
     def __init__(self) -> None:
         self.custom_jobs: dict[str, v1.CustomJob] = {}
         self.replicas: dict[str, dict[Place, subprocess.Popen[bytes]]] = {}
-        self.restarts: list[Place] = []
+        self.restarts: dict[str, list[Place]] = {}
 
     def CreateCustomJob(self, request: v1.CreateCustomJobRequest, context) -> v1.CustomJob:
         job, pools = request.custom_job, request.custom_job.job_spec.worker_pool_specs
         if not pools or pools[0].replica_count != 1:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first pool must have one replica")
         job.name, job.create_time = f"{request.parent}/customJobs/{len(self.custom_jobs) + 1}", datetime.now(UTC)
-        job.state = State.JOB_STATE_RUNNING
+        job.state, self.restarts[job.name] = State.JOB_STATE_RUNNING, []
         self.custom_jobs[job.name] = job
         places = [(number, index) for number, pool in enumerate(pools) for index in range(pool.replica_count)]
         self.replicas[job.name] = {place: self._begin(job, place) for place in places}
@@ -52,8 +52,8 @@ class CustomJobs:
     def _look(self, job: v1.CustomJob, place: Place, code: int | None) -> None:
         if code == 0 and place == (0, 0):
             self._end(job, State.JOB_STATE_SUCCEEDED)
-        elif code and code < 0 and self.restarts.count(place) < RESTARTS:  # its machine was taken away
-            self.restarts.append(place)
+        elif code and code < 0 and self.restarts[job.name].count(place) < RESTARTS:  # its machine was taken away
+            self.restarts[job.name].append(place)
             self.replicas[job.name][place] = self._begin(job, place)
         elif code:
             job.error = {

@@ -44,6 +44,10 @@ def jobs(monkeypatch):
     return vertex()
 
 
+def newest(jobs):
+    return list(jobs.custom_jobs.values())[-1]
+
+
 def asking(folder, **backend):
     return make_config(folder, backend=GOOGLE | backend)
 
@@ -87,7 +91,7 @@ def few(tmp_path_factory):
     return written(tmp_path_factory.mktemp("few"), 5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(many=st.integers(1, 7), stops=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5)), max_size=4))
 def test_shares_that_are_stopped_anywhere_add_up_to_one_pass(few, many, stops, tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
@@ -115,6 +119,13 @@ def stopping(call, after):
     return stopped
 
 
+def test_shares_that_have_not_ended_are_not_taken_for_all(few, tmp_path):
+    config = make_config(tmp_path)
+    shares.train_share(config, few, tmp_path / "work", 1, 3)
+    with pytest.raises(PlatformError, match=r"shares \[0, 2\] of 3 have not ended"):
+        shares.merged(config, few, tmp_path / "work", 3)
+
+
 def test_a_job_of_three_spot_machines_trains_what_one_pass_does_though_two_are_taken_away(jobs, tmp_path):
     folder, work = written(tmp_path / "examples"), tmp_path / "work"
     backend = {"trainer_machine": "n1-standard-8", "trainer_replicas": 3, "trainer_spot": True}
@@ -124,10 +135,10 @@ def test_a_job_of_three_spot_machines_trains_what_one_pass_does_though_two_are_t
         training = pool.submit(trained, config, folder, tmp_path / "parent", work)
         for number, place in enumerate([(0, 0), (1, 0)]):
             wait_until(lambda path=work / f"share-{number:05d}.npz": path.exists() or training.done())
-            [job] = jobs.custom_jobs.values()
+            job = newest(jobs)
             jobs.replicas[job.name][place].kill()
         assert_same(training.result(120), in_one_pass(config, folder, tmp_path / "parent"))
-    assert sorted(jobs.restarts) == [(0, 0), (1, 0)]
+    assert sorted(jobs.restarts[job.name]) == [(0, 0), (1, 0)]
     assert job.state == v1.JobState.JOB_STATE_SUCCEEDED
     first, others = job.job_spec.worker_pool_specs
     assert (first.replica_count, others.replica_count) == (1, 2)
@@ -142,10 +153,10 @@ def test_a_job_of_three_spot_machines_trains_what_one_pass_does_though_two_are_t
 
 
 def test_a_job_that_fails_is_one_line(jobs, tmp_path):
-    config = asking(tmp_path, trainer_machine="n1-standard-4", trainer_replicas=2)
+    config = asking(tmp_path, trainer_machine="n1-standard-4")
     changed = make_config(tmp_path, backend=config.backend.model_dump(), environment={"movies": 3})
-    with pytest.raises(PlatformError, match=r"custom job \d+: failed: The replica workerpool\d-0 exited with status 2"):
-        trained(changed, written(tmp_path / "examples", 2), None, tmp_path / "work")
+    with pytest.raises(PlatformError, match=r"custom job \d+: failed: The replica workerpool0-0 exited with status 2"):
+        trained(changed, written(tmp_path / "examples", 1), None, tmp_path / "work")
 
 
 def test_a_job_whose_trainer_ends_is_cancelled(jobs, tmp_path, monkeypatch):
@@ -153,7 +164,7 @@ def test_a_job_whose_trainer_ends_is_cancelled(jobs, tmp_path, monkeypatch):
     monkeypatch.setattr(custom_job, "time", SimpleNamespace(sleep=stopping(None, 0)))
     with pytest.raises(Stopped):
         custom_job.run(config, config.backend, ["", ""])
-    assert list(jobs.custom_jobs.values())[-1].state == v1.JobState.JOB_STATE_CANCELLED
+    assert newest(jobs).state == v1.JobState.JOB_STATE_CANCELLED
 
 
 def test_jobs_that_go_on_end_with_the_loop(jobs, tmp_path):
