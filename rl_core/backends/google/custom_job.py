@@ -4,15 +4,17 @@ On spot machines a replica that was taken away is started again, and goes on fro
 """
 
 import time
+from contextlib import suppress
 from typing import Any
 
-from google.cloud.aiplatform_v1 import CustomJob, JobServiceClient, JobState
+from google.api_core.exceptions import GoogleAPIError
+from google.cloud.aiplatform_v1 import AcceleratorType, CustomJob, JobServiceClient, JobState
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends.google.clients import LABEL, place, vertex
 from rl_core.backends.google.patience import GOOGLE, patiently
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
-from rl_core.errors import PlatformError
+from rl_core.errors import InvalidInput, PlatformError
 
 REPLICA = ["python", "-m", "rl_core.backends.google.replica"]
 ENDED = {
@@ -41,7 +43,8 @@ def run(config: Config, backend: GoogleBackend, arguments: list[str]) -> None:
             pause = min(2 * pause, LOOK_SECONDS)
             job = patiently(GOOGLE, client.get_custom_job, name=job.name)
     except BaseException:
-        client.cancel_custom_job(name=job.name)
+        with suppress(GoogleAPIError):  # what made it end is what is told
+            client.cancel_custom_job(name=job.name)
         raise
     if job.state != JobState.JOB_STATE_SUCCEEDED:
         state = JobState(job.state).name.removeprefix("JOB_STATE_").lower()
@@ -60,11 +63,11 @@ def cancel_all(backend: GoogleBackend) -> None:
 def _job(config: Config, backend: GoogleBackend, arguments: list[str]) -> CustomJob:
     """The first replica is a pool of its own, as Vertex AI wants it."""
     machine: dict[str, Any] = {"machine_type": backend.trainer_machine}
-    if backend.trainer_accelerator:
-        machine |= {
-            "accelerator_type": backend.trainer_accelerator,
-            "accelerator_count": backend.trainer_accelerators,
-        }
+    if kind := backend.trainer_accelerator:
+        if kind not in AcceleratorType.__members__:
+            known = ", ".join(name for name, number in AcceleratorType.__members__.items() if number)
+            raise InvalidInput(f"backend.trainer_accelerator = {kind!r}: Vertex AI has {known}")
+        machine |= {"accelerator_type": kind, "accelerator_count": backend.trainer_accelerators}
     variables = [{"name": ENVIRONMENT_VARIABLE, "value": config.model_dump_json(exclude_none=True)}]
     container = {"image_uri": backend.image, "command": REPLICA, "args": arguments, "env": variables}
     pools = [
