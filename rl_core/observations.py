@@ -17,13 +17,14 @@ def check_observations(observations: Any, dim: int) -> np.ndarray:
         array = np.empty(0)  # rows of different lengths, or an integer that no float comes near
     if array.ndim != 2 or array.shape[1] != dim:
         raise InvalidInput(f"{_first_misfit(observations, dim)}: an observation is a list of {dim} numbers")
-    if not np.vdot(array, array) <= LARGEST**2:  # most pass this, which is the least that can be asked of them
+    if not np.vdot(array, array) <= LARGEST**2:  # then none of them is larger
         _check_sizes(array)
     return array.astype(np.float32)
 
 
 def _check_sizes(array: np.ndarray) -> None:
-    for row, column in np.argwhere(~(np.abs(array) <= LARGEST)):  # nor is it where one is no number
+    """InvalidInput for the first that is too large, or no number."""
+    for row, column in np.argwhere(~(np.abs(array) <= LARGEST)):
         raise InvalidInput(
             f"observation {row}: number {column} is {array[row, column]}; it must be from {-LARGEST:g} to {LARGEST:g}"
         )

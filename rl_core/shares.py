@@ -15,7 +15,7 @@ from rl_core.config import Config
 from rl_core.errors import PlatformError
 from rl_core.examples import example_files, read_examples
 from rl_core.policy import read_arrays
-from rl_core.training import train
+from rl_core.training import start, train
 
 FILES = "files"  # beside the statistics: of how many files they are
 LOOK_SECONDS = 1.0
@@ -31,7 +31,7 @@ def train_share(config: Config, examples: Path, work: Path, share: int, shares: 
     done = _done(path)
     statistics = _statistics(config, path)
     for file in files[done:]:
-        statistics = config.agent.merge(statistics, train(config, read_examples([file]), None))
+        statistics = train(config, read_examples([file]), statistics)
         done += 1
         _keep(path, statistics, done)
     while share == 0 and _missing(examples, work, shares):
@@ -71,7 +71,7 @@ def _done(path: Path) -> int:
 
 def _statistics(config: Config, path: Path) -> Arrays:
     if not path.exists():
-        return config.agent.start(config.environment.dim, config.environment.actions)
+        return start(config, None)
     return {name: array for name, array in read_arrays(path).items() if name != FILES}
 
 

@@ -48,10 +48,9 @@ def start(config: Config, parent: Path | None) -> Arrays:
     return read_arrays(parent / STATISTICS) if parent else config.agent.start(dim, actions)
 
 
-def train(config: Config, interactions: Iterable[pa.Table], parent: Path | None) -> Arrays:
-    """The statistics of `parent` with the interactions added."""
+def train(config: Config, interactions: Iterable[pa.Table], statistics: Arrays) -> Arrays:
+    """The statistics with the interactions added."""
     dim, actions = config.environment.dim, config.environment.actions
-    statistics = start(config, parent)
     for table in interactions:
         statistics = config.agent.accumulate(statistics, *columns(table, dim, actions), stands_for(table))
     if not all(np.isfinite(array).all() for array in statistics.values()):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rl_core.agents import LinUCB
+from rl_core.agents import Arrays, LinUCB
 from rl_core.backends import Endpoint
 from rl_core.backends.releasing import promote
 from rl_core.config import Config
@@ -84,6 +84,13 @@ def rewards(
         for event_id in event_ids
     ]
     return pa.Table.from_pylist(rows, REWARD)
+
+
+def assert_same(left: Arrays, right: Arrays) -> None:
+    """The same statistics, up to rounding."""
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_allclose(left[name], right[name], rtol=1e-9, atol=1e-9)
 
 
 def deploy(endpoint: Endpoint, folder: Path) -> str:

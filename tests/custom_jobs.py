@@ -1,14 +1,15 @@
 """The custom jobs of tests' Vertex AI: a replica is a process of this machine, told what a container is told."""
 
 import json
-import os
 import subprocess
-import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf.empty_pb2 import Empty
+
+from tests.processes import instead_of_container
 
 RESTARTS = 5  # of a replica
 State = v1.JobState
@@ -41,13 +42,18 @@ class CustomJobs:
         return job
 
     def ListCustomJobs(self, request: v1.ListCustomJobsRequest, context) -> v1.ListCustomJobsResponse:
-        key, _, value = request.filter.removeprefix("labels.").partition("=")
-        found = [job for job in self.custom_jobs.values() if job.labels.get(key) == json.loads(value)]
+        found = [job for job in self.custom_jobs.values() if labelled(job, request)]
         return v1.ListCustomJobsResponse(custom_jobs=found)
 
     def CancelCustomJob(self, request: v1.CancelCustomJobRequest, context) -> Empty:
         self._end(self.custom_jobs[request.name], State.JOB_STATE_CANCELLED)
         return Empty()
+
+    def end_jobs(self) -> None:
+        """End those that run."""
+        for job in self.custom_jobs.values():
+            if job.state == State.JOB_STATE_RUNNING:
+                self._end(job, State.JOB_STATE_CANCELLED)
 
     def _look(self, job: v1.CustomJob, place: Place, code: int | None) -> None:
         if code == 0 and place == (0, 0):
@@ -74,6 +80,10 @@ class CustomJobs:
         cluster = {f"workerpool{n}": [f"host-{i}:2222" for i in range(p.replica_count)] for n, p in enumerate(pools)}
         spec = {"cluster": cluster, "task": {"type": f"workerpool{place[0]}", "index": place[1]}}
         told = {variable.name: variable.value for variable in container.env} | {"CLUSTER_SPEC": json.dumps(spec)}
-        command = [*container.command, *container.args]
-        assert command[0] == "python"
-        return subprocess.Popen([sys.executable, *command[1:]], env=os.environ | told)
+        return instead_of_container([*container.command, *container.args], told)
+
+
+def labelled(resource: Any, request: Any) -> bool:
+    """Whether a resource has the label that a request asks for."""
+    key, _, value = request.filter.removeprefix("labels.").partition("=")
+    return resource.labels.get(key) == json.loads(value)

@@ -47,6 +47,12 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+def instead_of_container(command: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A process of this machine that is told what a container is told."""
+    assert command[0] == "python"
+    return subprocess.Popen([sys.executable, *command[1:]], env=os.environ | variables)
+
+
 def free_port() -> int:
     """A port that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as free:

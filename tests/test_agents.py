@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_core.agents import LinUCB
+from tests.conftest import assert_same
 
 DIM, ACTIONS = 6, 5
 every_agent = pytest.mark.parametrize("agent", [LinUCB(), LinUCB(alpha=0, tikhonov=0.01)], ids=repr)
@@ -22,12 +23,6 @@ def trained(agent, *batches):
     for batch in batches:
         statistics = agent.accumulate(statistics, *batch)
     return statistics
-
-
-def assert_same(left, right):
-    assert left.keys() == right.keys()
-    for name in left:
-        np.testing.assert_allclose(left[name], right[name], rtol=1e-9, atol=1e-9)
 
 
 @every_agent

@@ -24,8 +24,8 @@ from rl_core.backends.google.replica import share
 from rl_core.backends.scale import trained
 from rl_core.errors import InvalidInput, PlatformError
 from rl_core.schema import INTERACTION
-from rl_core.training import train
-from tests.conftest import make_config, make_policy
+from rl_core.training import start, train
+from tests.conftest import assert_same, make_config, make_policy
 from tests.containers import IMAGE
 from tests.ports.conftest import vertex
 
@@ -77,13 +77,7 @@ def written(folder, files=FILES):
 
 
 def in_one_pass(config, folder, parent=None):
-    return train(config, examples.read_examples(examples.example_files(folder)), parent)
-
-
-def assert_same(left, right):
-    assert left.keys() == right.keys()
-    for name in left:
-        np.testing.assert_allclose(left[name], right[name], rtol=1e-9, atol=1e-9)
+    return train(config, examples.read_examples(examples.example_files(folder)), start(config, parent))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from rl_core.examples import example_files, read_examples
 from rl_core.manifest import Window
 from rl_core.policy import write_policy
 from rl_core.schema import INTERACTION, REWARD, encode
-from rl_core.training import next_manifest, train
+from rl_core.training import next_manifest, start, train
 from tests.conftest import make_config
 from tests.processes import wait_until
 from tests.test_components import artifact, evaluate
@@ -145,5 +145,5 @@ def train_on_shuffled_rewards(config, platform, folder):
     table = table.set_column(table.column_names.index("reward"), INTERACTION.field("reward"), pa.array(shuffled))
     window = Window.parse({key: examples.metadata[key] for key in Window.model_fields})
     manifest = next_manifest(config, window, None, "sabotage")
-    write_policy(folder / "sabotaged", manifest, train(config, [table], None))
+    write_policy(folder / "sabotaged", manifest, train(config, [table], start(config, None)))
     return folder / "sabotaged"

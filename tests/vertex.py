@@ -6,10 +6,8 @@ the predictor that is told what a container is told.
 """
 
 import json
-import os
 import random
 import subprocess
-import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -29,8 +27,8 @@ from google.protobuf.json_format import MessageToDict
 
 from rl_core.backends.local.runner import LocalRunner
 from rl_core.backends.templates import declared, read_template
-from tests.custom_jobs import CustomJobs
-from tests.processes import free_port, listening, wait_until
+from tests.custom_jobs import CustomJobs, labelled
+from tests.processes import free_port, instead_of_container, listening, wait_until
 
 STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
 
@@ -48,7 +46,7 @@ class Vertex(CustomJobs):
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._runner, self._folder = LocalRunner(folder / "runs"), folder
         self._draws = random.Random(0)
-        self.start = start  # of a container, given its command and variables
+        self.start = instead_of_container  # of a container, given its command and variables
         self.faults: list[grpc.StatusCode] = []  # what the next calls end with, before or, every other, after they act
         self.calls = 0
         self.cancelled: dict[str, int] = {}  # jobs, each with how many looks it still takes to end
@@ -87,7 +85,7 @@ class Vertex(CustomJobs):
 
     def ListPipelineJobs(self, request: v1.ListPipelineJobsRequest, context) -> v1.ListPipelineJobsResponse:
         return v1.ListPipelineJobsResponse(
-            pipeline_jobs=[self._now(job) for job in self.jobs.values() if _labelled(job, request)]
+            pipeline_jobs=[self._now(job) for job in self.jobs.values() if labelled(job, request)]
         )
 
     def _now(self, job: v1.PipelineJob) -> v1.PipelineJob:
@@ -164,7 +162,7 @@ class Vertex(CustomJobs):
         return Empty()
 
     def ListEndpoints(self, request: v1.ListEndpointsRequest, context) -> v1.ListEndpointsResponse:
-        return v1.ListEndpointsResponse(endpoints=[e for e in self.endpoints.values() if _labelled(e, request)])
+        return v1.ListEndpointsResponse(endpoints=[e for e in self.endpoints.values() if labelled(e, request)])
 
     def GetEndpoint(self, request: v1.GetEndpointRequest, context) -> v1.Endpoint:
         return self.endpoints[request.name]
@@ -264,18 +262,13 @@ class Vertex(CustomJobs):
         wait_until(lambda: listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok)
 
     def close(self) -> None:
-        """Stop what is deployed."""
+        """Stop what is deployed and what trains."""
+        self.end_jobs()
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
             process.wait(20)
         self.processes.clear()
-
-
-def start(command: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    """A process instead of a container."""
-    assert command[0] == "python"
-    return subprocess.Popen([sys.executable, *command[1:]], env=os.environ | variables)
 
 
 def serve(folder: Path) -> Vertex:
@@ -327,11 +320,6 @@ def done(answer: Any) -> Operation:
     packed = Packed()
     packed.Pack(type(answer).pb(answer) if hasattr(type(answer), "pb") else answer)
     return Operation(name="operations/1", done=True, response=packed)
-
-
-def _labelled(resource: Any, request: Any) -> bool:
-    key, _, value = request.filter.removeprefix("labels.").partition("=")
-    return resource.labels.get(key) == json.loads(value)
 
 
 def _plain(value: Any, kind: str) -> Any:

@@ -14,11 +14,11 @@ def trained(config: Config, examples: Path, parent: Path | None, work: Path) -> 
 
     `work` is a folder for what the machines of a custom job keep, which they reach as `examples`.
     """
-    backend = config.backend
+    backend, before = config.backend, start(config, parent)
     if not (isinstance(backend, GoogleBackend) and backend.runner == "vertex" and backend.trainer_machine):
-        return train(config, read_examples(example_files(examples)), parent)
+        return train(config, read_examples(example_files(examples)), before)
     from rl_core.backends.google.custom_job import run
     from rl_core.shares import merged
 
     run(config, backend, [str(examples), str(work)])
-    return config.agent.merge(start(config, parent), merged(config, examples, work, backend.trainer_replicas))
+    return config.agent.merge(before, merged(config, examples, work, backend.trainer_replicas))

@@ -12,7 +12,7 @@ from google.cloud.aiplatform_v1 import AcceleratorType, CustomJob, JobServiceCli
 
 from rl_core.backend import GoogleBackend
 from rl_core.backends.google.clients import LABEL, place, vertex
-from rl_core.backends.google.patience import GOOGLE, patiently
+from rl_core.backends.google.patience import patient
 from rl_core.config import ENVIRONMENT_VARIABLE, Config
 from rl_core.errors import InvalidInput, PlatformError
 
@@ -35,13 +35,13 @@ def run(config: Config, backend: GoogleBackend, arguments: list[str]) -> None:
         PlatformError: it failed.
     """
     client, pause = vertex(backend, JobServiceClient), FIRST_LOOK_SECONDS
-    wanted = _job(config, backend, arguments)
-    job = patiently(GOOGLE, client.create_custom_job, parent=place(backend), custom_job=wanted)
+    jobs = patient(client)
+    job = jobs.create_custom_job(parent=place(backend), custom_job=_job(config, backend, arguments))
     try:
         while job.state not in ENDED:
             time.sleep(pause)
             pause = min(2 * pause, LOOK_SECONDS)
-            job = patiently(GOOGLE, client.get_custom_job, name=job.name)
+            job = jobs.get_custom_job(name=job.name)
     except BaseException:
         with suppress(GoogleAPIError):  # what made it end is what is told
             client.cancel_custom_job(name=job.name)
