@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
 
+import orjson
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
@@ -31,7 +32,7 @@ from rl_core.backends.web import App, Reply, Route, create_app, json
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
 from rl_core.predictions import Answer, Recommender
-from rl_core.rewards import read_activations, read_rewards
+from rl_core.rewards import Event, read_activations, read_rewards
 
 REWARD_ROUTE, ACTIVATE_ROUTE, METRICS_ROUTE, OPENAPI_ROUTE = "/reward", "/activate", "/metrics", "/openapi.json"
 POLL_SECONDS, RETRY_SECONDS = 0.1, 2.0
@@ -115,8 +116,8 @@ class Predictor:
     async def _activate(self, body: bytes) -> Reply:
         return self._take(read_activations(body))
 
-    def _take(self, events: list[bytes]) -> Reply:
-        self._rewards.put(events)
+    def _take(self, events: list[Event]) -> Reply:
+        self._rewards.put(orjson.dumps(events))
         return json({"accepted": len(events)}, 202)
 
     async def _health(self, body: bytes) -> Reply:

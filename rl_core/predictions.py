@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -27,14 +27,14 @@ Answer = dict[str, Any]
 
 
 class Recommender:
-    """Answers requests, as many as come at a time, and before that hands every decision to `log`.
+    """Answers requests, as many as come at a time, and before that hands the decisions to `log`, a JSON array.
 
     What is asked with a key (an event_id, or parameters.request_id) has all its chance from that: asked again, the same
     version gives the same action under the same event id. The latest of these answers are remembered, so that no newer
     version decides again. Of all decisions a `sample` is logged.
     """
 
-    def __init__(self, log: Callable[[list[bytes]], None], sample: float = 1.0) -> None:
+    def __init__(self, log: Callable[[bytes], None], sample: float = 1.0) -> None:
         self._log, self._sample = log, sample
         self._random = np.random.default_rng()
         self._answers: OrderedDict[str, Answer] = OrderedDict()
@@ -73,10 +73,11 @@ class Recommender:
             return []
         observations = check_observations(asked, serving.champion.policy.manifest.dim)
         answers: list[Answer] = [{}] * len(asks)
-        events: list[bytes] = []
+        events: list[Answer] = []
         for part in self._parts(serving, asks, observations):
-            events += self._events(part, asks, observations, answers)
-        self._log(events)
+            self._take(part, asks, observations, answers, events)
+        if events:
+            self._log(orjson.dumps(events, option=orjson.OPT_SERIALIZE_NUMPY))
         return answers
 
     def _parts(self, serving: Serving, asks: list[Ask], observations: np.ndarray) -> list[Part]:
@@ -96,9 +97,11 @@ class Recommender:
         ours = serving.decide(left, observations, [ask.user for ask in asks], places) if left else []
         return [own, serving.champion.decide(taken, observations, places, "shadow"), *ours]
 
-    def _events(self, part: Part, asks: list[Ask], observations: np.ndarray, answers: list[Answer]) -> Iterator[bytes]:
-        """The decisions of a part, as they are logged; what is shown of them goes to `answers`. One loop: it is hot."""
-        now, fresh = datetime.now(UTC).isoformat(), os.urandom(16 * len(part.rows)).hex()
+    def _take(
+        self, part: Part, asks: list[Ask], observations: np.ndarray, answers: list[Answer], events: list[Answer]
+    ) -> None:
+        """Take the decisions of a part into `events`, and what is shown of them into `answers`. One loop: it is hot."""
+        now, fresh = datetime.now(UTC), os.urandom(16 * len(part.rows)).hex()
         decided = part.decisions
         for i, (row, action, propensity) in enumerate(
             zip(part.rows, decided.actions.tolist(), decided.propensities.tolist(), strict=True)
@@ -113,7 +116,7 @@ class Recommender:
                     "policy_version": part.version,
                 }
             if self._sample == 1 or sticky(event_id, "sample") < self._sample:
-                event = {
+                events.append({
                     "schema_version": SCHEMA_VERSION,
                     "event_id": event_id,
                     "timestamp": now,
@@ -124,8 +127,7 @@ class Recommender:
                     "probabilities": decided.probabilities[i],
                     "mode": "deferred" if ask.deferred and part.mode == "online" else part.mode,
                     "pass_probability": self._sample,
-                }
-                yield orjson.dumps(event, option=orjson.OPT_SERIALIZE_NUMPY)
+                })
 
 
 def _event_id(ask: Ask, part: Part) -> str:

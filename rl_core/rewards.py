@@ -8,9 +8,11 @@ import orjson
 from rl_core.errors import InvalidInput
 from rl_core.schema import ACTIVATION, REWARD, SCHEMA_VERSION, decode, read_request
 
+Event = dict[str, Any]
 
-def read_rewards(body: bytes, name: str) -> list[bytes]:
-    """The reward events of a body, each as JSON.
+
+def read_rewards(body: bytes, name: str) -> list[Event]:
+    """The reward events of a body.
 
     {"rewards": [{"event_id": ..., "value": ...}, ...]}; a reward may also have a name (else `name`), a timestamp (else
     now) and a source_id, which tells several rewards of one event apart.
@@ -24,7 +26,7 @@ def read_rewards(body: bytes, name: str) -> list[bytes]:
     return _events(rewards, name)
 
 
-def read_activations(body: bytes) -> list[bytes]:
+def read_activations(body: bytes) -> list[Event]:
     """The events of a body that activates deferred decisions: {"event_ids": [...]}. Activating twice is once.
 
     Raises:
@@ -37,9 +39,9 @@ def read_activations(body: bytes) -> list[bytes]:
     return _events(rewards, ACTIVATION)
 
 
-def _events(rewards: list[dict[str, Any]], name: str) -> list[bytes]:
+def _events(rewards: list[Event], name: str) -> list[Event]:
     now = datetime.now(UTC).isoformat()
     defaults = {"schema_version": SCHEMA_VERSION, "name": name, "timestamp": now, "source_id": ""}
     events = [defaults | reward for reward in rewards]
     decode(REWARD, orjson.dumps(events))  # or the logger would find out, when nobody listens any more
-    return [orjson.dumps(event) for event in events]
+    return events

@@ -28,7 +28,7 @@ class Desk:
 
     def __init__(self, sample: float = 1.0) -> None:
         self.logged: list[bytes] = []
-        self.recommender = Recommender(self.logged.extend, sample)
+        self.recommender = Recommender(self.logged.append, sample)
 
     def ask(self, serving, *requests):
         """The answers to requests that come at once: predictions, or what is wrong."""
@@ -36,9 +36,9 @@ class Desk:
 
     def decisions(self):
         """What was logged since the last time, read as the logger does."""
-        rows = decode(DECISION, b"[" + b",".join(self.logged) + b"]").to_pylist() if self.logged else []
+        rows = {row["event_id"]: row for events in self.logged for row in decode(DECISION, events).to_pylist()}
         self.logged.clear()
-        return {row["event_id"]: row for row in rows}
+        return rows
 
 
 def instances(rows, seed=0, **keys):

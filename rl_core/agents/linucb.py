@@ -57,12 +57,10 @@ class LinUCB(Agent):
         return {name: left[name] + right[name] for name in left}
 
     def solve(self, statistics: Arrays) -> Arrays:
-        values, vectors = np.linalg.eigh(
-            statistics["covariances"]
-        )  # A = QΛQᵀ; ‖W x‖² = xᵀ(A + λI)⁻¹x, W = (Λ + λI)^-½ Qᵀ
-        whiteners = vectors.swapaxes(1, 2) / np.sqrt(np.maximum(values, 0) + self.tikhonov)[:, :, None]
-        theta = np.einsum("aji,aj->ai", whiteners, np.einsum("aij,aj->ai", whiteners, statistics["vectors"]))
-        return {"theta": theta, "whiteners": whiteners}
+        values, vectors = np.linalg.eigh(statistics["covariances"])  # A = QΛQᵀ; ‖xᵀW‖² = xᵀ(A + λI)⁻¹x, W = Q(Λ + λI)^-½
+        whiteners = vectors / np.sqrt(np.maximum(values, 0) + self.tikhonov)[:, None, :]
+        theta = np.einsum("aij,aj->ai", whiteners, np.einsum("aij,ai->aj", whiteners, statistics["vectors"]))
+        return {"theta": theta, "whiteners": np.ascontiguousarray(whiteners.swapaxes(0, 1))}  # as they are multiplied
 
     def probabilities(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
         best = self._bounds(weights, observations).argmax(axis=1)
@@ -91,6 +89,5 @@ class LinUCB(Agent):
         """Upper confidence bounds [B, actions]."""
         arms, dim = weights["theta"].shape
         x = observations.astype(np.float64)
-        whitened = (x @ weights["whiteners"].reshape(arms * dim, dim).T).reshape(len(x), arms, dim)
-        variances = np.einsum("bad,bad->ba", whitened, whitened)
-        return x @ weights["theta"].T + self.alpha * np.sqrt(variances)
+        whitened = (x @ weights["whiteners"].reshape(dim, arms * dim)).reshape(len(x), arms, dim)
+        return x @ weights["theta"].T + self.alpha * np.sqrt(np.vecdot(whitened, whitened))

@@ -4,10 +4,8 @@ The token is $BANDITLOOP_TOKEN, or what the file $BANDITLOOP_TOKEN_FILE holds. I
 through pipeline parameters, and never logged.
 """
 
-import asyncio
 import hmac
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +17,6 @@ TOKEN, TOKEN_FILE = "BANDITLOOP_TOKEN", "BANDITLOOP_TOKEN_FILE"
 LARGEST_BODY = 32 << 20  # bytes; 10,000 observations of 100 numbers take about 20 MB
 ROOM = 256 << 20  # bytes of bodies at a time
 AT_ONCE = 1000  # requests
-BODY_SECONDS = 30.0
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Headers = Mapping[bytes, bytes]
@@ -58,8 +55,6 @@ class Guard:
         self._expected = f"Bearer {token}".encode() if token else None
         self._largest, self._room, self._at_once = largest, room, at_once
         self.bytes = self.requests = 0  # inside at the moment
-        self._coming: dict[asyncio.Task[Any], float] = {}  # those whose body is awaited, and until when
-        self._sweeping = False
 
     def admit(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Refuse a request without the token."""
@@ -72,8 +67,7 @@ class Guard:
         """The whole body of a request, which takes room until it has `left`.
 
         Raises:
-            Refused: 413 where it is too large, whatever was said of its length; 429 where there is no room for it; 408
-                where it does not come.
+            Refused: 413 where it is too large, whatever was said of its length; 429 where there is no room for it.
         """
         if self.requests >= self._at_once:
             raise Refused(429, f"{self._at_once:,} requests are being answered; come again", COME_AGAIN)
@@ -81,37 +75,13 @@ class Guard:
         self._check(length, length)
         self.requests += 1
         parts: list[bytes] = []
-        task = self._expect()
         try:
             while self._take(await receive(), parts):
                 pass
-        except BaseException as error:
+        except BaseException:
             self.left(b"".join(parts))
-            if isinstance(error, asyncio.CancelledError) and task not in self._coming:
-                task.uncancel()
-                raise Refused(408, f"the body has not come within {BODY_SECONDS:g} s") from None
             raise
-        finally:
-            self._coming.pop(task, None)
         return b"".join(parts)
-
-    def _expect(self) -> asyncio.Task[Any]:
-        """The present task, to be cancelled if its body does not come. One timer sweeps: one for each would be dear."""
-        task = asyncio.current_task()
-        assert task
-        self._coming[task] = time.monotonic() + BODY_SECONDS
-        if not self._sweeping:
-            self._sweep()
-        return task
-
-    def _sweep(self) -> None:
-        now = time.monotonic()
-        for task in [task for task, until in self._coming.items() if until < now]:
-            del self._coming[task]
-            task.cancel()
-        self._sweeping = bool(self._coming)
-        if self._sweeping:
-            asyncio.get_running_loop().call_later(BODY_SECONDS / 10, self._sweep)
 
     def left(self, body: bytes) -> None:
         """Give back the room of a body."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Generic, TypeVar
 
 Asked = TypeVar("Asked")
@@ -22,19 +23,22 @@ class MicroBatch(Generic[Asked, Answered]):
         self._answer, self._size, self._enough = answer, size, enough
         self._waiting: deque[tuple[Asked, asyncio.Future[Answered]]] = deque()
 
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()  # a system call each time, in Python 3.11
+
     def ask(self, asked: Asked) -> asyncio.Future[Answered]:
         """The answer, or the exception that stands for it."""
-        loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._gather, 0)
-        future: asyncio.Future[Answered] = loop.create_future()
+            self._loop.call_soon(self._gather, 0)
+        future: asyncio.Future[Answered] = self._loop.create_future()
         self._waiting.append((asked, future))
         return future
 
     def _gather(self, before: int) -> None:
         """Wait as long as every round of the event loop brings more."""
         if before < len(self._waiting):
-            asyncio.get_running_loop().call_soon(self._gather, len(self._waiting))
+            self._loop.call_soon(self._gather, len(self._waiting))
         else:
             self._round()
 
@@ -44,7 +48,7 @@ class MicroBatch(Generic[Asked, Answered]):
             batch.append(self._waiting.popleft())
             size += self._size(batch[-1][0])
         if self._waiting:
-            asyncio.get_running_loop().call_soon(self._round)
+            self._loop.call_soon(self._round)
         for (_, future), answer in zip(batch, self._answers([asked for asked, _ in batch]), strict=True):
             if future.done():  # whoever asked has gone
                 continue

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol, with less to do for each request.
+"""uvicorn's HTTP protocol, with less to do for each request, and an end to requests that do not come.
 
-An answer's head and body are sent as one, where it writes them apart. And a connection has one timer for its keep-alive
-timeout, where every request ends one and starts another.
+An answer's head and body are sent as one, where it writes them apart. And a connection has one timer, where every
+request ends one and starts another: for how long it may rest, and for how long a request may be on its way.
 """
 
 import asyncio
@@ -9,11 +9,15 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+COMING_SECONDS = 30.0
+TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
 
 class OneWrite(HttpToolsProtocol):
     """A connection whose writes of one round of the event loop go out together."""
 
-    _resting_since: float | None = None  # the last answer, if nothing was asked since
+    _until: float | None = None  # when it has rested, or waited for the rest of a request, for too long
+    _coming = False  # a request of which there is a part
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection."""
@@ -31,19 +35,29 @@ class OneWrite(HttpToolsProtocol):
             return super().on_response_complete()
         self.server_state.total_requests += 1
         self.flow.resume_reading()
-        self._resting_since = self.loop.time()
+        if not self._coming:
+            self._until = self.loop.time() + self.timeout_keep_alive
 
-    def _unset_keepalive_if_required(self) -> None:
-        self._resting_since = None
+    def on_message_begin(self) -> None:
+        """Expect the rest of a request."""
+        super().on_message_begin()
+        self._until, self._coming = self.loop.time() + COMING_SECONDS, True
+
+    def on_message_complete(self) -> None:
+        """Take as long as it takes to answer a request that is there."""
+        super().on_message_complete()
+        self._until, self._coming = None, False
 
     def _look(self) -> None:
-        """Close the connection if it has rested for long enough; else look again when it may have."""
+        """Close the connection if it is time; else look again when it may be."""
         now = self.loop.time()
-        until = (self._resting_since or now) + self.timeout_keep_alive
-        if until <= now:
-            self.timeout_keep_alive_handler()
-        else:
+        until = self._until or now + self.timeout_keep_alive
+        if until > now:
             self._timer = self.loop.call_at(until, self._look)
+        else:
+            if self._coming:
+                self.transport.write(TOO_SLOW)
+            self.timeout_keep_alive_handler()
 
 
 class _Gathering:

@@ -16,7 +16,7 @@ LARGEST_FILE = 256 << 10  # bytes, about: a message holds a file
 
 
 class Outbox:
-    """Keeps the events of one topic, for one thread. One event is one line of bytes without newlines."""
+    """Keeps the events of one topic, for one thread."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -24,18 +24,16 @@ class Outbox:
         self._file: int | None = None
         self._path, self._size = folder, 0
 
-    def put(self, events: list[bytes]) -> None:
-        """Keep events. When this returns they will reach the bus, whatever happens to this process."""
-        if not events:
-            return
-        lines = b"\n".join(events) + b"\n"
+    def put(self, events: bytes) -> None:
+        """Keep a JSON array of events. When this returns they will reach the bus, whatever happens to this process."""
+        line = events[1:-1] + b"\n"  # so that lines make an array again
         if self._size > LARGEST_FILE:
             self.hand_over()
         file = self._file = self._file if self._file is not None else self._open()
-        if os.write(file, lines) < len(lines):
+        if os.write(file, line) < len(line):
             os.ftruncate(file, self._size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-        self._size += len(lines)
+        self._size += len(line)
 
     def hand_over(self) -> None:
         """Let what was put be published; what comes next goes to another file."""
