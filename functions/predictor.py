@@ -46,7 +46,6 @@ class Predictor:
 
     def __init__(self, follower: Follower, decisions: Outbox, rewards: Outbox, config: Config) -> None:
         self._follower, self._reward_name = follower, config.reward.name
-        self._publish_seconds = config.backend.publish_seconds
         self._decisions, self._rewards = decisions, rewards
         self._recommender = Recommender(decisions.put, config.log.sample)
         self._batch = MicroBatch(self._recommend, lambda request: len(request.asks), ROWS_AT_ONCE)
@@ -68,23 +67,13 @@ class Predictor:
     @contextlib.asynccontextmanager
     async def _living(self) -> AsyncIterator[None]:
         """From the first request to the last one's answer; then what was logged still goes to the bus."""
-        beside = [asyncio.create_task(task()) for task in (self._follow, self._hand_over, keep_publishing)]
+        beside = [asyncio.create_task(task()) for task in (self._follow, keep_publishing)]
         yield
-        self._decisions.hand_over()
-        self._rewards.hand_over()
+        self._decisions.close()
+        self._rewards.close()
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
-
-    async def _hand_over(self) -> None:
-        """Let the publisher have what was logged, for ever."""
-        while True:
-            await asyncio.sleep(self._publish_seconds)
-            for outbox in (self._decisions, self._rewards):
-                try:
-                    outbox.hand_over()
-                except OSError as error:
-                    log.error("events wait: %s", error)
 
     async def _follow(self) -> None:
         """Keep up with the release, for ever."""

@@ -63,7 +63,7 @@ def test_what_got_through_is_logged_without_a_dead_letter(platform):
     assert [counts[200] + counts[202] > HTTP / 8 for counts in accepted] == [True] * 3, accepted
     got = dict.fromkeys(("decisions", "rewards"), 0)
     for topic in got:
-        wait_until(lambda: not any((platform.scratch / "outbox").glob("*/*")))
+        wait_until(lambda: not any(Outbox(folder).waiting() for folder in (platform.scratch / "outbox").iterdir()))
         while platform.bus.deliver(
             topic, lambda payloads, topic=topic: got.update({topic: 1}) or log_events(platform, topic, payloads)
         ):

@@ -1,33 +1,40 @@
 """uvicorn's HTTP protocol, with less to do for each request, and an end to requests that do not come.
 
-An answer's head and body are sent as one, where it writes them apart. And a connection has one timer, where every
-request ends one and starts another: for how long it may rest, and for how long a request may be on its way.
+An answer's head and body are sent as one, where it writes them apart, and the app is trusted with its headers. And a
+connection has one timer, where every request ends one and starts another: for how long it may rest, and for how long a
+request may be on its way.
 """
 
 import asyncio
+from collections.abc import MutableMapping
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 COMING_SECONDS = 30.0
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+CLOSE = (b"connection", b"close")
 
 
 class OneWrite(HttpToolsProtocol):
-    """A connection whose writes of one round of the event loop go out together."""
+    """A connection, for an app whose answers have one body, whose length it tells."""
 
     _until: float | None = None  # when it has rested, or waited for the rest of a request, for too long
     _coming = False  # a request of which there is a part
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection."""
-        super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self._timer = self.loop.call_later(self.timeout_keep_alive, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the connection."""
         self._timer.cancel()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.__class__ = _WholeAnswer  # uvicorn makes it by its name
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Go on to the next request of a pipeline, or rest until there is one."""
@@ -60,27 +67,29 @@ class OneWrite(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
 
 
-class _Gathering:
-    """A transport that keeps what is written until the round ends."""
+class _WholeAnswer(RequestResponseCycle):
+    """A request and its answer, which waits for its body and is then written."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self.is_closing = transport.is_closing  # asked for every answer, and __getattr__ is slow
-        self._parts: list[bytes] = []
+    _head: MutableMapping[str, Any] | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, part: bytes) -> None:
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(part)
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        parts, self._parts = self._parts, []
-        if parts:
-            self._transport.write(b"".join(parts))
+    async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]
+        if self._head is None:
+            self._head = message
+            return
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        if self.disconnected:
+            return
+        parts = [STATUS_LINE[self._head["status"]]]
+        for header in (*self.default_headers, *self._head["headers"]):
+            parts += header[0], b": ", header[1], b"\r\n"
+            if header == CLOSE:
+                self.keep_alive = False
+        if not self.keep_alive and CLOSE not in self._head["headers"]:
+            parts.append(b"connection: close\r\n")
+        self.transport.write(b"".join((*parts, b"\r\n", b"" if self.scope["method"] == "HEAD" else message["body"])))
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()

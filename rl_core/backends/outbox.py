@@ -1,7 +1,7 @@
 """The outbox: events on their way to the bus, kept on disk so that answering a request need not wait for it.
 
-A `put` is one write to a file, which survives the process. Files that are handed over are published by a process of
-its own (see publisher.py), as are those that a killed process left behind.
+A `put` is one write to a file, which survives the process. From there a process of its own sends them on (see
+publisher.py), and what a killed process left behind too. A file begins with how many of its bytes the bus has.
 """
 
 import contextlib
@@ -10,9 +10,15 @@ import fcntl
 import os
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-LARGEST_FILE = 256 << 10  # bytes, about: a message holds a file
+import orjson
+
+FILE_BYTES = 16 << 20  # about: seldom a new one, for another process's work on the folder holds up who makes it
+MESSAGE_BYTES = 256 << 10
+SENT = b"%019d\n"
+HEAD = len(SENT % 0)
 
 
 class Outbox:
@@ -27,49 +33,118 @@ class Outbox:
     def put(self, events: bytes) -> None:
         """Keep a JSON array of events. When this returns they will reach the bus, whatever happens to this process."""
         line = events[1:-1] + b"\n"  # so that lines make an array again
-        if self._size > LARGEST_FILE:
-            self.hand_over()
+        if self._size > FILE_BYTES:
+            self.close()
         file = self._file = self._file if self._file is not None else self._open()
         if os.write(file, line) < len(line):
-            os.ftruncate(file, self._size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            self.close()  # a line without its end, at the end of a file, counts for nothing
+            raise _full(self._path)
         self._size += len(line)
 
-    def hand_over(self) -> None:
-        """Let what was put be published; what comes next goes to another file."""
+    def close(self) -> None:
+        """Let go of the file, which can then be removed once the bus has it; what comes next goes to another one."""
         if self._file is not None:
-            self._path.rename(self._path.with_suffix(".full"))
             file, self._file = self._file, None
             os.close(file)
 
     def waiting(self) -> int:
         """The bytes that are not published yet, those of other processes' files included."""
-        sizes = 0
-        for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                sizes += path.stat().st_size
-        return sizes
+        many = 0
+        for path in self._folder.glob("*.events"):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                many += path.stat().st_size - _sent(file.fileno())
+        return many
 
     def _open(self) -> int:
         """A new file that is locked, so as to be known for a living process's, before it has its name."""
-        self._path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.open"
+        self._path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.events"
         unnamed = self._path.with_suffix(".new")
-        self._size = 0
-        file = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        file = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
+            if os.write(file, SENT % HEAD) < HEAD:
+                raise _full(unnamed)
             unnamed.rename(self._path)
         except OSError:
             os.close(file)
             unnamed.unlink(missing_ok=True)
             raise
+        self._size = HEAD
         return file
 
 
-def handed_over(folder: Path) -> list[Path]:
-    """The files to publish, oldest first; those that a process has left which is no more are among them."""
-    for path in folder.glob("*.open"):
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.rename(path.with_suffix(".full"))
-    return sorted(folder.glob("*.full"))
+def _full(path: Path) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def send(folder: Path, publish: Callable[[bytes], object]) -> None:
+    """Publish what waits in a folder, oldest first, as JSON arrays of events.
+
+    Raises:
+        Exception: that of `publish`. What it did not take waits on.
+    """
+    for path in sorted(folder.glob("*.events")):
+        with _claimed(path) as file:
+            if file is not None:
+                left = not _written_to(file)  # before it is read, so that nothing comes after
+                sent = _sent(file)
+                while lines := _lines(file, sent):
+                    for message in _messages(b"[" + lines[:-1].replace(b"\n", b",") + b"]"):
+                        publish(message)
+                    sent += len(lines)
+                    os.pwrite(file, SENT % sent, 0)
+                if left:
+                    path.unlink()
+
+
+@contextlib.contextmanager
+def _claimed(path: Path) -> Iterator[int | None]:
+    """The file, for nobody else to send; None where somebody does, or has."""
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield file if _locked(lambda: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)) and path.exists() else None
+    finally:
+        os.close(file)
+
+
+def _written_to(file: int) -> bool:
+    """Whether the process that writes to a file lives."""
+    return not _locked(lambda: fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB))
+
+
+def _locked(lock: Callable[[], object]) -> bool:
+    try:
+        lock()
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sent(file: int) -> int:
+    return int(os.pread(file, HEAD, 0))
+
+
+def _lines(file: int, start: int) -> bytes:
+    """The whole lines from a place on, as many as a message may hold or, where it may not hold one, that one."""
+    size, end = MESSAGE_BYTES, 0
+    while not end:
+        part = os.pread(file, size, start)
+        end = part.rfind(b"\n") + 1
+        if len(part) < size:
+            break
+        size *= 2
+    return part[:end]
+
+
+def _messages(events: bytes) -> Iterator[bytes]:
+    """A JSON array of events or, where it is much too long for a message, parts of it."""
+    if len(events) <= 2 * MESSAGE_BYTES:
+        yield events
+    else:
+        each, many = orjson.loads(events), len(events) // MESSAGE_BYTES
+        for part in range(many):
+            yield orjson.dumps(each[part::many])

@@ -5,6 +5,7 @@ percentile. The bus sees messages at least once.
 """
 
 import asyncio
+import functools
 import logging
 import os
 import select
@@ -12,12 +13,11 @@ import signal
 import sys
 from pathlib import Path
 
-from rl_core.backends import Bus, connect, service
-from rl_core.backends.outbox import handed_over
+from rl_core.backends import connect, service
+from rl_core.backends.outbox import send
 from rl_core.config import Config
 
 TOPICS = ("decisions", "rewards")
-PAUSE_SECONDS = 0.1  # from one look at what was handed over to the next
 RETRY_SECONDS = 1.0
 NICE = 10  # answering requests comes first
 log = logging.getLogger("banditloop.publisher")
@@ -28,15 +28,6 @@ def outbox_folder(scratch: Path, topic: str) -> Path:
     return scratch / "outbox" / topic
 
 
-def publish(folder: Path, bus: Bus, topic: str) -> None:
-    """Publish what was handed over, each file as a JSON array of events, and delete it once the bus has it."""
-    for path in handed_over(folder):
-        whole = path.read_bytes().rpartition(b"\n")[0]  # a line without its end was never answered for
-        if whole:
-            bus.publish(topic, b"[" + whole.replace(b"\n", b",") + b"]")
-        path.unlink(missing_ok=True)  # another process may have published it too: at least once is enough
-
-
 def serve(config: Config) -> None:
     """Publish until standard input closes, with the process at its other end, and then once more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the predictor, which then lets go of this process
@@ -44,12 +35,12 @@ def serve(config: Config) -> None:
     platform = connect(config)
     going = True
     while going:
-        going = not _closes_within(PAUSE_SECONDS)
+        going = not _closes_within(config.backend.publish_seconds)
         for topic in TOPICS:
             try:
-                publish(outbox_folder(platform.scratch, topic), platform.bus, topic)
+                send(outbox_folder(platform.scratch, topic), functools.partial(platform.bus.publish, topic))
             except Exception as error:  # whatever it is, the files stay and the next round tries again
-                log.warning("%s: not published, will try again: %r", topic, error)
+                log.warning("%s: not all published, will try again: %r", topic, error)
                 _closes_within(RETRY_SECONDS)
 
 
@@ -58,7 +49,7 @@ def _closes_within(seconds: float) -> bool:
 
 
 async def keep_publishing() -> None:
-    """Keep a publisher running, with $BANDITLOOP_CONFIG. Cancelled, it waits until what was handed over is published.
+    """Keep a publisher running, with $BANDITLOOP_CONFIG. Cancelled, it waits until what outboxes hold is published.
 
     Should this process die without a word, its publisher does the same.
     """
