@@ -116,18 +116,20 @@ class Recommender:
                     "policy_version": part.version,
                 }
             if self._sample == 1 or sticky(event_id, "sample") < self._sample:
-                events.append({
-                    "schema_version": SCHEMA_VERSION,
-                    "event_id": event_id,
-                    "timestamp": now,
-                    "policy_version": part.version,
-                    "observation": observations[row],
-                    "action": action,
-                    "propensity": propensity,
-                    "probabilities": decided.probabilities[i],
-                    "mode": "deferred" if ask.deferred and part.mode == "online" else part.mode,
-                    "pass_probability": self._sample,
-                })
+                events.append(
+                    {
+                        "schema_version": SCHEMA_VERSION,
+                        "event_id": event_id,
+                        "timestamp": now,
+                        "policy_version": part.version,
+                        "observation": observations[row],
+                        "action": action,
+                        "propensity": propensity,
+                        "probabilities": decided.probabilities[i],
+                        "mode": "deferred" if ask.deferred and part.mode == "online" else part.mode,
+                        "pass_probability": self._sample,
+                    }
+                )
 
 
 def _event_id(ask: Ask, part: Part) -> str:

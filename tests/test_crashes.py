@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +19,6 @@ from pipelines.compiling import compile_pipelines
 from pipelines.services import services
 from rl_core.backends import connect, newest
 from rl_core.backends.local.warehouse import _interruptible
-from rl_core.backends.outbox import LARGEST_FILE, Outbox
-from rl_core.backends.publisher import publish
 from rl_core.schema import INTERACTION
 from rl_core.split import held_out
 from tests.conftest import deploy, make_config, make_policy
@@ -116,87 +112,6 @@ def test_a_startup_that_was_killed_is_done_over(config):
         "startup-2": "succeeded",
     }
     assert newest(platform.endpoint).interactions == pytest.approx(90, abs=10)
-
-
-class AwayBus:
-    """A bus that is away until told otherwise."""
-
-    def __init__(self):
-        self.back = threading.Event()
-        self.messages = []
-
-    def publish(self, topic, payload):
-        if not self.back.is_set():
-            raise OSError("the bus is away")
-        self.messages.append(payload)
-
-
-def test_the_outbox_keeps_what_the_bus_cannot_take(tmp_path):
-    bus, outbox = AwayBus(), Outbox(tmp_path)
-    for number in range(50):
-        outbox.put(b"[%d,%d.5]" % (number, number))
-        if number % 7 == 0:
-            outbox.hand_over()
-            with pytest.raises(OSError, match="away"):
-                publish(tmp_path, bus, "decisions")
-    outbox.hand_over()
-    bus.back.set()
-    publish(tmp_path, bus, "decisions")
-    sent = [event for message in bus.messages for event in message.strip(b"[]").split(b",")]
-    assert sent == [event for number in range(50) for event in (b"%d" % number, b"%d.5" % number)]
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_outbox_sends_large_amounts_in_pieces(tmp_path):
-    bus, event, outbox = AwayBus(), b"1" * 1000, Outbox(tmp_path)
-    bus.back.set()
-    for _ in range(1000):
-        outbox.put(b"[" + event + b"]")
-    outbox.hand_over()
-    publish(tmp_path, bus, "decisions")
-    assert len(bus.messages) == 4
-    assert max(map(len, bus.messages)) < LARGEST_FILE + 2 * len(event)
-    assert b",".join(message[1:-1] for message in bus.messages) == b",".join([event] * 1000)
-
-
-def test_what_a_living_process_writes_is_left_alone_until_it_hands_over_or_dies(tmp_path):
-    bus, living = AwayBus(), Outbox(tmp_path)
-    bus.back.set()
-    living.put(b"[1]")
-    publish(tmp_path, bus, "decisions")
-    assert bus.messages == []
-    living.put(b"[2]")
-    living.hand_over()
-    living.put(b"[3]")
-    publish(tmp_path, bus, "decisions")
-    assert bus.messages == [b"[1,2]"]
-    script = f"from rl_core.backends.outbox import *; Outbox(Path({str(tmp_path)!r})).put(b'[4]'); os.abort()"
-    subprocess.run([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
-    publish(tmp_path, bus, "decisions")
-    assert bus.messages == [b"[1,2]", b"[4]"]
-
-
-def test_a_full_disk_leaves_whole_events_in_the_outbox(tmp_path):
-    """In a process that may not write more than 1,000 bytes to a file."""
-    script = f"""
-import resource
-from pathlib import Path
-from rl_core.backends.outbox import Outbox
-box = Outbox(Path({str(tmp_path)!r}))
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-for event in (b"1" * 600, b"2" * 600, b"3" * 300):
-    try:
-        box.put(b"[" + event + b"]")
-        print("kept", chr(event[0]))
-    except OSError as error:
-        print("refused", chr(event[0]), error.strerror)
-"""
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert result.stdout.split("\n")[:3] == ["kept 1", "refused 2 No space left on device", "kept 3"]
-    bus = AwayBus()
-    bus.back.set()
-    publish(tmp_path, bus, "decisions")
-    assert bus.messages == [b"[" + b"1" * 600 + b"," + b"3" * 300 + b"]"]
 
 
 def test_an_interrupt_during_a_query_is_not_taken_for_a_failure():

@@ -18,6 +18,7 @@ from functions.logger import log_events
 from functions.simulator import Visit
 from rl_core.asking import read_asks
 from rl_core.backends import cloud_events
+from rl_core.backends.outbox import Outbox
 from rl_core.errors import InvalidInput
 from rl_core.rewards import read_activations, read_rewards
 from rl_core.schema import DECISION, REWARD, decode, encode

@@ -147,19 +147,8 @@ def test_a_busy_endpoint_still_says_that_it_is_well_without_reading_what_comes_w
     assert [message["status"] for message in sent if "status" in message] == [200, 429]
 
 
-def test_a_body_that_stops_is_not_taken_for_whole(monkeypatch):
-    monkeypatch.setattr("rl_core.backends.guard.BODY_SECONDS", 0.05)
-    guard = Guard(None)
-
-    async def silence():
-        await asyncio.sleep(60)
-
-    with pytest.raises(Refused) as refused:
-        asyncio.run(guard.body([], arriving(b"[", then=silence)))
-    assert refused.value.status == 408
-    with pytest.raises(Refused, match="has not come"):
-        asyncio.run(guard.body([], silence))
-    gone = {"type": "http.disconnect"}
+def test_a_body_that_stops_is_not_taken_for_whole():
+    guard, gone = Guard(None), {"type": "http.disconnect"}
     with pytest.raises(Refused, match="before its end"):
         asyncio.run(guard.body([], arriving(b"[", then=lambda: asyncio.sleep(0, gone))))
     assert (guard.bytes, guard.requests) == (0, 0)

@@ -57,7 +57,8 @@ class LinUCB(Agent):
         return {name: left[name] + right[name] for name in left}
 
     def solve(self, statistics: Arrays) -> Arrays:
-        values, vectors = np.linalg.eigh(statistics["covariances"])  # A = QΛQᵀ; ‖xᵀW‖² = xᵀ(A + λI)⁻¹x, W = Q(Λ + λI)^-½
+        # A = QΛQᵀ; with W = Q(Λ + λI)^-½, ‖xᵀW‖² = xᵀ(A + λI)⁻¹x
+        values, vectors = np.linalg.eigh(statistics["covariances"])
         whiteners = vectors / np.sqrt(np.maximum(values, 0) + self.tikhonov)[:, None, :]
         theta = np.einsum("aij,aj->ai", whiteners, np.einsum("aij,ai->aj", whiteners, statistics["vectors"]))
         return {"theta": theta, "whiteners": np.ascontiguousarray(whiteners.swapaxes(0, 1))}  # as they are multiplied

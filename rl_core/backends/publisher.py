@@ -11,15 +11,16 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 
-from rl_core.backends import connect, service
+from rl_core.backends import Bus, connect, service
 from rl_core.backends.outbox import send
 from rl_core.config import Config
 
 TOPICS = ("decisions", "rewards")
 RETRY_SECONDS = 1.0
-NICE = 10  # answering requests comes first
+NICE, REST = 19, 4  # answering requests comes first: after each message it rests four times as long as that took
 log = logging.getLogger("banditloop.publisher")
 
 
@@ -38,10 +39,16 @@ def serve(config: Config) -> None:
         going = not _closes_within(config.backend.publish_seconds)
         for topic in TOPICS:
             try:
-                send(outbox_folder(platform.scratch, topic), functools.partial(platform.bus.publish, topic))
+                send(outbox_folder(platform.scratch, topic), functools.partial(_publish, platform.bus, topic))
             except Exception as error:  # whatever it is, the files stay and the next round tries again
                 log.warning("%s: not all published, will try again: %r", topic, error)
                 _closes_within(RETRY_SECONDS)
+
+
+def _publish(bus: Bus, topic: str, message: bytes) -> None:
+    before = time.process_time()
+    bus.publish(topic, message)
+    time.sleep(REST * (time.process_time() - before))
 
 
 def _closes_within(seconds: float) -> bool:
