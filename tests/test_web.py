@@ -120,8 +120,8 @@ def test_a_guard_lets_in_what_there_is_room_for():
     with pytest.raises(Refused, match="2 requests are being answered"):
         body(b"")
     assert (guard.bytes, guard.requests) == (150, 2)
-    guard.left(first)
-    guard.left(second)
+    guard.left(len(first))
+    guard.left(len(second))
     for parts, length in (((b"x" * 101,), 0), ((), 101)):
         with pytest.raises(Refused) as refused:
             body(*parts, length=length)

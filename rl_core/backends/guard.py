@@ -74,29 +74,26 @@ class Guard:
         length = int(dict(headers).get(b"content-length", 0))
         self._check(length, length)
         self.requests += 1
-        parts: list[bytes] = []
+        parts, size, more = [], 0, True
         try:
-            while self._take(await receive(), parts):
-                pass
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Refused(400, "the body ends before its end")
+                parts.append(message["body"])
+                more = message["more_body"]
+                size += len(parts[-1])
+                self.bytes += len(parts[-1])
+                self._check(size, 0)
         except BaseException:
-            self.left(b"".join(parts))
+            self.left(size)
             raise
         return b"".join(parts)
 
-    def left(self, body: bytes) -> None:
+    def left(self, size: int) -> None:
         """Give back the room of a body."""
         self.requests -= 1
-        self.bytes -= len(body)
-
-    def _take(self, message: Message, parts: list[bytes]) -> bool:
-        """Add what has come; returns whether more is to come."""
-        if message["type"] == "http.disconnect":
-            raise Refused(400, "the body ends before its end")
-        part = message.get("body", b"")
-        parts.append(part)
-        self.bytes += len(part)
-        self._check(sum(map(len, parts)), 0)
-        return message.get("more_body", False)
+        self.bytes -= size
 
     def _check(self, size: int, to_come: int) -> None:
         if size > self._largest:

@@ -86,7 +86,7 @@ async def _reply(routes: Mapping[str, Route], guard: Guard, scope: Scope, receiv
         try:
             return await route.answer(body)
         finally:
-            guard.left(body)
+            guard.left(len(body))
     except Exception as error:
         return _failure(scope["path"], error)
 
