@@ -20,7 +20,7 @@ from rl_core.config import Config
 
 TOPICS = ("decisions", "rewards")
 RETRY_SECONDS = 1.0
-NICE, REST = 19, 4  # answering requests comes first: after each message it rests four times as long as that took
+NICE, REST = 10, 4  # answering requests comes first: after each message it rests four times as long as that took
 log = logging.getLogger("banditloop.publisher")
 
 

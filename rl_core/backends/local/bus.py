@@ -1,6 +1,7 @@
 """The bus as one SQLite queue per topic (litequeue), which survives the processes that use it."""
 
 import logging
+import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -13,6 +14,7 @@ from rl_core.backends import Handler
 from rl_core.errors import InvalidInput
 
 MESSAGES_AT_ONCE = 200
+PAGE_BYTES, CHECKPOINT_PAGES = 16 << 10, 64  # for large messages, and checkpoints too short to be in anybody's way
 log = logging.getLogger("banditloop.bus")
 
 
@@ -104,8 +106,15 @@ class LocalBus:
         with self._lock:
             if topic not in self._queues:
                 self._root.mkdir(parents=True, exist_ok=True)
-                with FileLock(
-                    self._root / "opening.lock"
-                ):  # SQLite cannot be told to wait for a new queue's first write
-                    self._queues[topic] = LiteQueue(self._path(topic), timeout=30)
+                # SQLite cannot be told to wait for a new queue's first write
+                with FileLock(self._root / "opening.lock"):
+                    self._queues[topic] = _open(self._path(topic))
             return self._queues[topic]
+
+
+def _open(path: Path) -> LiteQueue:
+    connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    queue = LiteQueue(connection)
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    return queue
