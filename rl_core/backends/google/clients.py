@@ -11,6 +11,7 @@ from google.auth import default
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
 from rl_core.backend import GoogleBackend
 from rl_core.errors import InvalidInput
@@ -36,6 +37,11 @@ def credentials() -> Credentials:
 def bucket(backend: GoogleBackend) -> storage.Bucket:
     """The loop's bucket. Everything of an endpoint is below its name."""
     return storage.Client(backend.project, credentials()).bucket(backend.bucket)
+
+
+def reader() -> BigQueryReadClient:
+    """A client of the Storage Read API. Not given one, BigQuery's own client reads rows as JSON, page by page."""
+    return _client(BigQueryReadClient, READ_API, {})
 
 
 def vertex(backend: GoogleBackend, client: type[Any]) -> Any:

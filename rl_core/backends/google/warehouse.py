@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 from tenacity import (
     retry,
     retry_if_exception,
@@ -26,7 +26,7 @@ from tenacity import (
 from rl_core.backend import GoogleBackend
 from rl_core.backends import LogCounts
 from rl_core.backends.google import queries
-from rl_core.backends.google.clients import READ_API, credentials
+from rl_core.backends.google.clients import credentials, reader
 from rl_core.backends.google.tables import column, create_tables
 from rl_core.config import RewardSection
 from rl_core.manifest import Window
@@ -141,15 +141,8 @@ class BigQueryWarehouse:
         return rows
 
     @cached_property
-    def _reader(self) -> Any:
-        """The client of the Storage Read API, which the BigQuery client opens itself where there is no emulator."""
-        if not (address := os.environ.get(READ_API)):
-            return None
-        import grpc
-        from google.cloud.bigquery_storage_v1 import BigQueryReadClient
-        from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
-
-        return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=grpc.insecure_channel(address)))
+    def _reader(self) -> BigQueryReadClient:
+        return reader()
 
     def _parameters(self, since: datetime, until: datetime) -> dict[str, Any]:
         """What every question about interactions is asked with.

@@ -1,0 +1,71 @@
+"""A Storage Read API that reads in several streams what the emulator behind it reads in one, as BigQuery's own does."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pyarrow as pa
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+
+SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
+PIECE = 100  # rows at a time
+
+
+class ReadStreams:
+    """None of its streams goes on before all of them are read; each breaks off once, and is taken up where it was."""
+
+    def __init__(self, emulator: str, many: int) -> None:
+        self._real = BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=grpc.insecure_channel(emulator)))
+        self._many, self._all_are_read = many, threading.Barrier(many, timeout=30)
+        self._schemas: dict[str, types.ArrowSchema] = {}
+        self.broken: set[str] = set()
+
+    def create_read_session(self, request: types.CreateReadSessionRequest, context) -> types.ReadSession:
+        """The emulator's session, of whose one stream each of ours has a part."""
+        session = self._real.create_read_session(request)
+        [stream] = session.streams
+        self._schemas[stream.name] = session.arrow_schema
+        session.streams = [types.ReadStream(name=f"{stream.name}/{part}") for part in range(self._many)]
+        return session
+
+    def read_rows(self, request: types.ReadRowsRequest, context) -> Iterator[types.ReadRowsResponse]:
+        """The rows of a part, from the request's offset on."""
+        name, _, part = request.read_stream.rpartition("/")
+        if request.read_stream not in self.broken:
+            self._all_are_read.wait()
+        schema = pa.ipc.read_schema(pa.py_buffer(self._schemas[name].serialized_schema))
+        read = [message.arrow_record_batch.serialized_record_batch for message in self._real.read_rows(name)]
+        rows = pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(batch), schema) for batch in read])
+        mine = rows.take(pa.array(range(int(part), len(rows), self._many)))
+        for start in range(request.offset, len(mine), PIECE):
+            if start and request.read_stream not in self.broken:
+                self.broken.add(request.read_stream)
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the stream broke off")
+            [piece] = mine.slice(start, PIECE).combine_chunks().to_batches()
+            batch = types.ArrowRecordBatch(serialized_record_batch=piece.serialize().to_pybytes())
+            yield types.ReadRowsResponse(
+                arrow_record_batch=batch, row_count=len(piece), arrow_schema=self._schemas[name]
+            )
+
+
+@contextlib.contextmanager
+def read_streams(emulator: str, many: int) -> Iterator[tuple[str, ReadStreams]]:
+    """One that listens, and its address."""
+    streams, server = ReadStreams(emulator, many), grpc.server(ThreadPoolExecutor(2 * many))
+    asked, rows = types.CreateReadSessionRequest, types.ReadRowsRequest
+    methods = {
+        "CreateReadSession": grpc.unary_unary_rpc_method_handler(
+            streams.create_read_session, asked.deserialize, types.ReadSession.serialize
+        ),
+        "ReadRows": grpc.unary_stream_rpc_method_handler(
+            streams.read_rows, rows.deserialize, types.ReadRowsResponse.serialize
+        ),
+    }
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, methods)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}", streams
+    server.stop(0)
