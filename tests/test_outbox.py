@@ -107,6 +107,14 @@ def test_a_file_is_sent_while_it_is_written_by_one_at_a_time_and_goes_with_its_p
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_what_comes_meanwhile_waits_for_the_next_time(tmp_path):
+    """Or one topic would keep the other from being sent."""
+    outbox = Outbox(tmp_path)
+    outbox.put(b"[1]")
+    send(tmp_path, lambda message: outbox.put(message))
+    assert outbox.waiting() == len(b"1\n")
+
+
 def test_a_line_that_was_not_written_to_its_end_is_not_sent(tmp_path):
     bus, outbox = AwayBus(), Outbox(tmp_path)
     bus.back = True

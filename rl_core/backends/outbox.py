@@ -78,47 +78,36 @@ def _full(path: Path) -> OSError:
 
 
 def send(folder: Path, publish: Callable[[bytes], object]) -> None:
-    """Publish what waits in a folder, oldest first, as JSON arrays of events.
+    """Publish what waits in a folder, oldest first, as JSON arrays of events; nothing, where another process does.
 
     Raises:
         Exception: that of `publish`. What it did not take waits on.
     """
-    for path in sorted(folder.glob("*.events")):
-        with _claimed(path) as file:
-            if file is not None:
-                left = not _written_to(file)  # before it is read, so that nothing comes after
-                sent = _sent(file)
-                while lines := _lines(file, sent):
-                    for message in _messages(b"[" + lines[:-1].replace(b"\n", b",") + b"]"):
-                        publish(message)
-                    sent += len(lines)
-                    os.pwrite(file, SENT % sent, 0)
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        if _locked(opened, fcntl.LOCK_EX):
+            for path in sorted(folder.glob("*.events")):
+                with path.open("rb+", buffering=0) as file:
+                    left = _locked(file.fileno(), fcntl.LOCK_SH)  # seen before its size, so that nothing comes after
+                    _send(file.fileno(), path.stat().st_size, publish)
                 if left:
                     path.unlink()
-
-
-@contextlib.contextmanager
-def _claimed(path: Path) -> Iterator[int | None]:
-    """The file, for nobody else to send; None where somebody does, or has."""
-    try:
-        file = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        yield file if _locked(lambda: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)) and path.exists() else None
     finally:
-        os.close(file)
+        os.close(opened)
 
 
-def _written_to(file: int) -> bool:
-    """Whether the process that writes to a file lives."""
-    return not _locked(lambda: fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB))
+def _send(file: int, size: int, publish: Callable[[bytes], object]) -> None:
+    sent = _sent(file)
+    while sent < size and (lines := _lines(file, sent)):
+        for message in _messages(b"[" + lines[:-1].replace(b"\n", b",") + b"]"):
+            publish(message)
+        sent += len(lines)
+        os.pwrite(file, SENT % sent, 0)
 
 
-def _locked(lock: Callable[[], object]) -> bool:
+def _locked(file: int, how: int) -> bool:
     try:
-        lock()
+        fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
