@@ -11,7 +11,7 @@ ERRORS = {
     "400": "the request is wrong; `error` says how",
     "401": "the endpoint's token is missing",
     "405": "the method is another",
-    "408": "the body did not come",
+    "408": "the request stops on its way",
     "413": "the body is too large",
     "429": "too much is asked at the moment; come again after Retry-After seconds",
     "503": "not at the moment; come again after Retry-After seconds",

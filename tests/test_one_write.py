@@ -83,7 +83,9 @@ def test_a_request_that_stops_on_its_way_is_not_waited_for(client, part):
     assert ask(client, b"whole")
     client.sendall(part)
     asked = time.monotonic()
-    assert client.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
+    head, body = client.recv(1 << 16).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert f"content-length: {len(body)}".encode() in head
     assert client.recv(1) == b""
     assert COMING_SECONDS * 0.9 < time.monotonic() - asked < COMING_SECONDS * 1.5
 

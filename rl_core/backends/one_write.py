@@ -12,7 +12,10 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 COMING_SECONDS = 30.0
-TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+TOO_SLOW = (
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: 40\r\nconnection: close\r\n\r\n"
+    b'{"error":"the request stops on its way"}'
+)
 CLOSE = (b"connection", b"close")
 
 
