@@ -23,7 +23,7 @@ from google.pubsub_v1.types import DeleteTopicRequest
 
 from rl_core.backends.google.clients import ADMINISTRATION
 from tests.proxy import Answer, Request, proxy
-from tests.vertex import done, listen
+from tests.stand_ins import done, listen
 
 NUMBER = "123456789"
 SERVICES = {

@@ -3,12 +3,13 @@
 import contextlib
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+
+from tests.stand_ins import listen
 
 SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
 PIECE = 100  # rows at a time
@@ -22,8 +23,12 @@ class ReadStreams:
         self._many, self._all_are_read = many, threading.Barrier(many, timeout=30)
         self._schemas: dict[str, types.ArrowSchema] = {}
         self.broken: set[str] = set()
+        self.faults: list[grpc.StatusCode] = []
 
-    def create_read_session(self, request: types.CreateReadSessionRequest, context) -> types.ReadSession:
+    def called(self, name: str, context) -> None:
+        pass
+
+    def CreateReadSession(self, request: types.CreateReadSessionRequest, context) -> types.ReadSession:
         """The emulator's session, of whose one stream each of ours has a part."""
         session = self._real.create_read_session(request)
         [stream] = session.streams
@@ -31,7 +36,7 @@ class ReadStreams:
         session.streams = [types.ReadStream(name=f"{stream.name}/{part}") for part in range(self._many)]
         return session
 
-    def read_rows(self, request: types.ReadRowsRequest, context) -> Iterator[types.ReadRowsResponse]:
+    def ReadRows(self, request: types.ReadRowsRequest, context) -> Iterator[types.ReadRowsResponse]:
         """The rows of a part, from the request's offset on."""
         name, _, part = request.read_stream.rpartition("/")
         if request.read_stream not in self.broken:
@@ -54,18 +59,7 @@ class ReadStreams:
 @contextlib.contextmanager
 def read_streams(emulator: str, many: int) -> Iterator[tuple[str, ReadStreams]]:
     """One that listens, and its address."""
-    streams, server = ReadStreams(emulator, many), grpc.server(ThreadPoolExecutor(2 * many))
-    asked, rows = types.CreateReadSessionRequest, types.ReadRowsRequest
-    methods = {
-        "CreateReadSession": grpc.unary_unary_rpc_method_handler(
-            streams.create_read_session, asked.deserialize, types.ReadSession.serialize
-        ),
-        "ReadRows": grpc.unary_stream_rpc_method_handler(
-            streams.read_rows, rows.deserialize, types.ReadRowsResponse.serialize
-        ),
-    }
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, methods)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}", streams
+    streams = ReadStreams(emulator, many)
+    server, address = listen(streams, [(SERVICE, types)])
+    yield address, streams
     server.stop(0)

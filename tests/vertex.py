@@ -8,8 +8,6 @@ the predictor that is told what a container is told.
 import json
 import random
 import subprocess
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from cronsim import CronSim, CronSimError
 from google.api.httpbody_pb2 import HttpBody
 from google.cloud import aiplatform_v1 as v1
 from google.longrunning.operations_pb2 import Operation
-from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict
 
@@ -29,6 +26,7 @@ from rl_core.backends.local.runner import LocalRunner
 from rl_core.backends.templates import declared, read_template
 from tests.custom_jobs import CustomJobs, labelled
 from tests.processes import free_port, instead_of_container, listening, wait_until
+from tests.stand_ins import done, listen
 
 STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
 
@@ -279,47 +277,6 @@ def serve(folder: Path) -> Vertex:
         vertex, ((f"google.cloud.aiplatform.v1.{name}Service", v1) for name in services)
     )
     return vertex
-
-
-def listen(
-    stand_in: Any, services: Iterable[tuple[str, Any]], *others: grpc.GenericRpcHandler
-) -> tuple[grpc.Server, str]:
-    """A server of an object's methods that are named as those of some services, whose messages a module has each."""
-    server = grpc.server(ThreadPoolExecutor(8), handlers=others)
-    named = [name for name in dir(type(stand_in)) if name[0].isupper()]
-    for service, messages in services:
-        methods = {
-            n: _handler(stand_in, n, request) for n in named if (request := getattr(messages, f"{n}Request", None))
-        }
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, methods)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    return server, f"127.0.0.1:{port}"
-
-
-def _handler(stand_in: Any, name: str, request: Any) -> grpc.RpcMethodHandler:
-    def encode(answer: Any) -> bytes:
-        return answer.SerializeToString() if hasattr(answer, "SerializeToString") else type(answer).serialize(answer)
-
-    def call(asked: Any, context: grpc.ServicerContext) -> Any:
-        stand_in.called(name, context)
-        fault = stand_in.faults.pop(0) if stand_in.faults else None
-        if fault and len(stand_in.faults) % 2:
-            context.abort(fault, "it was told to fail")
-        answer = getattr(stand_in, name)(asked, context)
-        if fault:
-            context.abort(fault, "it was told to fail when it was done")
-        return answer
-
-    decode = request.deserialize if hasattr(request, "deserialize") else request.FromString
-    return grpc.unary_unary_rpc_method_handler(call, decode, encode)
-
-
-def done(answer: Any) -> Operation:
-    """An operation that has ended."""
-    packed = Packed()
-    packed.Pack(type(answer).pb(answer) if hasattr(type(answer), "pb") else answer)
-    return Operation(name="operations/1", done=True, response=packed)
 
 
 def _plain(value: Any, kind: str) -> Any:

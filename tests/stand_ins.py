@@ -1,0 +1,54 @@
+"""Stand-ins for Google's services that listen on this machine, over gRPC, in the SDKs' own messages."""
+
+import inspect
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from google.longrunning.operations_pb2 import Operation
+from google.protobuf.any_pb2 import Any as Packed
+
+
+def listen(
+    stand_in: Any, services: Iterable[tuple[str, Any]], *others: grpc.GenericRpcHandler
+) -> tuple[grpc.Server, str]:
+    """A server of an object's methods that are named as those of some services, whose messages a module has each."""
+    server = grpc.server(ThreadPoolExecutor(8), handlers=others)
+    named = [name for name in dir(type(stand_in)) if name[0].isupper()]
+    for service, messages in services:
+        methods = {
+            n: _handler(stand_in, n, request) for n in named if (request := getattr(messages, f"{n}Request", None))
+        }
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, methods)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, f"127.0.0.1:{port}"
+
+
+def _handler(stand_in: Any, name: str, request: Any) -> grpc.RpcMethodHandler:
+    def encode(answer: Any) -> bytes:
+        return answer.SerializeToString() if hasattr(answer, "SerializeToString") else type(answer).serialize(answer)
+
+    def call(asked: Any, context: grpc.ServicerContext) -> Any:
+        stand_in.called(name, context)
+        fault = stand_in.faults.pop(0) if stand_in.faults else None
+        if fault and len(stand_in.faults) % 2:
+            context.abort(fault, "it was told to fail")
+        answer = getattr(stand_in, name)(asked, context)
+        if fault:
+            context.abort(fault, "it was told to fail when it was done")
+        return answer
+
+    decode = request.deserialize if hasattr(request, "deserialize") else request.FromString
+    method = getattr(stand_in, name)
+    if inspect.isgeneratorfunction(method):
+        return grpc.unary_stream_rpc_method_handler(method, decode, encode)
+    return grpc.unary_unary_rpc_method_handler(call, decode, encode)
+
+
+def done(answer: Any) -> Operation:
+    """An operation that has ended."""
+    packed = Packed()
+    packed.Pack(type(answer).pb(answer) if hasattr(type(answer), "pb") else answer)
+    return Operation(name="operations/1", done=True, response=packed)
