@@ -77,18 +77,22 @@ def _full(path: Path) -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def send(folder: Path, publish: Callable[[bytes], object]) -> None:
-    """Publish what waits in a folder, oldest first, as JSON arrays of events; nothing, where another process does.
+def send(folder: Path, publish: Callable[[bytes], object], wait: bool = False) -> None:
+    """Publish what waits in a folder, oldest first, as JSON arrays of events.
+
+    Where another process does that, this one does nothing or, if told to `wait`, the rest.
 
     Raises:
         Exception: that of `publish`. What it did not take waits on.
     """
     opened = os.open(folder, os.O_RDONLY)
     try:
-        if _locked(opened, fcntl.LOCK_EX):
+        if _locked(opened, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB):
             for path in sorted(folder.glob("*.events")):
                 with path.open("rb+", buffering=0) as file:
-                    left = _locked(file.fileno(), fcntl.LOCK_SH)  # seen before its size, so that nothing comes after
+                    left = _locked(
+                        file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB
+                    )  # seen before its size, so that nothing comes after
                     _send(file.fileno(), path.stat().st_size, publish)
                 if left:
                     path.unlink()
@@ -107,7 +111,7 @@ def _send(file: int, size: int, publish: Callable[[bytes], object]) -> None:
 
 def _locked(file: int, how: int) -> bool:
     try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
+        fcntl.flock(file, how)
     except BlockingIOError:
         return False
     return True

@@ -39,7 +39,8 @@ def serve(config: Config) -> None:
         going = not _closes_within(config.backend.publish_seconds)
         for topic in TOPICS:
             try:
-                send(outbox_folder(platform.scratch, topic), functools.partial(_publish, platform.bus, topic))
+                publish = functools.partial(_publish, platform.bus, topic)
+                send(outbox_folder(platform.scratch, topic), publish, wait=not going)
             except Exception as error:  # whatever it is, the files stay and the next round tries again
                 log.warning("%s: not all published, will try again: %r", topic, error)
                 _closes_within(RETRY_SECONDS)
