@@ -1,8 +1,11 @@
 """The outbox: what was put there reaches the bus, once each, whatever becomes of the bus, the disk and the process."""
 
 import contextlib
+import fcntl
+import os
 import subprocess
 import sys
+import threading
 
 import orjson
 import pytest
@@ -105,6 +108,18 @@ def test_a_file_is_sent_while_it_is_written_by_one_at_a_time_and_goes_with_its_p
     send(tmp_path, bus.publish)
     assert bus.messages == [b"[1]", b"[2]", b"[3]"]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_who_looks_for_the_last_time_waits_for_who_is_sending(tmp_path):
+    outbox, sent = Outbox(tmp_path), []
+    outbox.put(b"[1]")
+    busy = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(busy, fcntl.LOCK_EX)
+    send(tmp_path, sent.append)
+    assert sent == []
+    threading.Timer(0.3, lambda: os.close(busy)).start()
+    send(tmp_path, sent.append, wait=True)
+    assert sent == [b"[1]"]
 
 
 def test_what_comes_meanwhile_waits_for_the_next_time(tmp_path):
