@@ -90,9 +90,8 @@ def send(folder: Path, publish: Callable[[bytes], object], wait: bool = False) -
         if _locked(opened, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB):
             for path in sorted(folder.glob("*.events")):
                 with path.open("rb+", buffering=0) as file:
-                    left = _locked(
-                        file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB
-                    )  # seen before its size, so that nothing comes after
+                    # Looked at before its size is, so that nothing comes after that.
+                    left = _locked(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
                     _send(file.fileno(), path.stat().st_size, publish)
                 if left:
                     path.unlink()
