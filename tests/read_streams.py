@@ -61,5 +61,7 @@ def read_streams(emulator: str, many: int) -> Iterator[tuple[str, ReadStreams]]:
     """One that listens, and its address."""
     streams = ReadStreams(emulator, many)
     server, address = listen(streams, [(SERVICE, types)])
-    yield address, streams
-    server.stop(0)
+    try:
+        yield address, streams
+    finally:
+        server.stop(0)

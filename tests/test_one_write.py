@@ -1,5 +1,6 @@
 """The HTTP protocol: answers arrive whole, whoever pipelines is answered in turn, and who rests too long is left."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -15,12 +16,19 @@ REST_SECONDS, COMING_SECONDS = 1, 2
 
 
 async def echo(scope, receive, send):
-    body, more = b"", True
+    """What was asked; /slow takes its time, and /early does not wait for the body."""
+    body, more, status = b"", scope["path"] != "/early", 200
     while more:
-        message = await receive()
+        try:
+            message = await receive()
+        except TimeoutError:
+            body, status = b"too slow", 408
+            break
         body, more = body + message.get("body", b""), message.get("more_body", False)
-    headers = [(b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1.3 * COMING_SECONDS)
+    headers = [(b"content-length", b"%d" % len(body)), *([(b"connection", b"close")] if status == 408 else [])]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -49,6 +57,13 @@ def address():
 def client(address):
     with socket.create_connection(address, timeout=10) as client:
         yield client
+
+
+def gone(client):
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def ask(client, body):
@@ -83,17 +98,40 @@ def test_a_request_that_stops_on_its_way_is_not_waited_for(client, part):
     assert ask(client, b"whole")
     client.sendall(part)
     asked = time.monotonic()
-    head, body = client.recv(1 << 16).split(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 408 ")
-    assert f"content-length: {len(body)}".encode() in head
-    assert client.recv(1) == b""
+    if b"part" in part:  # before its head is there, nobody waits for it
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
+    assert gone(client)
     assert COMING_SECONDS * 0.9 < time.monotonic() - asked < COMING_SECONDS * 1.5
 
 
-def test_a_request_may_come_slowly(client):
+def test_a_request_may_come_slowly_and_is_then_waited_for_as_any_other(client):
     for part in ASK[:20], ASK[20:] % (2, b""), b"o", b"k":
+        time.sleep(0.2 * COMING_SECONDS)
         client.sendall(part)
-        time.sleep(0.3 * COMING_SECONDS)
+    assert client.recv(1 << 16).endswith(b"\r\n\r\nok")
+    asked = time.monotonic()
+    assert gone(client)
+    assert REST_SECONDS * 0.9 < time.monotonic() - asked < REST_SECONDS * 1.5
+
+
+def test_what_stops_on_its_way_does_not_answer_what_came_before(client):
+    client.sendall(ASK.replace(b"/", b"/slow", 1) % (4, b"slow") + ASK[:20])
+    assert client.recv(1 << 16) == b""
+
+
+def test_who_is_answered_early_may_rest_as_long_as_any_other(client):
+    client.sendall(ASK.replace(b"/", b"/early", 1) % (2, b""))
+    assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    client.sendall(b"ok")
+    asked = time.monotonic()
+    assert gone(client)
+    assert REST_SECONDS * 0.9 < time.monotonic() - asked < REST_SECONDS * 1.5
+
+
+def test_who_waits_to_be_told_to_go_on_is_told(client):
+    client.sendall((ASK % (2, b"")).replace(b"host: a", b"expect: 100-continue"))
+    assert client.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.sendall(b"ok")
     assert client.recv(1 << 16).endswith(b"\r\n\r\nok")
 
 

@@ -118,7 +118,7 @@ def test_who_looks_for_the_last_time_waits_for_who_is_sending(tmp_path):
     send(tmp_path, sent.append)
     assert sent == []
     threading.Timer(0.3, lambda: os.close(busy)).start()
-    send(tmp_path, sent.append, wait=True)
+    send(tmp_path, sent.append, wait=5.0)
     assert sent == [b"[1]"]
 
 
@@ -128,6 +128,31 @@ def test_what_comes_meanwhile_waits_for_the_next_time(tmp_path):
     outbox.put(b"[1]")
     send(tmp_path, lambda message: outbox.put(message))
     assert outbox.waiting() == len(b"1\n")
+
+
+def test_nothing_is_sent_for_nothing(tmp_path):
+    outbox, sent = Outbox(tmp_path), []
+    for events in b"[]", b"[1]", b"[]", b"[2]":
+        outbox.put(events)
+    send(tmp_path, sent.append)
+    assert sent == [b"[1,2]"]
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 300, b"\0" * 1_000_000])
+def test_a_file_that_the_machine_did_not_write_out_is_in_nobodys_way(tmp_path, left):
+    (tmp_path / "0.events").write_bytes(left)
+    outbox, sent = Outbox(tmp_path), []
+    outbox.put(b"[1]")
+    assert outbox.waiting() == max(0, len(left) - len(b"0" * 20)) + len(b"1\n")
+    send(tmp_path, sent.append)
+    assert sent == [b"[1]"]
+
+
+def test_one_large_event_is_one_message(tmp_path):
+    outbox, sent = Outbox(tmp_path), []
+    outbox.put(orjson.dumps(["a" * 5 * MESSAGE_BYTES]))
+    send(tmp_path, sent.append)
+    assert len(sent) == 1
 
 
 def test_a_line_that_was_not_written_to_its_end_is_not_sent(tmp_path):

@@ -149,6 +149,13 @@ def test_a_busy_endpoint_still_says_that_it_is_well_without_reading_what_comes_w
 
 def test_a_body_that_stops_is_not_taken_for_whole():
     guard, gone = Guard(None), {"type": "http.disconnect"}
+
+    async def stop():
+        raise TimeoutError
+
+    with pytest.raises(Refused, match="stops on its way") as refused:
+        asyncio.run(guard.body([], arriving(b"[", then=stop)))
+    assert refused.value.status == 408
     with pytest.raises(Refused, match="before its end"):
         asyncio.run(guard.body([], arriving(b"[", then=lambda: asyncio.sleep(0, gone))))
     assert (guard.bytes, guard.requests) == (0, 0)

@@ -67,7 +67,8 @@ class Guard:
         """The whole body of a request, which takes room until it has `left`.
 
         Raises:
-            Refused: 413 where it is too large, whatever was said of its length; 429 where there is no room for it.
+            Refused: 413 where it is too large, whatever was said of its length; 429 where there is no room for it; 408
+                where its rest does not come.
         """
         if self.requests >= self._at_once:
             raise Refused(429, f"{self._at_once:,} requests are being answered; come again", COME_AGAIN)
@@ -85,8 +86,10 @@ class Guard:
                 size += len(parts[-1])
                 self.bytes += len(parts[-1])
                 self._check(size, 0)
-        except BaseException:
+        except BaseException as error:
             self.left(size)
+            if isinstance(error, TimeoutError):
+                raise Refused(408, "the request stops on its way") from None
             raise
         return b"".join(parts)
 

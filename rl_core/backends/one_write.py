@@ -11,11 +11,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-COMING_SECONDS = 30.0
-TOO_SLOW = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncontent-length: 40\r\nconnection: close\r\n\r\n"
-    b'{"error":"the request stops on its way"}'
-)
+COMING_SECONDS, FOR_EVER = 30.0, float("inf")
 CLOSE = (b"connection", b"close")
 
 
@@ -54,29 +50,46 @@ class OneWrite(HttpToolsProtocol):
         self._until, self._coming = self.loop.time() + COMING_SECONDS, True
 
     def on_message_complete(self) -> None:
-        """Take as long as it takes to answer a request that is there."""
+        """Take as long as it takes to answer a request that is there, if it is not answered already."""
         super().on_message_complete()
-        self._until, self._coming = None, False
+        answered = self.cycle.response_complete
+        self._until, self._coming = self.loop.time() + self.timeout_keep_alive if answered else None, False
 
     def _look(self) -> None:
         """Close the connection if it is time; else look again when it may be."""
         now = self.loop.time()
-        until = self._until or now + self.timeout_keep_alive
-        if until > now:
-            self._timer = self.loop.call_at(until, self._look)
-        else:
-            if self._coming:
-                self.transport.write(TOO_SLOW)
-            self.timeout_keep_alive_handler()
+        if self._until is not None and self._until <= now:
+            if not self._coming:
+                return self.timeout_keep_alive_handler()
+            if not self._told():
+                return self.transport.abort()
+            self._until = now + self.timeout_keep_alive
+        self._timer = self.loop.call_at(min(self._until or FOR_EVER, now + self.timeout_keep_alive), self._look)
+
+    def _told(self) -> bool:
+        """Tell who waits for the rest of a request that it does not come; False where nobody does, or knows it."""
+        cycle = self.cycle
+        if not isinstance(cycle, _WholeAnswer) or not cycle.more_body or cycle.response_complete or cycle.late:
+            return False
+        cycle.late = True
+        cycle.message_event.set()
+        return True
 
 
 class _WholeAnswer(RequestResponseCycle):
     """A request and its answer, which waits for its body and is then written."""
 
-    _head: MutableMapping[str, Any] | None = None
+    _head: MutableMapping[str, Any]
+    late = False  # its rest does not come
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if self.late and message.get("more_body"):
+            raise TimeoutError
+        return message
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]
-        if self._head is None:
+        if message["type"] == "http.response.start":
             self._head = message
             return
         if self.flow.write_paused and not self.disconnected:

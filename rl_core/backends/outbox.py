@@ -32,6 +32,8 @@ class Outbox:
 
     def put(self, events: bytes) -> None:
         """Keep a JSON array of events. When this returns they will reach the bus, whatever happens to this process."""
+        if events == b"[]":
+            return
         line = events[1:-1] + b"\n"  # so that lines make an array again
         if self._size > FILE_BYTES:
             self.close()
@@ -52,7 +54,7 @@ class Outbox:
         many = 0
         for path in self._folder.glob("*.events"):
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-                many += path.stat().st_size - _sent(file.fileno())
+                many += max(0, path.stat().st_size - _sent(file.fileno()))
         return many
 
     def _open(self) -> int:
@@ -77,21 +79,24 @@ def _full(path: Path) -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def send(folder: Path, publish: Callable[[bytes], object], wait: bool = False) -> None:
+def send(folder: Path, publish: Callable[[bytes], object], wait: float = 0.0) -> None:
     """Publish what waits in a folder, oldest first, as JSON arrays of events.
 
-    Where another process does that, this one does nothing or, if told to `wait`, the rest.
+    Where another process does that, this one does nothing, or the rest, if that process ends within `wait` seconds.
 
     Raises:
         Exception: that of `publish`. What it did not take waits on.
     """
     opened = os.open(folder, os.O_RDONLY)
     try:
-        if _locked(opened, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB):
+        until = time.monotonic() + wait
+        while not (alone := _locked(opened, fcntl.LOCK_EX)) and time.monotonic() < until:
+            time.sleep(0.1)
+        if alone:
             for path in sorted(folder.glob("*.events")):
                 with path.open("rb+", buffering=0) as file:
                     # Looked at before its size is, so that nothing comes after that.
-                    left = _locked(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    left = _locked(file.fileno(), fcntl.LOCK_SH)
                     _send(file.fileno(), path.stat().st_size, publish)
                 if left:
                     path.unlink()
@@ -110,14 +115,16 @@ def _send(file: int, size: int, publish: Callable[[bytes], object]) -> None:
 
 def _locked(file: int, how: int) -> bool:
     try:
-        fcntl.flock(file, how)
+        fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
 def _sent(file: int) -> int:
-    return int(os.pread(file, HEAD, 0))
+    """How many bytes the bus has. A head that was not written out before the machine went down tells of none."""
+    head = os.pread(file, HEAD, 0)
+    return int(head) if head.strip().isdigit() else HEAD
 
 
 def _lines(file: int, start: int) -> bytes:
@@ -137,6 +144,7 @@ def _messages(events: bytes) -> Iterator[bytes]:
     if len(events) <= 2 * MESSAGE_BYTES:
         yield events
     else:
-        each, many = orjson.loads(events), len(events) // MESSAGE_BYTES
+        each = orjson.loads(events)
+        many = min(len(each), len(events) // MESSAGE_BYTES)
         for part in range(many):
             yield orjson.dumps(each[part::many])

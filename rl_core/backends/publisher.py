@@ -19,7 +19,7 @@ from rl_core.backends.outbox import send
 from rl_core.config import Config
 
 TOPICS = ("decisions", "rewards")
-RETRY_SECONDS = 1.0
+RETRY_SECONDS, WAIT_SECONDS = 1.0, 10.0
 NICE, REST = 10, 4  # answering requests comes first: after each message it rests four times as long as that took
 log = logging.getLogger("banditloop.publisher")
 
@@ -39,17 +39,17 @@ def serve(config: Config) -> None:
         going = not _closes_within(config.backend.publish_seconds)
         for topic in TOPICS:
             try:
-                publish = functools.partial(_publish, platform.bus, topic)
-                send(outbox_folder(platform.scratch, topic), publish, wait=not going)
+                publish = functools.partial(_publish, platform.bus, topic, REST if going else 0)
+                send(outbox_folder(platform.scratch, topic), publish, wait=0.0 if going else WAIT_SECONDS)
             except Exception as error:  # whatever it is, the files stay and the next round tries again
                 log.warning("%s: not all published, will try again: %r", topic, error)
                 _closes_within(RETRY_SECONDS)
 
 
-def _publish(bus: Bus, topic: str, message: bytes) -> None:
+def _publish(bus: Bus, topic: str, rest: int, message: bytes) -> None:
     before = time.process_time()
     bus.publish(topic, message)
-    time.sleep(REST * (time.process_time() - before))
+    time.sleep(rest * (time.process_time() - before))
 
 
 def _closes_within(seconds: float) -> bool:
