@@ -51,6 +51,8 @@ class SavedPolicy:
                 raise InvalidInput(f"policy {folder}: {name} does not match its checksum in {MANIFEST}")
         agent, weights = agent_of(manifest), read_arrays(folder / WEIGHTS)
         untrained = agent.solve(agent.start(manifest.dim, manifest.actions))
+        if weights.keys() != untrained.keys():  # of before these were the weights; what it learned is in the statistics
+            weights = agent.solve(read_arrays(folder / STATISTICS))
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in untrained.items()}:
             raise InvalidInput(f"policy {folder}: {WEIGHTS} has not the shapes that {MANIFEST} tells of")
         return cls(manifest, agent, weights)

@@ -1,5 +1,6 @@
 """A saved policy says exactly how likely its actions are, and is whole or refused."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from rl_core.errors import InvalidInput
 from rl_core.manifest import MANIFEST, read_manifest
 from rl_core.observations import check_observations
-from rl_core.policy import SavedPolicy
+from rl_core.policy import WEIGHTS, SavedPolicy, read_arrays
 from tests.conftest import make_policy
 
 DRAWS = 40_000
@@ -78,6 +79,18 @@ def test_a_corrupt_policy_directory_is_refused_by_the_name_of_the_file(copy, nam
     {"gone": path.unlink, "cut": lambda: path.write_bytes(whole[:-9]), "changed": lambda: flip(path, whole)}[how]()
     with pytest.raises(InvalidInput, match=name):
         SavedPolicy.load(copy)
+
+
+def test_weights_of_before_are_solved_again(copy):
+    """Those of version 0.1 before November 2026: another layout under another name."""
+    policy, arrays = SavedPolicy.load(copy), read_arrays(copy / WEIGHTS)
+    whitening = arrays.pop("whitening")
+    np.savez(copy / WEIGHTS, **arrays, whiteners=whitening.transpose(1, 2, 0))
+    manifest = json.loads((copy / MANIFEST).read_text())
+    manifest["files"][WEIGHTS] = hashlib.sha256((copy / WEIGHTS).read_bytes()).hexdigest()
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    for name, array in SavedPolicy.load(copy).weights.items():
+        np.testing.assert_array_equal(array, policy.weights[name])
 
 
 def flip(path, whole):

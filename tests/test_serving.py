@@ -26,7 +26,7 @@ def decide(serving, users=None):
 
 def broken(policy):
     """One that was trained for observations of another length."""
-    weights = {"theta": policy.weights["theta"][:, :3], "whiteners": policy.weights["whiteners"][:3, :, :3]}
+    weights = {"theta": policy.weights["theta"][:, :3], "whitening": policy.weights["whitening"][:3, :, :3]}
     return SavedPolicy(policy.manifest, policy.agent, weights)
 
 

@@ -61,7 +61,7 @@ class LinUCB(Agent):
         values, vectors = np.linalg.eigh(statistics["covariances"])
         whiteners = vectors / np.sqrt(np.maximum(values, 0) + self.tikhonov)[:, None, :]
         theta = np.einsum("aij,aj->ai", whiteners, np.einsum("aij,ai->aj", whiteners, statistics["vectors"]))
-        return {"theta": theta, "whiteners": np.ascontiguousarray(whiteners.swapaxes(0, 1))}  # as they are multiplied
+        return {"theta": theta, "whitening": np.ascontiguousarray(whiteners.swapaxes(0, 1))}  # as it is multiplied
 
     def probabilities(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
         best = self._bounds(weights, observations).argmax(axis=1)
@@ -90,5 +90,5 @@ class LinUCB(Agent):
         """Upper confidence bounds [B, actions]."""
         arms, dim = weights["theta"].shape
         x = observations.astype(np.float64)
-        whitened = (x @ weights["whiteners"].reshape(dim, arms * dim)).reshape(len(x), arms, dim)
+        whitened = (x @ weights["whitening"].reshape(dim, arms * dim)).reshape(len(x), arms, dim)
         return x @ weights["theta"].T + self.alpha * np.sqrt(np.vecdot(whitened, whitened))
