@@ -45,8 +45,11 @@ class Recommender:
         Raises:
             OSError: the decisions cannot be logged at the moment.
         """
-        asked = [o for request in requests for o in request.observations]
-        asks = [ask for request in requests for ask in request.asks]
+        asked: list[Any] = []
+        asks: list[Ask] = []
+        for request in requests:
+            asked += request.observations
+            asks += request.asks
         decide = self._decide_once if any(ask.key for ask in asks) else self._decide
         try:
             answers = iter(decide(serving, asked, asks))

@@ -98,14 +98,14 @@ class _WholeAnswer(RequestResponseCycle):
         self.message_event.set()
         if self.disconnected:
             return
-        parts = [STATUS_LINE[self._head["status"]]]
-        for header in (*self.default_headers, *self._head["headers"]):
-            parts += header[0], b": ", header[1], b"\r\n"
-            if header == CLOSE:
-                self.keep_alive = False
-        if not self.keep_alive and CLOSE not in self._head["headers"]:
-            parts.append(b"connection: close\r\n")
-        self.transport.write(b"".join((*parts, b"\r\n", b"" if self.scope["method"] == "HEAD" else message["body"])))
+        headers = self.default_headers + self._head["headers"]
+        if CLOSE in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append(CLOSE)
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        body = b"" if self.scope["method"] == "HEAD" else message["body"]
+        self.transport.write(STATUS_LINE[self._head["status"]] + lines + b"\r\n" + body)
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
