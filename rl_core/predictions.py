@@ -79,8 +79,7 @@ class Recommender:
         events: list[Answer] = []
         for part in self._parts(serving, asks, observations):
             self._take(part, asks, observations, answers, events)
-        if events:
-            self._log(orjson.dumps(events, option=orjson.OPT_SERIALIZE_NUMPY))
+        self._log(orjson.dumps(events, option=orjson.OPT_SERIALIZE_NUMPY))
         return answers
 
     def _parts(self, serving: Serving, asks: list[Ask], observations: np.ndarray) -> list[Part]:

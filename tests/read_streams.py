@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import grpc
 import pyarrow as pa
-from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
-from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+from google.cloud.bigquery_storage_v1 import types
 
+from rl_core.backends.google.clients import reader
 from tests.stand_ins import listen
 
 SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
@@ -18,8 +18,8 @@ PIECE = 100  # rows at a time
 class ReadStreams:
     """None of its streams goes on before all of them are read; each breaks off once, and is taken up where it was."""
 
-    def __init__(self, emulator: str, many: int) -> None:
-        self._real = BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=grpc.insecure_channel(emulator)))
+    def __init__(self, many: int) -> None:
+        self._real = reader()
         self._many, self._all_are_read = many, threading.Barrier(many, timeout=30)
         self._schemas: dict[str, types.ArrowSchema] = {}
         self.broken: set[str] = set()
@@ -57,9 +57,9 @@ class ReadStreams:
 
 
 @contextlib.contextmanager
-def read_streams(emulator: str, many: int) -> Iterator[tuple[str, ReadStreams]]:
-    """One that listens, and its address."""
-    streams = ReadStreams(emulator, many)
+def read_streams(many: int) -> Iterator[tuple[str, ReadStreams]]:
+    """One that listens, in front of the emulator that the environment names, and its address."""
+    streams = ReadStreams(many)
     server, address = listen(streams, [(SERVICE, types)])
     try:
         yield address, streams

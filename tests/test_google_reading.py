@@ -1,6 +1,5 @@
 """Reading from BigQuery in several streams at a time, of which the emulator has but one."""
 
-import os
 from collections import Counter
 
 import pyarrow as pa
@@ -27,7 +26,7 @@ def test_streams_are_read_side_by_side_and_taken_up_where_they_broke_off(tmp_pat
     warehouse.append("decisions", decisions(ids, mode="simulated"))
     warehouse.append("rewards", rewards(ids[::3], 2.0))
     window = warehouse.window(None)
-    with read_streams(os.environ[READ_API], MANY) as (address, streams):
+    with read_streams(MANY) as (address, streams):
         monkeypatch.setenv(READ_API, address)
         found = pa.Table.from_batches(connect(config).warehouse.interactions(window), INTERACTION)
     assert len(streams.broken) == MANY

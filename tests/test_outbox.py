@@ -126,7 +126,7 @@ def test_what_comes_meanwhile_waits_for_the_next_time(tmp_path):
     """Or one topic would keep the other from being sent."""
     outbox = Outbox(tmp_path)
     outbox.put(b"[1]")
-    send(tmp_path, lambda message: outbox.put(message))
+    send(tmp_path, outbox.put)
     assert outbox.waiting() == len(b"1\n")
 
 
