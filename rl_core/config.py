@@ -9,8 +9,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, field_validator
 
-from rl_core.agents import AGENTS, Agent
-from rl_core.backend import BACKENDS, Backend, LocalBackend
+from rl_core.agents import AGENTS, Additive, Agent
+from rl_core.backend import BACKENDS, Backend, GoogleBackend, LocalBackend
 from rl_core.environments import ENVIRONMENTS, Environment
 from rl_core.errors import InvalidInput
 from rl_core.schema import ACTIVATION
@@ -114,7 +114,17 @@ class Config(Section):
                 values["backend"] = {"name": LOCAL} | dict(backend)
             for key, registry in REGISTRIES.items():
                 values[key] = registered(registry, values.get(key), key)
-        return super().parse(values, place)
+        config = super().parse(values, place)
+        config._check_replicas()
+        return config
+
+    def _check_replicas(self) -> None:
+        replicas = self.backend.trainer_replicas if isinstance(self.backend, GoogleBackend) else 1
+        if replicas > 1 and not isinstance(self.agent, Additive):
+            raise InvalidInput(
+                f"backend.trainer_replicas = {replicas}: {self.agent.name} trains on one machine, "
+                f"for what it learns from shares of the interactions does not add up; give 1"
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -1,7 +1,7 @@
 """Training in shares: each is some of the files, for a machine of its own that may be taken away at any moment.
 
-What a share has come to is kept after every file. Statistics add up, so those of all shares are what one pass over all
-files comes to.
+What a share has come to is kept after every file. Where statistics add up, those of all shares are what one pass over
+all files comes to; other agents train in one share.
 """
 
 import time
@@ -10,15 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from rl_core.agents import Arrays
+from rl_core.agents import Additive, Arrays, read_arrays, write_arrays
 from rl_core.config import Config
 from rl_core.errors import PlatformError
 from rl_core.examples import example_files, read_examples
-from rl_core.policy import read_arrays
 from rl_core.training import start, train
 
 FILES = "files"  # beside the statistics: of how many files they are
 LOOK_SECONDS = 1.0
+
+
+def begin(work: Path, statistics: Arrays) -> None:
+    """Let the first share go on from these statistics, unless it has begun."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not _path(work, 0).exists():
+        _keep(_path(work, 0), statistics, 0)
 
 
 def train_share(config: Config, examples: Path, work: Path, share: int, shares: int) -> None:
@@ -46,7 +52,8 @@ def merged(config: Config, examples: Path, work: Path, shares: int) -> Arrays:
     """
     if missing := _missing(examples, work, shares):
         raise PlatformError(f"training: shares {missing} of {shares} have not ended, though their machines have")
-    return reduce(config.agent.merge, (_statistics(config, _path(work, share)) for share in range(shares)))
+    found = [_statistics(config, _path(work, share)) for share in range(shares)]
+    return reduce(config.agent.merge, found) if isinstance(config.agent, Additive) else found[0]
 
 
 def _missing(examples: Path, work: Path, shares: int) -> list[int]:
@@ -77,5 +84,5 @@ def _statistics(config: Config, path: Path) -> Arrays:
 
 def _keep(path: Path, statistics: Arrays, done: int) -> None:
     whole = path.with_suffix(".new.npz")
-    np.savez(whole, files=done, **statistics)  # type: ignore[arg-type]
+    write_arrays(whole, statistics | {FILES: np.array(done)})
     whole.replace(path)

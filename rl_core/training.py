@@ -8,17 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rl_core.agents import Arrays
+from rl_core.agents import STATISTICS, Arrays, Batch, read_arrays
 from rl_core.config import Config
 from rl_core.errors import InvalidInput
 from rl_core.manifest import RANDOM, Manifest, Window
-from rl_core.policy import STATISTICS, read_arrays
 from rl_core.sections import digest
 
 
 def resumable(config: Config, manifest: Manifest | None) -> bool:
     """Whether training can go on from this policy's statistics: same agent, same task. Else all history is read."""
-    return manifest is not None and (manifest.agent["name"], manifest.task) == (config.agent.name, task(config))
+    return manifest is not None and config.agent.resumes(manifest.agent) and manifest.task == task(config)
 
 
 def task(config: Config) -> str:
@@ -51,8 +50,8 @@ def start(config: Config, parent: Path | None) -> Arrays:
 def train(config: Config, interactions: Iterable[pa.Table], statistics: Arrays) -> Arrays:
     """The statistics with the interactions added."""
     dim, actions = config.environment.dim, config.environment.actions
-    for table in interactions:
-        statistics = config.agent.accumulate(statistics, *columns(table, dim, actions), stands_for(table))
+    batches = (Batch(*columns(table, dim, actions), stands_for(table)) for table in interactions)
+    statistics = config.agent.learn(statistics, batches)
     if not all(np.isfinite(array).all() for array in statistics.values()):
         raise InvalidInput("interactions: their sums are not finite; nothing was trained")
     return statistics
@@ -83,17 +82,19 @@ def stands_for(table: pa.Table) -> np.ndarray | None:
 def next_manifest(config: Config, window: Window, parent: Manifest | None, run_id: str) -> Manifest:
     """The manifest of the policy that this training makes. The same training always makes the same version."""
     generation = parent.generation + 1 if parent else 1
+    agent = config.agent.model_dump(mode="json")
     identity = [parent and parent.version, config.to_dict(), window.model_dump(mode="json")]
     return Manifest(
         version=f"v{generation}-{digest(identity)}",
         parent=parent.version if parent else None,
         generation=generation,
-        agent=config.agent.model_dump(mode="json"),
+        agent=agent,
         task=task(config),
         exploration=config.policy.exploration,
         dim=config.environment.dim,
         actions=config.environment.actions,
         window=window,
         interactions=window.interactions + (parent.interactions if parent else 0),
+        seed=agent.get("seed"),
         run=run_id,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rl_core.agents import Arrays, LinUCB
+from rl_core.agents import Agent, Arrays, Batch, LinUCB
 from rl_core.backends import Endpoint
 from rl_core.backends.releasing import promote
 from rl_core.config import Config
@@ -101,15 +101,19 @@ def deploy(endpoint: Endpoint, folder: Path) -> str:
 
 
 def make_policy(
-    folder: Path, generation: int = 1, seed: int = 0, dim: int = 20, actions: int = 20, until: datetime | None = None
+    folder: Path,
+    generation: int = 1,
+    seed: int = 0,
+    dim: int = 20,
+    actions: int = 20,
+    until: datetime | None = None,
+    agent: Agent | None = None,
 ) -> Manifest:
-    """Write a LinUCB policy trained on noise."""
-    random = np.random.default_rng(seed)
-    agent = LinUCB()
+    """Write a policy trained on noise, LinUCB's where nothing else is said."""
+    random, agent = np.random.default_rng(seed), agent or LinUCB()
     observations = random.normal(size=(400, dim)).astype(np.float32)
-    statistics = agent.accumulate(
-        agent.start(dim, actions), observations, random.integers(actions, size=400), random.normal(size=400)
-    )
+    batch = Batch(observations, random.integers(actions, size=400), random.normal(size=400))
+    statistics = agent.learn(agent.start(dim, actions), [batch])
     manifest = Manifest(
         version=f"v{generation}-{seed:08x}",
         generation=generation,

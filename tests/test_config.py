@@ -27,8 +27,16 @@ GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image":
         (GOOD | {"agent": {"name": "linucb", "tikhonov": 0}}, "agent.tikhonov = 0: Input should be greater than 0"),
         (GOOD | {"agent": {"name": "linucb", "tikhonov": -1.0}}, "agent.tikhonov = -1"),
         (GOOD | {"agent": {"name": "linucb", "alpha": float("nan")}}, "agent.alpha = nan"),
-        (GOOD | {"agent": {"name": "lincub"}}, "agent.name = 'lincub': is not one of: linucb"),
+        (GOOD | {"agent": {"name": "lincub"}}, "agent.name = 'lincub': is not one of: linucb, neural_epsilon_greedy"),
         (GOOD | {"agent": {"name": ["linucb"]}}, "agent.name = ['linucb']"),
+        (GOOD | {"agent": {"name": "neural_epsilon_greedy", "units": 0}}, "agent.units = 0"),
+        (GOOD | {"agent": {"name": "neural_epsilon_greedy", "learning_rate": 2.0}}, "agent.learning_rate = 2"),
+        (
+            GOOD
+            | {"agent": {"name": "neural_epsilon_greedy"}}
+            | {"backend": GOOGLE | {"trainer_machine": "n1-standard-4", "trainer_replicas": 3}},
+            "backend.trainer_replicas = 3: neural_epsilon_greedy trains on one machine",
+        ),
         (GOOD | {"environment": {"name": "movielens", "rank": 2.5}}, "environment.rank = 2.5"),
         (GOOD | {"environment": {"name": "movielens", "rank": True}}, "environment.rank = True"),
         (GOOD | {"policy": {"exploration": 0}}, "policy.exploration = 0"),

@@ -10,11 +10,11 @@ from google.cloud import pubsub_v1
 
 from pipelines import loop
 from pipelines.compiling import compile_pipelines
+from rl_core.agents import STATISTICS, read_arrays
 from rl_core.backends import connect
 from rl_core.backends.google.clients import EMULATORS, READ_API
 from rl_core.config import Config
 from rl_core.manifest import RANDOM
-from rl_core.policy import STATISTICS, read_arrays
 from tests.conftest import make_config
 from tests.containers import image, start
 from tests.ports.conftest import google, vertex

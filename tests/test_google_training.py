@@ -16,7 +16,7 @@ from kfp import compiler, dsl
 
 from pipelines.compiling import compile_pipelines, export_components
 from rl_core import examples, shares
-from rl_core.agents import LinUCB
+from rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from rl_core.backends.google import custom_job
 from rl_core.backends.google.clients import place
 from rl_core.backends.google.clients import vertex as vertex_client
@@ -28,6 +28,7 @@ from rl_core.training import start, train
 from tests.conftest import assert_same, make_config, make_policy
 from tests.containers import IMAGE
 from tests.ports.conftest import vertex
+from tests.processes import wait_until
 
 GOOGLE = {"name": "google", "project": "banditloop-test", "bucket": "training", "image": IMAGE}
 DIM, ACTIONS, ROWS, FILES = 20, 20, 20, 120
@@ -129,7 +130,7 @@ def test_a_job_of_three_spot_machines_trains_what_one_pass_does_though_two_are_t
         training = pool.submit(trained, config, folder, tmp_path / "parent", work)
         left = {work / "share-00000.npz": (0, 0), work / "share-00001.npz": (1, 0)}
         while left and not training.done():  # each once it has kept something, and long before its end
-            for path in [path for path in left if path.exists()]:
+            for path in [path for path in left if shares._done(path)]:
                 jobs.replicas[newest(jobs).name][left.pop(path)].kill()
             time.sleep(0.005)
         job = newest(jobs)
@@ -146,6 +147,25 @@ def test_a_job_of_three_spot_machines_trains_what_one_pass_does_though_two_are_t
     assert job.job_spec.scheduling.strategy == v1.Scheduling.Strategy.SPOT
     assert job.job_spec.service_account == config.backend.runs_as()
     assert job.labels["banditloop"] == config.backend.endpoint
+
+
+def test_a_job_trains_a_network_on_from_its_parent_though_its_machine_is_taken_away(jobs, tmp_path):
+    """As the same share does here without being disturbed."""
+    agent = NeuralEpsilonGreedy(epochs=1)
+    config = asking(tmp_path, trainer_machine="a2-highgpu-1g", trainer_spot=True)
+    config = config.model_copy(update={"agent": agent})
+    folder, parent, work = written(tmp_path / "examples", 12), tmp_path / "parent", tmp_path / "work"
+    make_policy(parent, agent=agent)
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(trained, config, folder, parent, work)
+        wait_until(lambda: training.done() or shares._done(work / "share-00000.npz"))
+        jobs.replicas[newest(jobs).name][0, 0].kill()
+        found = training.result(600)
+    assert jobs.restarts[newest(jobs).name] == [(0, 0)]
+    shares.begin(tmp_path / "here", start(config, parent))
+    shares.train_share(config, folder, tmp_path / "here", 0, 1)
+    assert_same(found, shares.merged(config, folder, tmp_path / "here", 1))
+    assert found["counts"].sum() == 400 + 12 * ROWS
 
 
 def test_a_job_that_fails_is_one_line(jobs, tmp_path):

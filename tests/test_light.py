@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from rl_core.agents import NeuralEpsilonGreedy
 from rl_core.config import ENVIRONMENT_VARIABLE
 from tests.conftest import make_config, make_policy
 
@@ -66,6 +67,18 @@ assert not heavy, heavy
 """
     environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+
+
+def test_a_neural_policy_is_scored_without_the_libraries_that_train_it(tmp_path):
+    make_policy(tmp_path / "policy", agent=NeuralEpsilonGreedy(epochs=1))
+    script = f"""
+import sys, pathlib, numpy
+from rl_core.policy import SavedPolicy
+SavedPolicy.load(pathlib.Path({str(tmp_path / "policy")!r})).probabilities(numpy.zeros((3, 20)))
+heavy = [name for name in ["tf_agents", "gym", "kfp", "google.cloud.aiplatform"] if name in sys.modules]
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_the_google_backend_needs_no_other_extra(tmp_path):

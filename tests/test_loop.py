@@ -93,6 +93,29 @@ def test_from_24_random_interactions_30_retrains_on_48_new_ones_each_reach_4(tmp
     assert served >= 3.8
 
 
+def test_a_neural_policy_learns_in_the_loop_too_and_another_network_begins_anew(tmp_path):
+    """From 1,000 random interactions, three retrainings on 500 new ones each, and one for a larger network."""
+    config = make_config(tmp_path, agent={"name": "neural_epsilon_greedy"})
+    start(config, 1000, seed=0)
+    retrain(config, tmp_path / "0")
+    _, before = values(config)
+    for round_ in range(1, 4):
+        serve(config, round_, 500)
+        retrain(config, tmp_path / str(round_))
+    served, after = values(config)
+    manifest = champion(connect(config).endpoint)
+    assert (manifest.generation, manifest.seed) == (4, 0)
+    assert manifest.window.interactions == pytest.approx(450, rel=0.1)
+    assert before < 4.3 < 4.45 <= after
+    assert served >= 4.25
+    larger = make_config(tmp_path, agent={"name": "neural_epsilon_greedy", "units": 100})
+    retrain(larger, tmp_path / "larger")
+    manifest = champion(connect(larger).endpoint)
+    assert (manifest.generation, manifest.parent) == (1, None)
+    assert manifest.window.interactions == manifest.interactions == pytest.approx(0.9 * 2500, rel=0.1)
+    assert values(larger)[1] >= 4.2
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_in_the_honest_setting_it_beats_every_single_movie(seed, tmp_path):
     """By 0.1 a recommendation with its best guesses and 0.04 as served, of a best single movie worth about 0.9."""

@@ -9,7 +9,7 @@ import requests
 
 from functions.monitor import watch
 from pipelines.report import report
-from rl_core.agents import LinUCB
+from rl_core.agents import linucb_saved_model
 from rl_core.backends import connect
 from rl_core.backends.releasing import challenge
 from rl_core.monitoring import Earned, Sample, drifted_features, drifted_reward
@@ -39,7 +39,7 @@ def test_a_challenger_that_fails_or_is_slow_is_rolled_back_and_users_see_nothing
     if ill == "failing":
         make_policy(tmp_path / "challenger", 2, dim=3)  # for users of another kind
     else:
-        monkeypatch.setattr(LinUCB, "save_model", lambda *_: None)  # which takes minutes for so many actions
+        monkeypatch.setattr(linucb_saved_model, "save_linucb", lambda *_: None)  # takes minutes for so many actions
         make_policy(tmp_path / "challenger", 2, actions=3000)
     challenger = platform.endpoint.add(tmp_path / "challenger")
     challenge(platform.endpoint, challenger, share, margin=0.0)

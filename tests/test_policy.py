@@ -2,23 +2,28 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from rl_core.agents import WEIGHTS, LinUCB, NeuralEpsilonGreedy, read_arrays
 from rl_core.errors import InvalidInput
 from rl_core.manifest import MANIFEST, read_manifest
 from rl_core.observations import check_observations
-from rl_core.policy import WEIGHTS, SavedPolicy, read_arrays
+from rl_core.policy import SavedPolicy
 from tests.conftest import make_policy
 
 DRAWS = 40_000
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+AGENTS = [LinUCB(), NeuralEpsilonGreedy(units=8, epochs=1)]
+
+
+@pytest.fixture(scope="module", params=AGENTS, ids=[agent.name for agent in AGENTS])
+def folder(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("policy") / "policy"
-    make_policy(path, dim=4, actions=4)
+    make_policy(path, dim=4, actions=4, agent=request.param)
     return path
 
 
@@ -66,14 +71,24 @@ def test_a_bad_observation_is_named(observations, message):
 
 @pytest.fixture
 def copy(folder, tmp_path):
-    import shutil
-
     return shutil.copytree(folder, tmp_path / "policy")
 
 
-@pytest.mark.parametrize("name", ["weights.npz", "statistics.npz", "saved_model/saved_model.pb"])
+@pytest.mark.parametrize(
+    "name", ["statistics.npz", "saved_model/saved_model.pb", "saved_model/variables/variables.index"]
+)
 @pytest.mark.parametrize("how", ["changed", "cut", "gone"])
 def test_a_corrupt_policy_directory_is_refused_by_the_name_of_the_file(copy, name, how):
+    refused(copy, name, how)
+
+
+@pytest.mark.parametrize("how", ["changed", "cut", "gone"])
+def test_corrupt_weights_are_refused(tmp_path, how):
+    make_policy(tmp_path / "policy", dim=4, actions=4)
+    refused(tmp_path / "policy", WEIGHTS, how)
+
+
+def refused(copy, name, how):
     path = copy / name
     whole = path.read_bytes()
     {"gone": path.unlink, "cut": lambda: path.write_bytes(whole[:-9]), "changed": lambda: flip(path, whole)}[how]()
@@ -81,16 +96,29 @@ def test_a_corrupt_policy_directory_is_refused_by_the_name_of_the_file(copy, nam
         SavedPolicy.load(copy)
 
 
-def test_weights_of_before_are_solved_again(copy):
+@pytest.mark.parametrize("name", ["weights.npz", "other.npz", "saved_model/assets/words"])
+def test_a_file_that_the_manifest_does_not_know_is_refused(copy, name):
+    manifest = json.loads((copy / MANIFEST).read_text())
+    manifest["files"].pop(name, None)
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_bytes(b"")
+    with pytest.raises(InvalidInput, match=name):
+        SavedPolicy.load(copy)
+
+
+def test_weights_of_before_are_solved_again(tmp_path):
     """Those of version 0.1 before November 2026: another layout under another name."""
+    copy = tmp_path / "policy"
+    make_policy(copy, dim=4, actions=4)
     policy, arrays = SavedPolicy.load(copy), read_arrays(copy / WEIGHTS)
     whitening = arrays.pop("whitening")
     np.savez(copy / WEIGHTS, **arrays, whiteners=whitening.transpose(1, 2, 0))
     manifest = json.loads((copy / MANIFEST).read_text())
     manifest["files"][WEIGHTS] = hashlib.sha256((copy / WEIGHTS).read_bytes()).hexdigest()
     (copy / MANIFEST).write_text(json.dumps(manifest))
-    for name, array in SavedPolicy.load(copy).weights.items():
-        np.testing.assert_array_equal(array, policy.weights[name])
+    for name, array in vars(SavedPolicy.load(copy).model).items():
+        np.testing.assert_array_equal(array, getattr(policy.model, name))
 
 
 def flip(path, whole):

@@ -1,10 +1,13 @@
-"""The predictor as a real server, spoken to over HTTP as Vertex AI and Google's sample do."""
+"""The predictor as a real server, spoken to over HTTP as Vertex AI and Google's sample do, for every agent."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import orjson
 import pytest
 import requests
 
+from rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from rl_core.backends import Platform, connect
 from rl_core.backends.releasing import challenge, promote
 from rl_core.policy import SavedPolicy
@@ -12,10 +15,17 @@ from rl_core.schema import DECISION, REWARD, decode
 from tests.conftest import deploy, make_config, make_policy
 from tests.processes import free_port, process, wait_until
 
+AGENTS = [LinUCB(), NeuralEpsilonGreedy(epochs=1)]
+
+
+@pytest.fixture(scope="module", params=AGENTS, ids=[agent.name for agent in AGENTS])
+def agent(request):
+    return request.param
+
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    return make_config(tmp_path_factory.mktemp("predictor"))
+def config(agent, tmp_path_factory):
+    return make_config(tmp_path_factory.mktemp("predictor"), agent=agent.model_dump())
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +34,9 @@ def platform(config) -> Platform:
 
 
 @pytest.fixture(scope="module")
-def policy(platform, tmp_path_factory) -> SavedPolicy:
+def policy(agent, platform, tmp_path_factory) -> SavedPolicy:
     folder = tmp_path_factory.mktemp("policy") / "policy"
-    make_policy(folder)
+    make_policy(folder, agent=agent)
     deploy(platform.endpoint, folder)
     return SavedPolicy.load(folder)
 
@@ -45,12 +55,12 @@ def observations(rows, dim=20):
 def logged(platform, expected):
     """The decisions that reached the bus."""
     tables = []
-    wait_until(
-        lambda: (
-            platform.bus.deliver("decisions", lambda p: tables.extend(decode(DECISION, x) for x in p))
-            or sum(t.num_rows for t in tables) >= expected
-        )
-    )
+
+    def all_there():
+        platform.bus.deliver("decisions", lambda payloads: tables.extend(decode(DECISION, x) for x in payloads))
+        return sum(table.num_rows for table in tables) >= expected
+
+    wait_until(all_there)
     return [row for table in tables for row in table.to_pylist()]
 
 
@@ -71,6 +81,31 @@ def test_every_instance_is_answered_and_logged_as_answered(url, platform, policy
         np.testing.assert_array_equal(np.float32(decision["observation"]), asked[row])
         np.testing.assert_allclose(decision["probabilities"], probabilities[row], rtol=1e-12)
         assert decision["propensity"] == decision["probabilities"][decision["action"]]
+
+
+def test_requests_that_come_together_are_answered_and_logged_each_as_its_own(url, platform, policy):
+    """From sixteen clients, so that most are decided in batches."""
+    asked = observations(800)
+
+    def ask(client):
+        with requests.Session() as session:
+            rows = range(client, 800, 16)
+            bodies = [{"instances": [asked[row].tolist()]} for row in rows]
+            answers = [
+                session.post(f"{url}/predict", json=body, timeout=10).json()["predictions"][0] for body in bodies
+            ]
+            return list(zip(rows, answers, strict=True))
+
+    with ThreadPoolExecutor(16) as clients:
+        answered = [pair for found in clients.map(ask, range(16)) for pair in found]
+    decisions = {row["event_id"]: row for row in logged(platform, 800)}
+    probabilities = policy.probabilities(asked)
+    assert len(decisions) == 800
+    for row, answer in answered:
+        decision = decisions[answer["event_id"]]
+        assert (decision["action"], decision["propensity"]) == (answer["action"], answer["propensity"])
+        np.testing.assert_array_equal(np.float32(decision["observation"]), asked[row])
+        np.testing.assert_allclose(decision["probabilities"], probabilities[row], rtol=1e-12)
 
 
 def test_the_request_form_of_googles_sample_is_understood(url, platform):

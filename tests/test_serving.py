@@ -1,5 +1,7 @@
 """Serving a champion and a challenger: whatever is wrong with the challenger, users see nothing of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -26,8 +28,8 @@ def decide(serving, users=None):
 
 def broken(policy):
     """One that was trained for observations of another length."""
-    weights = {"theta": policy.weights["theta"][:, :3], "whitening": policy.weights["whitening"][:3, :, :3]}
-    return SavedPolicy(policy.manifest, policy.agent, weights)
+    model = replace(policy.model, theta=policy.model.theta[:, :3], whitening=policy.model.whitening[:3, :, :3])
+    return SavedPolicy(policy.manifest, model)
 
 
 @pytest.mark.parametrize("share", [0, 1, 50, 99])

@@ -6,16 +6,48 @@ takes the arm with the highest θ_aᵀx + α √(xᵀ (A_a + λI)⁻¹ x). A and
 yesterday's statistics plus today's interactions equal a full retrain.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from rl_core.agents.agent import Agent, Arrays
+from rl_core.agents.agent import Additive, Model, seen
+from rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Arrays, read_arrays, write_arrays
 
 
-class LinUCB(Agent):
+@dataclass(frozen=True)
+class LinUCBModel(Model):
+    """theta [actions, dim], and whitening [dim, actions, dim], with which ‖xᵀW‖² is a confidence bound's square."""
+
+    theta: np.ndarray
+    whitening: np.ndarray
+    alpha: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        dim, actions, _ = self.whitening.shape
+        return dim, actions
+
+    def probabilities(self, observations: np.ndarray) -> np.ndarray:
+        best = self._bounds(observations).argmax(axis=1)
+        probabilities = np.zeros((len(best), len(self.theta)))
+        probabilities[np.arange(len(best)), best] = 1.0
+        return probabilities
+
+    def expected(self, observations: np.ndarray) -> np.ndarray:
+        return observations @ self.theta.T
+
+    def _bounds(self, observations: np.ndarray) -> np.ndarray:
+        """Upper confidence bounds [B, actions]."""
+        arms, dim = self.theta.shape
+        x = observations.astype(np.float64)
+        whitened = (x @ self.whitening.reshape(dim, arms * dim)).reshape(len(x), arms, dim)
+        return x @ self.theta.T + self.alpha * np.sqrt(np.vecdot(whitened, whitened))
+
+
+class LinUCB(Additive):
     """Upper confidence bounds on one ridge regression per arm."""
 
     name: Literal["linucb"] = "linucb"
@@ -56,39 +88,29 @@ class LinUCB(Agent):
     def merge(self, left: Arrays, right: Arrays) -> Arrays:
         return {name: left[name] + right[name] for name in left}
 
-    def solve(self, statistics: Arrays) -> Arrays:
+    def solve(self, statistics: Arrays) -> LinUCBModel:
+        """The model that these statistics come to."""
         # A = QΛQᵀ; with W = Q(Λ + λI)^-½, ‖xᵀW‖² = xᵀ(A + λI)⁻¹x
         values, vectors = np.linalg.eigh(statistics["covariances"])
         whiteners = vectors / np.sqrt(np.maximum(values, 0) + self.tikhonov)[:, None, :]
         theta = np.einsum("aij,aj->ai", whiteners, np.einsum("aij,ai->aj", whiteners, statistics["vectors"]))
-        return {"theta": theta, "whitening": np.ascontiguousarray(whiteners.swapaxes(0, 1))}  # as it is multiplied
-
-    def probabilities(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
-        best = self._bounds(weights, observations).argmax(axis=1)
-        probabilities = np.zeros((len(best), len(weights["theta"])))
-        probabilities[np.arange(len(best)), best] = 1.0
-        return probabilities
-
-    def expected(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
-        return observations @ weights["theta"].T
+        whitening = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # as it is multiplied
+        return LinUCBModel(theta, whitening, self.alpha)
 
     def metrics(self, statistics: Arrays) -> dict[str, float]:
         eigenvalues = np.maximum(np.linalg.eigvalsh(statistics["covariances"]), 0) + self.tikhonov
-        return {
-            "interactions": int(statistics["counts"].sum()),
-            "arms_seen": int(np.count_nonzero(statistics["counts"])),
-            "mean_reward": float(statistics["rewards"].sum() / max(1, statistics["counts"].sum())),
-            "condition_number": float((eigenvalues[:, -1] / eigenvalues[:, 0]).max()),
-        }
+        return seen(statistics) | {"condition_number": float((eigenvalues[:, -1] / eigenvalues[:, 0]).max())}
 
-    def save_model(self, statistics: Arrays, folder: Path) -> None:
+    def save(self, statistics: Arrays, folder: Path) -> None:
         from rl_core.agents.linucb_saved_model import save_linucb  # TensorFlow: only where a SavedModel is written
 
-        save_linucb(statistics, self.alpha, self.tikhonov, folder)
+        model = self.solve(statistics)
+        write_arrays(folder / WEIGHTS, {"theta": model.theta, "whitening": model.whitening})
+        save_linucb(statistics, self.alpha, self.tikhonov, folder / SAVED_MODEL)
 
-    def _bounds(self, weights: Arrays, observations: np.ndarray) -> np.ndarray:
-        """Upper confidence bounds [B, actions]."""
-        arms, dim = weights["theta"].shape
-        x = observations.astype(np.float64)
-        whitened = (x @ weights["whitening"].reshape(dim, arms * dim)).reshape(len(x), arms, dim)
-        return x @ weights["theta"].T + self.alpha * np.sqrt(np.vecdot(whitened, whitened))
+    def load(self, folder: Path) -> LinUCBModel:
+        """The model of weights.npz; TensorFlow is not needed."""
+        weights = read_arrays(folder / WEIGHTS)
+        if weights.keys() != {"theta", "whitening"}:  # of before these were the weights; the statistics tell them
+            return self.solve(read_arrays(folder / STATISTICS))
+        return LinUCBModel(weights["theta"], weights["whitening"], self.alpha)

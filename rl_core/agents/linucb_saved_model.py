@@ -12,7 +12,7 @@ from tf_agents.policies.policy_saver import PolicySaver
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
-from rl_core.agents.agent import Arrays
+from rl_core.agents.arrays import Arrays
 
 
 def linucb_policy(statistics: Arrays, alpha: float, tikhonov: float) -> LinearUCBPolicy:

@@ -18,7 +18,8 @@ def trained(config: Config, examples: Path, parent: Path | None, work: Path) -> 
     if not (isinstance(backend, GoogleBackend) and backend.runner == "vertex" and backend.trainer_machine):
         return train(config, read_examples(example_files(examples)), before)
     from rl_core.backends.google.custom_job import run
-    from rl_core.shares import merged
+    from rl_core.shares import begin, merged
 
+    begin(work, before)
     run(config, backend, [str(examples), str(work)])
-    return config.agent.merge(before, merged(config, examples, work, backend.trainer_replicas))
+    return merged(config, examples, work, backend.trainer_replicas)

@@ -36,7 +36,7 @@ class RewardModel:
         guesses = np.zeros((len(x), len(total["counts"])))
         for fold, part in enumerate(self._parts):
             mine = folds == fold
-            guesses[mine] = x[mine] @ self._ridge.solve(_less(total, part))["theta"].T
+            guesses[mine] = x[mine] @ self._ridge.solve(_less(total, part)).theta.T
         return guesses.clip(0, 1)
 
 

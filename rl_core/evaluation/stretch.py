@@ -143,8 +143,8 @@ def interactions(config: Config, table: pa.Table) -> Interactions:
 
 
 def expected(policy: SavedPolicy, config: Config, observations: np.ndarray) -> np.ndarray:
-    """What the policy's agent expects of every action [B, actions], scaled to [0, 1]."""
-    return _scaled(config, policy.agent.expected(policy.weights, observations)).clip(0, 1)
+    """What the policy's model expects of every action [B, actions], scaled to [0, 1]."""
+    return _scaled(config, policy.model.expected(observations)).clip(0, 1)
 
 
 def _scaled(config: Config, rewards: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 
-from rl_core.policy import SAVED_MODEL, STATISTICS, read_arrays
+from rl_core.agents import SAVED_MODEL, STATISTICS, read_arrays
 from rl_core.tf import tf
 
 # isort: split
