@@ -79,7 +79,10 @@ class Predictor:
         """Keep up with the release, for ever."""
         while True:
             try:
+                begins = self._follower.serving is None
                 await asyncio.to_thread(self._follower.refresh)
+                if begins and self._follower.serving:
+                    gc.freeze()  # collections need not go over all that was imported, for this policy too
                 await asyncio.sleep(POLL_SECONDS)
             except Exception as error:  # whatever is wrong with a new version, the old ones go on
                 log.error("%s; still serving %s", error, ", ".join(self._follower.versions) or "nothing")
@@ -158,7 +161,6 @@ def run(app: App, listener: socket.socket) -> None:
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    gc.freeze()  # collections need not go over all that was imported
     with threadpool_limits(1):  # matrices are small here: a second thread costs more than it brings
         uvicorn.Server(settings).run(sockets=[listener])
 

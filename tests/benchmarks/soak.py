@@ -1,4 +1,4 @@
-"""The predictor's memory under ten minutes of load at half of what it can answer, while a logger drains the bus."""
+"""The predictor's memory in ten minutes of load at half of what it can answer, for every agent, as a logger drains."""
 
 import re
 import tempfile
@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rl_core.agents import Agent, LinUCB, NeuralEpsilonGreedy
 from rl_core.backends import connect
 from tests.benchmarks.load import measure
 from tests.benchmarks.ratio import Row
@@ -14,19 +15,24 @@ from tests.conftest import deploy, make_config, make_policy
 from tests.processes import process
 
 SECONDS, FIRST = 600, 60  # memory settles in the first minute
+AGENTS = (LinUCB(), NeuralEpsilonGreedy())
 
 
 def rows() -> list[Row]:
+    return [_row(agent) for agent in AGENTS]
+
+
+def _row(agent: Agent) -> Row:
     with tempfile.TemporaryDirectory() as name:
         config = make_config(Path(name))
-        make_policy(Path(name) / "policy")
+        make_policy(Path(name) / "policy", agent=agent)
         deploy(connect(config).endpoint, Path(name) / "policy")
         with process(config, "-m", "functions.logger"), predictor(config) as server:
             half = measure(server.url).rate / 2
             memory = _memory_under_load(server, half)
     growth = [later - memory[FIRST] for later in memory[FIRST:]]
-    name = f"soak: memory after the first minute, {half:,.0f} a second"
-    return [Row(name, growth[-1], "MB more", min(growth), max(growth), 10.0, growth[-1] <= 10)]
+    title = f"soak: {agent.name}, memory after the first minute, {half:,.0f} a second"
+    return Row(title, growth[-1], "MB more", min(growth), max(growth), 10.0, growth[-1] <= 10)
 
 
 def _memory_under_load(server: Server, rate: float) -> list[float]:
