@@ -19,7 +19,7 @@ def trainer(
         config: The loop's config.
         examples: TFRecord files of the ingester.
         policy: The policy directory; metadata: version, parent, interactions.
-        metrics: interactions, mean reward, arms seen, condition number.
+        metrics: interactions, mean reward, arms seen, and the condition number or the loss.
         run_id: The pipeline run, for the policy's lineage.
     """
     from pathlib import Path
@@ -35,7 +35,7 @@ def trainer(
     version = examples.metadata["parent"]
     parent = connect(settings).endpoint.policy(version) if version else None
     window = Window.parse({key: examples.metadata[key] for key in Window.model_fields if key in examples.metadata})
-    statistics = trained(settings, Path(examples.path), parent, Path(policy.path) / "shares")
+    statistics = trained(settings, Path(examples.path), parent, Path(f"{policy.path}-shares"))
     manifest = next_manifest(settings, window, read_manifest(parent) if parent else None, run_id)
     write_policy(Path(policy.path), manifest, statistics)
     policy.metadata.update(manifest.model_dump(mode="json", include={"version", "parent", "interactions"}))

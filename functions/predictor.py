@@ -79,10 +79,7 @@ class Predictor:
         """Keep up with the release, for ever."""
         while True:
             try:
-                begins = self._follower.serving is None
                 await asyncio.to_thread(self._follower.refresh)
-                if begins and self._follower.serving:
-                    gc.freeze()  # collections need not go over all that was imported, for this policy too
                 await asyncio.sleep(POLL_SECONDS)
             except Exception as error:  # whatever is wrong with a new version, the old ones go on
                 log.error("%s; still serving %s", error, ", ".join(self._follower.versions) or "nothing")
@@ -140,6 +137,8 @@ def serve(config: Config) -> None:
         raise InvalidInput(f"address {host}:{port}: {error.strerror}") from None
     decisions, rewards = (Outbox(outbox_folder(platform.scratch, topic)) for topic in ("decisions", "rewards"))
     follower = Follower(OnePolicy(fetched(storage, platform.scratch)) if storage else platform.endpoint)
+    with contextlib.suppress(Exception):  # what is wrong is told when it is tried again
+        follower.refresh()  # before others run here: TensorFlow, where a policy needs it, takes seconds to import
     predictor = Predictor(follower, decisions, rewards, config)
     routes = os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE), os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     with listener:
@@ -161,6 +160,7 @@ def run(app: App, listener: socket.socket) -> None:
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    gc.freeze()  # collections need not go over all that was imported
     with threadpool_limits(1):  # matrices are small here: a second thread costs more than it brings
         uvicorn.Server(settings).run(sockets=[listener])
 

@@ -156,12 +156,12 @@ def inspect(
 
     Example: `banditloop inspect build/loop/endpoints/movielens/versions/v3-0a1b2c3d`
     """
-    from rl_core.policy import SavedPolicy
+    from rl_core.policy import checked
 
     if policy is None:
         display.rows("warehouse", connect(load(config)).warehouse.totals(), as_json)
     else:
-        display.mapping("policy", SavedPolicy.load(policy).manifest.model_dump(mode="json"), as_json)
+        display.mapping("policy", checked(policy).model_dump(mode="json"), as_json)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rl_core.agents import STATISTICS, Arrays, Model, write_arrays
+from rl_core.agents import SAVED_MODEL, STATISTICS, WEIGHTS, Arrays, Model, certain, write_arrays
 from rl_core.errors import InvalidInput
 from rl_core.manifest import MANIFEST, Manifest, agent_of, read_manifest
 
@@ -34,17 +34,12 @@ class SavedPolicy:
 
     @classmethod
     def load(cls, folder: Path) -> "SavedPolicy":
-        """The policy of a directory whose every file matches its manifest.
+        """The policy of a directory. A SavedModel is a program: load what a loop of yours has written.
 
         Raises:
             InvalidInput: it is not a whole policy directory; names the file.
         """
-        manifest = read_manifest(folder)
-        for name, checksum in (dict.fromkeys([STATISTICS, *_files(folder)], "") | manifest.files).items():
-            if not (folder / name).is_file():
-                raise InvalidInput(f"policy {folder}: {name} is missing")
-            if _checksum(folder / name) != checksum:
-                raise InvalidInput(f"policy {folder}: {name} does not match its checksum in {MANIFEST}")
+        manifest = checked(folder)
         model = agent_of(manifest).load(folder)
         if model.shape != (manifest.dim, manifest.actions):
             raise InvalidInput(f"policy {folder}: its model has not the shape that {MANIFEST} tells of")
@@ -68,7 +63,24 @@ class SavedPolicy:
 
     def greedy(self, observations: np.ndarray) -> np.ndarray:
         """The probability of every action [B, actions] when only the expected reward counts: 0 or 1."""
-        return np.eye(self.manifest.actions)[self.model.greedy(observations)]
+        return certain(self.model.greedy(observations), self.manifest.actions)
+
+
+def checked(folder: Path) -> Manifest:
+    """The manifest of a policy directory whose every file it knows and matches. Loads nothing.
+
+    Raises:
+        InvalidInput: one is missing, changed or foreign; names it.
+    """
+    manifest = read_manifest(folder)
+    for name in sorted({STATISTICS, *_files(folder), *manifest.files}):
+        if not (folder / name).is_file():
+            raise InvalidInput(f"policy {folder}: {name} is missing")
+        if name not in manifest.files:
+            raise InvalidInput(f"policy {folder}: {name} is not in {MANIFEST}")
+        if _checksum(folder / name) != manifest.files[name]:
+            raise InvalidInput(f"policy {folder}: {name} does not match its checksum in {MANIFEST}")
+    return manifest
 
 
 def write_policy(folder: Path, manifest: Manifest, statistics: Arrays) -> Manifest:
@@ -84,9 +96,11 @@ def write_policy(folder: Path, manifest: Manifest, statistics: Arrays) -> Manife
 
 
 def _files(folder: Path) -> list[str]:
-    """The names of the files that the manifest of a policy directory tells of."""
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file())
-    return sorted(name for name in found if name != MANIFEST)
+    """The names of what is read of a policy directory; what else lies there is nobody's business."""
+    model = [path for path in (folder / SAVED_MODEL).rglob("*") if path.is_symlink() or not path.is_dir()]
+    found = [folder / name for name in (STATISTICS, WEIGHTS) if (folder / name).exists()] + model
+    names = [path.relative_to(folder) for path in found]
+    return sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
 
 
 def _checksum(path: Path) -> str:

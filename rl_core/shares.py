@@ -28,7 +28,7 @@ def begin(work: Path, statistics: Arrays) -> None:
 
 
 def train_share(config: Config, examples: Path, work: Path, share: int, shares: int) -> None:
-    """Add up every `shares`-th file of a folder from number `share` on, from where this was stopped before.
+    """Learn from every `shares`-th file of a folder from number `share` on, from where this was stopped before.
 
     The first share ends last: Vertex AI takes away the others when it has ended.
     """

@@ -34,6 +34,7 @@ with _stderr_closed(), warnings.catch_warnings():
     tf.config.list_physical_devices()  # looks for accelerators, and complains where there is none
 
 logging.getLogger("absl").setLevel(logging.ERROR)
+tf.get_logger().setLevel("ERROR")  # as that a network was traced for each of several trainings
 warnings.filterwarnings("ignore", message="Encoding a StructuredValue")
 
 __all__ = ["tf", "tfp"]

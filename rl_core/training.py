@@ -48,12 +48,13 @@ def start(config: Config, parent: Path | None) -> Arrays:
 
 
 def train(config: Config, interactions: Iterable[pa.Table], statistics: Arrays) -> Arrays:
-    """The statistics with the interactions added."""
+    """The statistics with the interactions added, those of a table in the order of their ids: a log has none."""
     dim, actions = config.environment.dim, config.environment.actions
-    batches = (Batch(*columns(table, dim, actions), stands_for(table)) for table in interactions)
+    tables = (table.sort_by("event_id") for table in interactions)
+    batches = (Batch(*columns(table, dim, actions), stands_for(table)) for table in tables)
     statistics = config.agent.learn(statistics, batches)
     if not all(np.isfinite(array).all() for array in statistics.values()):
-        raise InvalidInput("interactions: their sums are not finite; nothing was trained")
+        raise InvalidInput("interactions: what they come to is not finite; nothing was trained")
     return statistics
 
 

@@ -9,6 +9,7 @@ from google.cloud.aiplatform.prediction import LocalModel
 from kfp import components, local
 
 from pipelines.compiling import compile_pipelines
+from rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect
 from rl_core.backends.google.serving import COMMAND
 from rl_core.config import ENVIRONMENT_VARIABLE
@@ -45,8 +46,9 @@ def test_the_components_of_a_pipeline_run_in_containers(docker, config, tmp_path
 
 
 @pytest.mark.slow
-def test_the_predictor_answers_from_its_container_as_on_vertex_ai(docker, config, tmp_path):
-    manifest, port = make_policy(tmp_path / "policy"), free_port()
+@pytest.mark.parametrize("agent", [LinUCB(), NeuralEpsilonGreedy(epochs=1)], ids=lambda agent: agent.name)
+def test_the_predictor_answers_from_its_container_as_on_vertex_ai(agent, docker, config, tmp_path):
+    manifest, port = make_policy(tmp_path / "policy", agent=agent), free_port()
     model = LocalModel(
         serving_container_image_uri=docker,
         serving_container_command=COMMAND,

@@ -114,6 +114,14 @@ def stopping(call, after):
     return stopped
 
 
+def test_what_the_first_share_goes_on_from_is_said_once(few, tmp_path):
+    config, given = make_config(tmp_path), start(make_config(tmp_path), None)
+    shares.begin(tmp_path, given)
+    shares.train_share(config, few, tmp_path, 0, 1)
+    shares.begin(tmp_path, given)  # of another attempt
+    assert_same(shares.merged(config, few, tmp_path, 1), in_one_pass(config, few))
+
+
 def test_shares_that_have_not_ended_are_not_taken_for_all(few, tmp_path):
     config = make_config(tmp_path)
     shares.train_share(config, few, tmp_path / "work", 1, 3)
@@ -152,7 +160,7 @@ def test_a_job_of_three_spot_machines_trains_what_one_pass_does_though_two_are_t
 def test_a_job_trains_a_network_on_from_its_parent_though_its_machine_is_taken_away(jobs, tmp_path):
     """As the same share does here without being disturbed."""
     agent = NeuralEpsilonGreedy(epochs=1)
-    config = asking(tmp_path, trainer_machine="a2-highgpu-1g", trainer_spot=True)
+    config = asking(tmp_path, trainer_machine="n1-standard-8", trainer_spot=True)
     config = config.model_copy(update={"agent": agent})
     folder, parent, work = written(tmp_path / "examples", 12), tmp_path / "parent", tmp_path / "work"
     make_policy(parent, agent=agent)

@@ -8,23 +8,22 @@ import sys
 import pytest
 
 from rl_core.agents import NeuralEpsilonGreedy
+from rl_core.backends import connect
 from rl_core.config import ENVIRONMENT_VARIABLE
-from tests.conftest import make_config, make_policy
+from tests.conftest import deploy, make_config, make_policy
 
 HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly"
 
 SCRIPTS = {
     "logger": "import functions.logger as f; f.log_events(f.connected()[1], 'decisions', [encode(decisions(['a']))])",
     "trigger": """
-import pathlib, functions.trigger as f
+import functions.trigger as f
 config, platform = f.connected()
-deploy(platform.endpoint, pathlib.Path(FOLDER))
 assert f.tick(config, platform) == (None, '0 new interactions of 500')
 """,
     "monitor": """
-import pathlib, functions.monitor as f
+import functions.monitor as f
 config, platform = f.connected()
-deploy(platform.endpoint, pathlib.Path(FOLDER))
 assert f.watch(config, platform) == (None, 'nobody challenges the champion')
 """,
     "simulator": """
@@ -57,16 +56,28 @@ except SystemExit as stop: assert stop.code == 0
 @pytest.mark.parametrize("part", SCRIPTS)
 def test_it_never_imports_a_heavy_library(part, config, tmp_path):
     make_policy(tmp_path / "policy")
+    run(part, config, tmp_path / "policy")
+
+
+def run(part, config, policy):
+    deploy(connect(config).endpoint, policy)
     script = f"""
 import sys
-from tests.conftest import decisions, deploy; from rl_core.schema import encode
-FOLDER = {str(tmp_path / "policy")!r}
+from tests.conftest import decisions; from rl_core.schema import encode
+FOLDER = {str(policy)!r}
 {SCRIPTS[part]}
 heavy = [name for name in {HEAVY!r} if name in sys.modules]
 assert not heavy, heavy
 """
     environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("part", ["trigger", "monitor", "status"])
+def test_nor_does_it_where_the_champion_is_neural(part, tmp_path):
+    config = make_config(tmp_path, agent={"name": "neural_epsilon_greedy", "epochs": 1})
+    make_policy(tmp_path / "policy", agent=config.agent)
+    run(part, config, tmp_path / "policy")
 
 
 def test_a_neural_policy_is_scored_without_the_libraries_that_train_it(tmp_path):

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from rl_core.agents import WEIGHTS, LinUCB, NeuralEpsilonGreedy, read_arrays
+from rl_core.agents import SAVED_MODEL, WEIGHTS, LinUCB, NeuralEpsilonGreedy, read_arrays
 from rl_core.errors import InvalidInput
 from rl_core.manifest import MANIFEST, read_manifest
 from rl_core.observations import check_observations
@@ -17,6 +17,7 @@ from tests.conftest import make_policy
 DRAWS = 40_000
 
 
+NAMES = ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
 AGENTS = [LinUCB(), NeuralEpsilonGreedy(units=8, epochs=1)]
 
 
@@ -96,15 +97,40 @@ def refused(copy, name, how):
         SavedPolicy.load(copy)
 
 
-@pytest.mark.parametrize("name", ["weights.npz", "other.npz", "saved_model/assets/words"])
-def test_a_file_that_the_manifest_does_not_know_is_refused(copy, name):
+@pytest.mark.parametrize("name", ["weights.npz", "saved_model/assets/words", "saved_model/elsewhere"])
+def test_a_file_that_the_manifest_does_not_know_is_refused_where_it_would_be_read(copy, tmp_path, name):
     manifest = json.loads((copy / MANIFEST).read_text())
     manifest["files"].pop(name, None)
     (copy / MANIFEST).write_text(json.dumps(manifest))
-    (copy / name).parent.mkdir(exist_ok=True)
-    (copy / name).write_bytes(b"")
+    if name.endswith("elsewhere"):
+        (copy / name).symlink_to(tmp_path, target_is_directory=True)
+    else:
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_bytes(b"")
     with pytest.raises(InvalidInput, match=name):
         SavedPolicy.load(copy)
+
+
+def test_files_that_nothing_reads_are_nobodys_business(copy):
+    for name in ("Thumbs.db", ".DS_Store", "saved_model/.DS_Store", "saved_model/.hidden/file", "notes/words.txt"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_text("")
+    SavedPolicy.load(copy)
+
+
+def test_models_of_another_agent_or_shape_are_refused_in_a_line(tmp_path):
+    make_policy(tmp_path / "linucb", dim=4, actions=4)
+    make_policy(tmp_path / "network", dim=4, actions=4, agent=AGENTS[1])
+    weights = read_arrays(tmp_path / "linucb" / WEIGHTS)
+    (tmp_path / "wrong").mkdir()
+    np.savez(tmp_path / "wrong" / WEIGHTS, theta=weights["theta"][:, :3], whitening=weights["whitening"])
+    (tmp_path / "broken" / SAVED_MODEL).mkdir(parents=True)
+    (tmp_path / "broken" / SAVED_MODEL / "saved_model.pb").write_bytes(b"broken")
+    pairs = [(0, "network"), (0, "wrong"), (1, "linucb"), (1, "broken"), (1, "nowhere")]
+    for agent, folder in pairs:
+        with pytest.raises(InvalidInput, match="not th") as error:
+            AGENTS[agent].load(tmp_path / folder)
+        assert "\n" not in str(error.value)
 
 
 def test_weights_of_before_are_solved_again(tmp_path):

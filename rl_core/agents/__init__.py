@@ -1,6 +1,6 @@
 """Agents: how logged interactions become a policy."""
 
-from rl_core.agents.agent import Additive, Agent, Batch, Model
+from rl_core.agents.agent import Additive, Agent, Batch, Model, certain
 from rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Arrays, read_arrays, write_arrays
 from rl_core.agents.linucb import LinUCB
 from rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
@@ -19,6 +19,7 @@ __all__ = [
     "LinUCB",
     "Model",
     "NeuralEpsilonGreedy",
+    "certain",
     "read_arrays",
     "write_arrays",
 ]

@@ -97,6 +97,13 @@ class Additive(Agent):
         return reduce(lambda sums, batch: self.accumulate(sums, *batch), batches, statistics)
 
 
+def certain(actions: np.ndarray, many: int) -> np.ndarray:
+    """Probabilities [B, many] that are 1 for the actions [B] and 0 for the others."""
+    probabilities = np.zeros((len(actions), many))
+    probabilities[np.arange(len(actions)), actions] = 1.0
+    return probabilities
+
+
 def seen(statistics: Arrays) -> dict[str, float]:
     """How much was learned from, of `counts` [actions] and `rewards` [actions], both summed over interactions."""
     interactions = int(statistics["counts"].sum())

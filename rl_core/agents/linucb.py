@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from rl_core.agents.agent import Additive, Model, seen
+from rl_core.agents.agent import Additive, Model, certain, seen
 from rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Arrays, read_arrays, write_arrays
+from rl_core.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,11 @@ class LinUCBModel(Model):
 
     @property
     def shape(self) -> tuple[int, int]:
-        dim, actions, _ = self.whitening.shape
+        actions, dim = self.theta.shape
         return dim, actions
 
     def probabilities(self, observations: np.ndarray) -> np.ndarray:
-        best = self._bounds(observations).argmax(axis=1)
-        probabilities = np.zeros((len(best), len(self.theta)))
-        probabilities[np.arange(len(best)), best] = 1.0
-        return probabilities
+        return certain(self._bounds(observations).argmax(axis=1), len(self.theta))
 
     def expected(self, observations: np.ndarray) -> np.ndarray:
         return observations @ self.theta.T
@@ -113,4 +111,7 @@ class LinUCB(Additive):
         weights = read_arrays(folder / WEIGHTS)
         if weights.keys() != {"theta", "whitening"}:  # of before these were the weights; the statistics tell them
             return self.solve(read_arrays(folder / STATISTICS))
-        return LinUCBModel(weights["theta"], weights["whitening"], self.alpha)
+        theta, whitening = weights["theta"], weights["whitening"]
+        if whitening.shape != (*theta.shape[::-1], theta.shape[-1]):
+            raise InvalidInput(f"{folder / WEIGHTS}: theta and whitening do not fit each other; not those of a policy")
+        return LinUCBModel(theta, whitening, self.alpha)

@@ -3,9 +3,10 @@
 It takes the action with the highest prediction: with the exploration that every served policy mixes in, ε-greedy, of
 exact propensities. (Riquelme, Tucker, Snoek: Deep Bayesian Bandits Showdown, ICLR 2018, compare it with others.)
 
-A training goes on from the network of the last one, over what is new and a uniform sample of all that came before
-(reservoir sampling as in Vitter, 1985, here by random keys; against forgetting, as in Rolnick et al.: Experience Replay
-for Continual Learning, NeurIPS 2019). So it costs the same however long the loop has run.
+What it learns from it also remembers, as much as `memory` allows. As long as that is all, every training begins anew on
+all of it. Later ones go on from the network of the last, over what is new and what is remembered: a uniform sample of
+all that came (Vitter's reservoir of 1985, by random keys; against forgetting, as in Rolnick et al.: Experience Replay
+for Continual Learning, NeurIPS 2019). So a training costs the same however long the loop has run.
 """
 
 import itertools
@@ -20,7 +21,7 @@ from rl_core.agents.agent import Agent, Batch, Model, seen
 from rl_core.agents.arrays import SAVED_MODEL, Arrays
 
 if TYPE_CHECKING:
-    from rl_core.agents.neural_network import Learner
+    pass
 
 MEMORY = ("memory_observations", "memory_actions", "memory_rewards", "memory_weights", "memory_keys")
 
@@ -31,37 +32,28 @@ class NeuralEpsilonGreedy(Agent):
     name: Literal["neural_epsilon_greedy"] = "neural_epsilon_greedy"
     layers: int = Field(2, ge=1, le=10, description="hidden layers of the network")
     units: int = Field(64, ge=1, le=4096, description="width of each")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="of Adam, which begins anew with every training")
-    batch: int = Field(64, ge=1, le=8192, description="interactions in one step of it")
-    epochs: int = Field(10, ge=1, le=1000, description="how often a training goes over its interactions")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="size of Adam's steps")
+    minibatch: int = Field(64, ge=1, le=8192, description="interactions in one step")
+    epochs: int = Field(20, ge=1, le=1000, description="passes over the interactions, some thousand new ones at a time")
     memory: int = Field(
         10_000, ge=0, le=1_000_000, description="interactions of before, drawn uniformly, that it goes over as well"
     )
     seed: int = Field(0, ge=0, description="of the first weights, and of everything that training draws")
 
     def start(self, dim: int, actions: int) -> Arrays:
-        """He's initial weights, but a last layer of zeros: what was never tried is expected to be worth the mean.
-
-        The first batch sets `mean` and `deviation` of the observations, and the `unit` of rewards.
-        """
-        random, widths = np.random.default_rng(self.seed), [dim, *[self.units] * self.layers, actions]
-        kernels = {
-            f"kernel_{layer}": random.normal(0, np.sqrt(2 / before), (before, after)).astype(np.float32)
-            for layer, (before, after) in enumerate(itertools.pairwise(widths))
-        }
-        kernels[f"kernel_{self.layers}"][:] = 0
-        biases = {f"bias_{layer}": np.zeros(width, np.float32) for layer, width in enumerate(widths[1:])}
-        memory: list[np.ndarray] = [np.zeros((0, dim), np.float32), np.zeros(0, np.int32), *[np.zeros(0)] * 3]
         return {
-            **kernels,
-            **biases,
+            **self._initial(dim, actions),
             "mean": np.zeros(dim, np.float32),
             "deviation": np.ones(dim, np.float32),
             "unit": np.array([0.0, 1.0]),
             "counts": np.zeros(actions, np.int64),
             "rewards": np.zeros(actions),
             "loss": np.zeros(()),
-            **dict(zip(MEMORY, memory, strict=True)),
+            "memory_observations": np.zeros((0, dim), np.float32),
+            "memory_actions": np.zeros(0, np.int32),
+            "memory_rewards": np.zeros(0),
+            "memory_weights": np.zeros(0),
+            "memory_keys": np.zeros(0),
         }
 
     def learn(self, statistics: Arrays, batches: Iterable[Batch]) -> Arrays:
@@ -71,29 +63,20 @@ class NeuralEpsilonGreedy(Agent):
         for batch in batches:
             if not len(batch.actions):
                 continue
-            if not statistics["counts"].any():
-                statistics = statistics | _units(batch)
+            random = np.random.default_rng([self.seed, int(statistics["counts"].sum())])
+            *rows, keys = _with_memory(statistics, batch, random)
+            if len(statistics["memory_keys"]) == statistics["counts"].sum():  # all that came is in the rows
+                begun = self._initial(len(statistics["mean"]), len(statistics["counts"])) | _units(rows)
+                statistics, learner = statistics | begun, None
             learner = learner or Learner(statistics, self.learning_rate)
-            statistics = self._learned(learner, statistics, batch)
+            loss = learner.fit(rows, self.minibatch, self.epochs, random)
+            statistics = statistics | learner.arrays() | self._remembered([*rows, keys]) | _sums(statistics, batch)
+            statistics["loss"] = np.array(loss)
         return statistics
-
-    def _learned(self, learner: "Learner", statistics: Arrays, batch: Batch) -> Arrays:
-        """The statistics with a batch added: gone over beside what is remembered, and remembered in its turn."""
-        arms = len(statistics["counts"])
-        random = np.random.default_rng([self.seed, int(statistics["counts"].sum())])
-        *rows, keys = _with_memory(statistics, batch, random)
-        loss = learner.fit(rows, self.batch, self.epochs, random)
-        kept = np.sort(np.argsort(keys)[: self.memory])
-        memory = {name: column[kept] for name, column in zip(MEMORY, [*rows, keys], strict=True)}
-        sums = {
-            "counts": statistics["counts"] + np.bincount(batch.actions, minlength=arms),
-            "rewards": statistics["rewards"] + np.bincount(batch.actions, batch.rewards, minlength=arms),
-        }
-        return statistics | memory | learner.arrays() | sums | {"loss": np.array(loss)}
 
     def resumes(self, other: dict[str, Any]) -> bool:
         """Whether that one's network has this shape."""
-        return super().resumes(other) and all(other[key] == getattr(self, key) for key in ("layers", "units"))
+        return super().resumes(other) and all(other.get(key) == getattr(self, key) for key in ("layers", "units"))
 
     def metrics(self, statistics: Arrays) -> dict[str, float]:
         return seen(statistics) | {"loss": float(statistics["loss"])}
@@ -109,21 +92,53 @@ class NeuralEpsilonGreedy(Agent):
 
         return NeuralModel(folder / SAVED_MODEL)
 
+    def _initial(self, dim: int, actions: int) -> Arrays:
+        """He's weights, but a last layer of zeros: what was never tried is expected to be worth the mean."""
+        random, widths = np.random.default_rng(self.seed), [dim, *[self.units] * self.layers, actions]
+        kernels = {
+            f"kernel_{layer}": random.normal(0, np.sqrt(2 / before), (before, after)).astype(np.float32)
+            for layer, (before, after) in enumerate(itertools.pairwise(widths))
+        }
+        kernels[f"kernel_{self.layers}"][:] = 0
+        return kernels | {f"bias_{layer}": np.zeros(width, np.float32) for layer, width in enumerate(widths[1:])}
 
-def _units(batch: Batch) -> Arrays:
-    """What stands for 0 and 1 in the network: mean and deviation of a batch, of observations and of rewards."""
-    mean, deviation = _spread(batch.observations)
-    return {"mean": mean, "deviation": deviation, "unit": np.array(_spread(batch.rewards))}
-
-
-def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over rows; where values do not differ but by rounding, 1 for the latter."""
-    deviation = values.std(axis=0)
-    return values.mean(axis=0), np.where(deviation > 1e-6 * np.abs(values).max(axis=0), deviation, 1)
+    def _remembered(self, columns: list[np.ndarray]) -> Arrays:
+        """What is remembered of rows: those with the least keys."""
+        kept = np.sort(np.argsort(columns[-1])[: self.memory])
+        return {name: column[kept] for name, column in zip(MEMORY, columns, strict=True)}
 
 
 def _with_memory(statistics: Arrays, batch: Batch, random: np.random.Generator) -> list[np.ndarray]:
-    """The columns of what is remembered and of a batch, each new row with a random key: the least are remembered."""
+    """Columns of what is remembered and a batch: observations [B, dim], actions, rewards, weights and keys [B].
+
+    The key of a row is drawn once, uniformly.
+    """
     weights = np.ones(len(batch.actions)) if batch.weights is None else batch.weights
     columns = *batch[:3], weights, random.random(len(batch.actions))
     return [np.concatenate([statistics[name], column]) for name, column in zip(MEMORY, columns, strict=True)]
+
+
+def _units(rows: list[np.ndarray]) -> Arrays:
+    """What stands for 0 and 1 in the network: mean and deviation [dim] of observations, and [2] of rewards."""
+    observations, _, rewards, _ = rows
+    mean, deviation = _spread(observations)
+    return {
+        "mean": mean.astype(np.float32),
+        "deviation": deviation.astype(np.float32),
+        "unit": np.array(_spread(rewards)),
+    }
+
+
+def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over rows, in double precision; where nothing differs, 1 for the latter."""
+    deviation = np.where((values == values[0]).all(axis=0), 1.0, values.std(axis=0, dtype=np.float64))
+    return values.mean(axis=0, dtype=np.float64), deviation
+
+
+def _sums(statistics: Arrays, batch: Batch) -> Arrays:
+    """How many interactions came for every action, and the sum of their rewards [actions]."""
+    arms = len(statistics["counts"])
+    return {
+        "counts": statistics["counts"] + np.bincount(batch.actions, minlength=arms),
+        "rewards": statistics["rewards"] + np.bincount(batch.actions, batch.rewards, minlength=arms),
+    }

@@ -21,7 +21,7 @@ FAR, STEEP = 10.0, 10.0  # deviations of an observation that count, and the long
 
 
 def reward_network(statistics: Arrays, *after: tf.keras.layers.Layer) -> Sequential:
-    """Observations, standardised, to the standardised reward of every action, and what comes after."""
+    """From observations [B, dim], standardised first, to standardised rewards [B, actions], and what comes after."""
     layers, (dim, *_) = tf.keras.layers, statistics["kernel_0"].shape
     *hidden, last = [len(array) for name, array in statistics.items() if name.startswith("bias_")]
     network = Sequential(
@@ -72,32 +72,33 @@ class Learner:
         order = tf.TensorSpec([None], tf.int32)
         self._epoch = tf.function(self._pass, input_signature=[rows, order, tf.TensorSpec([], tf.int32)])
 
-    def fit(self, rows: list[np.ndarray], batch: int, epochs: int, random: np.random.Generator) -> float:
-        """Go over interactions in random order, and return the mean loss of the last time; 1 is the rewards' variance.
+    def fit(self, rows: list[np.ndarray], minibatch: int, epochs: int, random: np.random.Generator) -> float:
+        """Go over interactions in random order; return the mean loss of the last time, a share of rewards' variance.
 
-        rows: observations [B, dim], actions [B], rewards [B], weights [B].
+        rows: observations [B, dim], actions [B], rewards [B], and how many each stands for [B].
         """
         observations, actions, rewards, weights = rows
         offset, scale = self._unit
         tensors = (
-            tf.constant(observations),
+            tf.constant(observations, tf.float32),
             tf.constant(actions, tf.int32),
             tf.constant((rewards - offset) / scale, tf.float32),
-            tf.constant(weights, tf.float32),
+            tf.constant(weights / weights.mean(), tf.float32),
         )
         for _ in range(epochs):
-            loss = self._epoch(tensors, tf.constant(random.permutation(len(actions)), tf.int32), batch)
+            loss = self._epoch(tensors, tf.constant(random.permutation(len(actions)), tf.int32), minibatch)
         return float(loss)
 
     def arrays(self) -> Arrays:
         """What the network has come to."""
         return {name: variable.numpy() for name, variable in _variables(self._network).items()}
 
-    def _pass(self, rows: tuple[tf.Tensor, ...], order: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    def _pass(self, rows: tuple[tf.Tensor, ...], order: tf.Tensor, minibatch: tf.Tensor) -> tf.Tensor:
+        """The mean loss [] of a step for every so many of the rows in this order [B]."""
         train = tf.autograph.experimental.do_not_convert(self._agent.train)  # it is TensorFlow's own code already
         total = 0.0
-        for start in tf.range(0, len(order), batch):
-            chosen = order[start : start + batch]
+        for start in tf.range(0, len(order), minibatch):
+            chosen = order[start : start + minibatch]
             observations, actions, rewards, weights = (tf.gather(column, chosen) for column in rows)
             experience = trajectory.single_step(
                 observations[:, None],
