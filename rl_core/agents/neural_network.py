@@ -17,7 +17,7 @@ from tf_agents.trajectories import time_step, trajectory
 
 from rl_core.agents.arrays import Arrays
 
-FAR, STEEP = 10.0, 10.0  # deviations of an observation that count, and the longest gradient: one event is not all
+STEEP = 10.0  # the longest gradient, for each array: one event is not all
 
 
 def reward_network(statistics: Arrays, *after: tf.keras.layers.Layer) -> Sequential:
@@ -27,7 +27,6 @@ def reward_network(statistics: Arrays, *after: tf.keras.layers.Layer) -> Sequent
     network = Sequential(
         [
             layers.Normalization(mean=statistics["mean"], variance=statistics["deviation"] ** 2),
-            layers.Lambda(lambda observations: tf.clip_by_value(observations, -FAR, FAR)),
             *(layers.Dense(width, activation="relu") for width in hidden),
             layers.Dense(last),
             *after,
