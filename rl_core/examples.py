@@ -1,4 +1,4 @@
-"""Interactions as tf.train.Examples in TFRecord files, and as TF-Agents trajectories. Imports TensorFlow.
+"""Interactions as tf.train.Examples in TFRecord files. Imports TensorFlow.
 
 TF-Agents' own example encoding is broken on NumPy 2, so the features are derived from the Arrow schema by type here:
 text becomes bytes, times and integers int64 (times in microseconds), floating point float32.
@@ -7,10 +7,8 @@ text becomes bytes, times and integers int64 (times in microseconds), floating p
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rl_core.schema import INTERACTION
 from rl_core.tf import tf
@@ -46,21 +44,6 @@ def read_examples(files: Iterable[Path]) -> Iterator[pa.Table]:
     records = tf.data.TFRecordDataset([str(path) for path in files]).batch(ROWS_PER_BATCH)
     for parsed in records.map(lambda batch: tf.io.parse_example(batch, features)):
         yield pa.table([_column(parsed[field.name], field.type) for field in INTERACTION], schema=INTERACTION)
-
-
-def trajectories(interactions: pa.Table, policy_info: Any = ()) -> Any:
-    """A TF-Agents bandit Trajectory, [B, 1, ...], of interactions [B] whose observations have one length."""
-    from tf_agents.trajectories import trajectory  # here, since the ingester does without TF-Agents
-
-    rows = interactions.num_rows
-    observations = pc.list_flatten(interactions["observation"]).to_numpy().reshape(rows, 1, -1)
-    return trajectory.single_step(
-        tf.constant(observations),
-        tf.constant(interactions["action"].to_numpy()[:, None]),
-        policy_info,
-        tf.constant(interactions["reward"].to_numpy()[:, None], tf.float32),
-        tf.ones([rows, 1]),
-    )
 
 
 def _examples(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:

@@ -7,12 +7,16 @@ the file descriptor of stderr before any of its log settings takes effect.
 import contextlib
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def _stderr_closed() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # others write there meanwhile
+        yield
+        return
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)

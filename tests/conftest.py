@@ -14,7 +14,7 @@ from rl_core.backends.releasing import promote
 from rl_core.config import Config
 from rl_core.manifest import Manifest, Window
 from rl_core.policy import write_policy
-from rl_core.schema import DECISION, REWARD
+from rl_core.schema import DECISION, INTERACTION, REWARD
 
 LONGEST = (
     "test_containers",
@@ -84,6 +84,27 @@ def rewards(
         for event_id in event_ids
     ]
     return pa.Table.from_pylist(rows, REWARD)
+
+
+def random_interactions(rows: int, dim: int = 20, actions: int = 20) -> pa.Table:
+    """What a policy of that shape might have met."""
+    random = np.random.default_rng(0)
+    met = [
+        {
+            "event_id": str(row),
+            "timestamp": START,
+            "policy_version": "v",
+            "observation": random.normal(size=dim).tolist(),
+            "action": int(random.integers(actions)),
+            "propensity": 1 / actions,
+            "probabilities": [1 / actions] * actions,
+            "mode": "online",
+            "pass_probability": 0.5,
+            "reward": float(random.normal()),
+        }
+        for row in range(rows)
+    ]
+    return pa.Table.from_pylist(met, INTERACTION)
 
 
 def assert_same(left: Arrays, right: Arrays) -> None:

@@ -189,14 +189,14 @@ def test_shards_merge(agent):
 def test_an_interaction_of_weight_n_trains_as_n_of_it(agent, seed, rows):
     batch = interactions(seed, rows)[:3]
     times = np.random.default_rng(seed).integers(1, 5, size=rows)
-    weighted = agent.accumulate(agent.start(DIM, ACTIONS), *batch, times.astype(float))
+    weighted = trained(agent, (*batch, times.astype(float)))
     repeated = trained(agent, tuple(np.repeat(column, times, axis=0) for column in batch))
     guesses = [agent.solve(statistics).expected(batch[0]) for statistics in (weighted, repeated)]
     np.testing.assert_allclose(*guesses, rtol=1e-6, atol=1e-9)
 
 
 def test_linucb_equals_tf_agents_trained_on_the_same_interactions_once():
-    from rl_core.examples import trajectories
+    from rl_core.agents.trajectories import trajectories
     from rl_core.tf import tf
 
     # isort: split
@@ -213,8 +213,8 @@ def test_linucb_equals_tf_agents_trained_on_the_same_interactions_once():
         dtype=tf.float64,
     )
     for start in range(0, 400, 50):
-        batch = interaction_table(*(column[start : start + 50] for column in data[:3]))
-        theirs.train(trajectories(batch, theirs.training_data_spec.policy_info))
+        batch = (column[start : start + 50] for column in data[:3])
+        theirs.train(trajectories(*batch, theirs.training_data_spec.policy_info))
     ours = trained(agent, data)
     np.testing.assert_allclose(ours["covariances"], [a.numpy() for a in theirs.cov_matrix], rtol=1e-6, atol=1e-5)
     np.testing.assert_allclose(ours["vectors"], [b.numpy() for b in theirs.data_vector], rtol=1e-6, atol=1e-5)
@@ -237,29 +237,3 @@ def test_what_one_arm_of_linucb_earns_leaves_the_others_as_they_were():
     largest = Batch(np.full((50, DIM), 1e6, np.float32), np.zeros(50, int), np.full(50, 1e6))
     models = [agent.solve(found) for found in (statistics, agent.learn(statistics, [largest]))]
     np.testing.assert_array_equal(*(model.theta[1:] for model in models))
-
-
-def interaction_table(observations, actions, rewards):
-    import pyarrow as pa
-
-    from rl_core.schema import INTERACTION
-    from tests.conftest import START
-
-    rows = [
-        {
-            "event_id": str(i),
-            "timestamp": START,
-            "policy_version": "v",
-            "observation": observation,
-            "action": action,
-            "propensity": 1 / ACTIONS,
-            "probabilities": [1 / ACTIONS] * ACTIONS,
-            "mode": "online",
-            "pass_probability": 1.0,
-            "reward": reward,
-        }
-        for i, (observation, action, reward) in enumerate(
-            zip(observations.tolist(), actions.tolist(), rewards.tolist(), strict=True)
-        )
-    ]
-    return pa.Table.from_pylist(rows, INTERACTION)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kfp import dsl
 
 from components.ingester import ingester
+from rl_core.agents import Batch
 from rl_core.backends import connect
 from rl_core.backends.evaluating import evaluate_candidate, stretch
 from rl_core.backends.releasing import start
@@ -44,7 +45,7 @@ def policies(config, tmp_path_factory):
         observations, actions = environment.observe(rows, random), random.integers(environment.actions, size=rows)
         rewards = environment.reward(observations, actions, [""] * rows)
         statistics = config.agent.start(manifest.dim, manifest.actions)
-        statistics = config.agent.accumulate(statistics, observations, actions, rewards)
+        statistics = config.agent.learn(statistics, [Batch(observations, actions, rewards)])
         manifest = next_manifest(config, Window(until=START, interactions=rows), manifest, "")
         write_policy(folder / str(number), manifest, statistics)
     loaded = [SavedPolicy.load(folder / str(number)) for number in range(3)]

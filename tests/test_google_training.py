@@ -2,11 +2,8 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from types import SimpleNamespace
 
-import numpy as np
-import pyarrow as pa
 import pytest
 import yaml
 from google.cloud import aiplatform_v1 as v1
@@ -23,9 +20,8 @@ from rl_core.backends.google.clients import vertex as vertex_client
 from rl_core.backends.google.replica import share
 from rl_core.backends.scale import trained
 from rl_core.errors import InvalidInput, PlatformError
-from rl_core.schema import INTERACTION
 from rl_core.training import start, train
-from tests.conftest import assert_same, make_config, make_policy
+from tests.conftest import assert_same, make_config, make_policy, random_interactions
 from tests.containers import IMAGE
 from tests.ports.conftest import vertex
 from tests.processes import wait_until
@@ -55,25 +51,9 @@ def asking(folder, **backend):
 
 def written(folder, files=FILES):
     """A folder of files, each of so many interactions."""
-    random = np.random.default_rng(0)
-    rows = [
-        {
-            "event_id": str(row),
-            "timestamp": datetime(2026, 1, 1, tzinfo=UTC),
-            "policy_version": "v",
-            "observation": random.normal(size=DIM).tolist(),
-            "action": int(random.integers(ACTIONS)),
-            "propensity": 1 / ACTIONS,
-            "probabilities": [1 / ACTIONS] * ACTIONS,
-            "mode": "online",
-            "pass_probability": 0.5,
-            "reward": float(random.normal()),
-        }
-        for row in range(ROWS * files)
-    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(examples, "ROWS_PER_FILE", ROWS)
-        examples.write_examples(pa.Table.from_pylist(rows, INTERACTION).to_batches(), folder)
+        examples.write_examples(random_interactions(ROWS * files).to_batches(), folder)
     return folder
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from rl_core.agents import Batch, LinUCB, NeuralEpsilonGreedy
 from rl_core.training import train
-from tests.conftest import make_config
-from tests.test_agents import ACTIONS, DIM, interaction_table, interactions, linear, model_of, right, trained
+from tests.conftest import make_config, random_interactions
+from tests.test_agents import ACTIONS, DIM, interactions, linear, model_of, right, trained
 
 ROWS = 4000
 
@@ -91,11 +91,8 @@ def test_as_long_as_it_remembers_everything_it_begins_anew():
 
 def test_training_does_not_depend_on_the_order_in_which_a_log_is_read(tmp_path):
     config = make_config(tmp_path, agent={"name": "neural_epsilon_greedy", "epochs": 2})
-    random = np.random.default_rng(0)
-    table = interaction_table(random.normal(size=(300, 20)), random.integers(20, size=300), random.normal(size=300))
-    once, again = (
-        train(config, [part], config.agent.start(20, 20)) for part in (table, table.take(random.permutation(300)))
-    )
+    table, order = random_interactions(300), np.random.default_rng(0).permutation(300)
+    once, again = (train(config, [part], config.agent.start(20, 20)) for part in (table, table.take(order)))
     for name in once:
         np.testing.assert_array_equal(once[name], again[name])
 

@@ -79,14 +79,7 @@ class Additive(Agent):
     """An agent whose statistics are sums: what shares of the interactions come to adds up to what all of them do."""
 
     @abc.abstractmethod
-    def accumulate(
-        self,
-        statistics: Arrays,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        rewards: np.ndarray,
-        weights: np.ndarray | None = None,
-    ) -> Arrays:
+    def accumulate(self, statistics: Arrays, batch: Batch) -> Arrays:
         """The statistics with a batch added."""
 
     @abc.abstractmethod
@@ -94,7 +87,7 @@ class Additive(Agent):
         """The statistics of what both were made of, as if it had been accumulated together."""
 
     def learn(self, statistics: Arrays, batches: Iterable[Batch]) -> Arrays:
-        return reduce(lambda sums, batch: self.accumulate(sums, *batch), batches, statistics)
+        return reduce(self.accumulate, batches, statistics)
 
 
 def certain(actions: np.ndarray, many: int) -> np.ndarray:

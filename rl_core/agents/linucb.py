@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from rl_core.agents.agent import Additive, Model, certain, seen
+from rl_core.agents.agent import Additive, Batch, Model, certain, seen
 from rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Arrays, read_arrays, write_arrays
 from rl_core.errors import InvalidInput
 
@@ -60,14 +60,8 @@ class LinUCB(Additive):
             "rewards": np.zeros(actions),
         }
 
-    def accumulate(
-        self,
-        statistics: Arrays,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        rewards: np.ndarray,
-        weights: np.ndarray | None = None,
-    ) -> Arrays:
+    def accumulate(self, statistics: Arrays, batch: Batch) -> Arrays:
+        observations, actions, rewards, weights = batch
         arms = len(statistics["counts"])
         order = np.argsort(actions.astype(np.uint16), kind="stable")  # a radix sort for 16-bit integers
         x, r = observations[order].astype(np.float64), rewards[order]

@@ -13,9 +13,10 @@ from tf_agents.networks.sequential import Sequential
 from tf_agents.policies.policy_saver import PolicySaver
 from tf_agents.policies.utils import InfoFields
 from tf_agents.specs import tensor_spec
-from tf_agents.trajectories import time_step, trajectory
+from tf_agents.trajectories import time_step
 
 from rl_core.agents.arrays import Arrays
+from rl_core.agents.trajectories import trajectories
 
 STEEP = 10.0  # the longest gradient, for each array: one event is not all
 
@@ -61,15 +62,9 @@ class Learner:
         self._agent = GreedyRewardPredictionAgent(
             *specs, self._network, optimizer, gradient_clipping=STEEP, enable_summaries=False
         )
-        vector = tf.TensorSpec([None], tf.float32)
-        rows = (
-            tf.TensorSpec([None, len(statistics["mean"])], tf.float32),
-            tf.TensorSpec([None], tf.int32),
-            vector,
-            vector,
-        )
-        order = tf.TensorSpec([None], tf.int32)
-        self._epoch = tf.function(self._pass, input_signature=[rows, order, tf.TensorSpec([], tf.int32)])
+        numbers, whole = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
+        rows = tf.TensorSpec([None, len(statistics["mean"])], tf.float32), whole, numbers, numbers
+        self._epoch = tf.function(self._pass, input_signature=[rows, whole, tf.TensorSpec([], tf.int32)])
 
     def fit(self, rows: list[np.ndarray], minibatch: int, epochs: int, random: np.random.Generator) -> float:
         """Go over interactions in random order; return the mean loss of the last time, a share of rewards' variance.
@@ -99,13 +94,7 @@ class Learner:
         for start in tf.range(0, len(order), minibatch):
             chosen = order[start : start + minibatch]
             observations, actions, rewards, weights = (tf.gather(column, chosen) for column in rows)
-            experience = trajectory.single_step(
-                observations[:, None],
-                actions[:, None],
-                self._agent.training_data_spec.policy_info,
-                rewards[:, None],
-                tf.ones_like(rewards)[:, None],
-            )
+            experience = trajectories(observations, actions, rewards, self._agent.training_data_spec.policy_info)
             total += train(experience, weights).loss * tf.cast(len(chosen), tf.float32)
         return total / tf.cast(len(order), tf.float32)
 

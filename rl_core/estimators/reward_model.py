@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from rl_core.agents import Arrays, LinUCB
+from rl_core.agents import Arrays, Batch, LinUCB
 
 
 class RewardModel:
@@ -27,7 +27,7 @@ class RewardModel:
         x = _with_constant(observations)
         for fold, part in enumerate(self._parts):
             mine = folds == fold
-            self._parts[fold] = self._ridge.accumulate(part, x[mine], actions[mine], rewards[mine])
+            self._parts[fold] = self._ridge.accumulate(part, Batch(x[mine], actions[mine], rewards[mine]))
 
     def predict(self, observations: np.ndarray, folds: np.ndarray) -> np.ndarray:
         """The expected reward of every action [B, actions], from the other folds, within [0, 1]."""

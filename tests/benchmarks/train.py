@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from rl_core.agents import LinUCB
+from rl_core.agents import Batch, LinUCB
+from rl_core.agents.trajectories import trajectories
 from rl_core.tf import tf
 from tests.benchmarks.ratio import Row, times_faster
 
 # isort: split
 from tf_agents.bandits.agents.lin_ucb_agent import LinearUCBAgent
 from tf_agents.specs import tensor_spec
-from tf_agents.trajectories import time_step, trajectory
+from tf_agents.trajectories import time_step
 from tf_agents.utils import common
 
 DIM, ACTIONS, BATCH, MANY = 20, 20, 512, 500_000
@@ -26,17 +27,12 @@ def rows() -> list[Row]:
         time_step.time_step_spec(tensor_spec.TensorSpec([DIM], tf.float32)),
         tensor_spec.BoundedTensorSpec((), tf.int32, 0, ACTIONS - 1),
     )
-    batch = trajectory.single_step(
-        tf.constant(observations[:BATCH, None]),
-        tf.constant(actions[:BATCH, None]),
-        theirs.training_data_spec.policy_info,
-        tf.constant(rewards[:BATCH, None]),
-        tf.ones([BATCH, 1]),
-    )
+    info = theirs.training_data_spec.policy_info
+    batch = trajectories(observations[:BATCH], actions[:BATCH], rewards[:BATCH], info)
     compiled = common.function(theirs.train)
 
     def ours() -> None:
-        agent.accumulate(agent.start(DIM, ACTIONS), observations, actions, rewards)
+        agent.accumulate(agent.start(DIM, ACTIONS), Batch(observations, actions, rewards))
 
     work = MANY / BATCH
     return [
