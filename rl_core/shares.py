@@ -52,8 +52,8 @@ def merged(config: Config, examples: Path, work: Path, shares: int) -> Arrays:
     """
     if missing := _missing(examples, work, shares):
         raise PlatformError(f"training: shares {missing} of {shares} have not ended, though their machines have")
-    found = [_statistics(config, _path(work, share)) for share in range(shares)]
-    return reduce(config.agent.merge, found) if isinstance(config.agent, Additive) else found[0]
+    found = (_statistics(config, _path(work, share)) for share in range(shares))
+    return reduce(config.agent.merge, found) if isinstance(config.agent, Additive) else next(found)
 
 
 def _missing(examples: Path, work: Path, shares: int) -> list[int]:
