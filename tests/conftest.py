@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rl_core.agents import Agent, Arrays, Batch, LinUCB
+from rl_core.agents import Agent, Arrays, Batch, LinUCB, NeuralEpsilonGreedy
 from rl_core.backends import Endpoint
 from rl_core.backends.releasing import promote
 from rl_core.config import Config
@@ -25,6 +25,7 @@ LONGEST = (
     "test_release",
     "test_crashes",
 )
+AGENTS = [LinUCB(), NeuralEpsilonGreedy(epochs=1)]  # for what must hold of every kind of policy
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_core.agents import AGENTS, SAVED_MODEL, Batch, LinUCB, NeuralEpsilonGreedy
+from tests import conftest
 from tests.conftest import assert_same
 
 DIM, ACTIONS = 6, 5
@@ -23,8 +24,9 @@ every_agent = pytest.mark.parametrize("agent", AGENTS_TRIED, ids=repr)
 every_sum = pytest.mark.parametrize("agent", AGENTS_TRIED[:2], ids=repr)
 
 
-def test_every_agent_is_tried():
-    assert {agent.name for agent in AGENTS_TRIED} == set(AGENTS)
+@pytest.mark.parametrize("tried", [AGENTS_TRIED, conftest.AGENTS], ids=["here", "elsewhere"])
+def test_every_agent_is_tried(tried):
+    assert {agent.name for agent in tried} == set(AGENTS)
 
 
 def interactions(seed: int, rows: int) -> Batch:

@@ -9,11 +9,10 @@ from google.cloud.aiplatform.prediction import LocalModel
 from kfp import components, local
 
 from pipelines.compiling import compile_pipelines
-from rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, connect
 from rl_core.backends.google.serving import COMMAND
 from rl_core.config import ENVIRONMENT_VARIABLE
-from tests.conftest import make_policy
+from tests.conftest import AGENTS, make_policy
 from tests.containers import docker_host, image
 from tests.processes import free_port
 
@@ -46,7 +45,7 @@ def test_the_components_of_a_pipeline_run_in_containers(docker, config, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("agent", [LinUCB(), NeuralEpsilonGreedy(epochs=1)], ids=lambda agent: agent.name)
+@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
 def test_the_predictor_answers_from_its_container_as_on_vertex_ai(agent, docker, config, tmp_path):
     manifest, port = make_policy(tmp_path / "policy", agent=agent), free_port()
     model = LocalModel(

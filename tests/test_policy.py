@@ -7,18 +7,17 @@ import shutil
 import numpy as np
 import pytest
 
-from rl_core.agents import SAVED_MODEL, WEIGHTS, LinUCB, NeuralEpsilonGreedy, read_arrays
+from rl_core.agents import SAVED_MODEL, WEIGHTS, read_arrays
 from rl_core.errors import InvalidInput
 from rl_core.manifest import MANIFEST, read_manifest
 from rl_core.observations import check_observations
 from rl_core.policy import SavedPolicy
-from tests.conftest import make_policy
+from tests.conftest import AGENTS, make_policy
 
 DRAWS = 40_000
 
 
 NAMES = ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
-AGENTS = [LinUCB(), NeuralEpsilonGreedy(units=8, epochs=1)]
 
 
 @pytest.fixture(scope="module", params=AGENTS, ids=[agent.name for agent in AGENTS])
@@ -75,9 +74,7 @@ def copy(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "policy")
 
 
-@pytest.mark.parametrize(
-    "name", ["statistics.npz", "saved_model/saved_model.pb", "saved_model/variables/variables.index"]
-)
+@pytest.mark.parametrize("name", ["statistics.npz", *(f"saved_model/{name}" for name in NAMES)])
 @pytest.mark.parametrize("how", ["changed", "cut", "gone"])
 def test_a_corrupt_policy_directory_is_refused_by_the_name_of_the_file(copy, name, how):
     refused(copy, name, how)

@@ -7,15 +7,12 @@ import orjson
 import pytest
 import requests
 
-from rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from rl_core.backends import Platform, connect
 from rl_core.backends.releasing import challenge, promote
 from rl_core.policy import SavedPolicy
 from rl_core.schema import DECISION, REWARD, decode
-from tests.conftest import deploy, make_config, make_policy
+from tests.conftest import AGENTS, deploy, make_config, make_policy
 from tests.processes import free_port, process, wait_until
-
-AGENTS = [LinUCB(), NeuralEpsilonGreedy(epochs=1)]
 
 
 @pytest.fixture(scope="module", params=AGENTS, ids=[agent.name for agent in AGENTS])

@@ -97,8 +97,16 @@ def certain(actions: np.ndarray, many: int) -> np.ndarray:
     return probabilities
 
 
+def tally(batch: Batch, actions: int) -> Arrays:
+    """How many interactions each action has in a batch, and the sum of their rewards [actions]."""
+    return {
+        "counts": np.bincount(batch.actions, minlength=actions),
+        "rewards": np.bincount(batch.actions, batch.rewards, minlength=actions),
+    }
+
+
 def seen(statistics: Arrays) -> dict[str, float]:
-    """How much was learned from, of `counts` [actions] and `rewards` [actions], both summed over interactions."""
+    """How much was learned from: figures of all that was tallied."""
     interactions = int(statistics["counts"].sum())
     return {
         "interactions": interactions,

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from rl_core.agents.agent import Additive, Batch, Model, certain, seen
+from rl_core.agents.agent import Additive, Batch, Model, certain, seen, tally
 from rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Arrays, read_arrays, write_arrays
 from rl_core.errors import InvalidInput
 
@@ -66,11 +66,9 @@ class LinUCB(Additive):
         order = np.argsort(actions.astype(np.uint16), kind="stable")  # a radix sort for 16-bit integers
         x, r = observations[order].astype(np.float64), rewards[order]
         weighted = x if weights is None else x * weights[order, None]
-        counts = np.bincount(actions, minlength=arms)
+        delta = self.start(x.shape[1], arms) | tally(batch, arms)
+        counts = delta["counts"]
         ends = np.cumsum(counts)
-        delta = self.start(x.shape[1], arms)
-        delta["counts"] += counts
-        delta["rewards"] += np.bincount(actions, rewards, minlength=arms)
         for arm in np.flatnonzero(counts):
             rows = slice(ends[arm] - counts[arm], ends[arm])
             delta["covariances"][arm] = weighted[rows].T @ x[rows]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from rl_core.agents.agent import Agent, Batch, Model, seen
+from rl_core.agents.agent import Agent, Batch, Model, seen, tally
 from rl_core.agents.arrays import SAVED_MODEL, Arrays
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class NeuralEpsilonGreedy(Agent):
                 statistics, learner = statistics | begun, None
             learner = learner or Learner(statistics, self.learning_rate)
             loss = learner.fit(rows, self.minibatch, self.epochs, random)
-            statistics = statistics | learner.arrays() | self._remembered([*rows, keys]) | _sums(statistics, batch)
+            tallied = tally(batch, len(statistics["counts"]))
+            sums = {name: statistics[name] + more for name, more in tallied.items()}
+            statistics = statistics | learner.arrays() | self._remembered([*rows, keys]) | sums
             statistics["loss"] = np.array(loss)
         return statistics
 
@@ -133,12 +135,3 @@ def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation over rows, in double precision; where nothing differs, 1 for the latter."""
     deviation = np.where((values == values[0]).all(axis=0), 1.0, values.std(axis=0, dtype=np.float64))
     return values.mean(axis=0, dtype=np.float64), deviation
-
-
-def _sums(statistics: Arrays, batch: Batch) -> Arrays:
-    """How many interactions came for every action, and the sum of their rewards [actions]."""
-    arms = len(statistics["counts"])
-    return {
-        "counts": statistics["counts"] + np.bincount(batch.actions, minlength=arms),
-        "rewards": statistics["rewards"] + np.bincount(batch.actions, batch.rewards, minlength=arms),
-    }

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rl_core.agents import Agent, LinUCB, NeuralEpsilonGreedy
+from rl_core.agents import AGENTS, Agent
 from rl_core.backends import connect
 from tests.benchmarks.load import measure
 from tests.benchmarks.ratio import Row
@@ -15,11 +15,10 @@ from tests.conftest import deploy, make_config, make_policy
 from tests.processes import process
 
 SECONDS, FIRST = 600, 60  # memory settles in the first minute
-AGENTS = (LinUCB(), NeuralEpsilonGreedy())
 
 
 def rows() -> list[Row]:
-    return [_row(agent) for agent in AGENTS]
+    return [_row(kind()) for kind in AGENTS.values()]
 
 
 def _row(agent: Agent) -> Row:
