@@ -23,11 +23,19 @@ demo: $(READY)  ## run the whole loop on real ratings, live, and write its learn
 	rm -rf build/loop build/demo
 	$(BIN)/banditloop loop --output build/demo
 
-test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+NEEDS_MORE := slow or cloud or container or browser
+
+test: test-local  ## run all tests: units first, then those that need this machine only, then the rest
+	$(BIN)/python -m pytest -m "$(NEEDS_MORE)"
+
+test-fast: $(READY)  ## run the unit tests, in under a minute
+	$(BIN)/python -m pytest tests/unit -n auto --dist worksteal -m "not ($(NEEDS_MORE))"
+
+test-local: test-fast  ## run all but slow tests and those of clouds, containers and the browser, in under five minutes
+	$(BIN)/python -m pytest --ignore tests/unit -m "not ($(NEEDS_MORE))"
 
 test-cloud: $(READY)  ## run those of Google Cloud and containers, on emulators that install and start themselves
-	$(BIN)/python -m pytest tests/ports tests/test_google_*.py tests/test_cloud.py tests/test_containers.py -k "not local"
+	$(BIN)/python -m pytest -m "cloud or container"
 
 check: $(READY)  ## lint: format, style, types, the ladder of imports
 	$(BIN)/ruff format --check .
@@ -56,16 +64,19 @@ compile: $(READY)  ## compile the pipelines and the components to build
 	$(BIN)/banditloop compile
 	$(BIN)/banditloop export-components
 
-RESOLVE := uv pip compile pyproject.toml --python-version 3.11 --all-extras \
+RESOLVE := uv pip compile pyproject.toml --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
+IMAGE_EXTRAS := local serve pipelines train evaluate google
+
 lock:  ## resolve requirements.lock anew, and from it the image's, which has a smaller TensorFlow (needs uv)
-	$(RESOLVE) --universal --group dev --upgrade -o requirements.lock
+	$(RESOLVE) --universal --all-extras --group dev --upgrade -o requirements.lock
 	echo 'tensorflow; sys_platform == "none"' | $(RESOLVE) --python-platform x86_64-manylinux_2_28 \
-		--group agents --group data --group image --constraints requirements.lock --overrides /dev/stdin \
+		$(IMAGE_EXTRAS:%=--extra %) \
+		--group agents --group image --constraints requirements.lock --overrides /dev/stdin \
 		-o components/requirements.lock
 
 clean:  ## remove everything made, .venv included
 	rm -rf .venv build dist *.egg-info
 
-.PHONY: help setup demo test test-cloud check format bench image compile lock clean
+.PHONY: help setup demo test test-fast test-local test-cloud check format bench image compile lock clean

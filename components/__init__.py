@@ -1,3 +1,3 @@
-"""The component library: one Kubeflow Pipelines component a file, each usable alone."""
+"""The component library: one Kubeflow Pipelines component per file, each usable on its own."""
 
-IMAGE = "banditloop:latest"  # `banditloop compile --image` replaces it with the image that runs
+IMAGE = "banditloop:latest"  # placeholder; `banditloop compile --image` replaces it with the image that runs

@@ -1,28 +1,29 @@
-"""The deployer puts a policy behind the one endpoint as a new version, with the traffic that it has earned."""
+"""Component that adds a policy to the endpoint as a new version, with the traffic that the evaluator decided on."""
 
 from kfp import dsl
 
-from components import IMAGE
+from banditloop.components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def deployer(config: dict, policy: dsl.Input[dsl.Model], judgement: str = "canary") -> str:
-    """Deploy a policy directory and return its version. Doing it again changes nothing.
+def deployer(config: dict, policy: dsl.Input[dsl.Model], decision: str = "canary") -> str:
+    """Deploy a policy and return its version. Idempotent.
 
     Args:
-        config: The loop's config.
-        policy: The trainer's policy directory.
-        judgement: The evaluator's: promote lets it answer everybody, if the champion is still the one
-            that it was compared with; canary lets it answer a share, or nobody and be logged.
+        config: Config of the loop, as JSON.
+        policy: Policy directory from the trainer.
+        decision: Decision of the evaluator. promote: the policy becomes the champion if the champion is still
+            the one that it was compared with, else a canary. canary: it serves release.canary_percent percent of
+            the users; with 0 it is a shadow, whose decisions are logged but not shown.
 
     Returns:
-        The version.
+        Version of the policy on the endpoint.
     """
     from pathlib import Path
 
-    from rl_core.backends import connect
-    from rl_core.backends.releasing import deploy
-    from rl_core.config import Config
+    from banditloop.rl_core.backends import connect
+    from banditloop.rl_core.config import Config
+    from banditloop.rl_core.promotion.transitions import deploy
 
     settings = Config.parse(config)
-    return deploy(settings, connect(settings).endpoint, Path(policy.path), judgement)
+    return deploy(settings, connect(settings).endpoint, Path(policy.path), decision)

@@ -1,8 +1,8 @@
-"""The evaluator says whether a new policy is proved better than the champion, proved worse, or neither."""
+"""Component that tests whether a new policy is better or worse than the champion on held-out interactions."""
 
 from kfp import dsl
 
-from components import IMAGE
+from banditloop.components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -14,34 +14,34 @@ def evaluator(
     metrics: dsl.Output[dsl.Metrics],
     run_id: str = "",
 ) -> str:
-    """Compare a policy with the champion on held-out interactions, and keep the verdict; a refused policy too.
+    """Compare a policy with the champion on held-out interactions; save the verdict, and a refused policy too.
 
     Args:
-        config: The loop's config.
-        policy: The trainer's policy directory.
-        evaluation: JSON: the verdict with its reasons, estimates with intervals, diagnostics.
-        report: The same as a page to look at.
-        metrics: The most important of it.
-        run_id: The pipeline run, for the verdict.
+        config: Config of the loop, as JSON.
+        policy: Policy directory from the trainer.
+        evaluation: JSON file with the verdict and its reason, estimates with intervals, and diagnostics.
+        report: HTML page with the content of evaluation.
+        metrics: Key numbers of the evaluation.
+        run_id: Id of the pipeline run, recorded in the verdict.
 
     Returns:
-        The judgement: promote, canary or refuse. (kfp.local reads conditions on outputs without a name only.)
+        Decision: promote, canary or refuse. (Unnamed, because kfp.local supports conditions on unnamed outputs only.)
     """
     import json
     from pathlib import Path
 
-    from rl_core.backends import connect
-    from rl_core.backends.evaluating import evaluate_candidate, keep
-    from rl_core.config import Config
-    from rl_core.evaluation.figures import metrics as figures
-    from rl_core.evaluation.page import write_page
+    from banditloop.rl_core.backends import connect
+    from banditloop.rl_core.config import Config
+    from banditloop.rl_core.evaluation.summary import kfp_metrics
+    from banditloop.rl_core.promotion.candidate import evaluate_candidate, save_verdict
+    from banditloop.rl_core.reports.evaluation_page import write_page
 
     settings = Config.parse(config)
     platform, folder = connect(settings), Path(policy.path)
-    verdict, found = evaluate_candidate(platform, settings, folder, run_id)
-    Path(evaluation.path).write_text(json.dumps(found, indent=2))
-    write_page(found, Path(report.path))
-    for name, figure in figures(found).items():
-        metrics.log_metric(name, figure)
-    keep(platform.endpoint, folder, verdict)
-    return verdict.judgement
+    verdict, summary = evaluate_candidate(platform, settings, folder, run_id)
+    Path(evaluation.path).write_text(json.dumps(summary, indent=2))
+    write_page(summary, Path(report.path))
+    for name, value in kfp_metrics(summary).items():
+        metrics.log_metric(name, value)
+    save_verdict(platform.endpoint, folder, verdict)
+    return verdict.decision

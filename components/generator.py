@@ -1,28 +1,26 @@
-"""The generator writes simulated interactions under a random policy into the warehouse."""
+"""Component that writes simulated interactions under the random policy to the warehouse."""
 
 from kfp import dsl
 
-from components import IMAGE
+from banditloop.components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def generator(config: dict, metrics: dsl.Output[dsl.Metrics], interactions: int = 1000, seed: int = 0):
-    """Give the loop something to start from. Doing it again with the same seed adds nothing.
-
-    The random policy becomes the champion that the first trained one has to beat, where nobody answers yet.
+    """Simulate the first interactions, and make the random policy the champion if there is none. Idempotent per seed.
 
     Args:
-        config: The loop's config.
-        metrics: decisions and rewards added, and the mean reward.
-        interactions: How many interactions to simulate.
-        seed: Which ones.
+        config: Config of the loop, as JSON.
+        metrics: Numbers of decisions and rewards that were added, and the mean reward.
+        interactions: Number of interactions to simulate.
+        seed: Seed of the simulation.
     """
     import pyarrow as pa
 
-    from rl_core.backends import connect
-    from rl_core.backends.releasing import start
-    from rl_core.config import Config
-    from rl_core.simulation import simulated_history
+    from banditloop.rl_core.backends import connect
+    from banditloop.rl_core.config import Config
+    from banditloop.rl_core.environments.history import simulated_history
+    from banditloop.rl_core.promotion.transitions import ensure_champion
 
     settings = Config.parse(config)
     platform = connect(settings)
@@ -30,8 +28,8 @@ def generator(config: dict, metrics: dsl.Output[dsl.Metrics], interactions: int 
     decisions, rewards = zip(
         *simulated_history(settings.environment, interactions, settings.reward.name, seed), strict=True
     )
-    # Rewards first: a decision that is there has its reward, so a retry after a crash finishes the work.
+    # Rewards first: every decision in the warehouse then has its reward, and a retry after a crash adds the rest.
     metrics.log_metric("rewards_added", warehouse.append("rewards", pa.concat_tables(rewards)))
     metrics.log_metric("decisions_added", warehouse.append("decisions", pa.concat_tables(decisions)))
     metrics.log_metric("mean_reward", pa.concat_tables(rewards)["value"].to_numpy().mean())
-    start(settings, platform.endpoint)
+    ensure_champion(settings, platform.endpoint)

@@ -1,1 +1,1 @@
-"""What answers a request or a message: predictor, simulator, logger, trigger, monitor."""
+"""Entry points that handle a request or a message: predictor, simulator, logger, trigger, monitor."""

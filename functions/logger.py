@@ -1,4 +1,4 @@
-"""The logger: decisions and rewards from the bus into the warehouse, each once however often they come."""
+"""The logger: appends decisions and rewards from the bus to the warehouse, each once however often it is delivered."""
 
 import functools
 import logging
@@ -10,20 +10,22 @@ import functions_framework
 import pyarrow as pa
 from cloudevents.http import CloudEvent
 
-from rl_core.backends import Platform, cloud_events, connect, connected, service
-from rl_core.config import Config
-from rl_core.errors import InvalidInput
-from rl_core.schema import SCHEMAS, decode
+from banditloop.rl_core import cloud_events, process
+from banditloop.rl_core.backends import connect, platform_from_environment
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import SCHEMAS, decode
+from banditloop.rl_core.ports import Platform
 
 RETRY_SECONDS = 1.0
-ROUND_SECONDS = 0.2  # from one round to the next at least: few appends where events come one by one
-MANY = 100  # messages that do not wait for a next round
-TOPICS = ("rewards", "decisions")  # rewards first: after a pause, a decision finds its reward already there
+MIN_ROUND_SECONDS = 0.2  # between the starts of two rounds: fewer appends where events arrive one by one
+FULL_ROUND_MESSAGES = 100  # after as many messages of a topic, the next round starts at once
+TOPICS = ("rewards", "decisions")  # rewards first: after downtime, a decision is appended after its reward
 log = logging.getLogger("banditloop.logger")
 
 
 def log_events(platform: Platform, topic: str, payloads: list[bytes]) -> int:
-    """Append the events of some messages to the table their topic is named after; returns how many were new."""
+    """Append the events of some messages to the table named after their topic; returns the number of new events."""
     if topic not in SCHEMAS:
         raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(SCHEMAS)}")
     return platform.warehouse.append(topic, pa.concat_tables(decode(SCHEMAS[topic], p) for p in payloads))
@@ -31,43 +33,44 @@ def log_events(platform: Platform, topic: str, payloads: list[bytes]) -> int:
 
 @functions_framework.cloud_event
 def logger(event: CloudEvent) -> None:
-    """Log one message. What cannot be read goes to the dead letters; after any other error it comes again."""
-    _, platform = connected()
+    """Log one message. An invalid one goes to the dead letters; after any other error it is redelivered."""
+    _, platform = platform_from_environment()
     topic, payload = cloud_events.topic(event), cloud_events.payload(event)
     try:
         log_events(platform, topic, [payload])
     except InvalidInput as error:
-        platform.bus.give_up(topic, str(error), payload)
+        platform.bus.dead_letter(topic, str(error), payload)
 
 
 def serve(config: Config) -> None:
-    """Log what the bus has until told to stop."""
+    """Log the messages of the bus until SIGTERM or SIGINT."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
-    if config.backend.metrics_port:
-        from rl_core.backends.metrics import serve_log_metrics  # a cloud function has its own
+    if config.logging.metrics_port:
+        # Imported here: a cloud function has its platform's metrics and needs no prometheus_client.
+        from banditloop.rl_core.serving.metrics import serve_log_metrics
 
-        serve_log_metrics(connect(config), config.backend.host, config.backend.metrics_port)
+        serve_log_metrics(connect(config), config.serving.host, config.logging.metrics_port)
     while not stopping.is_set():
         platform = connect(config)
         try:
-            with platform.bus.receiving(TOPICS):
+            with platform.bus.subscribe(TOPICS):
                 while not stopping.is_set():
                     log_round(platform, stopping)
-        except Exception as error:  # whatever it is, its messages come again
-            log.error("the bus fails, will try again: %r", error)
+        except Exception as error:  # any error: its messages are redelivered
+            log.error("the bus failed, reconnecting: %r", error)
             stopping.wait(RETRY_SECONDS)
 
 
 def log_round(platform: Platform, stopping: threading.Event) -> None:
-    """Log what the bus has, and rest where that was little."""
+    """Log the messages that wait on the bus and, if they were few, pause until more have gathered."""
     start = time.monotonic()
-    many = [platform.bus.deliver(topic, functools.partial(log_events, platform, topic)) for topic in TOPICS]
-    if max(many) < MANY:
-        took = time.monotonic() - start
-        stopping.wait(max(ROUND_SECONDS - took, took))  # an append costs the same for few events: gather more
+    counts = [platform.bus.deliver(topic, functools.partial(log_events, platform, topic)) for topic in TOPICS]
+    if max(counts) < FULL_ROUND_MESSAGES:
+        elapsed = time.monotonic() - start
+        stopping.wait(max(MIN_ROUND_SECONDS - elapsed, elapsed))  # an append of few events costs as much as one of many
 
 
 if __name__ == "__main__":
-    service.run(serve)
+    process.run(serve)

@@ -1,4 +1,4 @@
-"""The simulator plays users: it shows the endpoint observations, and later rewards what it was recommended."""
+"""The simulator: simulated users send observations to the endpoint and publish rewards for the recommended actions."""
 
 import logging
 from datetime import UTC, datetime
@@ -9,24 +9,26 @@ import orjson
 from cloudevents.http import CloudEvent
 from pydantic import Field
 
-from rl_core.backends import Platform, cloud_events, connected
-from rl_core.config import Config
-from rl_core.errors import InvalidInput
-from rl_core.schema import SCHEMA_VERSION
-from rl_core.sections import Section
+from banditloop.rl_core import cloud_events
+from banditloop.rl_core.backends import platform_from_environment
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.rows import reward_row
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.settings.section import Section
 
 log = logging.getLogger("banditloop.simulator")
 
 
 class Visit(Section):
-    """What one event asks for."""
+    """The users of one simulated visit."""
 
-    users: int = Field(100, ge=1, le=10_000, description="how many users come at once")
-    seed: int | None = Field(None, ge=0, description="who comes; at random where not given")
+    users: int = Field(100, ge=1, le=10_000, description="number of users, who all visit at once")
+    seed: int | None = Field(None, ge=0, description="seed from which the users are drawn; random if not given")
 
 
 def simulate(config: Config, platform: Platform, visit: Visit) -> float:
-    """Let users come and reward their recommendations; returns the mean reward."""
+    """Simulate a visit and publish its rewards; returns the mean reward."""
     observations = config.environment.observe(visit.users, np.random.default_rng(visit.seed))
     predictions = platform.endpoint.predict(observations.tolist())
     event_ids = [prediction["event_id"] for prediction in predictions]
@@ -34,14 +36,7 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> float:
     rewards = config.environment.reward(observations, actions, event_ids)
     now = datetime.now(UTC)
     events = [
-        {
-            "schema_version": SCHEMA_VERSION,
-            "event_id": event_id,
-            "name": config.reward.name,
-            "value": value,
-            "timestamp": now,
-            "source_id": "simulator",
-        }
+        reward_row(event_id=event_id, value=value, timestamp=now, name=config.reward.name, source_id="simulator")
         for event_id, value in zip(event_ids, rewards.tolist(), strict=True)
     ]
     platform.bus.publish("rewards", orjson.dumps(events))
@@ -50,10 +45,10 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> float:
 
 @functions_framework.cloud_event
 def simulator(event: CloudEvent) -> None:
-    """Let the users of one event come."""
+    """Simulate the visit that a message describes. An invalid message is dropped: redelivery would not help."""
     try:
         visit = Visit.parse(orjson.loads(cloud_events.payload(event) or b"{}"), "visit")
     except (InvalidInput, orjson.JSONDecodeError) as error:
-        log.error("nobody comes: %s", error)  # coming again would not mend it
+        log.error("invalid message, no visit simulated: %s", error)
     else:
-        simulate(*connected(), visit)
+        simulate(*platform_from_environment(), visit)

@@ -1,1 +1,1 @@
-"""The startup and retraining pipelines, and the command line that compiles, submits and runs them."""
+"""The startup and retraining pipelines, their compiler, and the command line."""

@@ -1,5 +1,5 @@
-"""python -m pipelines is banditloop."""
+"""`python -m pipelines` runs the command line banditloop."""
 
-from pipelines.cli import main
+from banditloop.pipelines.cli.main import main
 
 main()

@@ -1,25 +1,25 @@
-"""The retraining pipeline, run whenever the trigger says so: what is new, a policy, its trial, the same endpoint."""
+"""The retraining pipeline, submitted by the trigger: trains on new interactions, evaluates and deploys."""
 
 from kfp import dsl
 
-from components.deployer import deployer
-from components.evaluator import evaluator
-from components.ingester import ingester
-from components.trainer import trainer
+from banditloop.components.deployer import deployer
+from banditloop.components.evaluator import evaluator
+from banditloop.components.ingester import ingester
+from banditloop.components.trainer import trainer
 
 
 @dsl.pipeline(name="banditloop-retraining")
 def retraining(config: dict, run_id: str = ""):
-    """Ingest, train, evaluate, and deploy unless it is refused.
+    """Ingest, train, evaluate, and deploy unless the evaluator refuses the policy.
 
     Args:
-        config: The loop's config.
-        run_id: This run's id, for the policy's lineage.
+        config: Config of the loop, as JSON.
+        run_id: Id of this run, recorded in the policy's manifest and in the verdict.
     """
     ingested = ingester(config=config)
     trained = trainer(config=config, examples=ingested.outputs["examples"], run_id=run_id)
-    judged = evaluator(config=config, policy=trained.outputs["policy"], run_id=run_id)
-    with dsl.If(judged.outputs["Output"] != "refuse", name="not-refused"):
-        deployed = deployer(config=config, policy=trained.outputs["policy"], judgement=judged.outputs["Output"])
-    for task in (ingested, trained, judged, deployed):
-        task.set_caching_options(False)  # or the cache would answer with yesterday's interactions
+    evaluated = evaluator(config=config, policy=trained.outputs["policy"], run_id=run_id)
+    with dsl.If(evaluated.outputs["Output"] != "refuse", name="not-refused"):
+        deployed = deployer(config=config, policy=trained.outputs["policy"], decision=evaluated.outputs["Output"])
+    for task in (ingested, trained, evaluated, deployed):
+        task.set_caching_options(False)  # a cached task would return outdated interactions

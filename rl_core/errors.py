@@ -1,15 +1,15 @@
-"""The errors that are not ours: somebody's mistake, and a platform's."""
+"""The two errors that are reported in one line, without a traceback: invalid input and platform failures."""
 
 
 class InvalidInput(ValueError):
-    """Input that cannot be used: names the key or place, the value, and what would be right.
+    """Invalid input. The message names the key or location, the value, and what would be right.
 
     The command line prints it as one line and exits with 2; the endpoint answers 400.
     """
 
 
 class PlatformError(OSError):
-    """A platform that does not do what it is asked: says what it says. Whoever asks later may find it willing.
+    """The platform failed or refused the call; retrying later may succeed. The message contains the platform's own.
 
     The command line prints it as one line and exits with 1.
     """

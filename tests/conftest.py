@@ -1,6 +1,6 @@
-"""What tests share: a config with a root of its own, and events."""
+"""Shared by all tests: a config with its own root, events, policies, and the order of the test files."""
 
-from datetime import UTC, datetime, timedelta
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,42 +8,66 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rl_core.agents import Agent, Arrays, Batch, LinUCB, NeuralEpsilonGreedy
-from rl_core.backends import Endpoint
-from rl_core.backends.releasing import promote
-from rl_core.config import Config
-from rl_core.manifest import Manifest, Window
-from rl_core.policy import write_policy
-from rl_core.schema import DECISION, INTERACTION, REWARD
+from banditloop.rl_core.agents import LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.ports import Endpoint
+from banditloop.rl_core.promotion.transitions import promote
+from banditloop.rl_core.testing.events import decisions as decisions
+from banditloop.rl_core.testing.events import rewards as rewards
+from banditloop.rl_core.testing.planted import assert_same as assert_same
+from banditloop.rl_core.testing.policies import START
+from banditloop.rl_core.testing.policies import make_policy as make_policy
 
-LONGEST = (
+SLOWEST_FILES = (  # started first, so that no worker still runs one of them at the end
     "test_containers",
     "test_readme",
-    "test_google_loop",
-    "test_loop",
+    "google/test_loop",
+    "e2e/test_loop",
     "test_warehouse",
     "test_release",
     "test_crashes",
 )
-AGENTS = [LinUCB(), NeuralEpsilonGreedy(epochs=1)]  # for what must hold of every kind of policy
-START = datetime(2026, 1, 1, tzinfo=UTC)
+FOLDER_MARKERS = {"google": "cloud", "containers": "container", "e2e": "slow"}  # marker of all tests in a folder
+AGENTS = [LinUCB(), NeuralEpsilonGreedy(epochs=1)]  # one of each kind, for what must hold for every policy
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left with one of them at the end."""
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    """Add the marker of each test's folder, and sort the slowest files first."""
+    for item in items:
+        if marker := FOLDER_MARKERS.get(item.path.parent.name):
+            item.add_marker(marker)
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1800))
+    items.sort(key=_order)
+
+
+def _order(item: pytest.Item) -> int:
+    name = item.path.with_suffix("").as_posix()
+    return next((position for position, file in enumerate(SLOWEST_FILES) if name.endswith(file)), len(SLOWEST_FILES))
 
 
 def make_config(root: Path, **sections: dict[str, Any]) -> Config:
-    """A config for tests: everything under `root`, some sections other than usual."""
+    """A config for tests: all files are under `root`; `sections` override the defaults.
+
+    Trainers write no SavedModel of a linear policy, which costs seconds and which nothing here reads.
+    """
     values: dict[str, Any] = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
+    values["policy"] = {"saved_model": False}
     backend = {"root": str(root / "loop")}
-    trigger = {"template": str(root / "pipelines" / "retraining.yaml")}
-    for name, section in ({"backend": backend, "trigger": trigger} | sections).items():
+    retraining = {"template": str(root / "pipelines" / "retraining.yaml")}
+    for name, section in ({"backend": backend, "retraining": retraining} | sections).items():
         values[name] = values.get(name, {}) | section
-    values["trigger"] = trigger | values["trigger"]
+    values["retraining"] = retraining | values["retraining"]
     return Config.parse(values)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_bare_imports():
+    """Imports without `banditloop.` succeed in the repository's root, but with a second copy of every registry."""
+    yield
+    bare = {name.partition(".")[0] for name in sys.modules} & {"rl_core", "components", "functions", "pipelines"}
+    assert not bare, f"imported without `banditloop.`: {bare}"
 
 
 @pytest.fixture
@@ -51,46 +75,10 @@ def config(tmp_path: Path) -> Config:
     return make_config(tmp_path)
 
 
-def decisions(
-    event_ids: list[str], version: str = "v1-a", at: datetime | None = None, mode: str = "online"
-) -> pa.Table:
-    rows = [
-        {
-            "event_id": event_id,
-            "timestamp": at or datetime.now(UTC),
-            "policy_version": version,
-            "observation": [1.0, 2.0],
-            "action": 0,
-            "propensity": 0.5,
-            "probabilities": [0.5, 0.5],
-            "mode": mode,
-            "pass_probability": 1.0,
-        }
-        for event_id in event_ids
-    ]
-    return pa.Table.from_pylist(rows, DECISION)
-
-
-def rewards(
-    event_ids: list[str], reward: float = 1.0, at: datetime | None = None, source_id: str = "", name: str = "reward"
-) -> pa.Table:
-    rows = [
-        {
-            "event_id": event_id,
-            "name": name,
-            "value": reward,
-            "timestamp": at or datetime.now(UTC),
-            "source_id": source_id,
-        }
-        for event_id in event_ids
-    ]
-    return pa.Table.from_pylist(rows, REWARD)
-
-
 def random_interactions(rows: int, dim: int = 20, actions: int = 20) -> pa.Table:
-    """What a policy of that shape might have met."""
+    """Random interactions with `dim` features and `actions` actions."""
     random = np.random.default_rng(0)
-    met = [
+    interactions = [
         {
             "event_id": str(row),
             "timestamp": START,
@@ -105,45 +93,11 @@ def random_interactions(rows: int, dim: int = 20, actions: int = 20) -> pa.Table
         }
         for row in range(rows)
     ]
-    return pa.Table.from_pylist(met, INTERACTION)
-
-
-def assert_same(left: Arrays, right: Arrays) -> None:
-    """The same statistics, up to rounding."""
-    assert left.keys() == right.keys()
-    for name in left:
-        np.testing.assert_allclose(left[name], right[name], rtol=1e-9, atol=1e-9)
+    return pa.Table.from_pylist(interactions, INTERACTION)
 
 
 def deploy(endpoint: Endpoint, folder: Path) -> str:
-    """Add a policy and let it answer everybody."""
+    """Add the policy in `folder` and promote it; returns its version."""
     version = endpoint.add(folder)
     promote(endpoint, version)
     return version
-
-
-def make_policy(
-    folder: Path,
-    generation: int = 1,
-    seed: int = 0,
-    dim: int = 20,
-    actions: int = 20,
-    until: datetime | None = None,
-    agent: Agent | None = None,
-) -> Manifest:
-    """Write a policy trained on noise, LinUCB's where nothing else is said."""
-    random, agent = np.random.default_rng(seed), agent or LinUCB()
-    observations = random.normal(size=(400, dim)).astype(np.float32)
-    batch = Batch(observations, random.integers(actions, size=400), random.normal(size=400))
-    statistics = agent.learn(agent.start(dim, actions), [batch])
-    manifest = Manifest(
-        version=f"v{generation}-{seed:08x}",
-        generation=generation,
-        agent=agent.model_dump(),
-        exploration=0.1,
-        dim=dim,
-        actions=actions,
-        window=Window(until=until or START + timedelta(days=generation), interactions=400),
-        interactions=400,
-    )
-    return write_policy(folder, manifest, statistics)

@@ -1,9 +1,9 @@
-"""Agents: how logged interactions become a policy."""
+"""Agents: learning algorithms that turn logged interactions into a policy."""
 
-from rl_core.agents.agent import Additive, Agent, Batch, Model, certain
-from rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Arrays, read_arrays, write_arrays
-from rl_core.agents.linucb import LinUCB
-from rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
+from banditloop.rl_core.agents.agent import Agent, Batch, MergeableAgent, Model, one_hot
+from banditloop.rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 
 AGENTS: dict[str, type[Agent]] = {"linucb": LinUCB, "neural_epsilon_greedy": NeuralEpsilonGreedy}
 
@@ -12,14 +12,14 @@ __all__ = [
     "SAVED_MODEL",
     "STATISTICS",
     "WEIGHTS",
-    "Additive",
     "Agent",
-    "Arrays",
     "Batch",
     "LinUCB",
+    "MergeableAgent",
     "Model",
     "NeuralEpsilonGreedy",
-    "certain",
+    "Statistics",
+    "one_hot",
     "read_arrays",
     "write_arrays",
 ]

@@ -1,4 +1,4 @@
-"""What an agent is, and what it makes of interactions."""
+"""The interface of an agent, of the interactions it learns from, and of the model it learns."""
 
 import abc
 from collections.abc import Iterable
@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rl_core.agents.arrays import Arrays
-from rl_core.sections import Section
+from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.settings.section import Section
 
 
 class Batch(NamedTuple):
-    """Interactions: observations [B, dim], actions [B], rewards [B], and how many each stands for [B], where not 1."""
+    """Interactions: observations [B, dim], actions [B], rewards [B], and sample weights [B]; None means 1."""
 
     observations: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
-    weights: np.ndarray | None = None
+    sample_weight: np.ndarray | None = None
 
 
 class Model(abc.ABC):
-    """What an agent has learned, as it scores observations."""
+    """A trained agent, ready to score observations."""
 
     @property
     @abc.abstractmethod
@@ -34,79 +34,84 @@ class Model(abc.ABC):
         """The probability of every action [B, actions] for observations [B, dim], without any exploration floor."""
 
     @abc.abstractmethod
-    def expected(self, observations: np.ndarray) -> np.ndarray:
-        """The reward that is expected of every action [B, actions] for observations [B, dim]."""
+    def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
+        """The expected reward of every action [B, actions] for observations [B, dim]."""
 
-    def greedy(self, observations: np.ndarray) -> np.ndarray:
+    def greedy_actions(self, observations: np.ndarray) -> np.ndarray:
         """The actions [B] with the highest expected reward."""
-        return np.argmax(self.expected(observations), axis=1)
+        return np.argmax(self.expected_rewards(observations), axis=1)
 
 
 class Agent(Section, abc.ABC):
-    """A learning rule with its hyperparameters. It holds no state: what it learned is in arrays, the statistics.
+    """A learning algorithm with its hyperparameters.
 
-    They are what training comes to and a later training resumes from; what serves is written of them.
+    It is stateless: everything learned is in the statistics, arrays that training returns and that later training
+    resumes from. The files that are served are written from them.
     """
 
     name: str
 
     @abc.abstractmethod
-    def start(self, dim: int, actions: int) -> Arrays:
+    def initial_statistics(self, dim: int, actions: int) -> Statistics:
         """The statistics of no interactions."""
 
     @abc.abstractmethod
-    def learn(self, statistics: Arrays, batches: Iterable[Batch]) -> Arrays:
-        """The statistics with interactions added, read once and a batch at a time."""
+    def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
+        """The statistics with interactions added; reads the batches once, one at a time."""
 
-    def resumes(self, other: dict[str, Any]) -> bool:
-        """Whether it can go on from the statistics of another agent section."""
+    def can_resume_from(self, other: dict[str, Any]) -> bool:
+        """Whether training can resume from the statistics of another agent section."""
         return other.get("name") == self.name
 
     @abc.abstractmethod
-    def metrics(self, statistics: Arrays) -> dict[str, float]:
-        """Figures that tell how much was learned from, and how well."""
+    def metrics(self, statistics: Statistics) -> dict[str, float]:
+        """Training metrics: how many interactions were learned from, and how well."""
 
     @abc.abstractmethod
-    def save(self, statistics: Arrays, folder: Path) -> None:
-        """Write what serves: a TF-Agents SavedModel, and whatever else `load` reads. Imports TensorFlow."""
+    def save(self, statistics: Statistics, folder: Path) -> None:
+        """Write the files that `load` reads into a policy directory."""
+
+    @abc.abstractmethod
+    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+        """Write the policy as a TF-Agents SavedModel, for other programs. Imports TensorFlow."""
 
     @abc.abstractmethod
     def load(self, folder: Path) -> Model:
         """The model that `save` wrote, ready to score."""
 
 
-class Additive(Agent):
-    """An agent whose statistics are sums: what shares of the interactions come to adds up to what all of them do."""
+class MergeableAgent(Agent):
+    """An agent whose statistics are sums over interactions, so statistics of disjoint shards merge by addition."""
 
     @abc.abstractmethod
-    def accumulate(self, statistics: Arrays, batch: Batch) -> Arrays:
+    def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
         """The statistics with a batch added."""
 
     @abc.abstractmethod
-    def merge(self, left: Arrays, right: Arrays) -> Arrays:
-        """The statistics of what both were made of, as if it had been accumulated together."""
+    def merge(self, left: Statistics, right: Statistics) -> Statistics:
+        """The statistics of the interactions of both, as if they had been accumulated together."""
 
-    def learn(self, statistics: Arrays, batches: Iterable[Batch]) -> Arrays:
+    def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
         return reduce(self.accumulate, batches, statistics)
 
 
-def certain(actions: np.ndarray, many: int) -> np.ndarray:
-    """Probabilities [B, many] that are 1 for the actions [B] and 0 for the others."""
-    probabilities = np.zeros((len(actions), many))
+def one_hot(actions: np.ndarray, action_count: int) -> np.ndarray:
+    """Probabilities [B, action_count] that are 1 for the actions [B] and 0 for all others."""
+    probabilities = np.zeros((len(actions), action_count))
     probabilities[np.arange(len(actions)), actions] = 1.0
     return probabilities
 
 
-def tally(batch: Batch, actions: int) -> Arrays:
-    """How many interactions each action has in a batch, and the sum of their rewards [actions]."""
+def reward_sums(batch: Batch, actions: int) -> Statistics:
+    """The number of interactions of each action in a batch, and the sum of their rewards, both [actions]."""
     return {
         "counts": np.bincount(batch.actions, minlength=actions),
         "rewards": np.bincount(batch.actions, batch.rewards, minlength=actions),
     }
 
 
-def seen(statistics: Arrays) -> dict[str, float]:
-    """How much was learned from: figures of all that was tallied."""
+def learning_metrics(statistics: Statistics) -> dict[str, float]:
+    """Metrics that all agents report: interactions, actions taken at least once, and mean reward."""
     interactions = int(statistics["counts"].sum())
     return {
         "interactions": interactions,

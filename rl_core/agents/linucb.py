@@ -13,14 +13,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from rl_core.agents.agent import Additive, Batch, Model, certain, seen, tally
-from rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Arrays, read_arrays, write_arrays
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.agents.agent import Batch, MergeableAgent, Model, learning_metrics, one_hot, reward_sums
+from banditloop.rl_core.agents.arrays import STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.errors import InvalidInput
 
 
 @dataclass(frozen=True)
 class LinUCBModel(Model):
-    """theta [actions, dim], and whitening [dim, actions, dim], with which ‖xᵀW‖² is a confidence bound's square."""
+    """theta [actions, dim], and whitening W [dim, actions, dim], where ‖xᵀW‖ is a confidence width at α = 1."""
 
     theta: np.ndarray
     whitening: np.ndarray
@@ -32,9 +32,9 @@ class LinUCBModel(Model):
         return dim, actions
 
     def probabilities(self, observations: np.ndarray) -> np.ndarray:
-        return certain(self._bounds(observations).argmax(axis=1), len(self.theta))
+        return one_hot(self._bounds(observations).argmax(axis=1), len(self.theta))
 
-    def expected(self, observations: np.ndarray) -> np.ndarray:
+    def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
         return observations @ self.theta.T
 
     def _bounds(self, observations: np.ndarray) -> np.ndarray:
@@ -45,14 +45,14 @@ class LinUCBModel(Model):
         return x @ self.theta.T + self.alpha * np.sqrt(np.vecdot(whitened, whitened))
 
 
-class LinUCB(Additive):
-    """Upper confidence bounds on one ridge regression per arm."""
+class LinUCB(MergeableAgent):
+    """Upper confidence bounds of one ridge regression per arm."""
 
     name: Literal["linucb"] = "linucb"
     alpha: float = Field(1.0, ge=0, description="width of the confidence bound, in standard deviations")
-    tikhonov: float = Field(1.0, gt=0, description="ridge weight λ; at 0 an arm never seen has no estimate")
+    l2: float = Field(1.0, gt=0, description="ridge weight λ; at 0 an untried action would have no estimate")
 
-    def start(self, dim: int, actions: int) -> Arrays:
+    def initial_statistics(self, dim: int, actions: int) -> Statistics:
         return {
             "covariances": np.zeros((actions, dim, dim)),
             "vectors": np.zeros((actions, dim)),
@@ -60,13 +60,13 @@ class LinUCB(Additive):
             "rewards": np.zeros(actions),
         }
 
-    def accumulate(self, statistics: Arrays, batch: Batch) -> Arrays:
-        observations, actions, rewards, weights = batch
+    def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
+        observations, actions, rewards, sample_weight = batch
         arms = len(statistics["counts"])
-        order = np.argsort(actions.astype(np.uint16), kind="stable")  # a radix sort for 16-bit integers
+        order = np.argsort(actions.astype(np.uint16), kind="stable")  # 16-bit integers use radix sort
         x, r = observations[order].astype(np.float64), rewards[order]
-        weighted = x if weights is None else x * weights[order, None]
-        delta = self.start(x.shape[1], arms) | tally(batch, arms)
+        weighted = x if sample_weight is None else x * sample_weight[order, None]
+        delta = self.initial_statistics(x.shape[1], arms) | reward_sums(batch, arms)
         counts = delta["counts"]
         ends = np.cumsum(counts)
         for arm in np.flatnonzero(counts):
@@ -75,35 +75,39 @@ class LinUCB(Additive):
             delta["vectors"][arm] = r[rows] @ weighted[rows]
         return self.merge(statistics, delta)
 
-    def merge(self, left: Arrays, right: Arrays) -> Arrays:
+    def merge(self, left: Statistics, right: Statistics) -> Statistics:
         return {name: left[name] + right[name] for name in left}
 
-    def solve(self, statistics: Arrays) -> LinUCBModel:
-        """The model that these statistics come to."""
+    def solve(self, statistics: Statistics) -> LinUCBModel:
+        """Solve the ridge regressions of the statistics."""
         # A = QΛQᵀ; with W = Q(Λ + λI)^-½, ‖xᵀW‖² = xᵀ(A + λI)⁻¹x
         values, vectors = np.linalg.eigh(statistics["covariances"])
-        whiteners = vectors / np.sqrt(np.maximum(values, 0) + self.tikhonov)[:, None, :]
+        whiteners = vectors / np.sqrt(np.maximum(values, 0) + self.l2)[:, None, :]
         theta = np.einsum("aij,aj->ai", whiteners, np.einsum("aij,ai->aj", whiteners, statistics["vectors"]))
-        whitening = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # as it is multiplied
+        whitening = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # the layout that _bounds multiplies by
         return LinUCBModel(theta, whitening, self.alpha)
 
-    def metrics(self, statistics: Arrays) -> dict[str, float]:
-        eigenvalues = np.maximum(np.linalg.eigvalsh(statistics["covariances"]), 0) + self.tikhonov
-        return seen(statistics) | {"condition_number": float((eigenvalues[:, -1] / eigenvalues[:, 0]).max())}
+    def metrics(self, statistics: Statistics) -> dict[str, float]:
+        eigenvalues = np.maximum(np.linalg.eigvalsh(statistics["covariances"]), 0) + self.l2
+        return learning_metrics(statistics) | {
+            "condition_number": float((eigenvalues[:, -1] / eigenvalues[:, 0]).max())
+        }
 
-    def save(self, statistics: Arrays, folder: Path) -> None:
-        from rl_core.agents.linucb_saved_model import save_linucb  # TensorFlow: only where a SavedModel is written
-
+    def save(self, statistics: Statistics, folder: Path) -> None:
         model = self.solve(statistics)
         write_arrays(folder / WEIGHTS, {"theta": model.theta, "whitening": model.whitening})
-        save_linucb(statistics, self.alpha, self.tikhonov, folder / SAVED_MODEL)
+
+    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+        from banditloop.rl_core.agents.linucb_saved_model import save_linucb  # imports TensorFlow
+
+        save_linucb(statistics, self.alpha, self.l2, folder)
 
     def load(self, folder: Path) -> LinUCBModel:
-        """The model of weights.npz; TensorFlow is not needed."""
+        """The model of weights.npz. Does not import TensorFlow."""
         weights = read_arrays(folder / WEIGHTS)
-        if weights.keys() != {"theta", "whitening"}:  # of before these were the weights; the statistics tell them
+        if weights.keys() != {"theta", "whitening"}:  # written by an older version: solve the statistics again
             return self.solve(read_arrays(folder / STATISTICS))
         theta, whitening = weights["theta"], weights["whitening"]
         if whitening.shape != (*theta.shape[::-1], theta.shape[-1]):
-            raise InvalidInput(f"{folder / WEIGHTS}: theta and whitening do not fit each other; not those of a policy")
+            raise InvalidInput(f"{folder / WEIGHTS}: theta and whitening differ in shape; not the weights of a policy")
         return LinUCBModel(theta, whitening, self.alpha)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rl_core.tf import tf
+from banditloop.rl_core.tf import tf
 
 # isort: split
 from tf_agents.bandits.policies.lin_ucb_policy import LinearUCBPolicy
@@ -12,11 +12,11 @@ from tf_agents.policies.policy_saver import PolicySaver
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
-from rl_core.agents.arrays import Arrays
+from banditloop.rl_core.agents.arrays import Statistics
 
 
-def linucb_policy(statistics: Arrays, alpha: float, tikhonov: float) -> LinearUCBPolicy:
-    """The policy in float64, from the eigendecomposition: TF-Agents' default, conjugate gradients, is approximate."""
+def linucb_policy(statistics: Statistics, alpha: float, l2: float) -> LinearUCBPolicy:
+    """The policy in float64, solved by eigendecomposition: TF-Agents' default, conjugate gradients, is approximate."""
     arms, dim = statistics["vectors"].shape
     values, vectors = np.linalg.eigh(statistics["covariances"])
 
@@ -32,10 +32,10 @@ def linucb_policy(statistics: Arrays, alpha: float, tikhonov: float) -> LinearUC
         alpha=alpha,
         eig_vals=variables(values),
         eig_matrix=variables(vectors),
-        tikhonov_weight=tikhonov,
+        tikhonov_weight=l2,
     )
 
 
-def save_linucb(statistics: Arrays, alpha: float, tikhonov: float, folder: Path) -> None:
-    """Write a SavedModel that `tf.saved_model.load` loads and whose `action` signature acts."""
-    PolicySaver(linucb_policy(statistics, alpha, tikhonov), batch_size=None).save(str(folder))
+def save_linucb(statistics: Statistics, alpha: float, l2: float, folder: Path) -> None:
+    """Write the policy as a SavedModel with an `action` signature, for `tf.saved_model.load`."""
+    PolicySaver(linucb_policy(statistics, alpha, l2), batch_size=None).save(str(folder))

@@ -1,137 +1,143 @@
 """A neural network that predicts the reward of every action, trained by TF-Agents and served through its SavedModel.
 
-It takes the action with the highest prediction: with the exploration that every served policy mixes in, ε-greedy, of
-exact propensities. (Riquelme, Tucker, Snoek: Deep Bayesian Bandits Showdown, ICLR 2018, compare it with others.)
+The policy takes the action with the highest prediction. Together with the uniform exploration that every served policy
+mixes in, that is ε-greedy with exact propensities. (Riquelme, Tucker, Snoek: Deep Bayesian Bandits Showdown, ICLR 2018,
+compare it with others.)
 
-What it learns from it also remembers, as much as `memory` allows. As long as that is all, every training begins anew on
-all of it. Later ones go on from the network of the last, over what is new and what is remembered: a uniform sample of
-all that came (Vitter's reservoir of 1985, by random keys; against forgetting, as in Rolnick et al.: Experience Replay
-for Continual Learning, NeurIPS 2019). So a training costs the same however long the loop has run.
+The statistics hold a replay buffer of at most `replay_size` interactions. While the buffer holds all interactions so
+far, every training starts from the initial weights and trains on all of them. After that, training continues from the
+last network on the new interactions and the buffer, which is then a uniform sample of all interactions (reservoir
+sampling by random keys: Vitter 1985; against forgetting: Rolnick et al., Experience Replay for Continual Learning,
+NeurIPS 2019). The cost of a training therefore does not grow with the age of the loop.
 """
 
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from rl_core.agents.agent import Agent, Batch, Model, seen, tally
-from rl_core.agents.arrays import SAVED_MODEL, Arrays
+from banditloop.rl_core.agents.agent import Agent, Batch, Model, learning_metrics, reward_sums
+from banditloop.rl_core.agents.arrays import SAVED_MODEL, Statistics
 
-if TYPE_CHECKING:
-    pass
-
-MEMORY = ("memory_observations", "memory_actions", "memory_rewards", "memory_weights", "memory_keys")
+REPLAY = ("replay_observations", "replay_actions", "replay_rewards", "replay_weights", "replay_keys")
 
 
 class NeuralEpsilonGreedy(Agent):
-    """Mean squared error of the predicted rewards, by Adam; hidden layers are rectified linear."""
+    """A network of ReLU layers that minimises the mean squared error of the predicted rewards by Adam."""
 
     name: Literal["neural_epsilon_greedy"] = "neural_epsilon_greedy"
-    layers: int = Field(2, ge=1, le=10, description="hidden layers of the network")
-    units: int = Field(64, ge=1, le=4096, description="width of each")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="size of Adam's steps")
-    minibatch: int = Field(64, ge=1, le=8192, description="interactions in one step")
-    epochs: int = Field(20, ge=1, le=1000, description="passes over the interactions, some thousand new ones at a time")
-    memory: int = Field(
-        10_000, ge=0, le=1_000_000, description="interactions of before, drawn uniformly, that it goes over as well"
+    hidden_layers: int = Field(2, ge=1, le=10, description="number of hidden layers")
+    hidden_units: int = Field(64, ge=1, le=4096, description="number of units in each hidden layer")
+    learning_rate: float = Field(0.001, gt=0, le=1, description="learning rate of Adam")
+    batch_size: int = Field(64, ge=1, le=8192, description="interactions per gradient step")
+    epochs: int = Field(
+        20, ge=1, le=1000, description="passes over each batch of some thousand new interactions and the replayed ones"
     )
-    seed: int = Field(0, ge=0, description="of the first weights, and of everything that training draws")
+    replay_size: int = Field(
+        10_000, ge=0, le=1_000_000, description="earlier interactions, a uniform sample, that are trained on again"
+    )
+    seed: int = Field(0, ge=0, description="seed of the initial weights and of all random draws in training")
 
-    def start(self, dim: int, actions: int) -> Arrays:
+    def initial_statistics(self, dim: int, actions: int) -> Statistics:
         return {
-            **self._initial(dim, actions),
+            **self._initial_weights(dim, actions),
             "mean": np.zeros(dim, np.float32),
             "deviation": np.ones(dim, np.float32),
-            "unit": np.array([0.0, 1.0]),
+            "reward_scale": np.array([0.0, 1.0]),
             "counts": np.zeros(actions, np.int64),
             "rewards": np.zeros(actions),
             "loss": np.zeros(()),
-            "memory_observations": np.zeros((0, dim), np.float32),
-            "memory_actions": np.zeros(0, np.int32),
-            "memory_rewards": np.zeros(0),
-            "memory_weights": np.zeros(0),
-            "memory_keys": np.zeros(0),
+            "replay_observations": np.zeros((0, dim), np.float32),
+            "replay_actions": np.zeros(0, np.int32),
+            "replay_rewards": np.zeros(0),
+            "replay_weights": np.zeros(0),
+            "replay_keys": np.zeros(0),
         }
 
-    def learn(self, statistics: Arrays, batches: Iterable[Batch]) -> Arrays:
-        from rl_core.agents.neural_network import Learner  # TensorFlow: only where a network is trained
+    def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
+        from banditloop.rl_core.agents.neural_network import Learner  # TensorFlow: only to train a network
 
         learner: Learner | None = None
         for batch in batches:
             if not len(batch.actions):
                 continue
             random = np.random.default_rng([self.seed, int(statistics["counts"].sum())])
-            *rows, keys = _with_memory(statistics, batch, random)
-            if len(statistics["memory_keys"]) == statistics["counts"].sum():  # all that came is in the rows
-                begun = self._initial(len(statistics["mean"]), len(statistics["counts"])) | _units(rows)
-                statistics, learner = statistics | begun, None
+            *rows, keys = _with_replay(statistics, batch, random)
+            if len(statistics["replay_keys"]) == statistics["counts"].sum():  # the rows are all interactions so far
+                weights = self._initial_weights(len(statistics["mean"]), len(statistics["counts"]))
+                statistics, learner = statistics | weights | _standardisation(rows), None
             learner = learner or Learner(statistics, self.learning_rate)
-            loss = learner.fit(rows, self.minibatch, self.epochs, random)
-            tallied = tally(batch, len(statistics["counts"]))
-            sums = {name: statistics[name] + more for name, more in tallied.items()}
-            statistics = statistics | learner.arrays() | self._remembered([*rows, keys]) | sums
+            loss = learner.fit(rows, self.batch_size, self.epochs, random)
+            added = reward_sums(batch, len(statistics["counts"]))
+            sums = {name: statistics[name] + array for name, array in added.items()}
+            statistics = statistics | learner.weights() | self._replayed([*rows, keys]) | sums
             statistics["loss"] = np.array(loss)
         return statistics
 
-    def resumes(self, other: dict[str, Any]) -> bool:
-        """Whether that one's network has this shape."""
-        return super().resumes(other) and all(other.get(key) == getattr(self, key) for key in ("layers", "units"))
+    def can_resume_from(self, other: dict[str, Any]) -> bool:
+        """Whether the other agent's network has the same shape."""
+        return super().can_resume_from(other) and all(
+            other.get(key) == getattr(self, key) for key in ("hidden_layers", "hidden_units")
+        )
 
-    def metrics(self, statistics: Arrays) -> dict[str, float]:
-        return seen(statistics) | {"loss": float(statistics["loss"])}
+    def metrics(self, statistics: Statistics) -> dict[str, float]:
+        return learning_metrics(statistics) | {"loss": float(statistics["loss"])}
 
-    def save(self, statistics: Arrays, folder: Path) -> None:
-        from rl_core.agents.neural_network import save_network
+    def save(self, statistics: Statistics, folder: Path) -> None:
+        self.export_saved_model(statistics, folder / SAVED_MODEL)
 
-        save_network(statistics, folder / SAVED_MODEL)
+    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+        from banditloop.rl_core.agents.neural_network import save_network  # imports TensorFlow
+
+        save_network(statistics, folder)
 
     def load(self, folder: Path) -> Model:
-        """The model behind the SavedModel. Imports TensorFlow."""
-        from rl_core.agents.neural_model import NeuralModel
+        """The model of the SavedModel. Imports TensorFlow."""
+        from banditloop.rl_core.agents.neural_model import NeuralModel
 
         return NeuralModel(folder / SAVED_MODEL)
 
-    def _initial(self, dim: int, actions: int) -> Arrays:
-        """He's weights, but a last layer of zeros: what was never tried is expected to be worth the mean."""
-        random, widths = np.random.default_rng(self.seed), [dim, *[self.units] * self.layers, actions]
+    def _initial_weights(self, dim: int, actions: int) -> Statistics:
+        """He initialisation, but zeros in the last layer, so that untried actions are predicted the mean reward."""
+        random, widths = np.random.default_rng(self.seed), [dim, *[self.hidden_units] * self.hidden_layers, actions]
         kernels = {
-            f"kernel_{layer}": random.normal(0, np.sqrt(2 / before), (before, after)).astype(np.float32)
-            for layer, (before, after) in enumerate(itertools.pairwise(widths))
+            f"kernel_{layer}": random.normal(0, np.sqrt(2 / fan_in), (fan_in, fan_out)).astype(np.float32)
+            for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths))
         }
-        kernels[f"kernel_{self.layers}"][:] = 0
+        kernels[f"kernel_{self.hidden_layers}"][:] = 0
         return kernels | {f"bias_{layer}": np.zeros(width, np.float32) for layer, width in enumerate(widths[1:])}
 
-    def _remembered(self, columns: list[np.ndarray]) -> Arrays:
-        """What is remembered of rows: those with the least keys."""
-        kept = np.sort(np.argsort(columns[-1])[: self.memory])
-        return {name: column[kept] for name, column in zip(MEMORY, columns, strict=True)}
+    def _replayed(self, columns: list[np.ndarray]) -> Statistics:
+        """The replay buffer: the rows with the `replay_size` smallest keys."""
+        rows = np.sort(np.argsort(columns[-1])[: self.replay_size])
+        return {name: column[rows] for name, column in zip(REPLAY, columns, strict=True)}
 
 
-def _with_memory(statistics: Arrays, batch: Batch, random: np.random.Generator) -> list[np.ndarray]:
-    """Columns of what is remembered and a batch: observations [B, dim], actions, rewards, weights and keys [B].
+def _with_replay(statistics: Statistics, batch: Batch, random: np.random.Generator) -> list[np.ndarray]:
+    """Columns of the replay buffer and a batch: observations [B, dim], actions, rewards, sample weights and keys [B].
 
-    The key of a row is drawn once, uniformly.
+    The key of a row is drawn uniformly, once.
     """
-    weights = np.ones(len(batch.actions)) if batch.weights is None else batch.weights
-    columns = *batch[:3], weights, random.random(len(batch.actions))
-    return [np.concatenate([statistics[name], column]) for name, column in zip(MEMORY, columns, strict=True)]
+    sample_weight = np.ones(len(batch.actions)) if batch.sample_weight is None else batch.sample_weight
+    columns = *batch[:3], sample_weight, random.random(len(batch.actions))
+    return [np.concatenate([statistics[name], column]) for name, column in zip(REPLAY, columns, strict=True)]
 
 
-def _units(rows: list[np.ndarray]) -> Arrays:
-    """What stands for 0 and 1 in the network: mean and deviation [dim] of observations, and [2] of rewards."""
+def _standardisation(rows: list[np.ndarray]) -> Statistics:
+    """Mean and standard deviation used to standardise observations, [dim] each, and rewards, together [2]."""
     observations, _, rewards, _ = rows
-    mean, deviation = _spread(observations)
+    mean, deviation = _mean_std(observations)
     return {
         "mean": mean.astype(np.float32),
         "deviation": deviation.astype(np.float32),
-        "unit": np.array(_spread(rewards)),
+        "reward_scale": np.array(_mean_std(rewards)),
     }
 
 
-def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over rows, in double precision; where nothing differs, 1 for the latter."""
+def _mean_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over rows, in double precision; the deviation is 1 where all values are equal."""
     deviation = np.where((values == values[0]).all(axis=0), 1.0, values.std(axis=0, dtype=np.float64))
     return values.mean(axis=0, dtype=np.float64), deviation

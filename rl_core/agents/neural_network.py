@@ -1,10 +1,10 @@
-"""The network that predicts rewards: made of statistics, trained, saved as a TF-Agents policy. Imports TensorFlow."""
+"""The reward network: built from statistics, trained, and saved as a TF-Agents policy. Imports TensorFlow."""
 
 from pathlib import Path
 
 import numpy as np
 
-from rl_core.tf import tf
+from banditloop.rl_core.tf import tf
 
 # isort: split
 from tf_agents.bandits.agents.greedy_reward_prediction_agent import GreedyRewardPredictionAgent
@@ -15,14 +15,17 @@ from tf_agents.policies.utils import InfoFields
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
-from rl_core.agents.arrays import Arrays
-from rl_core.agents.trajectories import trajectories
+from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.events.trajectories import trajectories
 
-STEEP = 10.0  # the longest gradient, for each array: one event is not all
+GRADIENT_CLIP = 10.0  # largest gradient norm per variable, which limits the effect of one extreme event
 
 
-def reward_network(statistics: Arrays, *after: tf.keras.layers.Layer) -> Sequential:
-    """From observations [B, dim], standardised first, to standardised rewards [B, actions], and what comes after."""
+def reward_network(statistics: Statistics, *output_layers: tf.keras.layers.Layer) -> Sequential:
+    """The network from observations [B, dim], which it standardises, to standardised rewards [B, actions].
+
+    output_layers: layers to add after the rewards.
+    """
     layers, (dim, *_) = tf.keras.layers, statistics["kernel_0"].shape
     *hidden, last = [len(array) for name, array in statistics.items() if name.startswith("bias_")]
     network = Sequential(
@@ -30,7 +33,7 @@ def reward_network(statistics: Arrays, *after: tf.keras.layers.Layer) -> Sequent
             layers.Normalization(mean=statistics["mean"], variance=statistics["deviation"] ** 2),
             *(layers.Dense(width, activation="relu") for width in hidden),
             layers.Dense(last),
-            *after,
+            *output_layers,
         ],
         input_spec=tensor_spec.TensorSpec([dim], tf.float32, "observation"),
     )
@@ -45,64 +48,65 @@ def _variables(network: Sequential) -> dict[str, tf.Variable]:
     return {f"{kinds[i % 2]}_{i // 2}": variable for i, variable in enumerate(network.trainable_variables)}
 
 
-def _specs(network: Sequential, statistics: Arrays) -> tuple[time_step.TimeStep, tensor_spec.BoundedTensorSpec]:
+def _specs(network: Sequential, statistics: Statistics) -> tuple[time_step.TimeStep, tensor_spec.BoundedTensorSpec]:
     actions = len(statistics["counts"])
     action = tensor_spec.BoundedTensorSpec((), tf.int32, 0, actions - 1, "action")
     return time_step.time_step_spec(network.input_tensor_spec), action
 
 
 class Learner:
-    """A network in training."""
+    """A reward network with its optimizer."""
 
-    def __init__(self, statistics: Arrays, learning_rate: float) -> None:
+    def __init__(self, statistics: Statistics, learning_rate: float) -> None:
         self._network = reward_network(statistics)
         specs = _specs(self._network, statistics)
         optimizer = tf.keras.optimizers.legacy.Adam(learning_rate)
-        self._unit = statistics["unit"]
+        self._reward_scale = statistics["reward_scale"]
         self._agent = GreedyRewardPredictionAgent(
-            *specs, self._network, optimizer, gradient_clipping=STEEP, enable_summaries=False
+            *specs, self._network, optimizer, gradient_clipping=GRADIENT_CLIP, enable_summaries=False
         )
-        numbers, whole = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
-        rows = tf.TensorSpec([None, len(statistics["mean"])], tf.float32), whole, numbers, numbers
-        self._epoch = tf.function(self._pass, input_signature=[rows, whole, tf.TensorSpec([], tf.int32)])
+        floats, integers = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32)
+        rows = tf.TensorSpec([None, len(statistics["mean"])], tf.float32), integers, floats, floats
+        self._epoch = tf.function(self._train_epoch, input_signature=[rows, integers, tf.TensorSpec([], tf.int32)])
 
-    def fit(self, rows: list[np.ndarray], minibatch: int, epochs: int, random: np.random.Generator) -> float:
-        """Go over interactions in random order; return the mean loss of the last time, a share of rewards' variance.
+    def fit(self, rows: list[np.ndarray], batch_size: int, epochs: int, random: np.random.Generator) -> float:
+        """Train on interactions in random order; return the mean loss of the last epoch in units of reward variance.
 
-        rows: observations [B, dim], actions [B], rewards [B], and how many each stands for [B].
+        rows: observations [B, dim], actions [B], rewards [B] and sample weights [B].
         """
-        observations, actions, rewards, weights = rows
-        offset, scale = self._unit
+        observations, actions, rewards, sample_weight = rows
+        mean, deviation = self._reward_scale
         tensors = (
             tf.constant(observations, tf.float32),
             tf.constant(actions, tf.int32),
-            tf.constant((rewards - offset) / scale, tf.float32),
-            tf.constant(weights / weights.mean(), tf.float32),
+            tf.constant((rewards - mean) / deviation, tf.float32),
+            tf.constant(sample_weight / sample_weight.mean(), tf.float32),
         )
         for _ in range(epochs):
-            loss = self._epoch(tensors, tf.constant(random.permutation(len(actions)), tf.int32), minibatch)
+            loss = self._epoch(tensors, tf.constant(random.permutation(len(actions)), tf.int32), batch_size)
         return float(loss)
 
-    def arrays(self) -> Arrays:
-        """What the network has come to."""
+    def weights(self) -> Statistics:
+        """The trained weights by layer."""
         return {name: variable.numpy() for name, variable in _variables(self._network).items()}
 
-    def _pass(self, rows: tuple[tf.Tensor, ...], order: tf.Tensor, minibatch: tf.Tensor) -> tf.Tensor:
-        """The mean loss [] of a step for every so many of the rows in this order [B]."""
-        train = tf.autograph.experimental.do_not_convert(self._agent.train)  # it is TensorFlow's own code already
+    def _train_epoch(self, rows: tuple[tf.Tensor, ...], order: tf.Tensor, batch_size: tf.Tensor) -> tf.Tensor:
+        """Train once on all rows in this order [B], `batch_size` rows a step; return the mean loss []."""
+        train = tf.autograph.experimental.do_not_convert(self._agent.train)  # TF-Agents' code needs no AutoGraph
         total = 0.0
-        for start in tf.range(0, len(order), minibatch):
-            chosen = order[start : start + minibatch]
-            observations, actions, rewards, weights = (tf.gather(column, chosen) for column in rows)
+        for start in tf.range(0, len(order), batch_size):
+            indices = order[start : start + batch_size]
+            observations, actions, rewards, sample_weight = (tf.gather(column, indices) for column in rows)
             experience = trajectories(observations, actions, rewards, self._agent.training_data_spec.policy_info)
-            total += train(experience, weights).loss * tf.cast(len(chosen), tf.float32)
+            total += train(experience, sample_weight).loss * tf.cast(len(indices), tf.float32)
         return total / tf.cast(len(order), tf.float32)
 
 
-def save_network(statistics: Arrays, folder: Path) -> None:
-    """Write a SavedModel whose `action` signature acts greedily and tells the rewards that it predicts."""
-    offset, scale = statistics["unit"]
-    network = reward_network(statistics, tf.keras.layers.Rescaling(scale, offset))
-    told = (InfoFields.PREDICTED_REWARDS_MEAN,)
-    policy = GreedyRewardPredictionPolicy(*_specs(network, statistics), network, emit_policy_info=told)
+def save_network(statistics: Statistics, folder: Path) -> None:
+    """Write a SavedModel whose `action` signature returns the greedy actions and the predicted rewards."""
+    mean, deviation = statistics["reward_scale"]
+    network = reward_network(statistics, tf.keras.layers.Rescaling(deviation, mean))
+    policy = GreedyRewardPredictionPolicy(
+        *_specs(network, statistics), network, emit_policy_info=(InfoFields.PREDICTED_REWARDS_MEAN,)
+    )
     PolicySaver(policy, batch_size=None).save(str(folder))

@@ -1,31 +1,32 @@
-"""What an environment is, and what a policy is truly worth in it."""
+"""The interface of an environment, and the true value of policies in it."""
 
 import abc
 
 import numpy as np
 
-from rl_core.sections import Section
+from banditloop.rl_core.environments.reward_range import RewardRange
+from banditloop.rl_core.settings.section import Section
 
 
 class Environment(Section, abc.ABC):
-    """Users that a policy observes, and the reward of every action for each of them."""
+    """A population of users, and the reward of every action for each of them."""
 
     name: str
 
     @property
     @abc.abstractmethod
     def dim(self) -> int:
-        """Length of an observation."""
+        """The length of an observation."""
 
     @property
     @abc.abstractmethod
     def actions(self) -> int:
-        """Number of actions."""
+        """The number of actions."""
 
     @property
     @abc.abstractmethod
-    def bounds(self) -> tuple[float, float]:
-        """The least and the largest reward, by which evaluation scales rewards to [0, 1] and clips the rest."""
+    def reward_range(self) -> RewardRange:
+        """The range of rewards, by which evaluation scales them to [0, 1]; it clips rewards outside."""
 
     @abc.abstractmethod
     def population(self) -> np.ndarray:
@@ -39,7 +40,7 @@ class Environment(Section, abc.ABC):
     def reward(self, observations: np.ndarray, actions: np.ndarray, event_ids: list[str]) -> np.ndarray:
         """The rewards [B] of `actions` [B] for `observations` [B, dim].
 
-        A pure function: noise, where there is any, is drawn from the event id.
+        A pure function: any noise is a function of the event id.
         """
 
     def observe(self, batch: int, random: np.random.Generator) -> np.ndarray:
@@ -48,13 +49,13 @@ class Environment(Section, abc.ABC):
         return population[random.integers(len(population), size=batch)]
 
 
-def value(environment: Environment, probabilities: np.ndarray) -> float:
-    """True mean reward over all users of a policy that takes actions with `probabilities` [users, actions]."""
+def policy_value(environment: Environment, probabilities: np.ndarray) -> float:
+    """The true mean reward, over all users, of a policy with these action probabilities [users, actions]."""
     return float((probabilities * environment.expected_rewards()).sum(axis=1).mean())
 
 
 def baselines(environment: Environment) -> dict[str, float]:
-    """True mean reward of choosing uniformly, of the best single action, and of the best action for each user."""
+    """The true mean rewards of choosing uniformly, of the best single action, and of the best action for each user."""
     rewards = environment.expected_rewards()
     return {
         "uniform": float(rewards.mean()),

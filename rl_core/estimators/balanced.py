@@ -1,17 +1,17 @@
 """Balanced weights: one propensity for a log that several policies wrote.
 
 Agarwal, Basu, Schnabel, Joachims: Effective Evaluation Using Logged Bandit Feedback from Multiple Loggers, KDD 2017.
-With π / Σ_k share_k π_k in place of π / π_i, where policy i logged the decision, every estimator stays right and varies
-less.
+With weights π / Σ_k mix_k π_k instead of π / π_i, where policy i logged the decision, every estimator remains valid and
+has a lower variance.
 """
 
 import numpy as np
 
 
-def balanced_propensity(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """The propensity [B] of logged actions under the mixture of their loggers.
+def balanced_propensity(probabilities: np.ndarray, mix: np.ndarray) -> np.ndarray:
+    """The propensity [B] of logged actions under the mixture of the logging policies.
 
-    probabilities [loggers, B]: with which each of them would have chosen the logged action, whoever did. shares
-    [loggers]: of the log that each wrote; they add up to 1.
+    probabilities [policies, B]: each policy's probability of the logged action, whichever policy logged it.
+    mix [policies]: the fraction of the log that each policy wrote; sums to 1.
     """
-    return shares @ probabilities
+    return mix @ probabilities

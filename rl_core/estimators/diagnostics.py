@@ -1,46 +1,46 @@
-"""Diagnostics: whether the evidence can carry an estimate at all. Streaming and mergeable as the estimators are."""
+"""Diagnostics of importance weights: whether the log can support an estimate. Streaming and mergeable."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from rl_core.estimators.estimator import Logged
+from banditloop.rl_core.estimators.estimator import Logged
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """Sums over logged decisions; `Diagnostics.of` makes one of a batch."""
+    """Sums over the importance weights of logged decisions; `Diagnostics.of` computes them for a batch."""
 
     count: int = 0
-    weights: float = 0.0
-    squares: float = 0.0
-    largest: float = 0.0
-    without_overlap: int = 0
+    weight_sum: float = 0.0
+    squared_weight_sum: float = 0.0
+    max_weight: float = 0.0
+    without_overlap: int = 0  # decisions with weight 0
 
     @classmethod
     def of(cls, logged: Logged) -> "Diagnostics":
         """The diagnostics of a batch."""
         weight = logged.weight
-        largest = float(weight.max(initial=0.0))
-        return cls(len(weight), float(weight.sum()), float(weight @ weight), largest, int((weight == 0).sum()))
+        max_weight = float(weight.max(initial=0.0))
+        return cls(len(weight), float(weight.sum()), float(weight @ weight), max_weight, int((weight == 0).sum()))
 
     def __add__(self, other: "Diagnostics") -> "Diagnostics":
         return Diagnostics(
             self.count + other.count,
-            self.weights + other.weights,
-            self.squares + other.squares,
-            max(self.largest, other.largest),
+            self.weight_sum + other.weight_sum,
+            self.squared_weight_sum + other.squared_weight_sum,
+            max(self.max_weight, other.max_weight),
             self.without_overlap + other.without_overlap,
         )
 
     def effective_sample_size(self) -> float:
-        """(Σ w)² / Σ w²: how many decisions of the target itself would tell as much (Kish 1965)."""
-        return self.weights**2 / self.squares if self.squares else 0.0
+        """(Σ w)² / Σ w²: the number of on-policy decisions with the same information (Kish 1965)."""
+        return self.weight_sum**2 / self.squared_weight_sum if self.squared_weight_sum else 0.0
 
     def mean_weight(self) -> tuple[float, float]:
-        """The mean weight and its standard error: it must be 1 within a few of them, if the propensities are true."""
+        """The mean weight and its standard error. With correct propensities it is 1 within a few standard errors."""
         if not self.count:
             return float("nan"), float("inf")
-        mean = self.weights / self.count
-        variance = max(0.0, self.squares / self.count - mean**2)
+        mean = self.weight_sum / self.count
+        variance = max(0.0, self.squared_weight_sum / self.count - mean**2)
         return mean, float(np.sqrt(variance / max(1, self.count - 1)))

@@ -1,16 +1,16 @@
-"""The direct method: mean of Q. It trusts the reward model, and is as biased as that is."""
+"""The direct method: mean of Q. It relies on the reward model alone and inherits the model's bias."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from rl_core.estimators.estimator import Estimator, Logged
+from banditloop.rl_core.estimators.estimator import Estimator, Logged
 
 
 @dataclass
 class DirectMethod(Estimator):
-    """Hardly variable; its interval knows nothing of the model's errors."""
+    """Low variance; its interval does not account for the reward model's errors."""
 
     def terms(self, logged: Logged) -> np.ndarray:
-        _, expected = logged.model()
-        return expected[:, None]
+        _, expected_reward = logged.model()
+        return expected_reward[:, None]

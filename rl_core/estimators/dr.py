@@ -1,24 +1,26 @@
 """Doubly robust: mean of Q + w (r - q).
 
-Dudík, Langford, Li: Doubly Robust Policy Evaluation and Learning, ICML 2011. Right where either the propensities or the
-model are, if the model was not fitted to the decisions it is used on (rl_core.estimators.reward_model).
+Dudík, Langford, Li: Doubly Robust Policy Evaluation and Learning, ICML 2011. Unbiased if either the propensities or the
+reward model are correct, provided the model was not fitted to the decisions it is used on
+(banditloop.rl_core.estimators.reward_model).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from rl_core.estimators.estimator import Estimator, Logged
+from banditloop.rl_core.estimators.estimator import Estimator, Logged
 
 
 @dataclass
 class DR(Estimator):
-    """The model's estimate, corrected by its weighted errors."""
+    """The reward model's estimate, corrected by the model's weighted errors."""
 
     def terms(self, logged: Logged) -> np.ndarray:
-        predicted, expected = logged.model()
-        return (expected + self.correcting(logged.weight) * (logged.reward - predicted))[:, None]
+        predicted_reward, expected_reward = logged.model()
+        errors = logged.reward - predicted_reward
+        return (expected_reward + self.error_weights(logged.weight) * errors)[:, None]
 
-    def correcting(self, weight: np.ndarray) -> np.ndarray:
-        """The weights of the errors."""
+    def error_weights(self, weight: np.ndarray) -> np.ndarray:
+        """The weights [B] of the model's errors, given the importance weights [B]."""
         return weight

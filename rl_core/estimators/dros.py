@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rl_core.estimators.dr import DR
+from banditloop.rl_core.estimators.dr import DR
 
 
 @dataclass
 class DRos(DR):
-    """Between the direct method (λ → 0) and DR (λ → ∞)."""
+    """Interpolates between the direct method (λ → 0) and DR (λ → ∞)."""
 
     shrinkage: float = 100.0
 
-    def correcting(self, weight: np.ndarray) -> np.ndarray:
+    def error_weights(self, weight: np.ndarray) -> np.ndarray:
         return self.shrinkage * weight / (weight**2 + self.shrinkage)

@@ -1,29 +1,31 @@
-"""Intervals for a number of decisions that was fixed beforehand, besides the normal one that every estimator has."""
+"""Confidence intervals for a number of decisions fixed in advance, besides the normal one of every estimator."""
 
 import math
 
 import numpy as np
 from scipy import stats
 
-from rl_core.estimators.estimator import Estimator, Logged
+from banditloop.rl_core.estimators.estimator import Estimator, Logged
+
+MIN_DEFINED_REPLICATES = 0.9
 
 
-def empirical_bernstein(estimator: Estimator, largest: float, level: float = 0.95) -> tuple[float, float]:
-    """For the mean of one term in [0, largest], whatever its distribution.
+def empirical_bernstein(estimator: Estimator, max_term: float, level: float = 0.95) -> tuple[float, float]:
+    """The interval for the mean of one term in [0, max_term], whatever its distribution.
 
-    √(2 V ln(4/δ) / n) + 7 b ln(4/δ) / (3 (n - 1)) to either side. Maurer, Pontil: Empirical Bernstein Bounds and
-    Sample Variance Penalization, COLT 2009, theorem 4.
+    Half-width √(2 V ln(4/δ) / n) + 7 b ln(4/δ) / (3 (n - 1)), with b = max_term. Maurer, Pontil: Empirical Bernstein
+    Bounds and Sample Variance Penalization, COLT 2009, theorem 4.
     """
     n = estimator.count
     if n < 2:
-        return 0.0, largest
+        return 0.0, max_term
     log = math.log(4 / (1 - level))
-    deviation = estimator.standard_error() * math.sqrt(2 * log) + 7 * largest * log / (3 * (n - 1))
-    return max(0.0, estimator.value() - deviation), min(largest, estimator.value() + deviation)
+    half_width = estimator.standard_error() * math.sqrt(2 * log) + 7 * max_term * log / (3 * (n - 1))
+    return max(0.0, estimator.value() - half_width), min(max_term, estimator.value() + half_width)
 
 
 def clopper_pearson(successes: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """For a share of independent successes, exactly.
+    """The exact interval for the probability of independent successes.
 
     Clopper, Pearson: The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial, Biometrika 1934.
     """
@@ -34,12 +36,11 @@ def clopper_pearson(successes: int, count: int, level: float = 0.95) -> tuple[fl
 
 
 class Bootstrap:
-    """The percentile interval of an estimator over replicates in which each decision counts Poisson(1) times.
+    """Percentile interval of an estimator over replicates that count each decision Poisson(1) times.
 
-    Shards that are to be merged need seeds of their own.
+    Needs no second pass over the log. Shards to be merged need different seeds.
 
-    It needs no second pass. Chamandy, Muralidharan, Najmi, Naidu: Estimating Uncertainty for Massive Data Streams,
-    2012.
+    Chamandy, Muralidharan, Najmi, Naidu: Estimating Uncertainty for Massive Data Streams, 2012.
     """
 
     def __init__(self, estimator: Estimator, replicates: int = 200, seed: int | None = None) -> None:
@@ -49,11 +50,11 @@ class Bootstrap:
         self._sums: np.ndarray | float = 0.0
 
     def add(self, logged: Logged) -> None:
-        """Take in more decisions."""
+        """Add a batch of decisions."""
         terms = self._estimator.terms(logged)
-        times = self._random.poisson(1.0, (len(self._counts), len(terms))).astype(np.float32)
-        self._counts += times.sum(axis=1)
-        self._sums = self._sums + times @ terms
+        multiplicities = self._random.poisson(1.0, (len(self._counts), len(terms))).astype(np.float32)
+        self._counts += multiplicities.sum(axis=1)
+        self._sums = self._sums + multiplicities @ terms
 
     def __add__(self, other: "Bootstrap") -> "Bootstrap":
         merged = Bootstrap(self._estimator, len(self._counts))
@@ -61,13 +62,13 @@ class Bootstrap:
         return merged
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The interval between the percentiles; NaN where a tenth of the replicates or more have nothing to go by."""
-        some = self._counts > 0
-        if not some.any():
+        """The interval between the percentiles; NaN if the estimate is undefined in a tenth or more of replicates."""
+        nonempty = self._counts > 0
+        if not nonempty.any():
             return float("nan"), float("nan")
-        means = np.asarray(self._sums)[some] / self._counts[some, None]
-        values = np.array([self._estimator.combine(mean)[0] for mean in means])
-        if np.isfinite(values).sum() <= 0.9 * len(some):
+        means = np.asarray(self._sums)[nonempty] / self._counts[nonempty, None]
+        values = np.array([self._estimator.estimate(mean)[0] for mean in means])
+        if np.isfinite(values).sum() <= MIN_DEFINED_REPLICATES * len(nonempty):
             return float("nan"), float("nan")
         low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)

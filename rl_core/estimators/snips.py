@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rl_core.estimators.estimator import Estimator, Logged, ratio
+from banditloop.rl_core.estimators.estimator import Estimator, Logged, ratio
 
 
 @dataclass
 class SNIPS(Estimator):
-    """Stays within the range of the rewards; slightly biased, mostly less variable than IPS."""
+    """Stays within the range of the rewards; slightly biased, usually less variable than IPS."""
 
     def terms(self, logged: Logged) -> np.ndarray:
         return np.column_stack([logged.weight * logged.reward, logged.weight])
 
-    def combine(self, means: np.ndarray) -> tuple[float, np.ndarray]:
+    def estimate(self, means: np.ndarray) -> tuple[float, np.ndarray]:
         return ratio(means)

@@ -1,1 +1,1 @@
-"""Evaluation of a candidate beside the champion: the log's stretches, estimates, the contest, and the page about it."""
+"""Off-policy evaluation of a candidate against the champion: the logged window, estimates, comparison and summary."""

@@ -1,1 +1,1 @@
-"""Benchmarks: ratios of two things measured in one run, never absolute claims about a machine."""
+"""Benchmarks: ratios of two measurements in one run, no absolute claims about a machine."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from tests.benchmarks.ratio import Row
 
 NAMES = ("train", "decide", "evaluate", "log", "serve")
-LONG = ("soak",)  # ten minutes: only where it is asked for
+LONG = ("soak",)  # ten minutes: only when named
 
 
 def main(names: list[str]) -> None:

@@ -1,6 +1,6 @@
-"""python -m tests.benchmarks.constant PORT: the floor, an app that answers the same whatever it is asked.
+"""python -m tests.benchmarks.constant PORT: an app with a constant response, the baseline.
 
-It runs as the predictor does, on the same server with the same settings, and its answer is as long.
+It runs on the same server with the same settings as the predictor, and its response has the same length.
 """
 
 import sys

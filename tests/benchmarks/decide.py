@@ -1,20 +1,20 @@
-"""Decisions of every agent's policy beside its SavedModel called as TF-Agents has it: with tensors of a fixed shape."""
+"""Decisions of every agent's policy compared with its SavedModel, called like TF-Agents with a fixed tensor shape."""
 
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from rl_core.agents import Agent, LinUCB, NeuralEpsilonGreedy
-from rl_core.policy import SavedPolicy
-from rl_core.tf import tf
+from banditloop.rl_core.agents import Agent, LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.tf import tf
 from tests.benchmarks.ratio import Row, times_faster
 from tests.conftest import make_policy
 
 # isort: split
 from tf_agents.trajectories import time_step
 
-TIMES = 20
+CALLS = 20
 TARGETS = {LinUCB(): (8, 8, 2), NeuralEpsilonGreedy(): (1, 1, 1)}  # at batches of 1, 8 and 512
 
 
@@ -24,20 +24,20 @@ def rows() -> list[Row]:
 
 def _rows(agent: Agent, targets: tuple[int, ...]) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        make_policy(Path(folder) / "policy", agent=agent)
+        make_policy(Path(folder) / "policy", agent=agent, saved_model=True)
         policy = SavedPolicy.load(Path(folder) / "policy")
         model = tf.saved_model.load(str(Path(folder) / "policy" / "saved_model"))
     random = np.random.default_rng(0)
-    found = []
-    for batch, target in zip((1, 8, 512), targets, strict=True):
-        observations = random.normal(size=(batch, 20)).astype(np.float32)
-        step = time_step.restart(tf.constant(observations), batch)
-        found.append(
+    results = []
+    for batch_size, target in zip((1, 8, 512), targets, strict=True):
+        observations = random.normal(size=(batch_size, 20)).astype(np.float32)
+        step = time_step.restart(tf.constant(observations), batch_size)
+        results.append(
             times_faster(
-                f"decide: SavedModel of {agent.name}, batch {batch}",
-                lambda asked=observations: [policy.decide(asked, random.random(len(asked))) for _ in range(TIMES)],
-                lambda asked=step: [model.action(asked) for _ in range(TIMES)],
+                f"decide: SavedModel of {agent.name}, batch {batch_size}",
+                lambda batch=observations: [policy.decide(batch, random.random(len(batch))) for _ in range(CALLS)],
+                lambda step=step: [model.action(step) for _ in range(CALLS)],
                 target,
             )
         )
-    return found
+    return results

@@ -1,7 +1,7 @@
-"""python -m tests.benchmarks.load URL '{"batch": 1, ...}': a load generator, a process of its own. Prints a Measure.
+"""python -m tests.benchmarks.load URL '{"batch": 1, ...}': a load generator in a separate process. Prints a Measure.
 
-Without a rate every connection asks again as soon as it is answered. With one, requests are due at fixed times and
-their latency counts from then, so that a server which stalls is not asked less often while it does.
+Without a rate, every connection sends its next request as soon as it has a response (closed loop). With a rate,
+requests are due at fixed times and latency counts from the due time, so a stalled server does not reduce the load.
 """
 
 import asyncio
@@ -18,56 +18,56 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-BODIES, DIM, PATIENCE = 64, 20, 60.0
-CORES = sorted(os.sched_getaffinity(0))  # the last is the generator's: on a server's core it would be in its way
+BODIES, DIM, DRAIN_TIMEOUT_SECONDS = 64, 20, 60.0
+CORES = sorted(os.sched_getaffinity(0))  # the last is the generator's, so that it does not compete with the server
 HEAD_END, OK = b"\r\n\r\n", b"HTTP/1.1 200"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a stretch of load came to."""
+    """Measurements of a window of load."""
 
-    rate: float  # answers a second
+    rate: float  # responses per second
     p50: float  # milliseconds
     p99: float
-    cpu: float  # share of a core that the generator itself took
-    late: float  # milliseconds by which the generator itself missed the times of all but 1 % of the requests
+    cpu: float  # fraction of a core used by the generator
+    lateness: float  # milliseconds the generator sent requests after their due time, 99th percentile
 
 
 def measure(
     url: str, batch: int = 1, seconds: float = 2.0, rate: float | None = None, connections: int = 16
 ) -> Measure:
-    """Put load on a server, from another process."""
-    wanted = json.dumps({"batch": batch, "seconds": seconds, "rate": rate, "connections": connections})
-    command = [sys.executable, "-m", "tests.benchmarks.load", url, wanted]
+    """Put load on a server from another process."""
+    options = json.dumps({"batch": batch, "seconds": seconds, "rate": rate, "connections": connections})
+    command = [sys.executable, "-m", "tests.benchmarks.load", url, options]
     return Measure(**json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
 
 
 class Load:
-    """Requests that are due, and the connections that are free for them."""
+    """Due requests, idle connections, and the measured latencies in seconds."""
 
     def __init__(self, url: str, batch: int) -> None:
         self.due: deque[float] = deque()
         self.idle: deque[Connection] = deque()
         self.latencies: list[float] = []
-        self.late: list[float] = [0.0]
+        self.lateness: list[float] = [0.0]
         self.closed_loop = False
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._requests = itertools.cycle(_requests(url, batch))
 
-    def answered(self, connection: "Connection", due: float) -> None:
+    def on_response(self, connection: "Connection", due: float) -> None:
         now = time.perf_counter()
         self.latencies.append(now - due)
         if self.closed_loop:
-            connection.ask(next(self._requests), now)
+            connection.send(next(self._requests), now)
         else:
             self.idle.append(connection)
-            self.hand_out()
+            self.dispatch()
 
-    def hand_out(self) -> None:
+    def dispatch(self) -> None:
         while self.due and self.idle:
-            self.idle.popleft().ask(next(self._requests), self.due.popleft())
+            self.idle.popleft().send(next(self._requests), self.due.popleft())
 
     def fail(self, reason: str) -> None:
         if not self.failure.done():
@@ -75,7 +75,7 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, kept alive, with one request at a time."""
+    """A keep-alive connection with one request at a time."""
 
     def __init__(self, load: Load) -> None:
         self._load, self._buffer, self._due = load, b"", 0.0
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._load.fail(f"the server closed a connection: {error}")
 
-    def ask(self, request: bytes, due: float) -> None:
+    def send(self, request: bytes, due: float) -> None:
         self._due = due
         self._write(request)
 
@@ -100,19 +100,19 @@ class Connection(asyncio.Protocol):
             self._load.fail(f"the server answered {buffer[:300]!r}")
         elif len(buffer) >= end + len(HEAD_END) + int(length[1]):
             self._buffer = b""
-            self._load.answered(self, self._due)
+            self._load.on_response(self, self._due)
 
 
 def _requests(url: str, batch: int) -> list[bytes]:
-    """Whole requests, made before they are needed."""
+    """Complete requests, built in advance."""
     parts, draws = urlsplit(url), random.Random(0)
-    made = []
+    requests = []
     for _ in range(BODIES):
         instances = [[round(draws.gauss(), 6) for _ in range(DIM)] for _ in range(batch)]
         body = json.dumps({"instances": instances}, separators=(",", ":"))
         head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
-        made.append(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-    return made
+        requests.append(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return requests
 
 
 async def _run(url: str, batch: int, seconds: float, rate: float | None, connections: int) -> Measure:
@@ -122,19 +122,20 @@ async def _run(url: str, batch: int, seconds: float, rate: float | None, connect
         _, connection = await loop.create_connection(lambda: Connection(load), parts.hostname, parts.port)
         load.idle.append(connection)
     start, cpu = time.perf_counter(), time.process_time()
-    going = asyncio.create_task(_ask(load, rate, seconds, connections))
-    await asyncio.wait([going, load.failure], return_when=asyncio.FIRST_COMPLETED)
-    await (load.failure if load.failure.done() else going)
-    took, cpu = time.perf_counter() - start, time.process_time() - cpu
-    p50, p99, late = _at(load.latencies, 0.5), _at(load.latencies, 0.99), _at(load.late, 0.99)
-    return Measure(len(load.latencies) / took, p50, p99, cpu / took, late)
+    sending = asyncio.create_task(_send(load, rate, seconds, connections))
+    await asyncio.wait([sending, load.failure], return_when=asyncio.FIRST_COMPLETED)
+    await (load.failure if load.failure.done() else sending)
+    duration, cpu = time.perf_counter() - start, time.process_time() - cpu
+    p50, p99, lateness = _quantile(load.latencies, 0.5), _quantile(load.latencies, 0.99), _quantile(load.lateness, 0.99)
+    return Measure(len(load.latencies) / duration, p50, p99, cpu / duration, lateness)
 
 
-def _at(times: list[float], share: float) -> float:
-    return 1000 * sorted(times)[int(share * len(times))]
+def _quantile(seconds: list[float], quantile: float) -> float:
+    """A quantile, in milliseconds."""
+    return 1000 * sorted(seconds)[int(quantile * len(seconds))]
 
 
-async def _ask(load: Load, rate: float | None, seconds: float, connections: int) -> None:
+async def _send(load: Load, rate: float | None, seconds: float, connections: int) -> None:
     await (_pace(load, rate, seconds) if rate else _flood(load, seconds))
     await _drain(load, connections)
 
@@ -142,32 +143,32 @@ async def _ask(load: Load, rate: float | None, seconds: float, connections: int)
 async def _flood(load: Load, seconds: float) -> None:
     load.closed_loop = True
     load.due.extend([time.perf_counter()] * len(load.idle))
-    load.hand_out()
+    load.dispatch()
     await asyncio.sleep(seconds)
     load.closed_loop = False
 
 
 async def _pace(load: Load, rate: float, seconds: float) -> None:
-    start, made, many = time.perf_counter(), 0, int(rate * seconds)
-    while made < many:
+    start, sent, total = time.perf_counter(), 0, int(rate * seconds)
+    while sent < total:
         passed = time.perf_counter() - start
-        load.late.append(passed - made / rate)
-        until = min(many, int(passed * rate) + 1)
-        load.due.extend(start + i / rate for i in range(made, until))
-        load.hand_out()
-        made = until
-        await asyncio.sleep(max(0.0, start + made / rate - time.perf_counter()))
+        load.lateness.append(passed - sent / rate)
+        until = min(total, int(passed * rate) + 1)
+        load.due.extend(start + i / rate for i in range(sent, until))
+        load.dispatch()
+        sent = until
+        await asyncio.sleep(max(0.0, start + sent / rate - time.perf_counter()))
 
 
 async def _drain(load: Load, connections: int) -> None:
-    """Wait for every answer: the slowest count too, and the server is left without work."""
-    async with asyncio.timeout(PATIENCE):
+    """Wait for every response, so that the slowest count too and the server ends without work."""
+    async with asyncio.timeout(DRAIN_TIMEOUT_SECONDS):
         while load.due or len(load.idle) < connections:
             await asyncio.sleep(0.001)
 
 
 def _loop(paced: bool) -> asyncio.AbstractEventLoop:
-    """The fastest loop there is or, to keep appointments, one whose timers are finer than a millisecond: select's."""
+    """The fastest event loop or, for paced load, one with timers finer than a millisecond: that of select."""
     if not paced:
         try:
             import uvloop
@@ -178,9 +179,9 @@ def _loop(paced: bool) -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop(selectors.SelectSelector() if paced else None)
 
 
-def main(url: str, wanted: str) -> None:
+def main(url: str, load: str) -> None:
     os.sched_setaffinity(0, CORES[-1:])
-    options = json.loads(wanted)
+    options = json.loads(load)
     with asyncio.Runner(loop_factory=lambda: _loop(bool(options["rate"]))) as runner:
         print(json.dumps(asdict(runner.run(_run(url, **options)))))
 

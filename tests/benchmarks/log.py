@@ -1,4 +1,4 @@
-"""The log under load: events through bus, logger and warehouse, and ten million interactions read back."""
+"""The log under load: events through bus, logger and warehouse; ten million interactions read back."""
 
 import resource
 import tempfile
@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from rl_core.backends import connect
-from rl_core.config import Config
-from rl_core.schema import DECISION, LOGGED_AT, REWARD, SCHEMAS, TIME, encode
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.events.schema import DECISION, LOGGED_AT, REWARD, SCHEMAS, TIME, encode
 from tests.benchmarks.ratio import Row, at_least, at_most, seconds
 from tests.conftest import make_config
-from tests.processes import process, wait_until
+from tests.support.processes import process, wait_until
 
-EVENTS, MESSAGE, REPEATED = 100_000, 200, 10  # decisions and as many rewards; every tenth message comes twice
+EVENTS, MESSAGE, REPEATED = 100_000, 200, 10  # decisions and as many rewards; every tenth message is published twice
 ROWS, FILE_ROWS, WIDTH, REWARDED = 10_000_000, 500_000, 20, 0.9
 REPEATS, GIGABYTE = 3, 1 << 20  # ru_maxrss counts kilobytes
-ODD = 0x9E3779B97F4A7C15F39CC0605CEDC835
+ID_MULTIPLIER = 0x9E3779B97F4A7C15F39CC0605CEDC835
 START = datetime(2026, 1, 1, tzinfo=UTC)
 START_MICROSECONDS = int(START.timestamp()) * 1_000_000
 
@@ -30,19 +30,19 @@ START_MICROSECONDS = int(START.timestamp()) * 1_000_000
 def rows() -> list[Row]:
     logged = [2 * EVENTS / _log() for _ in range(REPEATS)]
     with tempfile.TemporaryDirectory() as folder:
-        config = make_config(Path(folder), reward={"window_seconds": 10.0})
+        config = make_config(Path(folder), reward={"attribution_window_seconds": 10.0})
         _store(connect(config).warehouse._root)
-        with get_context("spawn").Pool(1, maxtasksperchild=1) as fresh:
-            read = [fresh.apply(_read, (config,)) for _ in range(REPEATS)]
+        with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+            read = [pool.apply(_read, (config,)) for _ in range(REPEATS)]
     return [
         at_least("log: bus, logger, warehouse", logged, "events/s", 20_000),
-        at_least("log: ten million interactions read", [ROWS / took for took, _ in read], "rows/s", 1_000_000),
+        at_least("log: ten million interactions read", [ROWS / duration for duration, _ in read], "rows/s", 1_000_000),
         at_most("log: memory of the reader", [memory for _, memory in read], "GB", 2.0),
     ]
 
 
 def _log() -> float:
-    """Seconds until everything published is in the tables, once."""
+    """Seconds until every published event is in the tables once."""
     with tempfile.TemporaryDirectory() as folder:
         config = make_config(Path(folder))
         messages = [
@@ -54,13 +54,13 @@ def _log() -> float:
         start = context.Event()
         publisher = context.Process(target=_publish, args=(config, messages, start))
         publisher.start()
-        with process(config, "-m", "functions.logger"):
-            time.sleep(3)  # both are up
-            took = seconds(lambda: (start.set(), wait_until(lambda: _rows(warehouse._root) >= 2 * EVENTS, 120)))
+        with process(config, "-m", "banditloop.functions.logger"):
+            time.sleep(3)  # until both processes have started
+            duration = seconds(lambda: (start.set(), wait_until(lambda: _rows(warehouse._root) >= 2 * EVENTS, 120)))
             publisher.join()
-        [found] = warehouse.totals()
-    assert found["interactions"] == found["rewarded"] == EVENTS
-    return took
+        [totals] = warehouse.policy_totals()
+    assert totals["interactions"] == totals["rewarded"] == EVENTS
+    return duration
 
 
 def _publish(config: Config, messages: list[tuple[str, bytes]], start: Event) -> None:
@@ -72,18 +72,18 @@ def _publish(config: Config, messages: list[tuple[str, bytes]], start: Event) ->
 
 
 def _rows(root: Path) -> int:
-    """How many rows the log's own statistics count, which takes the processor from nobody."""
+    """Number of rows according to the Delta log's statistics, which costs the logger no processor time."""
     tables = [DeltaTable(root / table) for table in SCHEMAS if DeltaTable.is_deltatable(str(root / table))]
     return sum(sum(pa.table(table.get_add_actions())["num_records"].to_pylist()) for table in tables)
 
 
 def _read(config: Config) -> tuple[float, float]:
-    """Seconds and gigabytes that a fresh process takes to read everything."""
+    """Seconds and gigabytes that a new process takes to read everything."""
     warehouse = connect(config).warehouse
-    window, found = warehouse.window(None), []
-    took = seconds(lambda: found.append(sum(batch.num_rows for batch in warehouse.interactions(window))))
-    assert found == [ROWS]
-    return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIGABYTE
+    window, counts = warehouse.window(None), []
+    duration = seconds(lambda: counts.append(sum(batch.num_rows for batch in warehouse.interactions(window))))
+    assert counts == [ROWS]
+    return duration, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIGABYTE
 
 
 def _store(root: Path) -> None:
@@ -97,37 +97,38 @@ def _store(root: Path) -> None:
             write_deltalake(root / table, events.append_column(LOGGED_AT, logged_at), mode="append")
 
 
-def _decisions(start: int, many: int) -> pa.Table:
+def _decisions(start: int, count: int) -> pa.Table:
     random = np.random.default_rng(start)
-    probabilities = random.dirichlet(np.ones(WIDTH), many)
+    probabilities = random.dirichlet(np.ones(WIDTH), count)
     columns = [
-        _event_ids(start, many),
-        _times(start, many),
-        pa.array(["v1-00000000"] * many),
-        _lists(random.normal(size=(many, WIDTH)).astype(np.float32)),
-        pa.array(np.zeros(many, np.int32)),
+        _event_ids(start, count),
+        _times(start, count),
+        pa.array(["v1-00000000"] * count),
+        _lists(random.normal(size=(count, WIDTH)).astype(np.float32)),
+        pa.array(np.zeros(count, np.int32)),
         pa.array(probabilities[:, 0].clip(1e-9)),
         _lists(probabilities),
-        pa.array(["online"] * many),
-        pa.array(np.ones(many)),
+        pa.array(["online"] * count),
+        pa.array(np.ones(count)),
     ]
     return pa.table(columns, DECISION)
 
 
-def _rewards(start: int, many: int) -> pa.Table:
-    values = np.random.default_rng(start).random(many)
-    columns = [_event_ids(start, many), pa.array(["reward"] * many), values, _times(start, many), pa.array([""] * many)]
+def _rewards(start: int, count: int) -> pa.Table:
+    values = np.random.default_rng(start).random(count)
+    names, sources = pa.array(["reward"] * count), pa.array([""] * count)
+    columns = [_event_ids(start, count), names, values, _times(start, count), sources]
     return pa.table(columns, REWARD)
 
 
-def _event_ids(start: int, many: int) -> pa.Array:
-    """32 hexadecimal digits, in no order."""
-    return pa.array([f"{number * ODD % 2**128:032x}" for number in range(start, start + many)])
+def _event_ids(start: int, count: int) -> pa.Array:
+    """Ids of 32 hexadecimal digits, unordered."""
+    return pa.array([f"{number * ID_MULTIPLIER % 2**128:032x}" for number in range(start, start + count)])
 
 
-def _times(start: int, many: int) -> pa.Array:
-    """Ten million in a day."""
-    return pa.array(START_MICROSECONDS + np.arange(start, start + many) * 8_640).cast(TIME)
+def _times(start: int, count: int) -> pa.Array:
+    """Timestamps such that ten million span a day."""
+    return pa.array(START_MICROSECONDS + np.arange(start, start + count) * 8_640).cast(TIME)
 
 
 def _lists(values: np.ndarray) -> pa.Array:

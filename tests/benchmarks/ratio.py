@@ -1,4 +1,4 @@
-"""How a benchmark compares two things."""
+"""The rows of a benchmark: values of repeated measurements against a target."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: the median of several repeats, the least and the most, and what it should be at least or at most."""
+    """Median, minimum and maximum of repeated measurements, and the bound that the median should keep."""
 
     name: str
     value: float
@@ -27,7 +27,7 @@ def times_faster(
     work: float = 1.0,
     repeats: int = 5,
 ) -> Row:
-    """How many times faster `ours` is, where it does `work` times as much. The two take turns."""
+    """How many times faster `ours` is, given that it does `work` times as much. Calls alternate."""
     ours(), theirs()  # warm
     return at_least(name, [work * seconds(theirs) / seconds(ours) for _ in range(repeats)], "times faster", target)
 

@@ -1,8 +1,8 @@
-"""python -m tests.benchmarks.reference PORT POLICY [--ours]: a server as Google's TF-Agents sample has it, at its best.
+"""python -m tests.benchmarks.reference PORT POLICY [--ours]: an optimised server like Google's TF-Agents sample.
 
-FastAPI and a SavedModel, asked once per instance: that of TF-Agents' LinearUCBAgent with what our policy has learned,
-or else ours. Unlike the sample's it is given tensors of one shape, so that nothing is traced anew, and what it would
-publish goes nowhere.
+FastAPI with a SavedModel that is called once per instance: that of TF-Agents' LinearUCBAgent with our policy's
+statistics, or ours. Unlike in the sample, tensors have one fixed shape, so nothing is retraced, and nothing is
+published.
 """
 
 import sys
@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 
-from rl_core.agents import SAVED_MODEL, STATISTICS, read_arrays
-from rl_core.tf import tf
+from banditloop.rl_core.agents import SAVED_MODEL, STATISTICS, read_arrays
+from banditloop.rl_core.tf import tf
 
 # isort: split
 from tf_agents.bandits.policies.lin_ucb_policy import LinearUCBPolicy
@@ -26,10 +26,10 @@ DIM, ACTIONS = 20, 20
 
 
 def save_theirs(statistics: Path, folder: Path) -> None:
-    """TF-Agents' policy of these statistics as its agent makes it: in single precision, by conjugate gradients."""
+    """Save TF-Agents' policy with these statistics, as its agent does: single precision, conjugate gradients."""
     arrays = read_arrays(statistics)
     names = "covariances", "vectors", "counts"
-    learned = [[tf.Variable(one, dtype=tf.float32) for one in arrays[name]] for name in names]
+    learned = [[tf.Variable(array, dtype=tf.float32) for array in arrays[name]] for name in names]
     steps = time_step.time_step_spec(tensor_spec.TensorSpec([DIM], tf.float32))
     policy = LinearUCBPolicy(tensor_spec.BoundedTensorSpec((), tf.int32, 0, ACTIONS - 1), *learned, steps)
     PolicySaver(policy, batch_size=None).save(str(folder))
@@ -50,12 +50,12 @@ def create_app(saved_model: Path) -> FastAPI:
             publish(instance, predictions[-1])
         return {"predictions": predictions}
 
-    act(tf.zeros([1, DIM]))  # traced before anybody asks
+    act(tf.zeros([1, DIM]))  # traced before the first request
     return app
 
 
 def publish(instance: list[float], prediction: dict[str, Any]) -> None:
-    """Where the sample sends a message."""
+    """Does nothing; the sample publishes a message here."""
 
 
 def main(port: int, policy: Path, ours: bool) -> None:

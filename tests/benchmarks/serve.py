@@ -1,75 +1,78 @@
-"""The predictor under load, beside the reference, the floor, and itself without a log or a bus, or with a network."""
+"""The predictor under load, compared with the reference, a constant app, and itself without log or bus."""
 
 import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from rl_core.agents import NeuralEpsilonGreedy
-from rl_core.backends import connect
-from rl_core.config import Config
+from banditloop.rl_core.agents import NeuralEpsilonGreedy
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
 from tests.benchmarks.load import Measure
 from tests.benchmarks.ratio import Row, at_least, at_most
-from tests.benchmarks.server import Server, compared, predictor
+from tests.benchmarks.server import Server, comparison_server, predictor
 from tests.conftest import deploy, make_config, make_policy
 
 REPEATS, SECONDS, WARM_SECONDS = 5, 2.0, 0.5
-PACED_REPEATS = 15  # a 99th percentile takes more; and what adds to it is seen where the machine's stalls add little
-Taken = dict[str, list[Measure]]
+PACED_REPEATS = 15  # a 99th percentile needs more repeats, small differences of it most where the machine stalls
+Measures = dict[str, list[Measure]]
 
 
 def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        make_policy(folder / "policy")
+        make_policy(folder / "policy", saved_model=True)
         make_policy(folder / "network", agent=NeuralEpsilonGreedy())
-        own = make_config(folder)
+        config = make_config(folder)
         servers = {
             "ours": stack.enter_context(predictor(_config(folder / "ours"))),
             "silent": stack.enter_context(predictor(_config(folder / "silent"), "tests.benchmarks.silent")),
             "no bus": stack.enter_context(predictor(_config(folder / "down", bus=False))),
-            "reference": stack.enter_context(compared(own, "reference", str(folder / "policy"))),
-            "our model": stack.enter_context(compared(own, "reference", str(folder / "policy"), "--ours")),
-            "floor": stack.enter_context(compared(own, "constant")),
+            "reference": stack.enter_context(comparison_server(config, "reference", str(folder / "policy"))),
+            "our model": stack.enter_context(comparison_server(config, "reference", str(folder / "policy"), "--ours")),
+            "constant": stack.enter_context(comparison_server(config, "constant")),
             "neural": stack.enter_context(predictor(_config(folder / "neural", "network"))),
-            "its model": stack.enter_context(compared(own, "reference", str(folder / "network"), "--ours")),
+            "its model": stack.enter_context(comparison_server(config, "reference", str(folder / "network"), "--ours")),
         }
         for server in servers.values():
-            server.measured(seconds=WARM_SECONDS)
-        one = _in_turns(servers, ("ours", "reference", "our model", "floor", "neural", "its model"))
-        half = _half(one["ours"])
-        paced = _in_turns(servers, ("ours", "floor"), PACED_REPEATS, rate=half)
-        logged = _in_turns(servers, ("ours", "silent", "no bus"), PACED_REPEATS, rate=half / 2)
-        eight = _in_turns(servers, ("ours", "reference"), batch=8)
-        many = _in_turns(servers, ("ours", "reference"), batch=512, connections=1)  # takes the reference seconds
-        slow = _half(one["neural"])
-        neural = _in_turns(servers, ("neural",), PACED_REPEATS, rate=slow)["neural"]
-        neural_many = _in_turns(servers, ("neural",), batch=512, connections=1)["neural"]
-    ours, silent, down = ([run.p99 for run in logged[name]] for name in ("ours", "silent", "no bus"))
+            server.measure(seconds=WARM_SECONDS)
+        batch_1 = _alternate(servers, ("ours", "reference", "our model", "constant", "neural", "its model"))
+        half_rate = _half_rate(batch_1["ours"])
+        paced = _alternate(servers, ("ours", "constant"), PACED_REPEATS, rate=half_rate)
+        logged = _alternate(servers, ("ours", "silent", "no bus"), PACED_REPEATS, rate=half_rate / 2)
+        batch_8 = _alternate(servers, ("ours", "reference"), batch=8)
+        batch_512 = _alternate(servers, ("ours", "reference"), batch=512, connections=1)  # takes the reference seconds
+        neural_half_rate = _half_rate(batch_1["neural"])
+        neural = _alternate(servers, ("neural",), PACED_REPEATS, rate=neural_half_rate)["neural"]
+        neural_512 = _alternate(servers, ("neural",), batch=512, connections=1)["neural"]
+    neural_ratios = _ratios(batch_1, "its model", "neural")
+    ours, silent, no_bus = ([run.p99 for run in logged[name]] for name in ("ours", "silent", "no bus"))
     return [
-        at_least("serve: batch 1", [run.rate for run in one["ours"]], "requests/s", 10_000),
-        at_least("serve: reference, batch 1", _ratios(one, "reference"), "times faster", 150),
-        at_least("serve: our SavedModel behind it, batch 1", _ratios(one, "our model"), "times faster", 1),
-        at_least("serve: reference, batch 8", _ratios(eight, "reference"), "times faster", 1),
-        at_least("serve: reference, batch 512", _ratios(many, "reference"), "times faster", 1),
-        at_least("serve: share of the floor's rate, batch 1", _ratios(one, "floor"), "", 0.6),
-        at_most(f"serve: median answer, {half:,.0f} a second", [run.p50 for run in paced["ours"]], "ms", 5),
-        at_most(f"serve: 99th percentile, {half:,.0f} a second", [run.p99 for run in paced["ours"]], "ms", 5),
-        at_most("serve: 99th percentile of the floor there", [run.p99 for run in paced["floor"]], "ms", 5),
-        at_most("serve: median answer, batch 512", [run.p50 for run in many["ours"]], "ms", 10),
-        at_most(f"serve: what logging adds to the 99th, {half / 2:,.0f} a second", _differences(ours, silent), "ms", 1),
-        at_most("serve: what it adds without a bus", _differences(down, silent), "ms", 1),
-        at_least("serve: neural policy, batch 1", [run.rate for run in one["neural"]], "requests/s", 5_000),
-        at_least("serve: its SavedModel behind the reference", _ratios(one, "its model", "neural"), "times faster", 4),
-        at_most(f"serve: its 99th percentile, {slow:,.0f} a second", [run.p99 for run in neural], "ms", 5),
-        at_most("serve: its median answer, batch 512", [run.p50 for run in neural_many], "ms", 10),
-        at_most("serve: the generator's share of a core", [run.cpu for run in one["floor"]], "", 0.9),
-        at_most("serve: how late the generator is", [run.late for run in paced["ours"]], "ms", 1),
+        at_least("serve: batch 1", [run.rate for run in batch_1["ours"]], "requests/s", 10_000),
+        at_least("serve: reference, batch 1", _ratios(batch_1, "reference"), "times faster", 150),
+        at_least("serve: our SavedModel behind it, batch 1", _ratios(batch_1, "our model"), "times faster", 1),
+        at_least("serve: reference, batch 8", _ratios(batch_8, "reference"), "times faster", 1),
+        at_least("serve: reference, batch 512", _ratios(batch_512, "reference"), "times faster", 1),
+        at_least("serve: fraction of a constant app's rate, batch 1", _ratios(batch_1, "constant"), "", 0.6),
+        at_most(f"serve: median latency, {half_rate:,.0f} a second", [run.p50 for run in paced["ours"]], "ms", 5),
+        at_most(f"serve: 99th percentile, {half_rate:,.0f} a second", [run.p99 for run in paced["ours"]], "ms", 5),
+        at_most("serve: 99th percentile of the constant app", [run.p99 for run in paced["constant"]], "ms", 5),
+        at_most("serve: median latency, batch 512", [run.p50 for run in batch_512["ours"]], "ms", 10),
+        at_most(
+            f"serve: added to the 99th by logging, {half_rate / 2:,.0f} a second", _differences(ours, silent), "ms", 1
+        ),
+        at_most("serve: added to the 99th without a bus", _differences(no_bus, silent), "ms", 1),
+        at_least("serve: neural policy, batch 1", [run.rate for run in batch_1["neural"]], "requests/s", 5_000),
+        at_least("serve: its SavedModel behind the reference", neural_ratios, "times faster", 4),
+        at_most(f"serve: its 99th percentile, {neural_half_rate:,.0f} a second", [run.p99 for run in neural], "ms", 5),
+        at_most("serve: its median latency, batch 512", [run.p50 for run in neural_512], "ms", 10),
+        at_most("serve: fraction of a core used by the generator", [run.cpu for run in batch_1["constant"]], "", 0.9),
+        at_most("serve: lateness of the generator", [run.lateness for run in paced["ours"]], "ms", 1),
     ]
 
 
 def _config(folder: Path, policy: str = "policy", bus: bool = True) -> Config:
-    """A root with a policy deployed. Without a bus there is a file in its place, so that nothing can be published."""
+    """A config with a deployed policy. Without a bus, a file takes its place so that publishing fails."""
     config = make_config(folder)
     deploy(connect(config).endpoint, folder.parent / policy)
     if not bus:
@@ -77,21 +80,22 @@ def _config(folder: Path, policy: str = "policy", bus: bool = True) -> Config:
     return config
 
 
-def _in_turns(servers: dict[str, Server], names: tuple[str, ...], repeats: int = REPEATS, **load: Any) -> Taken:
-    taken: Taken = {name: [] for name in names}
+def _alternate(servers: dict[str, Server], names: tuple[str, ...], repeats: int = REPEATS, **load: Any) -> Measures:
+    measures: Measures = {name: [] for name in names}
     for _ in range(repeats):
         for name in names:
-            taken[name].append(servers[name].measured(**{"batch": 1, "seconds": SECONDS} | load))
-    return taken
+            measures[name].append(servers[name].measure(**{"batch": 1, "seconds": SECONDS} | load))
+    return measures
 
 
-def _half(taken: list[Measure]) -> float:
-    return sorted(run.rate for run in taken)[len(taken) // 2] / 2
+def _half_rate(measures: list[Measure]) -> float:
+    """Half of the median rate."""
+    return sorted(run.rate for run in measures)[len(measures) // 2] / 2
 
 
-def _ratios(taken: Taken, other: str, one: str = "ours") -> list[float]:
-    return [ours.rate / theirs.rate for ours, theirs in zip(taken[one], taken[other], strict=True)]
+def _ratios(measures: Measures, reference: str, server: str = "ours") -> list[float]:
+    return [ours.rate / theirs.rate for ours, theirs in zip(measures[server], measures[reference], strict=True)]
 
 
-def _differences(many: list[float], few: list[float]) -> list[float]:
-    return [more - less for more, less in zip(many, few, strict=True)]
+def _differences(values: list[float], baseline: list[float]) -> list[float]:
+    return [value - base for value, base in zip(values, baseline, strict=True)]

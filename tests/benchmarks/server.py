@@ -1,4 +1,4 @@
-"""A server that is measured. The client has a core of its own, as if it were elsewhere, and other servers rest."""
+"""Servers under measurement. The load generator has its own core, as if remote; servers not measured are stopped."""
 
 import contextlib
 import os
@@ -7,20 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rl_core.backends import PREDICT_ROUTE, connect
-from rl_core.config import Config
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.ports import PREDICT_ROUTE
 from tests.benchmarks.load import CORES, Measure, measure
-from tests.processes import free_port, listening, process, wait_until
+from tests.support.processes import free_port, listening, process, wait_until
 
 
 class Server(NamedTuple):
-    """Where it answers, and its process."""
+    """URL of the predict route and process id."""
 
     url: str
     pid: int
 
-    def measured(self, **load: Any) -> Measure:
-        """Put load on it."""
+    def measure(self, **load: Any) -> Measure:
+        """Put load on the server."""
         _signal(self.pid, signal.SIGCONT)
         try:
             return measure(self.url, **load)
@@ -29,17 +30,17 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def predictor(config: Config, module: str = "functions.predictor") -> Iterator[Server]:
-    """The predictor, which rests when it is not measured."""
+def predictor(config: Config, module: str = "banditloop.functions.predictor") -> Iterator[Server]:
+    """Run the predictor, which is stopped (SIGSTOP) while it is not measured."""
     endpoint = connect(config).endpoint
     with _server(config, module) as pid:
-        wait_until(endpoint.serving)
+        wait_until(endpoint.serving_versions)
         yield Server(endpoint.url() + PREDICT_ROUTE, pid)
 
 
 @contextlib.contextmanager
-def compared(config: Config, name: str, *arguments: str) -> Iterator[Server]:
-    """A server of tests.benchmarks that the predictor is compared to."""
+def comparison_server(config: Config, name: str, *arguments: str) -> Iterator[Server]:
+    """Run a server of tests.benchmarks that the predictor is compared with."""
     port = free_port()
     with _server(config, f"tests.benchmarks.{name}", str(port), *arguments) as pid:
         wait_until(lambda: listening(port))
@@ -48,15 +49,15 @@ def compared(config: Config, name: str, *arguments: str) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def _server(config: Config, module: str, *arguments: str) -> Iterator[int]:
-    with process(config, "-m", module, *arguments) as running:
-        os.sched_setaffinity(running.pid, CORES[:-1] or CORES)
+    with process(config, "-m", module, *arguments) as child:
+        os.sched_setaffinity(child.pid, CORES[:-1] or CORES)
         try:
-            yield running.pid
+            yield child.pid
         finally:
-            _signal(running.pid, signal.SIGCONT)
+            _signal(child.pid, signal.SIGCONT)
 
 
 def _signal(pid: int, number: int) -> None:
     """Send a signal to a process and its children."""
-    for one in pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-        os.kill(one, number)
+    for process_id in pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        os.kill(process_id, number)

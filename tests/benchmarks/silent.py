@@ -1,9 +1,9 @@
-"""python -m tests.benchmarks.silent: the predictor with outboxes that keep nothing."""
+"""python -m tests.benchmarks.silent: the predictor with outboxes that drop all events."""
 
-from functions.predictor import serve
-from rl_core.backends import service
-from rl_core.backends.outbox import Outbox
+from banditloop.functions.predictor import serve
+from banditloop.rl_core import process
+from banditloop.rl_core.serving.outbox import Outbox
 
 if __name__ == "__main__":
     Outbox.put = lambda self, events: None  # type: ignore[method-assign]
-    service.run(serve)
+    process.run(serve)

@@ -1,10 +1,10 @@
-"""Exact LinUCB training beside TF-Agents' own agent, an interaction for an interaction."""
+"""Exact LinUCB training compared with TF-Agents' own agent, per interaction."""
 
 import numpy as np
 
-from rl_core.agents import Batch, LinUCB
-from rl_core.agents.trajectories import trajectories
-from rl_core.tf import tf
+from banditloop.rl_core.agents import Batch, LinUCB
+from banditloop.rl_core.events.trajectories import trajectories
+from banditloop.rl_core.tf import tf
 from tests.benchmarks.ratio import Row, times_faster
 
 # isort: split
@@ -13,14 +13,14 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 from tf_agents.utils import common
 
-DIM, ACTIONS, BATCH, MANY = 20, 20, 512, 500_000
+DIM, ACTIONS, BATCH, INTERACTIONS = 20, 20, 512, 500_000
 
 
 def rows() -> list[Row]:
     random = np.random.default_rng(0)
-    observations = random.normal(size=(MANY, DIM)).astype(np.float32)
-    actions = random.integers(ACTIONS, size=MANY).astype(np.int32)
-    rewards = random.normal(size=MANY).astype(np.float32)
+    observations = random.normal(size=(INTERACTIONS, DIM)).astype(np.float32)
+    actions = random.integers(ACTIONS, size=INTERACTIONS).astype(np.int32)
+    rewards = random.normal(size=INTERACTIONS).astype(np.float32)
     agent = LinUCB()
 
     theirs = LinearUCBAgent(
@@ -32,9 +32,9 @@ def rows() -> list[Row]:
     compiled = common.function(theirs.train)
 
     def ours() -> None:
-        agent.accumulate(agent.start(DIM, ACTIONS), Batch(observations, actions, rewards))
+        agent.accumulate(agent.initial_statistics(DIM, ACTIONS), Batch(observations, actions, rewards))
 
-    work = MANY / BATCH
+    work = INTERACTIONS / BATCH
     return [
         times_faster("train: TF-Agents, eager", ours, lambda: theirs.train(batch), 100, work),
         times_faster("train: TF-Agents, compiled", ours, lambda: compiled(batch), 20, work),

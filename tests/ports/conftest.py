@@ -1,6 +1,6 @@
-"""The contract suite: what rl_core.backends promises, held against every backend, one file for each port.
+"""Fixtures that run the contract suites of banditloop.rl_core.testing on every backend: one test file per port.
 
-A backend joins by adding to BACKENDS how its config is made, from a folder of its own and sections to override.
+To add a backend, register in BACKENDS a function that makes its config from a root folder and overriding sections.
 """
 
 import atexit
@@ -8,6 +8,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -15,34 +16,36 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from rl_core.backends import Platform, connect
-from rl_core.config import Config
-from tests import kubeflow as pipelines
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.ports import Platform
 from tests.conftest import make_config
-from tests.containers import IMAGE
-from tests.emulators import PROJECT, emulators
-from tests.vertex import Vertex, serve
+from tests.support import kubeflow as pipelines
+from tests.support.containers import IMAGE
+from tests.support.emulators import PROJECT, emulators
+from tests.support.vertex import Vertex, serve
 
 
 def local(root: Path, **sections) -> Config:
-    return make_config(root, backend={"root": str(root / "a loop, ü #1"), "lease_seconds": 0.2}, **sections)
+    return make_config(root, backend={"root": str(root / "a loop, ü #1")}, bus={"lease_seconds": 0.2}, **sections)
 
 
 def google(root: Path, **sections) -> Config:
-    """Its root is a name of its own for everything in the emulators, which all tests share."""
+    """A config whose resource names are derived from the root folder, since all tests share the emulators."""
     os.environ.update(_emulators())
     name = _name(root)
     backend = {"name": "google", "project": PROJECT, "endpoint": name, "dataset": name}
     backend |= {"image": IMAGE, "bucket": _bucket(name)}
-    sections["reward"] = {"window_seconds": 120.0} | sections.get("reward", {})  # the emulator takes its time
-    return make_config(root, backend=backend | {"lease_seconds": 0.2}, **sections)
+    reward = {"attribution_window_seconds": 120.0}  # the emulator is slow
+    sections["reward"] = reward | sections.get("reward", {})
+    return make_config(root, backend=backend, bus={"lease_seconds": 0.2}, **sections)
 
 
 def kfp(root: Path, **sections) -> Config:
-    """Pipelines alone are elsewhere than with Google; no emulator is needed to run them."""
+    """A Google config whose pipelines run on Kubeflow Pipelines, which needs no emulator."""
     name = _name(root)
     backend = {"name": "google", "project": PROJECT, "endpoint": name, "bucket": name, "image": IMAGE}
-    return make_config(root, backend=backend | {"runner": "kfp", "kfp": kubeflow().address}, **sections)
+    return make_config(root, backend=backend | {"runner": "kfp", "kfp_host": kubeflow().address}, **sections)
 
 
 def _name(root: Path) -> str:
@@ -51,6 +54,7 @@ def _name(root: Path) -> str:
 
 BACKENDS = {"local": local, "google": google}
 RUNNERS = BACKENDS | {"kfp": kfp}
+CLOUD = ("google", "kfp")
 
 
 @functools.cache
@@ -70,49 +74,68 @@ def _bucket(name: str) -> str:
 
 @functools.cache
 def vertex() -> Vertex:
-    """The one of this process."""
+    """The Vertex AI stand-in that the tests of this process share."""
     folder = tempfile.TemporaryDirectory()
-    found = serve(Path(folder.name))
-    atexit.register(lambda: (found.close(), folder.cleanup()))
-    return found
+    stand_in = serve(Path(folder.name))
+    atexit.register(lambda: (stand_in.close(), folder.cleanup()))
+    return stand_in
+
+
+@pytest.fixture
+def own_vertex(tmp_path, monkeypatch):
+    """A Vertex AI stand-in of this test alone, to inject failures and count calls."""
+    (folder := tmp_path / "vertex").mkdir()
+    stand_in = serve(folder)
+    variables = _emulators() | {"VERTEX_EMULATOR_HOST": stand_in.address}
+    monkeypatch.setenv("VERTEX_EMULATOR_HOST", stand_in.address)
+    monkeypatch.setattr(sys.modules[__name__], "_emulators", lambda: variables)
+    yield stand_in
+    stand_in.close()
 
 
 @functools.cache
 def kubeflow() -> pipelines.Kubeflow:
-    """The one of this process."""
+    """The Kubeflow Pipelines stand-in that the tests of this process share."""
     folder = tempfile.TemporaryDirectory()
-    found = pipelines.serve(Path(folder.name))
+    stand_in = pipelines.serve(Path(folder.name))
     atexit.register(folder.cleanup)
-    return found
+    return stand_in
 
 
-@pytest.fixture(params=BACKENDS.values(), ids=BACKENDS.keys())
+def backend_params(backends) -> list:
+    """One pytest parameter per backend; those that need emulators or cloud stand-ins are marked `cloud`."""
+    return [
+        pytest.param(make, id=name, marks=pytest.mark.cloud if name in CLOUD else ()) for name, make in backends.items()
+    ]
+
+
+@pytest.fixture(params=backend_params(BACKENDS))
 def configure(request, tmp_path):
-    """Makes a config of the backend, with sections to override."""
+    """A function that makes a config of the backend, with overriding sections."""
     return lambda **sections: request.param(tmp_path, **sections)
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_deployed():
-    """The processes of a test's deployed models end with it."""
+def stop_deployed_models():
+    """Stop the processes of a test's deployed models at its end."""
     yield
     if vertex.cache_info().currsize:
         vertex().close()
 
 
 @pytest.fixture
-def compacting(configure) -> None:
-    """Only where small files are ours to compact."""
-    if configure().backend.name == "google":
-        pytest.skip("BigQuery compacts by itself")
-
-
-@pytest.fixture
-def pace(configure) -> float:
-    """How many times as long as on one machine things take."""
-    return {"local": 1.0, "google": 20.0}[configure().backend.name]
-
-
-@pytest.fixture
 def platform(configure) -> Platform:
     return connect(configure())
+
+
+class EveryBackend:
+    """Fixtures of the contract suites that depend on the backend."""
+
+    @pytest.fixture
+    def pace(self, configure) -> float:
+        return {"local": 1.0, "google": 20.0}[configure().backend.name]
+
+    @pytest.fixture
+    def compacting(self, configure) -> None:
+        if configure().backend.name == "google":
+            pytest.skip("BigQuery compacts by itself")

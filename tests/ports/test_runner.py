@@ -1,4 +1,4 @@
-"""The runner: a run succeeds, fails or was killed, and says why; a schedule starts runs until it is paused."""
+"""Contract of the runner: states, errors and logs of runs; schedules that start runs until they are paused."""
 
 import re
 import time
@@ -8,27 +8,27 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from rl_core.backends import connect
-from rl_core.errors import InvalidInput
-from tests.ports.conftest import RUNNERS, kubeflow, vertex
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.errors import InvalidInput
+from tests.ports.conftest import RUNNERS, backend_params, kubeflow, vertex
 
 NIGHTLY = "30 3 * * *"
-NO_TIMES = ("", "soon", "* * * *", "0 3 * * * *", "61 * * * *", "0 0 31 2 *", "0 0 L * *", "0 0 * * 7", "@daily")
+INVALID_CRONS = ("", "soon", "* * * *", "0 3 * * * *", "61 * * * *", "0 0 31 2 *", "0 0 L * *", "0 0 * * 7", "@daily")
 
 
-@pytest.fixture(params=RUNNERS.values(), ids=RUNNERS.keys())
+@pytest.fixture(params=backend_params(RUNNERS))
 def configure(request, tmp_path):
     return lambda **sections: request.param(tmp_path, **sections)
 
 
 @pytest.fixture
 def scheduler(configure):
-    """The runner of a platform that starts runs at set times, and what makes it that time."""
+    """The runner of a backend with schedules, and a function that starts the next run of a schedule by its name."""
     backend = configure().backend
     if backend.name == "local":
-        pytest.skip("one machine starts nothing at set times: `banditloop serve` retrains there")
-    there = {"vertex": vertex, "kfp": kubeflow}[backend.runner]()
-    return connect(configure()).runner, lambda name: there.fire(backend.endpoint, name)
+        pytest.skip("the local backend has no schedules: `banditloop serve` retrains")
+    stand_in = {"vertex": vertex, "kfp": kubeflow}[backend.runner]()
+    return connect(configure()).runner, lambda name: stand_in.fire(backend.endpoint, name)
 
 
 @dsl.component(base_image="registry.test/banditloop:test", install_kfp_package=False)
@@ -37,7 +37,7 @@ def sleeper(seconds: float, config: dict, fails: bool = False):
 
     time.sleep(seconds)
     if fails:
-        raise ValueError(f"it was told to fail with {config}")
+        raise ValueError(f"injected failure with {config}")
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +61,18 @@ def finish(platform, run_id):
 
 
 class TestRunner:
-    def test_a_run_succeeds_or_fails_and_says_why(self, platform, template):
+    def test_a_run_succeeds_or_fails_with_a_reason(self, platform, template):
         parameters = {"seconds": 0.0, "config": {"a": 1}}
         assert platform.runner.runs() == []
         assert platform.runner.submit(template, parameters, "good")
         assert finish(platform, "good") == "succeeded"
         assert platform.runner.submit(template, parameters | {"fails": True}, "bad")
         assert finish(platform, "bad") == "failed"
-        assert platform.runner.explain("bad") == "sleeper: ValueError: it was told to fail with {'a': 1.0}"
+        assert platform.runner.explain("bad") == "sleeper: ValueError: injected failure with {'a': 1.0}"
         assert [run[:2] for run in platform.runner.runs()] == [("good", "succeeded"), ("bad", "failed")]
         assert platform.runner.runs()[0].started <= platform.runner.runs()[1].started
 
-    def test_a_run_id_is_taken_once(self, platform, template):
+    def test_a_run_id_starts_one_run_only(self, platform, template):
         parameters = {"seconds": 1.0, "config": {}}
         assert platform.runner.submit(template, parameters, "run")
         assert platform.runner.state("run") == "running"
@@ -82,14 +82,14 @@ class TestRunner:
         assert len(platform.runner.runs()) == 1
 
     def test_wrong_parameters_and_templates_are_refused_with_the_reason(self, platform, template, tmp_path):
-        right = {"seconds": 0.0, "config": {}}
-        for wrong, words in (
-            (right | {"no": 1}, "parameter 'no': is not one of: config, fails, seconds"),
-            (right | {"config": "text"}, "parameter config = 'text': is not of type STRUCT"),
-            (right | {"seconds": True}, "parameter seconds = True: is not of type NUMBER_DOUBLE"),
+        parameters = {"seconds": 0.0, "config": {}}
+        for wrong, message in (
+            (parameters | {"no": 1}, "parameter 'no': is not one of: config, fails, seconds"),
+            (parameters | {"config": "text"}, "parameter config = 'text': is not of type STRUCT"),
+            (parameters | {"seconds": True}, "parameter seconds = True: is not of type NUMBER_DOUBLE"),
             ({"config": {}}, "parameter 'seconds': is missing"),
         ):
-            with pytest.raises(InvalidInput, match=words):
+            with pytest.raises(InvalidInput, match=message):
                 platform.runner.submit(template, wrong, "run")
         (tmp_path / "empty.yaml").write_text("a: 1")
         with pytest.raises(InvalidInput, match="not a compiled pipeline"):
@@ -97,9 +97,9 @@ class TestRunner:
         assert platform.runner.runs() == []
         with pytest.raises(InvalidInput, match="No such file"):
             platform.runner.submit(tmp_path / "none.yaml", {}, "other")
-        for ask in (platform.runner.state, platform.runner.log):
+        for read in (platform.runner.state, platform.runner.log):
             with pytest.raises(InvalidInput, match="no such run"):
-                ask("other")
+                read("other")
 
     def test_the_log_has_every_task_and_the_error(self, platform, template):
         parameters = {"seconds": 0.0, "config": {"a": 1}, "fails": True}
@@ -107,11 +107,11 @@ class TestRunner:
         finish(platform, "bad")
         log = platform.runner.log("bad")
         assert "sleeper" in log
-        assert "ValueError: it was told to fail with {'a': 1.0}" in log
+        assert "ValueError: injected failure with {'a': 1.0}" in log
 
 
 class TestSchedules:
-    def test_what_is_scheduled_twice_is_there_once_and_as_it_was_scheduled_last(self, scheduler, platform, template):
+    def test_scheduling_a_name_again_replaces_the_schedule(self, scheduler, platform, template):
         runner, fire = scheduler
         parameters = {"seconds": 0.0, "config": {"a": 1}}
         assert runner.schedules() == []
@@ -128,8 +128,8 @@ class TestSchedules:
         fire("nightly")
         [run] = runner.runs()
         assert finish(platform, run.run_id) == "failed"
-        assert runner.explain(run.run_id) == "sleeper: ValueError: it was told to fail with {'a': 1.0}"
-        assert "told to fail" in runner.log(run.run_id)
+        assert runner.explain(run.run_id) == "sleeper: ValueError: injected failure with {'a': 1.0}"
+        assert "injected failure" in runner.log(run.run_id)
         assert runner.submit(template, parameters, "nightly")
         assert finish(platform, "nightly") == "succeeded"
         assert len(runner.runs()) == 2
@@ -152,7 +152,7 @@ class TestSchedules:
         fire("nightly")
         assert len(runner.runs()) == 1
 
-    def test_a_schedule_is_removed_and_its_runs_stay(self, scheduler, platform, template):
+    def test_removing_a_schedule_keeps_its_runs(self, scheduler, platform, template):
         runner, fire = scheduler
         runner.schedule("nightly", NIGHTLY, template, {"seconds": 0.0, "config": {}})
         fire("nightly")
@@ -161,11 +161,11 @@ class TestSchedules:
         assert runner.schedules() == []
         [run] = runner.runs()
         assert finish(platform, run.run_id) == "succeeded"
-        for move in (runner.pause, runner.resume):
+        for change in (runner.pause, runner.resume):
             with pytest.raises(InvalidInput, match="schedule 'nightly': there is no such schedule"):
-                move("nightly")
+                change("nightly")
 
-    def test_another_loop_has_schedules_of_its_own(self, scheduler, configure, template):
+    def test_loops_have_separate_schedules(self, scheduler, configure, template):
         runner, _ = scheduler
         runner.schedule("nightly", NIGHTLY, template, {"seconds": 0.0, "config": {}})
         config = configure()
@@ -175,18 +175,18 @@ class TestSchedules:
         assert not other.unschedule("nightly")
         assert len(runner.schedules()) == 1
 
-    def test_a_bad_time_or_parameter_is_refused_with_the_reason(self, scheduler, template):
+    def test_an_invalid_cron_or_parameter_is_refused_with_the_reason(self, scheduler, template):
         runner, _ = scheduler
-        right = {"seconds": 0.0, "config": {}}
-        for cron in NO_TIMES:
+        parameters = {"seconds": 0.0, "config": {}}
+        for cron in INVALID_CRONS:
             with pytest.raises(InvalidInput, match=rf"cron = '{re.escape(cron)}': .*as '30 3"):
-                runner.schedule("nightly", cron, template, right)
+                runner.schedule("nightly", cron, template, parameters)
         with pytest.raises(InvalidInput, match="parameter 'no': is not one of"):
-            runner.schedule("nightly", NIGHTLY, template, right | {"no": 1})
+            runner.schedule("nightly", NIGHTLY, template, parameters | {"no": 1})
         assert runner.schedules() == []
 
 
-def test_one_machine_says_what_retrains_there(tmp_path, template):
+def test_the_local_runner_refuses_schedules(tmp_path, template):
     runner = connect(RUNNERS["local"](tmp_path)).runner
     assert runner.schedules() == []
     for call in (
@@ -199,14 +199,14 @@ def test_one_machine_says_what_retrains_there(tmp_path, template):
             call()
 
 
-def test_a_list_of_several_pages_is_read_whole(tmp_path, template, monkeypatch):
-    monkeypatch.setattr("rl_core.backends.kubeflow.experiment.AT_ONCE", 2)
+def test_a_list_of_several_pages_is_read_completely(tmp_path, template, monkeypatch):
+    monkeypatch.setattr("banditloop.rl_core.backends.kubeflow.experiment.PAGE_SIZE", 2)
     runner = connect(RUNNERS["kfp"](tmp_path)).runner
     for number in range(5):
         runner.schedule(f"{number}", NIGHTLY, template, {"seconds": 0.0, "config": {}})
     assert [schedule.name for schedule in runner.schedules()] == ["0", "1", "2", "3", "4"]
 
 
-def test_an_id_that_vertex_ai_would_refuse_is_named(tmp_path, template):
-    with pytest.raises(InvalidInput, match="run_id = 'A_run': give small letters, digits and -"):
+def test_a_run_id_that_vertex_ai_rejects_is_refused(tmp_path, template):
+    with pytest.raises(InvalidInput, match="run_id = 'A_run': give lowercase letters, digits and -"):
         connect(RUNNERS["google"](tmp_path)).runner.submit(template, {"seconds": 0.0, "config": {}}, "A_run")

@@ -1,39 +1,61 @@
 """The Google Cloud backend: BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
 
 import tempfile
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends import Platform, Runner
-from rl_core.backends.google.bus import PubSubBus
-from rl_core.backends.google.endpoint import VertexEndpoint
-from rl_core.backends.google.patience import patient
-from rl_core.backends.google.runner import VertexRunner
-from rl_core.backends.google.warehouse import BigQueryWarehouse
-from rl_core.config import Config
+from banditloop.rl_core.backends.google.bus import PubSubBus
+from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
+from banditloop.rl_core.backends.google.retry_policy import GOOGLE
+from banditloop.rl_core.backends.google.runner import VertexRunner
+from banditloop.rl_core.backends.google.storage import fetch
+from banditloop.rl_core.backends.google.warehouse import BigQueryWarehouse
+from banditloop.rl_core.backends.retries import with_retries
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.ports import Platform, Resource, Runner
+from banditloop.rl_core.settings.backend import GoogleBackend
 
 
-def connect_google(config: Config) -> Platform:
-    """The ports on Google Cloud. Nothing is opened or created before it is used."""
+@dataclass(frozen=True)
+class GooglePlatform(Platform):
+    """The ports on Google Cloud."""
+
+    config: Config
+
+    def fetch(self, uri: str) -> Path:
+        if not uri.startswith("gs://"):
+            return Path(uri)
+        return fetch(uri, self.scratch / "fetched" / sha256(uri.encode()).hexdigest()[:16])
+
+    def resources(self, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
+        from banditloop.rl_core.backends.google.provisioning import resources
+
+        return resources(self.config, templates, simulator)
+
+
+def connect(config: Config) -> Platform:
+    """The ports on Google Cloud. Connections are opened and resources created on first use."""
     backend = config.backend
     assert isinstance(backend, GoogleBackend)
     scratch = Path(tempfile.gettempdir()) / f"banditloop-{backend.endpoint}"
-    return Platform(
-        warehouse=patient(BigQueryWarehouse(backend, config.reward, config.gate.held_out)),
-        bus=patient(PubSubBus(backend)),
-        endpoint=patient(VertexEndpoint(config, backend, scratch / "policies")),
+    return GooglePlatform(
+        warehouse=with_retries(BigQueryWarehouse(backend, config.reward, config.gate.holdout_fraction), GOOGLE),
+        bus=with_retries(PubSubBus(backend, config.bus.lease_seconds), GOOGLE),
+        endpoint=with_retries(VertexEndpoint(config, backend, scratch / "policies"), GOOGLE),
         runner=_runner(backend, scratch),
         scratch=scratch,
+        config=config,
     )
 
 
 def _runner(backend: GoogleBackend, scratch: Path) -> Runner:
     if backend.runner == "local":
-        from rl_core.backends.local.runner import LocalRunner  # which needs what the extra `google` has not
+        from banditloop.rl_core.backends.local.runner import LocalRunner  # its packages are not in the extra `google`
 
         return LocalRunner(scratch / "runs")
     if backend.runner == "kfp":
-        from rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner  # kfp takes a second to import
+        from banditloop.rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner  # kfp takes a second to import
 
-        return patient(KubeflowRunner(backend), KUBEFLOW)
-    return patient(VertexRunner(backend))
+        return with_retries(KubeflowRunner(backend), KUBEFLOW)
+    return with_retries(VertexRunner(backend), GOOGLE)

@@ -1,4 +1,4 @@
-"""The bus as Pub/Sub topics, each with one subscription that the logger has streamed, or that pushes to it."""
+"""The bus as Pub/Sub topics. Each has one subscription, which is streamed by the logger or pushes to it."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -9,27 +9,27 @@ from google.api_core.exceptions import AlreadyExists, PermissionDenied
 from google.cloud import pubsub_v1
 from google.protobuf.duration_pb2 import Duration
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends import Handler
-from rl_core.backends.google.clients import credentials
-from rl_core.backends.google.dead_letters import DeadLetters
-from rl_core.backends.google.stream import Received, Stream
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.backends.delivery import deliver_messages
+from banditloop.rl_core.backends.google.clients import credentials
+from banditloop.rl_core.backends.google.dead_letters import DeadLetters
+from banditloop.rl_core.backends.google.streaming_pull import ReceivedMessage, StreamingPull
+from banditloop.rl_core.ports import Handler
+from banditloop.rl_core.settings.backend import GoogleBackend
 
-MESSAGES_AT_ONCE = 200
-MESSAGES_AHEAD = 2 * MESSAGES_AT_ONCE  # of a stream: some come while others are handled. The emulator sends them all
-SHORTEST_LEASE, KEPT_SECONDS = 10, 7 * 24 * 3600  # of a subscription, as Pub/Sub allows
+BATCH_MESSAGES = 200  # handed over at a time
+MAX_PREFETCHED = 2 * BATCH_MESSAGES  # per stream: a batch is handled while the next arrives; the emulator ignores it
+MIN_LEASE_SECONDS, RETENTION_SECONDS = 10, 7 * 24 * 3600  # the limits of a Pub/Sub subscription
 log = logging.getLogger("banditloop.bus")
 
 
 class PubSubBus:
-    """See rl_core.backends.Bus. Topics are made when a process first uses them, where it may."""
+    """See banditloop.rl_core.ports.Bus. A process creates a topic on first use, if it has permission."""
 
-    def __init__(self, backend: GoogleBackend) -> None:
-        self._backend = backend
-        self._letters = DeadLetters(backend)
-        self._made: set[str] = set()
-        self._streams: dict[str, Stream] = {}
+    def __init__(self, backend: GoogleBackend, lease_seconds: float) -> None:
+        self._backend, self._redelivery_seconds = backend, lease_seconds
+        self._dead_letters = DeadLetters(backend)
+        self._created: set[str] = set()
+        self._streams: dict[str, StreamingPull] = {}
 
     @cached_property
     def _publisher(self) -> pubsub_v1.PublisherClient:
@@ -40,106 +40,105 @@ class PubSubBus:
         return pubsub_v1.SubscriberClient(credentials=credentials())
 
     def publish(self, topic: str, payload: bytes) -> None:
-        self._make(topic)
+        self._ensure_topic(topic)
         self._publisher.publish(self._topic(topic), payload).result()
 
-    def receiving(self, topics: Sequence[str]) -> AbstractContextManager[None]:
+    def subscribe(self, topics: Sequence[str]) -> AbstractContextManager[None]:
         for topic in topics:
-            self._make(topic)  # here, where it is called again if it fails
-        return self._receiving(topics)
+            self._ensure_topic(topic)  # before the context is entered, as only this call is retried
+        return self._streaming(topics)
 
     def deliver(self, topic: str, handler: Handler) -> int:
-        self._make(topic)
-        with self._waiting(topic) as messages:
+        self._ensure_topic(topic)
+        with self._next_batch(topic) as messages:
             if messages:
                 self._handle(topic, messages, handler)
         return len(messages)
 
-    def give_up(self, topic: str, reason: str, payload: bytes) -> None:
-        self._letters.keep(topic, reason, payload)
+    def dead_letter(self, topic: str, reason: str, payload: bytes) -> None:
+        self._dead_letters.add(topic, reason, payload)
 
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
-        return [(reason, payload) for _, reason, payload in self._letters.read(topic)]
+        return [(reason, payload) for _, reason, payload in self._dead_letters.read(topic)]
 
     def replay(self, topic: str) -> int:
-        letters = self._letters.read(topic)
+        letters = self._dead_letters.read(topic)
         for letter, _, payload in letters:
             self.publish(topic, payload)
             letter.delete()
         return len(letters)
 
     @contextmanager
-    def _receiving(self, topics: Sequence[str]) -> Iterator[None]:
+    def _streaming(self, topics: Sequence[str]) -> Iterator[None]:
         with ExitStack() as stack:
             for topic in topics:
-                stream = Stream(self._subscriber, self._subscription(topic), MESSAGES_AHEAD, self._lease_seconds)
+                stream = StreamingPull(self._subscriber, self._subscription(topic), MAX_PREFETCHED, self._lease_seconds)
                 self._streams[topic] = stack.enter_context(closing(stream))
                 stack.callback(self._streams.pop, topic)
             yield
 
-    def _waiting(self, topic: str) -> AbstractContextManager[list[Received]]:
+    def _next_batch(self, topic: str) -> AbstractContextManager[list[ReceivedMessage]]:
         if topic in self._streams:
-            return self._streams[topic].take(MESSAGES_AT_ONCE)
+            return self._streams[topic].take(BATCH_MESSAGES)
         return nullcontext(self._pull(topic))
 
-    def _pull(self, topic: str) -> list[Received]:
+    def _pull(self, topic: str) -> list[ReceivedMessage]:
         request = {
             "subscription": self._subscription(topic),
-            "max_messages": MESSAGES_AT_ONCE,
-            "return_immediately": True,  # whoever wants to wait has them streamed
+            "max_messages": BATCH_MESSAGES,
+            "return_immediately": True,  # callers that wait for messages use streams
         }
         messages = self._subscriber.pull(request=request).received_messages
-        return [Received(message.ack_id, message.message.data) for message in messages]
+        return [ReceivedMessage(message.ack_id, message.message.data) for message in messages]
 
-    def _handle(self, topic: str, messages: list[Received], handler: Handler) -> None:
-        try:
-            handler([message.data for message in messages])
-        except Exception as error:
-            if len(messages) > 1:
-                for message in messages:
-                    self._handle(topic, [message], handler)
-                return
-            if not isinstance(error, InvalidInput):
-                log.warning("%s: a message comes again: %r", topic, error)
-                return self._lease(topic, messages, self._backend.lease_seconds)
-            self.give_up(topic, str(error), messages[0].data)
-        ids = [message.ack_id for message in messages]
-        self._subscriber.acknowledge(subscription=self._subscription(topic), ack_ids=ids)
+    def _handle(self, topic: str, messages: list[ReceivedMessage], handler: Handler) -> None:
+        deliver_messages(
+            messages,
+            handle=lambda batch: handler([message.data for message in batch]),
+            acknowledge=lambda batch: self._acknowledge(topic, batch),
+            dead_letter=lambda message, reason: self.dead_letter(topic, reason, message.data),
+            release=lambda batch: self._release(topic, batch),
+            log=log.getChild(topic),
+        )
 
-    def _lease(self, topic: str, messages: list[Received], seconds: float) -> None:
+    def _acknowledge(self, topic: str, messages: list[ReceivedMessage]) -> None:
+        ack_ids = [message.ack_id for message in messages]
+        self._subscriber.acknowledge(subscription=self._subscription(topic), ack_ids=ack_ids)
+
+    def _release(self, topic: str, messages: list[ReceivedMessage]) -> None:
         self._subscriber.modify_ack_deadline(
             subscription=self._subscription(topic),
             ack_ids=[message.ack_id for message in messages],
-            ack_deadline_seconds=int(seconds),
+            ack_deadline_seconds=int(self._redelivery_seconds),
         )
 
-    def _make(self, topic: str) -> None:
-        """Make a topic and its subscription, or see that they are there: what a topic without one is sent, is lost."""
-        if topic in self._made:
+    def _ensure_topic(self, topic: str) -> None:
+        """Create the topic and its subscription if missing. Messages to a topic without a subscription are lost."""
+        if topic in self._created:
             return
         name, subscription = self._topic(topic), self._subscription(topic)
-        steps: list[Callable[[], object]] = [
+        calls: list[Callable[[], object]] = [
             lambda: self._publisher.create_topic(name=name),
             lambda: self._subscriber.create_subscription(
                 request={
                     "name": subscription,
                     "topic": name,
                     "ack_deadline_seconds": self._lease_seconds,
-                    "message_retention_duration": Duration(seconds=KEPT_SECONDS),
+                    "message_retention_duration": Duration(seconds=RETENTION_SECONDS),
                     "expiration_policy": {},  # never
                 }
             ),
         ]
-        for step in steps:
+        for call in calls:
             try:
-                step()
-            except (AlreadyExists, PermissionDenied):  # whoever may not make them finds them made
+                call()
+            except (AlreadyExists, PermissionDenied):  # a process without permission relies on `cloud up`
                 continue
-        self._made.add(topic)
+        self._created.add(topic)
 
     @property
     def _lease_seconds(self) -> int:
-        return max(SHORTEST_LEASE, int(self._backend.lease_seconds))
+        return max(MIN_LEASE_SECONDS, int(self._redelivery_seconds))
 
     def _topic(self, topic: str) -> str:
         return f"projects/{self._backend.project}/topics/{self._backend.endpoint}-{topic}"

@@ -1,7 +1,7 @@
-"""Google's own clients, pointed where the environment says: at the cloud, or at emulators.
+"""Google's client libraries, connected to the cloud or to the emulators that the environment names.
 
-The emulators' variables are those that Google's libraries read; the Storage Read API, Vertex AI and what a project is
-administered with have none, so here they have one.
+Google's libraries read their own emulator variables. The Storage Read API, Vertex AI and the administration APIs have
+no such variable, so this module defines one for each.
 """
 
 import os
@@ -13,17 +13,17 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
-from rl_core.backend import GoogleBackend
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.backend import GoogleBackend
 
-LABEL = "banditloop"  # whose value is the endpoint's name
-READ_API, VERTEX = "BIGQUERY_STORAGE_EMULATOR_HOST", "VERTEX_EMULATOR_HOST"
-ADMINISTRATION = "GOOGLE_ADMINISTRATION_EMULATOR_HOST"
-EMULATORS = ("BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", VERTEX, ADMINISTRATION)
+LABEL = "banditloop"  # label key; its value is the endpoint's name
+READ_API, VERTEX_API = "BIGQUERY_STORAGE_EMULATOR_HOST", "VERTEX_EMULATOR_HOST"
+ADMIN_API = "GOOGLE_ADMINISTRATION_EMULATOR_HOST"
+EMULATORS = ("BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", VERTEX_API, ADMIN_API)
 
 
 def credentials() -> Credentials:
-    """Application Default Credentials; nobody's, where an emulator is spoken to."""
+    """Application Default Credentials, or anonymous ones where the environment names an emulator."""
     if any(name in os.environ for name in EMULATORS):
         return AnonymousCredentials()
     try:
@@ -35,23 +35,23 @@ def credentials() -> Credentials:
 
 
 def bucket(backend: GoogleBackend) -> storage.Bucket:
-    """The loop's bucket. Everything of an endpoint is below its name."""
+    """The loop's bucket. All objects of an endpoint have its name as their first prefix."""
     return storage.Client(backend.project, credentials()).bucket(backend.bucket)
 
 
 def reader() -> BigQueryReadClient:
-    """A client of the Storage Read API. Not given one, BigQuery's own client reads rows as JSON, page by page."""
+    """A client of the Storage Read API. Without it, BigQuery's own client reads rows as JSON, page by page."""
     return _client(BigQueryReadClient, READ_API, {})
 
 
-def vertex(backend: GoogleBackend, client: type[Any]) -> Any:
+def vertex_client(backend: GoogleBackend, client: type[Any]) -> Any:
     """A client of one of Vertex AI's services, in the loop's location."""
-    return _client(client, VERTEX, {"api_endpoint": f"{backend.location}-aiplatform.googleapis.com"})
+    return _client(client, VERTEX_API, {"api_endpoint": f"{backend.location}-aiplatform.googleapis.com"})
 
 
-def administration(client: type[Any]) -> Any:
+def admin_client(client: type[Any]) -> Any:
     """A client of Cloud Run, Cloud Scheduler, IAM, the Resource Manager or Service Usage."""
-    return _client(client, ADMINISTRATION, {})
+    return _client(client, ADMIN_API, {})
 
 
 def _client(client: type[Any], emulator: str, options: dict[str, str]) -> Any:
@@ -63,6 +63,6 @@ def _client(client: type[Any], emulator: str, options: dict[str, str]) -> Any:
     return client(credentials=credentials(), client_options=options)
 
 
-def place(backend: GoogleBackend) -> str:
-    """The name of the project's location, below which resources are."""
+def location_name(backend: GoogleBackend) -> str:
+    """Resource name of the project's location, the parent of regional resources."""
     return f"projects/{backend.project}/locations/{backend.location}"

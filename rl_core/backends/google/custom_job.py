@@ -1,6 +1,6 @@
-"""A Vertex AI custom job: machines of the config's kind and number, which train for as long as that takes.
+"""Training on a Vertex AI custom job, on machines of the configured type and number.
 
-On spot machines a replica that was taken away is started again, and goes on from what it kept.
+A preempted replica on a spot machine is restarted and resumes from its last checkpoint.
 """
 
 import time
@@ -10,40 +10,41 @@ from typing import Any
 from google.api_core.exceptions import GoogleAPIError
 from google.cloud.aiplatform_v1 import AcceleratorType, CustomJob, JobServiceClient, JobState
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends.google.clients import LABEL, place, vertex
-from rl_core.backends.google.patience import patient
-from rl_core.config import ENVIRONMENT_VARIABLE, Config
-from rl_core.errors import InvalidInput, PlatformError
+from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
+from banditloop.rl_core.backends.google.retry_policy import GOOGLE
+from banditloop.rl_core.backends.retries import with_retries
+from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.errors import InvalidInput, PlatformError
+from banditloop.rl_core.settings.backend import GoogleBackend
 
-REPLICA = ["python", "-m", "rl_core.backends.google.replica"]
+REPLICA = ["python", "-m", "banditloop.rl_core.backends.google.custom_job_replica"]
 ENDED = {
     JobState.JOB_STATE_SUCCEEDED,
     JobState.JOB_STATE_FAILED,
     JobState.JOB_STATE_CANCELLED,
     JobState.JOB_STATE_EXPIRED,
 }
-FIRST_LOOK_SECONDS, LOOK_SECONDS = 0.5, 30.0
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.5, 30.0
 
 
 def run(config: Config, backend: GoogleBackend, arguments: list[str]) -> None:
-    """Run the replicas until the job has ended; it is cancelled where this does not end well.
+    """Run the replicas until the job has ended, and cancel the job if waiting for it is interrupted or fails.
 
-    Should the answer to its creation be lost, a second job does the same, to the same end.
+    If the response to the creation is lost, the retry creates a second job, which computes the same result.
 
     Raises:
-        PlatformError: it failed.
+        PlatformError: the job did not succeed.
     """
-    client, pause = vertex(backend, JobServiceClient), FIRST_LOOK_SECONDS
-    jobs = patient(client)
-    job = jobs.create_custom_job(parent=place(backend), custom_job=_job(config, backend, arguments))
+    client, pause = vertex_client(backend, JobServiceClient), FIRST_POLL_SECONDS
+    jobs = with_retries(client, GOOGLE)
+    job = jobs.create_custom_job(parent=location_name(backend), custom_job=_job(config, backend, arguments))
     try:
         while job.state not in ENDED:
             time.sleep(pause)
-            pause = min(2 * pause, LOOK_SECONDS)
+            pause = min(2 * pause, MAX_POLL_SECONDS)
             job = jobs.get_custom_job(name=job.name)
     except BaseException:
-        with suppress(GoogleAPIError):  # what made it end is what is told
+        with suppress(GoogleAPIError):  # the original error is the one to raise
             client.cancel_custom_job(name=job.name)
         raise
     if job.state != JobState.JOB_STATE_SUCCEEDED:
@@ -52,27 +53,22 @@ def run(config: Config, backend: GoogleBackend, arguments: list[str]) -> None:
 
 
 def cancel_all(backend: GoogleBackend) -> None:
-    """Cancel the loop's jobs that go on, which outlive the pipelines that they train for."""
-    client = vertex(backend, JobServiceClient)
-    ours = {"parent": place(backend), "filter": f'labels.{LABEL}="{backend.endpoint}"'}
-    for job in client.list_custom_jobs(request=ours):
+    """Cancel the loop's unfinished jobs, which would outlive the pipelines that wait for them."""
+    client = vertex_client(backend, JobServiceClient)
+    request = {"parent": location_name(backend), "filter": f'labels.{LABEL}="{backend.endpoint}"'}
+    for job in client.list_custom_jobs(request=request):
         if job.state not in ENDED:
             client.cancel_custom_job(name=job.name)
 
 
 def _job(config: Config, backend: GoogleBackend, arguments: list[str]) -> CustomJob:
-    """The first replica is a pool of its own, as Vertex AI wants it."""
-    machine: dict[str, Any] = {"machine_type": backend.trainer_machine}
-    if kind := backend.trainer_accelerator:
-        if kind not in AcceleratorType.__members__:
-            known = ", ".join(name for name, number in AcceleratorType.__members__.items() if number)
-            raise InvalidInput(f"backend.trainer_accelerator = {kind!r}: Vertex AI has {known}")
-        machine |= {"accelerator_type": kind, "accelerator_count": backend.trainer_accelerators}
+    """The job's specification. Vertex AI requires that the first worker pool has exactly one replica."""
+    training, machine = config.training, _machine(config)
     variables = [{"name": ENVIRONMENT_VARIABLE, "value": config.model_dump_json(exclude_none=True)}]
     container = {"image_uri": backend.image, "command": REPLICA, "args": arguments, "env": variables}
     pools = [
         {"machine_spec": machine, "container_spec": container, "replica_count": replicas}
-        for replicas in (1, backend.trainer_replicas - 1)
+        for replicas in (1, training.replicas - 1)
         if replicas
     ]
     return CustomJob(
@@ -80,7 +76,20 @@ def _job(config: Config, backend: GoogleBackend, arguments: list[str]) -> Custom
         labels={LABEL: backend.endpoint},
         job_spec={
             "worker_pool_specs": pools,
-            "scheduling": {"strategy": "SPOT" if backend.trainer_spot else "STANDARD"},
-            "service_account": backend.runs_as(),
+            "scheduling": {"strategy": "SPOT" if training.spot else "STANDARD"},
+            "service_account": backend.service_account_email(),
         },
     )
+
+
+def _machine(config: Config) -> dict[str, Any]:
+    training = config.training
+    machine: dict[str, Any] = {"machine_type": training.machine_type}
+    if accelerator := training.accelerator:
+        if accelerator not in AcceleratorType.__members__:
+            names = ", ".join(name for name, number in AcceleratorType.__members__.items() if number)
+            raise InvalidInput(
+                f"training.accelerator = {accelerator!r}: is not an accelerator of Vertex AI; give one of: {names}"
+            )
+        machine |= {"accelerator_type": accelerator, "accelerator_count": training.accelerator_count}
+    return machine

@@ -1,30 +1,31 @@
-"""The warehouse's questions in BigQuery's SQL. See rl_core.backends.Warehouse for what they must answer.
+"""The warehouse's queries in BigQuery's SQL. See banditloop.rl_core.ports.Warehouse for the results they must return.
 
-Every query starts from `asked`, the decisions that may count; of them `decisions`, that do, for a deferred one only
-does once activated; and `rewarded`, their rewards within the window. Partitions of logged_at are pruned by parameters.
+The queries on interactions share these subqueries: `eligible`, the decisions that are not shadows; `decisions`, the
+eligible ones that are interactions: a deferred one only once it is activated; and `rewarded`, their rewards within the
+attribution window. Parameters on logged_at prune the partitions.
 """
 
-from rl_core.backends.google.tables import LOG
-from rl_core.schema import INTERACTION, KEYS, LATER_FIELDS, SCHEMAS
-from rl_core.split import DIGITS, Part
+from banditloop.rl_core.backends.google.tables import LOG
+from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold
+from banditloop.rl_core.events.schema import FIELD_DEFAULTS, INTERACTION, KEYS, SCHEMAS
 
-ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
-AGGREGATES = {"sum": "SUM", "mean": "AVG", "max": "MAX", "min": "MIN"}
-LATE = """(r.timestamp > TIMESTAMP_ADD(d.timestamp, INTERVAL @window MICROSECOND)
+REWARD_ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
+AGGREGATE_FUNCTIONS = {"sum": "SUM", "mean": "AVG", "max": "MAX", "min": "MIN"}
+IS_LATE = """(r.timestamp > TIMESTAMP_ADD(d.timestamp, INTERVAL @window MICROSECOND)
     OR r.logged_at > TIMESTAMP_ADD(d.logged_at, INTERVAL @window MICROSECOND))"""
-IN_TIME = f"NOT {LATE} AND r.timestamp >= TIMESTAMP_SUB(d.timestamp, INTERVAL @apart MICROSECOND)"
-HASH = f"SUBSTR(TO_HEX(SHA256(d.event_id)), 1, {DIGITS})"
-PARTS: dict[Part | None, str] = {
+IS_IN_TIME = f"NOT {IS_LATE} AND r.timestamp >= TIMESTAMP_SUB(d.timestamp, INTERVAL @max_skew MICROSECOND)"
+EVENT_HASH = f"SUBSTR(TO_HEX(SHA256(d.event_id)), 1, {HEX_DIGITS})"
+FOLD_FILTERS: dict[Fold | None, str] = {
     None: "",
-    "training": f"AND {HASH} >= @held_out",
-    "held_out": f"AND {HASH} < @held_out",
+    "training": f"AND {EVENT_HASH} >= @held_out",
+    "held_out": f"AND {EVENT_HASH} < @held_out",
 }
 
 
-def append(dataset: str, table: str, arrivals: str) -> str:
-    """Add the arrivals whose keys are not there, once, and answer how many these were."""
+def append(dataset: str, table: str, staging: str) -> str:
+    """Insert the events of a staging table whose keys are new, each once, and return the number of inserted rows."""
     columns = ", ".join(SCHEMAS[table].names)
-    keys = " AND ".join(f"known.{key} = came.{key}" for key in KEYS[table])
+    same_key = " AND ".join(f"existing.{key} = staged.{key}" for key in KEYS[table])
     return f"""
 DECLARE added INT64;
 DECLARE stamp TIMESTAMP;
@@ -33,10 +34,10 @@ UPDATE `{dataset}`.{LOG} SET received = received + @events,
     logged_at = GREATEST(CURRENT_TIMESTAMP(), TIMESTAMP_ADD(logged_at, INTERVAL 1 MILLISECOND)) WHERE name = '{table}';
 SET stamp = (SELECT logged_at FROM `{dataset}`.{LOG} WHERE name = '{table}');
 INSERT INTO `{dataset}`.{table} ({columns}, logged_at)
-SELECT {columns}, stamp FROM `{dataset}`.{arrivals} AS came
+SELECT {columns}, stamp FROM `{dataset}`.{staging} AS staged
 WHERE NOT EXISTS (
-    SELECT 1 FROM `{dataset}`.{table} AS known
-    WHERE {keys} AND known.timestamp BETWEEN @earliest AND @latest AND known.logged_at >= @logged_since)
+    SELECT 1 FROM `{dataset}`.{table} AS existing
+    WHERE {same_key} AND existing.timestamp BETWEEN @earliest AND @latest AND existing.logged_at >= @logged_since)
 QUALIFY ROW_NUMBER() OVER (PARTITION BY {", ".join(KEYS[table])}) = 1;
 SET added = @@row_count;
 COMMIT TRANSACTION;
@@ -44,45 +45,45 @@ SELECT added;"""
 
 
 def window(dataset: str, aggregation: str) -> str:
-    """Where the complete stretch after @since ends, and how many interactions it has.
+    """The end of the complete window after @since, and its number of interactions.
 
-    It touches the row of the rewards, so that it fails, and is tried again, where an append of some is under way:
-    what comes later has a later logged_at.
+    The query updates the log row of the rewards. So it conflicts with a concurrent append of rewards and is retried,
+    and every reward that is appended afterwards has a later logged_at.
     """
     settled = "AND event_id NOT IN (SELECT event_id FROM rewarded)" if aggregation == "first" else ""
     return f"""
-DECLARE found STRUCT<until TIMESTAMP, interactions INT64>;
+DECLARE complete STRUCT<until TIMESTAMP, interactions INT64>;
 BEGIN TRANSACTION;
 UPDATE `{dataset}`.{LOG} SET received = received + 0 WHERE name = 'rewards';
-SET found = (
+SET complete = (
     WITH {_interactions(dataset, aggregation)},
     still_open AS (
-        SELECT TIMESTAMP_SUB(MIN(logged_at), INTERVAL 1 MICROSECOND) AS until FROM asked
+        SELECT TIMESTAMP_SUB(MIN(logged_at), INTERVAL 1 MICROSECOND) AS until FROM eligible
         WHERE logged_at > @since AND mode <> 'simulated' {settled}
         AND TIMESTAMP_ADD(logged_at, INTERVAL @window MICROSECOND) > CURRENT_TIMESTAMP())
     SELECT AS STRUCT MAX(d.logged_at) AS until, COUNT(d.logged_at) AS interactions
     FROM decisions AS d CROSS JOIN still_open AS s
     WHERE d.logged_at > @since AND d.logged_at <= COALESCE(s.until, @until));
 COMMIT TRANSACTION;
-SELECT found.until, found.interactions;"""
+SELECT complete.until, complete.interactions;"""
 
 
-def interactions(dataset: str, aggregation: str, part: Part | None) -> str:
+def interactions(dataset: str, aggregation: str, fold: Fold | None) -> str:
     """The interactions logged after @since and up to @until."""
     columns = ", ".join(f"d.{name}" for name in INTERACTION.names if name != "reward")
     return f"""WITH {_interactions(dataset, aggregation)}
 SELECT {columns}, COALESCE(rewarded.reward, @default) AS reward
 FROM decisions AS d LEFT JOIN rewarded ON rewarded.event_id = d.event_id
-WHERE d.logged_at > @since AND d.logged_at <= @until {PARTS[part]}"""
+WHERE d.logged_at > @since AND d.logged_at <= @until {FOLD_FILTERS[fold]}"""
 
 
 def earliest(dataset: str) -> str:
-    """When the first of the decisions logged after @since and up to @until was taken."""
+    """The earliest timestamp of the decisions logged after @since and up to @until."""
     return f"SELECT MIN(timestamp) FROM `{dataset}`.decisions WHERE logged_at > @since AND logged_at <= @until"
 
 
 def totals(dataset: str, aggregation: str) -> str:
-    """Per policy version: what was shown and what it earned, and what was only in the shadow."""
+    """Per policy version: interactions, rewarded interactions, mean reward and shadow decisions."""
     return f"""WITH {_interactions(dataset, aggregation)},
 shown AS (
     SELECT d.policy_version, COUNT(*) AS interactions, COUNT(reward) AS rewarded, MIN(logged_at) AS first,
@@ -98,31 +99,31 @@ ORDER BY LEAST(COALESCE(shown.first, shadowed.first), COALESCE(shadowed.first, s
 
 
 def counts(dataset: str) -> str:
-    """Per table: events received and rows; and of the rewards, late ones and those without a decision."""
-    return f"""SELECT l.name, l.received, IF(l.name = 'decisions', decided.many, earned.many) AS kept,
+    """Per table: events received and rows stored; for the rewards also how many are late, and how many dangling."""
+    return f"""SELECT l.name, l.received, IF(l.name = 'decisions', decided.row_count, earned.row_count) AS row_count,
     COALESCE(earned.late, 0) AS late, earned.dangling
 FROM `{dataset}`.{LOG} AS l
-CROSS JOIN (SELECT COUNT(*) AS many FROM `{dataset}`.decisions) AS decided
+CROSS JOIN (SELECT COUNT(*) AS row_count FROM `{dataset}`.decisions) AS decided
 CROSS JOIN (
-    SELECT COUNT(*) AS many, COUNTIF({LATE}) AS late, COUNTIF(d.event_id IS NULL) AS dangling
+    SELECT COUNT(*) AS row_count, COUNTIF({IS_LATE}) AS late, COUNTIF(d.event_id IS NULL) AS dangling
     FROM `{dataset}`.rewards AS r LEFT JOIN `{dataset}`.decisions AS d ON r.event_id = d.event_id) AS earned"""
 
 
 def _interactions(dataset: str, aggregation: str) -> str:
-    if aggregation in ORDERS:
-        order = f"QUALIFY ROW_NUMBER() OVER (PARTITION BY d.event_id ORDER BY {ORDERS[aggregation]}) = 1"
-        reward, choice = "r.value", order
+    if aggregation in REWARD_ORDERS:
+        order = f"QUALIFY ROW_NUMBER() OVER (PARTITION BY d.event_id ORDER BY {REWARD_ORDERS[aggregation]}) = 1"
+        reward, grouping = "r.value", order
     else:
-        reward, choice = f"{AGGREGATES[aggregation]}(r.value)", "GROUP BY d.event_id"
-    later = ", ".join(f"COALESCE({name}, {value}) AS {name}" for name, value in LATER_FIELDS.items())
+        reward, grouping = f"{AGGREGATE_FUNCTIONS[aggregation]}(r.value)", "GROUP BY d.event_id"
+    defaults = ", ".join(f"COALESCE({name}, {value}) AS {name}" for name, value in FIELD_DEFAULTS.items())
     return f"""logged AS (
-    SELECT * REPLACE ({later}) FROM `{dataset}`.decisions WHERE logged_at > @since AND logged_at <= @until),
+    SELECT * REPLACE ({defaults}) FROM `{dataset}`.decisions WHERE logged_at > @since AND logged_at <= @until),
 earned AS (SELECT * FROM `{dataset}`.rewards WHERE logged_at >= @logged_since),
-asked AS (SELECT * FROM logged WHERE mode <> 'shadow'),
+eligible AS (SELECT * FROM logged WHERE mode <> 'shadow'),
 activated AS (
-    SELECT DISTINCT d.event_id FROM earned AS r JOIN asked AS d ON r.event_id = d.event_id
-    WHERE r.name = @activation AND {IN_TIME}),
-decisions AS (SELECT * FROM asked WHERE mode <> 'deferred' OR event_id IN (SELECT event_id FROM activated)),
+    SELECT DISTINCT d.event_id FROM earned AS r JOIN eligible AS d ON r.event_id = d.event_id
+    WHERE r.name = @activation AND {IS_IN_TIME}),
+decisions AS (SELECT * FROM eligible WHERE mode <> 'deferred' OR event_id IN (SELECT event_id FROM activated)),
 rewarded AS (
     SELECT d.event_id, {reward} AS reward FROM earned AS r JOIN decisions AS d ON r.event_id = d.event_id
-    WHERE r.name = @name AND {IN_TIME} {choice})"""
+    WHERE r.name = @name AND {IS_IN_TIME} {grouping})"""

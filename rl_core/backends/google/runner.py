@@ -1,7 +1,7 @@
-"""The runner: Vertex AI pipelines. A run's id is in the pipeline job's, which can be taken only once.
+"""The runner on Vertex AI Pipelines. The run id is part of the pipeline job's id, which Vertex AI keeps unique.
 
-A schedule has a name only among those of its loop: Vertex AI tells schedules apart by numbers of its own. Two that
-create one of the same name at the same moment may both succeed.
+Schedules are identified by their display name within the loop, as Vertex AI assigns numeric ids. Two processes that
+create a schedule of the same name at the same moment may both succeed.
 """
 
 import re
@@ -17,48 +17,60 @@ from google.cloud.aiplatform_v1 import Schedule as VertexSchedule
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends import Run, RunState, Schedule
-from rl_core.backends.cron import checked_cron
-from rl_core.backends.google import custom_job, tasks
-from rl_core.backends.google.clients import LABEL, place, vertex
-from rl_core.backends.templates import checked
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.agents import Statistics
+from banditloop.rl_core.backends.google import custom_job, run_logs
+from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.pipeline_specs.cron import check_cron
+from banditloop.rl_core.pipeline_specs.template import check_run
+from banditloop.rl_core.ports import Run, RunState, Schedule
+from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.training.train import initial_statistics
 
 ENDED: dict[int, RunState] = {
     PipelineState.PIPELINE_STATE_SUCCEEDED: "succeeded",
     PipelineState.PIPELINE_STATE_FAILED: "failed",
     PipelineState.PIPELINE_STATE_CANCELLED: "failed",
 }
-UTC = "TZ=UTC "  # before a cron expression
+UTC = "TZ=UTC "  # prefix of a cron expression
 ACTIVE, PAUSED = VertexSchedule.State.ACTIVE, VertexSchedule.State.PAUSED
 DELETE_SECONDS = 300.0
-JOB_ID = r"[a-z][a-z0-9-]{0,127}"
+MAX_JOB_ID_LENGTH = 128
+JOB_ID = rf"[a-z][a-z0-9-]{{0,{MAX_JOB_ID_LENGTH - 1}}}"
 
 
 class VertexRunner:
-    """See rl_core.backends.Runner."""
+    """See banditloop.rl_core.ports.Runner."""
 
     def __init__(self, backend: GoogleBackend) -> None:
-        self._backend = backend
-        self._unanswered: set[str] = set()  # run ids that may be taken by ourselves: the answer was lost
+        self._backend, self._location = backend, location_name(backend)
+        self._unanswered: set[str] = set()  # run ids whose submission failed: this process may have created them
 
     @cached_property
     def _client(self) -> PipelineServiceClient:
-        return vertex(self._backend, PipelineServiceClient)
+        return vertex_client(self._backend, PipelineServiceClient)
 
     @cached_property
     def _scheduler(self) -> ScheduleServiceClient:
-        return vertex(self._backend, ScheduleServiceClient)
+        return vertex_client(self._backend, ScheduleServiceClient)
+
+    def train(self, config: Config, examples: Path, parent: Path | None, work: Path) -> Statistics:
+        from banditloop.rl_core.training import shards  # imports TensorFlow
+
+        if not config.training.machine_type:
+            return shards.train_here(config, examples, parent)
+        shards.seed_first_shard(work, initial_statistics(config, parent))
+        custom_job.run(config, self._backend, [str(examples), str(work)])
+        return shards.merge_shards(config, examples, work, config.training.replicas)
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
         job, name = self.job(template, parameters, run_id), self._prefix + run_id
         if not re.fullmatch(JOB_ID, name):
-            raise InvalidInput(
-                f"run_id = {run_id!r}: give small letters, digits and -, with {self._prefix} at most 128"
-            )
+            limit = MAX_JOB_ID_LENGTH - len(self._prefix)
+            raise InvalidInput(f"run_id = {run_id!r}: give lowercase letters, digits and -, at most {limit} characters")
         try:
-            self._client.create_pipeline_job(parent=place(self._backend), pipeline_job=job, pipeline_job_id=name)
+            self._client.create_pipeline_job(parent=self._location, pipeline_job=job, pipeline_job_id=name)
         except AlreadyExists:
             return run_id in self._unanswered
         except GoogleAPICallError:
@@ -67,18 +79,18 @@ class VertexRunner:
         return True
 
     def job(self, template: Path, parameters: dict[str, Any], name: str) -> PipelineJob:
-        """The pipeline job of a template with its parameters."""
+        """The pipeline job that runs a template with these parameters."""
         backend = self._backend
         job = PipelineJob(
             display_name=name,
             labels={LABEL: backend.endpoint},
-            service_account=backend.runs_as(),
+            service_account=backend.service_account_email(),
             runtime_config={"gcs_output_directory": f"gs://{backend.bucket}/{backend.endpoint}/runs"},
         )
-        plain = PipelineJob.pb(job)
-        plain.pipeline_spec.CopyFrom(ParseDict(checked(template, parameters, elsewhere=True), Struct()))
+        message = PipelineJob.pb(job)
+        message.pipeline_spec.CopyFrom(ParseDict(check_run(template, parameters, remote=True), Struct()))
         for key, value in parameters.items():
-            ParseDict(value, plain.runtime_config.parameter_values[key])
+            ParseDict(value, message.runtime_config.parameter_values[key])
         return job
 
     def state(self, run_id: str) -> RunState:
@@ -88,13 +100,13 @@ class VertexRunner:
         return [Run(self._run_id(job), _state(job), job.create_time) for job in self._jobs()]
 
     def explain(self, run_id: str) -> str:
-        return tasks.explain(self._get(run_id))
+        return run_logs.explain(self._get(run_id))
 
     def log(self, run_id: str) -> str:
-        return tasks.log(self._get(run_id), self._backend.project)
+        return run_logs.describe(self._get(run_id), self._backend.project)
 
     def stop(self) -> None:
-        """Let no schedule start another run, and cancel those that run."""
+        """Delete all schedules and cancel all running jobs."""
         for schedule in self.schedules():
             self.unschedule(schedule.name)
         for job in self._jobs():
@@ -103,24 +115,23 @@ class VertexRunner:
         custom_job.cancel_all(self._backend)
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
-        parent, display_name = place(self._backend), self._prefix + name
-        job = self.job(template, parameters, display_name)
-        wanted = VertexSchedule(
-            display_name=display_name,
-            cron=UTC + checked_cron(cron),
-            max_concurrent_run_count=1,  # starting at a time
+        job = self.job(template, parameters, self._prefix + name)
+        desired = VertexSchedule(
+            display_name=job.display_name,
+            cron=UTC + check_cron(cron),
+            max_concurrent_run_count=1,  # started at a time
             max_concurrent_active_run_count=1,  # running at a time
-            create_pipeline_job_request={"parent": parent, "pipeline_job": job},
+            create_pipeline_job_request={"parent": self._location, "pipeline_job": job},
         )
-        if not (found := self._schedules(name)):
-            self._scheduler.create_schedule(parent=parent, schedule=wanted)
-        for schedule in found:
-            wanted.name = schedule.name
+        if not (existing := self._schedules(name)):
+            self._scheduler.create_schedule(parent=self._location, schedule=desired)
+        for schedule in existing:
+            desired.name = schedule.name
             mask = {"paths": ["cron", "create_pipeline_job_request"]}
-            self._scheduler.update_schedule(schedule=wanted, update_mask=mask)
+            self._scheduler.update_schedule(schedule=desired, update_mask=mask)
 
     def schedules(self) -> list[Schedule]:
-        found = [
+        schedules = [
             Schedule(
                 name=schedule.display_name.removeprefix(self._prefix),
                 cron=schedule.cron.removeprefix(UTC),
@@ -129,61 +140,59 @@ class VertexRunner:
             )
             for schedule in self._schedules()
         ]
-        return sorted(found, key=lambda schedule: schedule.name)
+        return sorted(schedules, key=lambda schedule: schedule.name)
 
     def pause(self, name: str) -> None:
-        for schedule in self._known(name):
+        for schedule in self._existing(name):
             if schedule.state == ACTIVE:
                 self._scheduler.pause_schedule(name=schedule.name)
 
     def resume(self, name: str) -> None:
-        for schedule in self._known(name):
+        for schedule in self._existing(name):
             if schedule.state == PAUSED:
                 self._scheduler.resume_schedule(name=schedule.name)
 
     def unschedule(self, name: str) -> bool:
-        found = self._schedules(name)
-        for schedule in found:
+        schedules = self._schedules(name)
+        for schedule in schedules:
             self._scheduler.delete_schedule(name=schedule.name).result(DELETE_SECONDS)
-        return bool(found)
+        return bool(schedules)
 
     def _jobs(self) -> Iterable[PipelineJob]:
-        return self._client.list_pipeline_jobs(
-            request={
-                "parent": place(self._backend),
-                "filter": f'labels.{LABEL}="{self._backend.endpoint}"',
-                "order_by": "create_time",
-            }
-        )
+        condition = f'labels.{LABEL}="{self._backend.endpoint}"'
+        request = {"parent": self._location, "filter": condition, "order_by": "create_time"}
+        return self._client.list_pipeline_jobs(request=request)
 
     def _schedules(self, name: str | None = None) -> list[VertexSchedule]:
-        """This loop's schedules, or those of a name. One cannot ask for a label of what they run."""
-        wanted = f'display_name="{self._prefix}{name}"' if name else "create_pipeline_job_request:*"
-        found = self._scheduler.list_schedules(request={"parent": place(self._backend), "filter": wanted})
+        """This loop's schedules, all or those of a name. Vertex AI cannot filter by the labels of the job to run."""
+        condition = f'display_name="{self._prefix}{name}"' if name else "create_pipeline_job_request:*"
+        schedules = self._scheduler.list_schedules(request={"parent": self._location, "filter": condition})
         return [
-            s for s in found if s.create_pipeline_job_request.pipeline_job.labels.get(LABEL) == self._backend.endpoint
+            schedule
+            for schedule in schedules
+            if schedule.create_pipeline_job_request.pipeline_job.labels.get(LABEL) == self._backend.endpoint
         ]
 
-    def _known(self, name: str) -> list[VertexSchedule]:
-        if not (found := self._schedules(name)):
-            raise InvalidInput(f"schedule {name!r}: there is no such schedule in {place(self._backend)}")
-        return found
+    def _existing(self, name: str) -> list[VertexSchedule]:
+        if not (schedules := self._schedules(name)):
+            raise InvalidInput(f"schedule {name!r}: there is no such schedule in {self._location}")
+        return schedules
 
     @property
     def _prefix(self) -> str:
-        """Of the names of jobs and schedules, which all loops of a project share."""
+        """Prefix of the names of jobs and schedules, whose namespace all loops of a project share."""
         return f"{self._backend.endpoint}-"
 
     def _run_id(self, job: PipelineJob) -> str:
         return job.name.rpartition("/")[2].removeprefix(self._prefix)
 
     def _get(self, run_id: str) -> PipelineJob:
-        for name in (self._prefix + run_id, run_id):  # a schedule's runs are named by Vertex AI
+        for name in (self._prefix + run_id, run_id):  # Vertex AI names the runs of schedules itself
             with suppress(NotFound):
-                job = self._client.get_pipeline_job(name=f"{place(self._backend)}/pipelineJobs/{name}")
+                job = self._client.get_pipeline_job(name=f"{self._location}/pipelineJobs/{name}")
                 if job.labels.get(LABEL) == self._backend.endpoint:
                     return job
-        raise InvalidInput(f"run {run_id!r}: there is no such run in {place(self._backend)}")
+        raise InvalidInput(f"run {run_id!r}: there is no such run in {self._location}")
 
 
 def _state(job: PipelineJob) -> RunState:

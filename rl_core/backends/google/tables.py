@@ -1,17 +1,17 @@
-"""The warehouse's BigQuery tables, made from the event model by type.
+"""The warehouse's BigQuery tables, with columns derived from the event schemas by type.
 
-decisions and rewards are partitioned by the day of logged_at and clustered by event_id. `log` has a row for each of
-them: how many events came, and the last logged_at. Whoever appends changes that row, so that BigQuery lets only one
-append at a time succeed.
+`decisions` and `rewards` are partitioned by the day of logged_at and clustered by event_id. `log` has one row for each
+of them: the number of events received and the last logged_at. Every append updates that row, so BigQuery lets only one
+append to a table succeed at a time.
 """
 
 import pyarrow as pa
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends.google.clients import LABEL
-from rl_core.schema import LATER_FIELDS, LOGGED_AT, SCHEMAS
+from banditloop.rl_core.backends.google.clients import LABEL
+from banditloop.rl_core.events.schema import FIELD_DEFAULTS, LOGGED_AT, SCHEMAS
+from banditloop.rl_core.settings.backend import GoogleBackend
 
 TYPES = {
     pa.string(): "STRING",
@@ -24,42 +24,42 @@ LOG = "log"
 
 
 def column(field: pa.Field) -> bigquery.SchemaField:
-    """The column of a field of the event model."""
-    several = pa.types.is_list(field.type)
-    mode = "REPEATED" if several else "NULLABLE" if field.name in LATER_FIELDS else "REQUIRED"
+    """The BigQuery column of a field of an event schema."""
+    is_list = pa.types.is_list(field.type)
+    mode = "REPEATED" if is_list else "NULLABLE" if field.name in FIELD_DEFAULTS else "REQUIRED"
     description = field.metadata[b"description"].decode()
     return bigquery.SchemaField(
-        field.name, TYPES[field.type.value_type if several else field.type], mode, description=description
+        field.name, TYPES[field.type.value_type if is_list else field.type], mode, description=description
     )
 
 
 def create_tables(client: bigquery.Client, backend: GoogleBackend) -> None:
-    """Make what is not there, and add the columns that a newer schema version has brought."""
+    """Create the dataset and the tables that are missing, and add the columns of newer schema versions."""
     dataset = backend.dataset
     try:
-        client.get_dataset(dataset)  # whoever may not make one finds it made
+        client.get_dataset(dataset)  # first, as creating needs a permission that most processes lack
     except NotFound:
         reference = bigquery.Dataset(f"{client.project}.{dataset}")
         reference.location, reference.labels = backend.location, {LABEL: backend.endpoint}
         client.create_dataset(reference, exists_ok=True)
     for name in SCHEMAS:
         table = _table(client, dataset, name)
-        found = client.create_table(table, exists_ok=True)
-        if more := _missing(found, table):
-            found.schema = [*found.schema, *more]
-            client.update_table(found, ["schema"])
+        current = client.create_table(table, exists_ok=True)
+        if missing := _missing_columns(current, table):
+            current.schema = [*current.schema, *missing]
+            client.update_table(current, ["schema"])
     rows = " UNION ALL ".join(
         f"SELECT '{name}' AS name, 0 AS received, TIMESTAMP '1970-01-01 00:00:00+00' AS logged_at" for name in SCHEMAS
-    )  # in one step, so that only one creator's rows stay
+    )  # atomically, so that of several concurrent creators only one inserts rows
     client.query(f"CREATE TABLE IF NOT EXISTS `{dataset}`.{LOG} AS {rows}").result()
 
 
 def has_tables(client: bigquery.Client, dataset: str) -> bool:
-    """Whether create_tables has nothing to do."""
+    """Whether all tables exist with all columns."""
     try:
         client.get_table(f"{client.project}.{dataset}.{LOG}")
         tables = [_table(client, dataset, name) for name in SCHEMAS]
-        return not any(_missing(client.get_table(table), table) for table in tables)
+        return not any(_missing_columns(client.get_table(table), table) for table in tables)
     except NotFound:
         return False
 
@@ -72,7 +72,6 @@ def _table(client: bigquery.Client, dataset: str, name: str) -> bigquery.Table:
     return table
 
 
-def _missing(found: bigquery.Table, wanted: bigquery.Table) -> list[bigquery.SchemaField]:
-    """The columns that a table lacks."""
-    known = {field.name for field in found.schema}
-    return [field for field in wanted.schema if field.name not in known]
+def _missing_columns(current: bigquery.Table, desired: bigquery.Table) -> list[bigquery.SchemaField]:
+    names = {field.name for field in current.schema}
+    return [field for field in desired.schema if field.name not in names]

@@ -1,4 +1,4 @@
-"""The warehouse as BigQuery tables: loaded, deduplicated and joined there, read through the Storage Read API."""
+"""The BigQuery warehouse: loads, deduplicates and joins events there, and reads them by the Storage Read API."""
 
 import io
 import logging
@@ -14,55 +14,42 @@ import pyarrow.parquet as pq
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
-from tenacity import (
-    retry,
-    retry_if_exception,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends import LogCounts
-from rl_core.backends.google import queries
-from rl_core.backends.google.clients import credentials, reader
-from rl_core.backends.google.tables import column, create_tables
-from rl_core.config import RewardSection
-from rl_core.manifest import Window
-from rl_core.schema import ACTIVATION, INTERACTION, SCHEMAS
-from rl_core.split import Part, bound
+from banditloop.rl_core.backends.google import queries
+from banditloop.rl_core.backends.google.clients import credentials, reader
+from banditloop.rl_core.backends.google.tables import column, create_tables
+from banditloop.rl_core.backends.retries import retry_while
+from banditloop.rl_core.events.holdout import Fold, hash_bound
+from banditloop.rl_core.events.schema import INTERACTION, SCHEMAS
+from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.ports import LogCounts
+from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
 
-EPOCH, FOR_EVER = datetime.fromtimestamp(0, UTC), datetime(9999, 1, 1, tzinfo=UTC)
-AT_MOST_APART = timedelta(days=1)  # an event and its double
-ARRIVALS_KEPT = timedelta(hours=6)  # where a process died before it could remove them
-PATIENCE_SECONDS = 300.0
-CONFLICTS = ("concurrent update", "Failed to commit")  # BigQuery's words, and those of its emulator
-MICROSECOND = timedelta(microseconds=1)
+EPOCH, END_OF_TIME = datetime.fromtimestamp(0, UTC), datetime(9999, 1, 1, tzinfo=UTC)
+MAX_SKEW = timedelta(days=1)  # between duplicates, and by which a reward may precede its decision
+STAGING_LIFETIME = timedelta(hours=6)  # of a staging table whose process died before deleting it
+RETRY_SECONDS, UPLOAD_ATTEMPTS = 300.0, 4
+CONFLICTS = ("concurrent update", "Failed to commit")  # error texts of BigQuery and of its emulator
 TYPES = {str: "STRING", int: "INT64", float: "FLOAT64", datetime: "TIMESTAMP"}
 log = logging.getLogger("banditloop.warehouse")
 
 
-def _lost_a_race(error: BaseException) -> bool:
-    return isinstance(error, BadRequest) and any(words in str(error) for words in CONFLICTS)
+def _is_conflict(error: BaseException) -> bool:
+    """Whether a concurrent transaction made this one fail."""
+    return isinstance(error, BadRequest) and any(text in str(error) for text in CONFLICTS)
 
 
-until_it_is_first = retry(
-    retry=retry_if_exception(_lost_a_race),
-    wait=wait_random_exponential(multiplier=0.2, max=5),
-    stop=stop_after_delay(PATIENCE_SECONDS),
-    reraise=True,
-)
-uploaded_again = retry(  # an upload whose last answer was lost is not known any more
-    retry=retry_if_exception_type(NotFound), stop=stop_after_attempt(4), reraise=True
-)
+def _is_lost_upload(error: BaseException) -> bool:
+    """Whether an upload session no longer exists: it had completed, and the response was lost."""
+    return isinstance(error, NotFound)
 
 
 class BigQueryWarehouse:
-    """See rl_core.backends.Warehouse. An append is a load job and a transaction: cheap by the event only in batches."""
+    """See banditloop.rl_core.ports.Warehouse. Every append costs a load job and a transaction: append large batches."""
 
     def __init__(self, backend: GoogleBackend, reward: RewardSection, held_out: float) -> None:
-        self._backend, self._reward, self._held_out = backend, reward, bound(held_out)
+        self._backend, self._reward, self._held_out = backend, reward, hash_bound(held_out)
 
     @cached_property
     def _client(self) -> bigquery.Client:
@@ -76,68 +63,67 @@ class BigQueryWarehouse:
         times = pc.min_max(events["timestamp"]).as_py()
         parameters = {
             "events": events.num_rows,
-            "earliest": times["min"] - AT_MOST_APART,
-            "latest": times["max"] + AT_MOST_APART,
-            "logged_since": _before(times["min"], datetime.now(UTC)),
+            "earliest": times["min"] - MAX_SKEW,
+            "latest": times["max"] + MAX_SKEW,
+            "logged_since": _logged_since(times["min"], datetime.now(UTC)),
         }
-        arrivals = self._load(table, events)
-        [(added,)] = self._ask(queries.append(self._backend.dataset, table, arrivals), parameters)
-        self._client.delete_table(self._place(arrivals), not_found_ok=True)
+        staging = self._stage(table, events)
+        [(added,)] = self._query(queries.append(self._backend.dataset, table, staging), parameters)
+        self._client.delete_table(self._table_id(staging), not_found_ok=True)
         return added
 
     def window(self, since: datetime | None) -> Window:
         query = queries.window(self._backend.dataset, self._reward.aggregation)
-        [(until, many)] = self._ask(query, self._parameters(since or EPOCH, FOR_EVER))
-        return Window(since=since, until=until or since or EPOCH, interactions=many)
+        [(until, interactions)] = self._query(query, self._parameters(since or EPOCH, END_OF_TIME))
+        return Window(since=since, until=until or since or EPOCH, interactions=interactions)
 
-    def interactions(self, window: Window, part: Part | None = None) -> Iterator[pa.RecordBatch]:
-        query = queries.interactions(self._backend.dataset, self._reward.aggregation, part)
-        parameters: dict[str, Any] = {"default": self._reward.default} | ({"held_out": self._held_out} if part else {})
-        rows = self._ask(query, self._parameters(window.since or EPOCH, window.until) | parameters)
+    def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
+        query = queries.interactions(self._backend.dataset, self._reward.aggregation, fold)
+        parameters: dict[str, Any] = {"default": self._reward.default} | ({"held_out": self._held_out} if fold else {})
+        rows = self._query(query, self._parameters(window.since or EPOCH, window.until) | parameters)
         for batch in rows.to_arrow_iterable(bqstorage_client=self._reader):
             yield batch.select(INTERACTION.names).cast(INTERACTION)
 
-    def totals(self) -> list[dict[str, Any]]:
+    def policy_totals(self) -> list[dict[str, Any]]:
         query = queries.totals(self._backend.dataset, self._reward.aggregation)
-        rows = self._ask(query, self._parameters(EPOCH, FOR_EVER) | {"default": self._reward.default})
+        rows = self._query(query, self._parameters(EPOCH, END_OF_TIME) | {"default": self._reward.default})
         return [dict(row) for row in rows]
 
-    def counts(self) -> LogCounts:
+    def event_counts(self) -> LogCounts:
         query = queries.counts(self._backend.dataset)
-        rows = {row["name"]: row for row in self._ask(query, {"window": self._length(self._window)})}
+        rows = {row["name"]: row for row in self._query(query, {"window": self._window_microseconds})}
         received = {name: rows[name]["received"] for name in SCHEMAS}
-        duplicate = {name: received[name] - rows[name]["kept"] for name in SCHEMAS}
+        duplicate = {name: received[name] - rows[name]["row_count"] for name in SCHEMAS}
         return LogCounts(received, duplicate, rows["rewards"]["late"], rows["rewards"]["dangling"])
 
-    def _load(self, table: str, events: pa.Table) -> str:
-        """Put events into a table of their own and return its name."""
-        arrivals = bigquery.Table(
-            self._place(f"{table}_{uuid.uuid4().hex}"), [column(field) for field in SCHEMAS[table]]
-        )
-        arrivals.expires = datetime.now(UTC) + ARRIVALS_KEPT
-        self._client.create_table(arrivals, exists_ok=True)  # where the first answer was lost
-        self._upload(events, arrivals)
-        return arrivals.table_id
+    def _stage(self, table: str, events: pa.Table) -> str:
+        """Load events into a new staging table and return its name."""
+        columns = [column(field) for field in SCHEMAS[table]]
+        staging = bigquery.Table(self._table_id(f"{table}_{uuid.uuid4().hex}"), columns)
+        staging.expires = datetime.now(UTC) + STAGING_LIFETIME
+        self._client.create_table(staging, exists_ok=True)  # it exists if the response to a first attempt was lost
+        self._upload(events, staging)
+        return staging.table_id
 
-    @uploaded_again
+    @retry_while(_is_lost_upload, RETRY_SECONDS, max_pause=1.0, max_attempts=UPLOAD_ATTEMPTS)
     def _upload(self, events: pa.Table, table: bigquery.Table) -> None:
-        file, lists = io.BytesIO(), bigquery.format_options.ParquetOptions()
+        file, options = io.BytesIO(), bigquery.format_options.ParquetOptions()
         pq.write_table(events, file)
         file.seek(0)
-        lists.enable_list_inference = True
-        settings = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_TRUNCATE")
-        settings.parquet_options = lists
-        self._client.load_table_from_file(file, table, job_config=settings).result()
+        options.enable_list_inference = True
+        config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_TRUNCATE")
+        config.parquet_options = options
+        self._client.load_table_from_file(file, table, job_config=config).result()
 
-    @until_it_is_first
-    def _ask(self, query: str, parameters: dict[str, Any]) -> bigquery.table.RowIterator:
-        """The rows of an answer. A transaction that another one came before is begun again."""
-        settings = bigquery.QueryJobConfig(
+    @retry_while(_is_conflict, RETRY_SECONDS, max_pause=5.0)
+    def _query(self, query: str, parameters: dict[str, Any]) -> bigquery.table.RowIterator:
+        """The result rows of a query. A transaction that conflicts with another one is retried."""
+        config = bigquery.QueryJobConfig(
             query_parameters=[bigquery.ScalarQueryParameter(k, TYPES[type(v)], v) for k, v in parameters.items()]
         )
-        job = self._client.query(query, job_config=settings)
+        job = self._client.query(query, job_config=config)
         rows = job.result()
-        log.info("asked BigQuery", extra={"bytes_scanned": job.total_bytes_processed, "job": job.job_id})
+        log.info("BigQuery query finished", extra={"bytes_scanned": job.total_bytes_processed, "job": job.job_id})
         return rows
 
     @cached_property
@@ -145,35 +131,35 @@ class BigQueryWarehouse:
         return reader()
 
     def _parameters(self, since: datetime, until: datetime) -> dict[str, Any]:
-        """What every question about interactions is asked with.
+        """The parameters of every query on interactions.
 
-        A first look at the decisions tells which partitions of the rewards need not be read.
+        A first query for the earliest decision gives the bound that prunes the partitions of the rewards.
         """
         earliest = since
         if since > EPOCH:
-            look = {"since": since, "until": until}
-            [(earliest,)] = self._ask(queries.earliest(self._backend.dataset), look)
+            [(earliest,)] = self._query(queries.earliest(self._backend.dataset), {"since": since, "until": until})
         return {
             "since": since,
             "until": until,
-            "logged_since": _before(earliest or since, since),
+            "logged_since": _logged_since(earliest or since, since),
             "name": self._reward.name,
             "activation": ACTIVATION,
-            "window": self._length(self._window),
-            "apart": self._length(AT_MOST_APART),
+            "window": self._window_microseconds,
+            "max_skew": _microseconds(MAX_SKEW),
         }
 
     @property
-    def _window(self) -> timedelta:
-        return timedelta(seconds=self._reward.window_seconds)
+    def _window_microseconds(self) -> int:
+        return _microseconds(timedelta(seconds=self._reward.attribution_window_seconds))
 
-    def _length(self, time: timedelta) -> int:
-        return time // MICROSECOND
-
-    def _place(self, table: str) -> str:
+    def _table_id(self, table: str) -> str:
         return f"{self._backend.project}.{self._backend.dataset}.{table}"
 
 
-def _before(*times: datetime) -> datetime:
-    """Before anything was logged that may belong to events of these times, unless a clock was a day ahead."""
-    return max(EPOCH + AT_MOST_APART, min(times)) - AT_MOST_APART
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
+
+
+def _logged_since(*times: datetime) -> datetime:
+    """Lower bound of logged_at for events that belong to events of these times (clocks differ by up to MAX_SKEW)."""
+    return max(EPOCH + MAX_SKEW, min(times)) - MAX_SKEW

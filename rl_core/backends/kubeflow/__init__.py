@@ -1,1 +1,1 @@
-"""An open-source Kubeflow Pipelines as the runner."""
+"""A runner on open-source Kubeflow Pipelines."""

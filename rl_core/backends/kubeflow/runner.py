@@ -1,9 +1,9 @@
-"""The runner: an open-source Kubeflow Pipelines. A run's id is its name in the experiment of its endpoint.
+"""Runner on open-source Kubeflow Pipelines. A run id is the display name of a run in the endpoint's experiment.
 
-Kubeflow Pipelines lets many runs, and many recurring runs, share a name. So a name is looked for before it is used, and
-of two that submit or schedule under one name at the very same moment both succeed. Two runs that train on the same make
-the same version, which is deployed once; the next `schedule` of the name leaves one schedule. Cron expressions are in
-the time zone of its controller, which is UTC unless $CRON_SCHEDULE_TIMEZONE says otherwise there.
+Display names are not unique in Kubeflow Pipelines. `submit` and `schedule` look for an existing name first, so two
+concurrent calls with one name may both succeed. This does no harm: two runs that train on the same interactions yield
+the same version, which is deployed once, and the next `schedule` with the name leaves one schedule. Cron expressions
+are in the time zone of the controller: UTC, unless its $CRON_SCHEDULE_TIMEZONE is set.
 """
 
 from pathlib import Path
@@ -21,17 +21,19 @@ from kfp_server_api import (
 )
 from urllib3.exceptions import HTTPError
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends import Run, RunState, Schedule
-from rl_core.backends.cron import checked_cron, next_run
-from rl_core.backends.google.patience import Faults
-from rl_core.backends.kubeflow.experiment import OURS, Experiment
-from rl_core.backends.templates import checked
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.agents import Statistics
+from banditloop.rl_core.backends.kubeflow.experiment import SCHEDULE_DESCRIPTION, Experiment
+from banditloop.rl_core.backends.retries import RetryPolicy
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.pipeline_specs.cron import check_cron, next_run
+from banditloop.rl_core.pipeline_specs.template import check_run
+from banditloop.rl_core.ports import Run, RunState, Schedule
+from banditloop.rl_core.settings.backend import GoogleBackend
 
-ENDED: dict[str, RunState] = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "failed"}
-SECONDS = "0 "  # with which a cron expression begins here
-KUBEFLOW = Faults(
+FINAL_STATES: dict[str, RunState] = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "failed"}
+CRON_SECONDS = "0 "  # Kubeflow's cron expressions start with a field for seconds
+KUBEFLOW = RetryPolicy(
     "Kubeflow Pipelines",
     (ApiException, HTTPError),
     lambda error: isinstance(error, HTTPError) or getattr(error, "status", 0) in (429, 500, 502, 503, 504),
@@ -39,15 +41,20 @@ KUBEFLOW = Faults(
 
 
 class KubeflowRunner:
-    """See rl_core.backends.Runner."""
+    """See banditloop.rl_core.ports.Runner."""
 
     def __init__(self, backend: GoogleBackend) -> None:
-        self._experiment = Experiment(backend.kfp, backend.endpoint)
+        self._experiment = Experiment(backend.kfp_host, backend.endpoint)
         self._root = f"gs://{backend.bucket}/{backend.endpoint}/runs"
-        self._unanswered: set[str] = set()  # run ids that may be taken by ourselves: the answer was lost
+        self._unanswered: set[str] = set()  # run ids we may have created: the response was lost
+
+    def train(self, config: Config, examples: Path, parent: Path | None, work: Path) -> Statistics:
+        from banditloop.rl_core.training.shards import train_here  # imports TensorFlow
+
+        return train_here(config, examples, parent)
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
-        spec = checked(template, parameters, elsewhere=True)
+        spec = check_run(template, parameters, remote=True)
         if self._experiment.runs(run_id):
             return run_id in self._unanswered
         run = V2beta1Run(
@@ -83,77 +90,78 @@ class KubeflowRunner:
         return "\n".join([f"{run.display_name}: {run.state} {_error(run)}".rstrip(), f"  {page}", *lines])
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
-        wanted = V2beta1RecurringRun(
+        recurring_run = V2beta1RecurringRun(
             display_name=name,
-            description=OURS,
-            pipeline_spec=checked(template, parameters, elsewhere=True),
+            description=SCHEDULE_DESCRIPTION,
+            pipeline_spec=check_run(template, parameters, remote=True),
             runtime_config=V2beta1RuntimeConfig(parameters=parameters, pipeline_root=self._root),
-            trigger=V2beta1Trigger(cron_schedule=V2beta1CronSchedule(cron=SECONDS + checked_cron(cron))),
+            trigger=V2beta1Trigger(cron_schedule=V2beta1CronSchedule(cron=CRON_SECONDS + check_cron(cron))),
             max_concurrency="1",
             no_catchup=True,
         )
-        before = self._experiment.recurring(name)
-        paused = before and not _active(before[-1])
-        wanted.mode = RecurringRunMode.DISABLE if paused else RecurringRunMode.ENABLE
-        wanted.experiment_id = self._experiment.make()
-        self._experiment.client.recurring_runs.recurring_run_service_create_recurring_run(recurring_run=wanted)
-        for replaced in before:  # they cannot be changed
+        existing = self._experiment.recurring(name)
+        is_paused = existing and not _is_active(existing[-1])
+        recurring_run.mode = RecurringRunMode.DISABLE if is_paused else RecurringRunMode.ENABLE
+        recurring_run.experiment_id = self._experiment.make()
+        self._experiment.client.recurring_runs.recurring_run_service_create_recurring_run(recurring_run=recurring_run)
+        for replaced in existing:  # recurring runs cannot be updated
             self._delete(replaced)
 
     def schedules(self) -> list[Schedule]:
-        found = {recurring.display_name: _schedule(recurring) for recurring in self._experiment.recurring()}
-        return [found[name] for name in sorted(found)]
+        schedules = {recurring.display_name: _schedule(recurring) for recurring in self._experiment.recurring()}
+        return [schedules[name] for name in sorted(schedules)]
 
     def pause(self, name: str) -> None:
-        for recurring in self._scheduled(name):
+        for recurring in self._recurring_runs(name):
             self._experiment.client.disable_recurring_run(recurring.recurring_run_id)
 
     def resume(self, name: str) -> None:
-        for recurring in self._scheduled(name):
+        for recurring in self._recurring_runs(name):
             self._experiment.client.enable_recurring_run(recurring.recurring_run_id)
 
     def unschedule(self, name: str) -> bool:
-        found = self._experiment.recurring(name)
-        for recurring in found:
+        recurring_runs = self._experiment.recurring(name)
+        for recurring in recurring_runs:
             self._delete(recurring)
-        return bool(found)
+        return bool(recurring_runs)
 
     def _run(self, run_id: str) -> V2beta1Run:
-        if not (found := self._experiment.runs(run_id)):
+        if not (runs := self._experiment.runs(run_id)):
             raise InvalidInput(f"run {run_id!r}: there is no such run in {self._experiment}")
-        return found[0]
+        return runs[0]
 
     def _tasks(self, run_id: str) -> tuple[V2beta1Run, list[V2beta1PipelineTaskDetail]]:
         run = self._experiment.client.get_run(self._run(run_id).run_id)
         tasks = run.run_details.task_details if run.run_details else None
         return run, sorted(tasks or [], key=lambda task: task.create_time)
 
-    def _scheduled(self, name: str) -> list[V2beta1RecurringRun]:
-        if not (found := self._experiment.recurring(name)):
+    def _recurring_runs(self, name: str) -> list[V2beta1RecurringRun]:
+        if not (recurring_runs := self._experiment.recurring(name)):
             raise InvalidInput(f"schedule {name!r}: there is no such schedule in {self._experiment}")
-        return found
+        return recurring_runs
 
     def _delete(self, recurring: V2beta1RecurringRun) -> None:
         try:
             self._experiment.client.delete_recurring_run(recurring.recurring_run_id)
         except ApiException as error:
-            if error.status != 404:  # it is gone already
+            if error.status != 404:  # 404: already deleted
                 raise
 
 
 def _state(run: V2beta1Run) -> RunState:
-    return ENDED.get(run.state, "running")
+    return FINAL_STATES.get(run.state, "running")
 
 
-def _error(one: V2beta1Run | V2beta1PipelineTaskDetail) -> str:
-    return one.error.message or "" if one.error else ""
+def _error(detail: V2beta1Run | V2beta1PipelineTaskDetail) -> str:
+    return detail.error.message or "" if detail.error else ""
 
 
-def _active(recurring: V2beta1RecurringRun) -> bool:
+def _is_active(recurring: V2beta1RecurringRun) -> bool:
     return recurring.status != "DISABLED"
 
 
 def _schedule(recurring: V2beta1RecurringRun) -> Schedule:
-    cron = recurring.trigger.cron_schedule.cron.removeprefix(SECONDS)
-    active = _active(recurring)
-    return Schedule(recurring.display_name, cron, "active" if active else "paused", next_run(cron) if active else None)
+    cron = recurring.trigger.cron_schedule.cron.removeprefix(CRON_SECONDS)
+    if _is_active(recurring):
+        return Schedule(recurring.display_name, cron, "active", next_run(cron))
+    return Schedule(recurring.display_name, cron, "paused", None)

@@ -1,31 +1,31 @@
-"""The embedded backend: everything a loop needs on one machine, in files under one root."""
+"""The local backend: all ports on one machine, in files under one root folder."""
 
 from pathlib import Path
 
-from rl_core.backend import LocalBackend
-from rl_core.backends import Platform
-from rl_core.backends.local.bus import LocalBus
-from rl_core.backends.local.endpoint import LocalEndpoint
-from rl_core.backends.local.runner import LocalRunner
-from rl_core.backends.local.warehouse import LocalWarehouse
-from rl_core.config import Config
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.backends.local.bus import LocalBus
+from banditloop.rl_core.backends.local.endpoint import LocalEndpoint
+from banditloop.rl_core.backends.local.runner import LocalRunner
+from banditloop.rl_core.backends.local.warehouse import LocalWarehouse
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.settings.backend import LocalBackend
 
-UNFIT = "[]{}*?%\\"  # deltalake takes them for parts of an address, DuckDB for patterns
+FORBIDDEN_CHARACTERS = "[]{}*?%\\"  # deltalake parses them as part of a URL, DuckDB as a glob pattern
 
 
-def connect_local(config: Config) -> Platform:
-    """The local ports. Nothing is opened or created before it is used."""
+def connect(config: Config) -> Platform:
+    """The local platform. Folders and files are created on first use."""
     backend = config.backend
     assert isinstance(backend, LocalBackend)
     root = Path(backend.root).absolute()
-    if unfit := set(str(root)) & set(UNFIT):
+    if forbidden := set(str(root)) & set(FORBIDDEN_CHARACTERS):
         raise InvalidInput(
-            f"backend.root = {str(root)!r}: a path with {' '.join(sorted(unfit))} cannot hold the warehouse"
+            f"backend.root = {str(root)!r}: a path with {' '.join(sorted(forbidden))} cannot hold the warehouse"
         )
     return Platform(
-        LocalWarehouse(root / "warehouse", config.reward, config.gate.held_out),
-        LocalBus(root / "bus", backend.lease_seconds),
+        LocalWarehouse(root / "warehouse", config.reward, config.gate.holdout_fraction),
+        LocalBus(root / "bus", config.bus.lease_seconds),
         LocalEndpoint(root / "endpoints" / backend.endpoint),
         LocalRunner(root / "runs"),
         root / "scratch",

@@ -1,4 +1,4 @@
-"""The bus as one SQLite queue per topic (litequeue), which survives the processes that use it."""
+"""The local bus: one durable SQLite queue (litequeue) per topic."""
 
 import logging
 import sqlite3
@@ -10,19 +10,20 @@ from threading import RLock
 from filelock import FileLock
 from litequeue import LiteQueue, Message
 
-from rl_core.backends import Handler
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.backends.delivery import deliver_messages
+from banditloop.rl_core.ports import Handler
 
-MESSAGES_AT_ONCE = 200
-PAGE_BYTES, CHECKPOINT_PAGES = 16 << 10, 64  # for large messages, and checkpoints too short to be in anybody's way
+BATCH_MESSAGES = 200
+PAGE_BYTES, CHECKPOINT_PAGES = 16 << 10, 64  # large pages for large messages; short checkpoints, which block nobody
 log = logging.getLogger("banditloop.bus")
 
 
 class LocalBus:
-    """See rl_core.backends.Bus.
+    """See banditloop.rl_core.ports.Bus.
 
-    A message that was not handled stays locked, and a lock older than the lease is released. Latin-1 carries any bytes
-    through SQLite's text and leaves JSON readable. A dead letter is the reason, a newline and the payload.
+    A delivered message stays locked until it is acknowledged; locks older than the lease are released. Payloads are
+    stored as Latin-1 text, which represents any bytes and keeps ASCII JSON readable. A dead letter is a message in the
+    queue `<topic>.dead`: the reason, a newline and the payload.
     """
 
     def __init__(self, root: Path, lease_seconds: float) -> None:
@@ -35,22 +36,22 @@ class LocalBus:
         with self._lock:
             self._queue(topic).put(payload.decode("latin-1"))
 
-    def receiving(self, topics: Sequence[str]) -> AbstractContextManager[None]:
-        return nullcontext()  # they are on this machine already
+    def subscribe(self, topics: Sequence[str]) -> AbstractContextManager[None]:
+        return nullcontext()  # nothing to prefetch: the messages are on this machine
 
     def deliver(self, topic: str, handler: Handler) -> int:
         with self._lock:
             queue = self._queue(topic)
-            for abandoned in list(queue.list_locked(self._lease_seconds)):
-                queue.retry(abandoned.message_id)
+            for expired in list(queue.list_locked(self._lease_seconds)):
+                queue.retry(expired.message_id)
             messages: list[Message] = []
-            while len(messages) < MESSAGES_AT_ONCE and (message := queue.pop()) is not None:
+            while len(messages) < BATCH_MESSAGES and (message := queue.pop()) is not None:
                 messages.append(message)
         if messages:
             self._handle(topic, messages, handler)
         return len(messages)
 
-    def give_up(self, topic: str, reason: str, payload: bytes) -> None:
+    def dead_letter(self, topic: str, reason: str, payload: bytes) -> None:
         line = " ".join(reason.split()).encode("latin-1", "backslashreplace")
         self.publish(f"{topic}.dead", line + b"\n" + payload)
 
@@ -68,8 +69,8 @@ class LocalBus:
             return 0
         with self._lock:
             queue, replayed = self._queue(f"{topic}.dead"), 0
-            for abandoned in list(queue.list_locked(0)):  # what a replay that was killed had in hand
-                queue.retry(abandoned.message_id)
+            for locked in list(queue.list_locked(0)):  # left by a replay that was killed
+                queue.retry(locked.message_id)
             while (letter := queue.pop()) is not None:
                 self._queue(topic).put(letter.data.split("\n", 1)[1])
                 queue.done(letter.message_id)
@@ -78,21 +79,16 @@ class LocalBus:
         return replayed
 
     def _handle(self, topic: str, messages: list[Message], handler: Handler) -> None:
-        try:
-            handler([message.data.encode("latin-1") for message in messages])
-        except Exception as error:
-            if len(messages) > 1:
-                for message in messages:
-                    self._handle(topic, [message], handler)
-            elif isinstance(error, InvalidInput):
-                self.give_up(topic, str(error), messages[0].data.encode("latin-1"))
-                self._finish(topic, messages)
-            else:
-                log.warning("%s: a message comes again in %g s: %r", topic, self._lease_seconds, error)
-        else:
-            self._finish(topic, messages)
+        deliver_messages(
+            messages,
+            handle=lambda batch: handler([message.data.encode("latin-1") for message in batch]),
+            acknowledge=lambda batch: self._acknowledge(topic, batch),
+            dead_letter=lambda message, reason: self.dead_letter(topic, reason, message.data.encode("latin-1")),
+            release=lambda batch: None,  # its lock expires with the lease
+            log=log.getChild(topic),
+        )
 
-    def _finish(self, topic: str, messages: list[Message]) -> None:
+    def _acknowledge(self, topic: str, messages: list[Message]) -> None:
         queue = self._queue(topic)
         with self._lock, queue.transaction(mode="IMMEDIATE"):
             for message in messages:
@@ -106,7 +102,7 @@ class LocalBus:
         with self._lock:
             if topic not in self._queues:
                 self._root.mkdir(parents=True, exist_ok=True)
-                # SQLite cannot be told to wait for a new queue's first write
+                # SQLite's timeout does not cover the creation of a new queue by several processes
                 with FileLock(self._root / "opening.lock"):
                     self._queues[topic] = _open(self._path(topic))
             return self._queues[topic]

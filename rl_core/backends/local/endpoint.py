@@ -1,4 +1,4 @@
-"""The endpoint as a folder of policy versions and a traffic split, which the predictor's process serves over HTTP."""
+"""The local endpoint: a folder of policy versions and the release, served over HTTP by the predictor process."""
 
 import json
 import os
@@ -9,30 +9,31 @@ from typing import Any
 
 import requests
 from filelock import FileLock
-from tenacity import retry, retry_if_exception_type, retry_if_not_exception_type, stop_after_delay, wait_exponential
 
-from rl_core.backends import HEALTH_ROUTE, PREDICT_ROUTE, Vitals
-from rl_core.backends.guard import token
-from rl_core.backends.local.files import write_whole
-from rl_core.errors import InvalidInput
-from rl_core.manifest import Manifest, read_manifest
-from rl_core.policy import SavedPolicy
-from rl_core.release import Release, Verdict
+from banditloop.rl_core.backends.local.files import write_atomically
+from banditloop.rl_core.backends.retries import retry_while
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.manifest import Manifest, read_manifest
+from banditloop.rl_core.policies.release import Release, Verdict
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE, Vitals
+from banditloop.rl_core.settings.secrets import token
 
-BUSY, REFUSED = (429, 503), (400, 401, 413, 422)
-patiently = retry(  # the server may be starting, stopping or killed in the middle of its answer
-    retry=retry_if_exception_type(requests.RequestException) & retry_if_not_exception_type(requests.HTTPError),
-    wait=wait_exponential(multiplier=0.05, max=2),
-    stop=stop_after_delay(60),
-    reraise=True,
-)
+OVERLOADED_STATUSES, REFUSED_STATUSES = (429, 503), (400, 401, 413, 422)
+PREDICT_SECONDS = 60.0  # for which a prediction is retried
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Whether the server may have been starting, stopping, overloaded, or killed during its answer."""
+    return isinstance(error, requests.RequestException) and not isinstance(error, requests.HTTPError)
 
 
 class LocalEndpoint:
-    """See rl_core.backends.Endpoint.
+    """See banditloop.rl_core.ports.Endpoint.
 
-    versions/<version>/ are policy directories that never change, release.json is the pointer that does, verdicts.jsonl
-    tells why, and server.json where the serving process listens. Every change is one rename, or one line.
+    The folder holds versions/<version>/, immutable policy directories; release.json, the current release;
+    verdicts.jsonl, one verdict per line; and server.json, the URL of the serving process. Every change is atomic: one
+    rename, or one line appended.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,11 +47,11 @@ class LocalEndpoint:
         with FileLock(self._folder / "lock"):
             if not self.policy(version).exists():
                 copy = versions / ".incoming"
-                shutil.rmtree(copy, ignore_errors=True)  # what a crash left
+                shutil.rmtree(copy, ignore_errors=True)  # left by a crash
                 shutil.copytree(folder, copy).rename(self.policy(version))
         return version
 
-    def names(self) -> list[str]:
+    def list_endpoints(self) -> list[str]:
         return sorted(path.parent.name for path in self._folder.parent.glob("*/versions"))
 
     def versions(self) -> list[Manifest]:
@@ -61,31 +62,31 @@ class LocalEndpoint:
         path = self._folder / "release.json"
         return Release.model_validate_json(path.read_text()) if path.exists() else None
 
-    def move(self, before: Release | None, after: Release, verdict: Verdict | None = None) -> bool:
-        for version in after.traffic():
+    def set_release(self, expected: Release | None, new: Release, verdict: Verdict | None = None) -> bool:
+        for version in new.traffic():
             if not self.policy(version).is_dir():
                 raise InvalidInput(
                     f"version {version!r}: is not one of: {', '.join(m.version for m in self.versions())}"
                 )
         with FileLock(self._folder / "lock"):
-            if self.release() != before:
+            if self.release() != expected:
                 return False
             if verdict:
-                self._keep(verdict)  # first: after a crash, better decided twice than moved without a word
-            write_whole(self._folder / "release.json", after.model_dump_json())
+                self._append(verdict)  # first: after a crash, a verdict without its release is better than the reverse
+            write_atomically(self._folder / "release.json", new.model_dump_json())
         return True
 
-    def record(self, verdict: Verdict) -> None:
+    def add_verdict(self, verdict: Verdict) -> None:
         with FileLock(self._folder / "lock"):
-            self._keep(verdict)
+            self._append(verdict)
 
     def verdicts(self) -> list[Verdict]:
         path = self._folder / "verdicts.jsonl"
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         return [Verdict.model_validate_json(line) for line in lines if line]
 
-    def _keep(self, verdict: Verdict) -> None:
-        """Add a line, after cutting off one that a crash left without its end."""
+    def _append(self, verdict: Verdict) -> None:
+        """Append a line, after removing an incomplete one left by a crash."""
         with (self._folder / "verdicts.jsonl").open("ab+") as file:
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
@@ -96,7 +97,7 @@ class LocalEndpoint:
     def policy(self, version: str) -> Path:
         return self._folder / "versions" / version
 
-    def serving(self) -> list[str]:
+    def serving_versions(self) -> list[str]:
         return list(self.vitals())
 
     def vitals(self) -> dict[str, Vitals]:
@@ -104,30 +105,30 @@ class LocalEndpoint:
             versions = requests.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json().get("versions", {})
         except (InvalidInput, requests.RequestException):
             return {}
-        return {version: Vitals(*figures) for version, figures in versions.items()}
+        return {version: Vitals(*values) for version, values in versions.items()}
 
     def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
-        return self._ask({"instances": instances, "parameters": {"request_id": uuid.uuid4().hex}})
+        return self._post({"instances": instances, "parameters": {"request_id": uuid.uuid4().hex}})
 
-    @patiently
-    def _ask(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        known = token()
-        headers = {"Authorization": f"Bearer {known}"} if known else {}
+    @retry_while(_is_transient, PREDICT_SECONDS, max_pause=2.0)
+    def _post(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        secret = token()
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         response = self._session.post(f"{self.url()}{PREDICT_ROUTE}", json=request, headers=headers, timeout=60)
-        if response.status_code in REFUSED:
+        if response.status_code in REFUSED_STATUSES:
             raise InvalidInput(response.json()["error"])
-        if response.status_code in BUSY:
+        if response.status_code in OVERLOADED_STATUSES:
             raise requests.ConnectionError(f"{self.url()}: {response.json()['error']}")
         response.raise_for_status()
         return response.json()["predictions"]
 
     def url(self) -> str:
-        """Where the serving process listens."""
+        """URL of the serving process."""
         try:
             return json.loads((self._folder / "server.json").read_text())["url"]
         except FileNotFoundError:
             raise InvalidInput(f"endpoint {self._folder}: nothing serves it; start `banditloop serve`") from None
 
-    def announce(self, url: str) -> None:
+    def register_server(self, url: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._folder / "server.json", json.dumps({"url": url, "pid": os.getpid()}))
+        write_atomically(self._folder / "server.json", json.dumps({"url": url, "pid": os.getpid()}))

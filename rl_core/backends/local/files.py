@@ -1,14 +1,14 @@
-"""Files that are whole, or not there."""
+"""Files: atomic writes, and reads with one-line errors."""
 
 import os
 import tempfile
 from pathlib import Path
 
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file so that every reader finds the old text or the new, whole."""
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the content of a file; readers see the complete old text or the complete new one, also after a crash."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
         file.write(text)
         file.flush()
@@ -17,7 +17,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that a user named."""
+    """Text of a file whose path the user gave. InvalidInput: it cannot be read."""
     try:
         return path.read_text()
     except OSError as error:

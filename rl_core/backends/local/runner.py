@@ -1,6 +1,7 @@
-"""The runner: every run is a process of its own, in a folder of its own.
+"""The local runner: every run is a process with a folder of its own.
 
-The parent takes the run's lock and hands it to the process, so the system itself tells a living run from a dead one.
+The submitter locks the run's lock file and passes the open file to the process. The operating system releases the lock
+when the process ends, however it ends: a run is alive exactly while its lock is held.
 """
 
 import errno
@@ -14,20 +15,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rl_core.backends import Run, RunState, Schedule
-from rl_core.backends.local.files import read_text
-from rl_core.backends.templates import checked
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.agents import Statistics
+from banditloop.rl_core.backends.local.files import read_text
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.pipeline_specs.template import check_run
+from banditloop.rl_core.ports import Run, RunState, Schedule
 
 
 class LocalRunner:
-    """See rl_core.backends.Runner. A run's folder holds template.yaml, parameters.json, log.txt and outcome.json."""
+    """See banditloop.rl_core.ports.Runner.
+
+    A run's folder holds template.yaml, parameters.json, log.txt and outcome.json.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def train(self, config: Config, examples: Path, parent: Path | None, work: Path) -> Statistics:
+        from banditloop.rl_core.training.shards import train_here  # imports TensorFlow
+
+        return train_here(config, examples, parent)
+
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
-        checked(template, parameters)
+        check_run(template, parameters)
         self.root.mkdir(parents=True, exist_ok=True)
         text, folder = read_text(template), Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
         with (folder / "lock").open("w") as lock:
@@ -35,7 +46,7 @@ class LocalRunner:
             (folder / "template.yaml").write_text(text)
             (folder / "parameters.json").write_text(json.dumps(parameters))
             try:
-                folder.rename(self.root / run_id)  # taking the name is one step, and only one submitter succeeds
+                folder.rename(self.root / run_id)  # atomic: only one submitter gets the run id
             except OSError as error:
                 shutil.rmtree(folder)
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
@@ -48,14 +59,14 @@ class LocalRunner:
         folder = self.root / run_id
         if not folder.is_dir():
             raise InvalidInput(f"run {run_id!r}: there is no such run in {self.root}")
-        if _locked(folder / "lock"):
+        if _is_locked(folder / "lock"):
             return "running"
         outcome = folder / "outcome.json"
         return json.loads(outcome.read_text())["state"] if outcome.exists() else "failed"
 
     def runs(self) -> list[Run]:
-        locks = [(lock.stat().st_mtime, lock.parent.name) for lock in self.root.glob("[!.]*/lock")]
-        return [Run(name, self.state(name), datetime.fromtimestamp(at, UTC)) for at, name in sorted(locks)]
+        starts = [(lock.stat().st_mtime, lock.parent.name) for lock in self.root.glob("[!.]*/lock")]
+        return [Run(name, self.state(name), datetime.fromtimestamp(start, UTC)) for start, name in sorted(starts)]
 
     def explain(self, run_id: str) -> str:
         folder = self.root / run_id
@@ -68,26 +79,26 @@ class LocalRunner:
         return task if self.state(run_id) == "running" else f"its process was killed during: {task}"
 
     def log(self, run_id: str) -> str:
-        self.state(run_id)  # there is such a run
+        self.state(run_id)  # raises if there is no such run
         return (self.root / run_id / "log.txt").read_text()
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
-        _refuse(name)
+        _refuse_schedule(name)
 
     def schedules(self) -> list[Schedule]:
         return []
 
     def pause(self, name: str) -> None:
-        _refuse(name)
+        _refuse_schedule(name)
 
     def resume(self, name: str) -> None:
-        _refuse(name)
+        _refuse_schedule(name)
 
     def unschedule(self, name: str) -> bool:
-        _refuse(name)
+        _refuse_schedule(name)
 
 
-def _refuse(name: str) -> NoReturn:
+def _refuse_schedule(name: str) -> NoReturn:
     raise InvalidInput(
         f"schedule {name!r}: nothing on this machine runs pipelines at set times; `banditloop serve` retrains here"
     )
@@ -96,7 +107,7 @@ def _refuse(name: str) -> NoReturn:
 def _start(folder: Path, lock: int) -> None:
     with (folder / "log.txt").open("w") as log:
         subprocess.Popen(
-            [sys.executable, "-u", "-m", "rl_core.backends.local.run", str(folder)],
+            [sys.executable, "-u", "-m", "banditloop.rl_core.backends.local.run_process", str(folder)],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -105,7 +116,7 @@ def _start(folder: Path, lock: int) -> None:
         )
 
 
-def _locked(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     with path.open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

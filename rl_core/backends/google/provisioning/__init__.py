@@ -1,45 +1,40 @@
-"""What the loop needs in a project of Google Cloud, in the order in which it is made.
+"""The Google Cloud resources of the loop, in order of creation.
 
-Everything is named after the endpoint, and labelled with it where Google has labels.
+They are named after the endpoint, and labelled with it where Google supports labels.
 """
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends.google.provisioning import grants
-from rl_core.backends.google.provisioning.account import Account
-from rl_core.backends.google.provisioning.apis import Apis
-from rl_core.backends.google.provisioning.bucket import Bucket
-from rl_core.backends.google.provisioning.dataset import Dataset
-from rl_core.backends.google.provisioning.job import Job
-from rl_core.backends.google.provisioning.messages import Push, Subscription, Topic
-from rl_core.backends.google.provisioning.resource import Resource
-from rl_core.backends.google.provisioning.served import Runs, Served, Versions
-from rl_core.backends.google.provisioning.service import Service
-from rl_core.backends.google.provisioning.templates import Templates
-from rl_core.config import Config
-from rl_core.errors import InvalidInput
+from banditloop.rl_core.backends.google.provisioning import iam_grants
+from banditloop.rl_core.backends.google.provisioning.account import ServiceAccount
+from banditloop.rl_core.backends.google.provisioning.apis import Apis
+from banditloop.rl_core.backends.google.provisioning.bucket import Bucket
+from banditloop.rl_core.backends.google.provisioning.cloud_run import CloudRunService
+from banditloop.rl_core.backends.google.provisioning.dataset import Dataset
+from banditloop.rl_core.backends.google.provisioning.pubsub import PushSubscription, Subscription, Topic
+from banditloop.rl_core.backends.google.provisioning.scheduler import SchedulerJob
+from banditloop.rl_core.backends.google.provisioning.templates import Templates
+from banditloop.rl_core.backends.google.provisioning.vertex import EndpointResource, ModelResource, RunsResource
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.ports import Resource
+from banditloop.rl_core.settings.backend import GoogleBackend
 
-HOLD_WHAT_WAS_LEARNED = (Bucket, Dataset)
-LOGGERS = 3
-LONGEST_NAME = 20  # of an endpoint: a service account's has 30 characters at most
+DATA_RESOURCES = (Bucket, Dataset)
+MAX_LOGGERS = 3
+MAX_ENDPOINT_LENGTH = 20  # as service account ids, which start with the endpoint's name, have at most 30 characters
 
 
 def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
-    """Everything, for a config and its compiled pipelines; the simulator only where it is asked for."""
+    """All resources for a config and its compiled pipelines, including the simulator's on request."""
     backend = config.backend
     assert isinstance(backend, GoogleBackend)
-    if len(backend.endpoint) > LONGEST_NAME:
-        raise InvalidInput(
-            f"backend.endpoint = {backend.endpoint!r}: give at most {LONGEST_NAME} characters: accounts are named so"
-        )
-    if backend.runner == "local":
-        raise InvalidInput("backend.runner = 'local': the functions start pipelines, and go; give 'vertex' or 'kfp'")
+    _check(backend)
     decisions, rewards, dead, ticks = (Topic(backend, name) for name in ("decisions", "rewards", "dead", "ticks"))
-    pipelines, caller = Templates(backend, templates), backend.account("push")
-    told = _told(config, pipelines)
-    logger = Service(told, backend, "logger", LOGGERS)
-    ticked = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
-    looking = {name: Service(told, backend, name) for name in ticked}
-    logged = [Push(backend, topic, logger, caller, dead=dead) for topic in (decisions, rewards)]
+    pipelines = Templates(backend, templates)
+    function_config = _function_config(config, pipelines)
+    logger = CloudRunService(function_config, backend, "logger", MAX_LOGGERS)
+    logged = [_push(config, topic, logger, dead_letters=dead) for topic in (decisions, rewards)]
+    names = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
+    ticked = [CloudRunService(function_config, backend, name) for name in names]
     return [
         Apis(backend),
         Bucket(backend),
@@ -47,32 +42,53 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         pipelines,
         *(decisions, rewards, dead, ticks),
         *_accounts(backend),
-        *grants.work(backend, simulator),
+        *iam_grants.worker_grants(backend, simulator),
         logger,
         *logged,
         Subscription(backend, dead),
-        *grants.delivery(backend, logged),
-        *grants.calls(backend, [logger]),
-        Versions(backend),  # from here on events come, and `down` ends them before it takes away who logs them
-        Served(told, backend),
-        Runs(backend),
-        *looking.values(),
-        *grants.calls(backend, looking.values()),
-        *(Push(backend, ticks, service, caller, f"-{name}") for name, service in looking.items()),
-        Job(backend, ticks),
+        *iam_grants.delivery_grants(backend, logged),
+        *iam_grants.invoker_grants(backend, [logger]),
+        # these produce events: `up` creates them after the logger, and `down` removes them before it
+        ModelResource(backend),
+        EndpointResource(function_config, backend),
+        RunsResource(backend),
+        *ticked,
+        *iam_grants.invoker_grants(backend, ticked),
+        *(_push(config, ticks, service, f"-{name}") for name, service in zip(names, ticked, strict=True)),
+        SchedulerJob(backend, ticks),
     ]
 
 
-def _accounts(backend: GoogleBackend) -> list[Account]:
-    """Theirs for pipelines only where the config names no other."""
+def _push(
+    config: Config, topic: Topic, service: CloudRunService, suffix: str = "", dead_letters: Topic | None = None
+) -> PushSubscription:
+    backend = config.backend
+    assert isinstance(backend, GoogleBackend)
+    account, lease = backend.account_email("push"), config.bus.lease_seconds
+    return PushSubscription(backend, topic, service, account, lease, suffix, dead_letters)
+
+
+def _check(backend: GoogleBackend) -> None:
+    if len(backend.endpoint) > MAX_ENDPOINT_LENGTH:
+        raise InvalidInput(
+            f"backend.endpoint = {backend.endpoint!r}: is too long for the names of service accounts; "
+            f"give at most {MAX_ENDPOINT_LENGTH} characters"
+        )
+    if backend.runner == "local":
+        raise InvalidInput("backend.runner = 'local': functions in the cloud cannot use it; give 'vertex' or 'kfp'")
+
+
+def _accounts(backend: GoogleBackend) -> list[ServiceAccount]:
+    """The service accounts; the one of the pipelines only if the config does not name a user-managed one."""
+    pipelines = ServiceAccount(backend, "pipelines", "pipelines and served versions run as this account")
     return [
-        *([] if backend.service_account else [Account(backend, "pipelines", "pipelines and versions run as it")]),
-        Account(backend, "functions", "the functions run as it"),
-        Account(backend, "push", "Pub/Sub calls the functions as it"),
+        *([] if backend.service_account else [pipelines]),
+        ServiceAccount(backend, "functions", "the functions run as this account"),
+        ServiceAccount(backend, "push", "Pub/Sub invokes the functions as this account"),
     ]
 
 
-def _told(config: Config, pipelines: Templates) -> Config:
-    """The config that the functions get: it names the template that is there."""
-    trigger = config.trigger.model_copy(update={"template": pipelines.address("retraining.yaml")})
-    return config.model_copy(update={"trigger": trigger})
+def _function_config(config: Config, pipelines: Templates) -> Config:
+    """The config of the functions, whose retraining template is the one in the bucket."""
+    retraining = config.retraining.model_copy(update={"template": pipelines.uri("retraining.yaml")})
+    return config.model_copy(update={"retraining": retraining})

@@ -1,15 +1,15 @@
-"""The APIs of a project that the loop calls."""
+"""The Google APIs that the loop uses."""
 
 from functools import cached_property
 
 from google.cloud.service_usage_v1 import ServiceUsageClient
 from google.cloud.service_usage_v1 import State as ApiState
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends.google.clients import administration
-from rl_core.backends.google.provisioning.resource import State
+from banditloop.rl_core.backends.google.clients import admin_client
+from banditloop.rl_core.ports import ResourceState
+from banditloop.rl_core.settings.backend import GoogleBackend
 
-SECONDS = 600.0
+ENABLE_SECONDS = 600.0
 APIS = (
     "aiplatform",
     "bigquery",
@@ -24,7 +24,7 @@ APIS = (
 
 
 class Apis:
-    """They are enabled, and stay so: others may use them."""
+    """The enabled APIs of the project. They are never disabled, as other users of the project may need them."""
 
     def __init__(self, backend: GoogleBackend) -> None:
         self._project = f"projects/{backend.project}"
@@ -34,14 +34,14 @@ class Apis:
 
     @cached_property
     def _client(self) -> ServiceUsageClient:
-        return administration(ServiceUsageClient)
+        return admin_client(ServiceUsageClient)
 
-    def state(self) -> State:
-        return "missing" if self._disabled() else "there"
+    def state(self) -> ResourceState:
+        return "missing" if self._disabled() else "present"
 
     def make(self) -> None:
         request = {"parent": self._project, "service_ids": self._disabled()}
-        self._client.batch_enable_services(request=request).result(SECONDS)
+        self._client.batch_enable_services(request=request).result(ENABLE_SECONDS)
 
     def remove(self) -> bool:
         return False

@@ -1,16 +1,16 @@
-"""The bucket of policies, runs, dead letters and the ledger."""
+"""The bucket of policies, runs, dead letters and the release object."""
 
 from functools import cached_property
 
 from google.cloud import storage
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends.google.clients import LABEL, credentials
-from rl_core.backends.google.provisioning.resource import State
+from banditloop.rl_core.backends.google.clients import LABEL, credentials
+from banditloop.rl_core.ports import ResourceState
+from banditloop.rl_core.settings.backend import GoogleBackend
 
 
 class Bucket:
-    """Several loops may share one; it is the loop's own where its label says so."""
+    """A bucket that several loops may share. It belongs to the loop whose endpoint its label names."""
 
     def __init__(self, backend: GoogleBackend) -> None:
         self._backend = backend
@@ -22,12 +22,12 @@ class Bucket:
     def _client(self) -> storage.Client:
         return storage.Client(self._backend.project, credentials())
 
-    def state(self) -> State:
+    def state(self) -> ResourceState:
         bucket = self._client.lookup_bucket(self._backend.bucket)
         if bucket is None:
             return "missing"
         uniform = bucket.iam_configuration.uniform_bucket_level_access_enabled
-        return "there" if uniform or not self._owns(bucket) else "changed"
+        return "present" if uniform or not self._owns(bucket) else "changed"
 
     def make(self) -> None:
         bucket = self._client.lookup_bucket(self._backend.bucket) or self._client.bucket(self._backend.bucket)
@@ -42,10 +42,10 @@ class Bucket:
         bucket = self._client.get_bucket(self._backend.bucket)
         for blob in bucket.list_blobs(prefix=f"{self._backend.endpoint}/"):
             blob.delete()
-        gone = self._owns(bucket) and not any(bucket.list_blobs(max_results=1))
-        if gone:
-            bucket.delete()
-        return gone
+        if not self._owns(bucket) or any(bucket.list_blobs(max_results=1)):
+            return False
+        bucket.delete()
+        return True
 
     def _owns(self, bucket: storage.Bucket) -> bool:
         return bucket.labels.get(LABEL) == self._backend.endpoint

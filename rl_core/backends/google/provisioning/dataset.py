@@ -1,20 +1,20 @@
-"""The BigQuery dataset with the warehouse's tables, and who may write to it."""
+"""The BigQuery dataset with the warehouse's tables, and the write access to it."""
 
 from functools import cached_property
 
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends.google.clients import LABEL, credentials
-from rl_core.backends.google.provisioning.resource import State
-from rl_core.backends.google.tables import create_tables, has_tables
+from banditloop.rl_core.backends.google.clients import LABEL, credentials
+from banditloop.rl_core.backends.google.tables import create_tables, has_tables
+from banditloop.rl_core.ports import ResourceState
+from banditloop.rl_core.settings.backend import GoogleBackend
 
-WRITER = "WRITER"  # as BigQuery calls roles/bigquery.dataEditor of a dataset
+WRITER = "WRITER"  # BigQuery's name for roles/bigquery.dataEditor on a dataset
 
 
 class Dataset:
-    """It is the loop's own where its label says so."""
+    """The dataset. It belongs to the loop whose endpoint its label names."""
 
     def __init__(self, backend: GoogleBackend) -> None:
         self._backend = backend
@@ -27,16 +27,16 @@ class Dataset:
         return bigquery.Client(self._backend.project, credentials(), location=self._backend.location)
 
     def find(self) -> bigquery.Dataset | None:
-        """The dataset, or None where there is none."""
+        """The dataset, or None if it does not exist."""
         try:
             return self._client.get_dataset(self._backend.dataset)
         except NotFound:
             return None
 
-    def state(self) -> State:
+    def state(self) -> ResourceState:
         if self.find() is None:
             return "missing"
-        return "there" if has_tables(self._client, self._backend.dataset) else "changed"
+        return "present" if has_tables(self._client, self._backend.dataset) else "changed"
 
     def make(self) -> None:
         create_tables(self._client, self._backend)
@@ -49,39 +49,45 @@ class Dataset:
         return True
 
     def replace_entries(self, dataset: bigquery.Dataset, entries: list[bigquery.AccessEntry]) -> None:
-        """Change who has access, unless somebody else has meanwhile: the etag tells BigQuery."""
+        """Replace the access entries. Fails if they were changed since `dataset` was read (by its etag)."""
         dataset.access_entries = entries
         self._client.update_dataset(dataset, ["access_entries"])
 
 
 class DatasetAccess:
-    """Accounts that may write to the dataset, which keeps its access in a form of its own. One that is lent stays."""
+    """Write access of accounts to the dataset, whose access entries have a format of their own, unlike IAM policies.
 
-    def __init__(self, dataset: Dataset, emails: list[str], lent: str = "") -> None:
-        self._dataset, self._emails, self._lent = dataset, emails, lent
+    The account `user_managed` (an email) keeps its access when the resource is removed.
+    """
+
+    def __init__(self, dataset: Dataset, emails: list[str], user_managed: str = "") -> None:
+        self._dataset, self._emails, self._user_managed = dataset, emails, user_managed
 
     def __str__(self) -> str:
         return f"access to {self._dataset}"
 
-    def state(self) -> State:
+    def state(self) -> ResourceState:
         dataset = self._dataset.find()
-        ours = self._ours(dataset) if dataset else []
-        return "there" if len(ours) == len(self._emails) else "changed" if ours else "missing"
+        entries = self._entries(dataset) if dataset else []
+        return "present" if len(entries) == len(self._emails) else "changed" if entries else "missing"
 
     def make(self) -> None:
         if (dataset := self._dataset.find()) is None:
             raise NotFound(f"{self._dataset} not found")
-        there = {entry.entity_id for entry in self._ours(dataset)}
-        more = [bigquery.AccessEntry(WRITER, "userByEmail", email) for email in self._emails if email not in there]
-        self._dataset.replace_entries(dataset, [*dataset.access_entries, *more])
+        current = {entry.entity_id for entry in self._entries(dataset)}
+        missing = [email for email in self._emails if email not in current]
+        added = [bigquery.AccessEntry(WRITER, "userByEmail", email) for email in missing]
+        self._dataset.replace_entries(dataset, [*dataset.access_entries, *added])
 
     def remove(self) -> bool:
         if dataset := self._dataset.find():
-            ours = [entry for entry in self._ours(dataset) if entry.entity_id != self._lent]
-            self._dataset.replace_entries(dataset, [entry for entry in dataset.access_entries if entry not in ours])
+            removed = [entry for entry in self._entries(dataset) if entry.entity_id != self._user_managed]
+            remaining = [entry for entry in dataset.access_entries if entry not in removed]
+            self._dataset.replace_entries(dataset, remaining)
         return True
 
-    def _ours(self, dataset: bigquery.Dataset) -> list[bigquery.AccessEntry]:
+    def _entries(self, dataset: bigquery.Dataset) -> list[bigquery.AccessEntry]:
+        """The dataset's access entries of these accounts."""
         return [
             entry
             for entry in dataset.access_entries

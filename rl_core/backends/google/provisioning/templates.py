@@ -1,17 +1,17 @@
-"""The compiled pipelines in the bucket, where the trigger finds them."""
+"""The compiled pipelines in the bucket, from where the trigger starts them."""
 
 import hashlib
 from functools import cached_property
 
 from google.cloud import storage
 
-from rl_core.backend import GoogleBackend
-from rl_core.backends.google.clients import bucket
-from rl_core.backends.google.provisioning.resource import State
+from banditloop.rl_core.backends.google.clients import bucket
+from banditloop.rl_core.ports import ResourceState
+from banditloop.rl_core.settings.backend import GoogleBackend
 
 
 class Templates:
-    """Files in a folder named by their content: what was fetched from it once never changes."""
+    """Compiled pipelines in a folder named by the hash of their content, so downloaded copies are never outdated."""
 
     def __init__(self, backend: GoogleBackend, files: dict[str, bytes]) -> None:
         self._backend, self._files = backend, files
@@ -25,13 +25,13 @@ class Templates:
     def _bucket(self) -> storage.Bucket:
         return bucket(self._backend)
 
-    def address(self, name: str) -> str:
-        """Where a file is."""
+    def uri(self, name: str) -> str:
+        """The gs:// address of a file."""
         return f"gs://{self._backend.bucket}/{self._folder}/{name}"
 
-    def state(self) -> State:
+    def state(self) -> ResourceState:
         if all(self._bucket.blob(f"{self._folder}/{name}").exists() for name in self._files):
-            return "there"
+            return "present"
         return "changed" if self._bucket.exists() and self._blobs() else "missing"
 
     def make(self) -> None:

@@ -1,0 +1,97 @@
+"""The commands that provision the loop on Google Cloud."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from banditloop.pipelines.cli import display
+from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.ports import Resource
+
+app = group()
+SimulatorOption = Annotated[bool, typer.Option("--simulator", help="Also simulate users: 100 every five minutes.")]
+DEFERRED = "created by the loop"
+PLANNED = {"present": "exists", "missing": "to be created", "changed": "to be updated", "deferred": DEFERRED}
+APPLIED = {"present": "exists", "missing": "created", "changed": "updated", "deferred": DEFERRED}
+
+
+@app.callback()
+def cloud() -> None:
+    """Create, inspect and remove the loop's resources on Google Cloud.
+
+    Example: `banditloop cloud plan -c loop.toml`
+
+    Example: `banditloop cloud up -c loop.toml`
+    """
+
+
+@app.command()
+def plan(config: ConfigOption = None, simulator: SimulatorOption = False, as_json: JsonOption = False) -> None:
+    """Show what `up` would create or update, without changing anything.
+
+    Example: `banditloop cloud plan -c loop.toml`
+    """
+    from banditloop.rl_core.backends.google.provisioning.apply import probe
+
+    _for_each(_resources(load_config(config), simulator), lambda resource: PLANNED[probe(resource)], as_json)
+
+
+@app.command()
+def up(config: ConfigOption = None, simulator: SimulatorOption = False, as_json: JsonOption = False) -> None:
+    """Create missing resources and restore changed ones. Idempotent.
+
+    Example: `banditloop cloud up -c loop.toml`
+    """
+    from banditloop.rl_core.backends.google.provisioning.apply import apply
+
+    _for_each(_resources(load_config(config), simulator), lambda resource: APPLIED[apply(resource)], as_json)
+
+
+@app.command()
+def down(
+    delete_data: Annotated[
+        bool, typer.Option("--delete-data", help="Also delete the dataset and the bucket: all events and policies.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove the loop's resources except the dataset and the bucket. Idempotent.
+
+    Example: `banditloop cloud down -c loop.toml`
+    """
+    from banditloop.rl_core.backends.google.provisioning import DATA_RESOURCES
+    from banditloop.rl_core.backends.google.provisioning.apply import destroy
+
+    settings = load_config(config)
+    resources, kept = _resources(settings, simulator=True), () if delete_data else DATA_RESOURCES
+    if not yes:
+        data = ", and all of its events and policies" if delete_data else ""
+        typer.confirm(f"Remove the resources of endpoint {settings.backend.endpoint}{data}?", abort=True, err=True)
+    _for_each(resources[::-1], lambda resource: destroy(resource, isinstance(resource, kept)), as_json)
+
+
+def _for_each(resources: list[Resource], action: Callable[[Resource], str], as_json: bool) -> None:
+    """Apply an action to one resource after the other, and show the resulting states."""
+    rows = []
+    with display.progress(quiet=as_json) as report:
+        for number, resource in enumerate(resources):
+            report(str(resource), number / len(resources))
+            rows.append({"resource": str(resource), "state": action(resource)})
+    display.table("cloud", rows, as_json)
+
+
+def _resources(config: Config, simulator: bool) -> list[Resource]:
+    """The resources that the loop needs, in the order of creation."""
+    from banditloop.pipelines.compile import compile_pipelines
+
+    platform = connect(config)
+    platform.resources({}, simulator)  # raises before anything is compiled if the backend provisions nothing
+    with tempfile.TemporaryDirectory() as folder:
+        files = {path.name: path.read_bytes() for path in compile_pipelines(Path(folder), config)}
+    return platform.resources(files, simulator)

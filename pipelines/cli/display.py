@@ -1,0 +1,117 @@
+"""Output of the command line: tables and progress for people, JSON for scripts."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+console = Console()
+Row = dict[str, Any]
+HEADERS = {"traffic_percent": "traffic %", "challenger_percent": "challenger %"}
+BASELINES = ("uniform", "best_fixed", "oracle")
+MAX_UNBROKEN = 32  # characters of a cell that is never broken over two lines
+WIDE = 10_000  # characters; more than any table needs
+
+
+def line(text: str) -> None:
+    """Print one line without markup or wrapping."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def json_or_text(content: Any, as_json: bool, text: str) -> None:
+    """Print the content as JSON, or the text."""
+    json_or_call(content, as_json, lambda: line(text))
+
+
+def json_or_call(content: Any, as_json: bool, show: Callable[[], None]) -> None:
+    """Print the content as JSON, or let `show` print it."""
+    line(json.dumps(content, indent=2)) if as_json else show()
+
+
+def paths(files: list[Path], as_json: bool) -> None:
+    """Print the files that were written."""
+    json_or_text([str(path) for path in files], as_json, "\n".join(f"wrote {path}" for path in files))
+
+
+def table(title: str, rows: list[Row], as_json: bool = False, wide: bool = False) -> None:
+    """Print rows of equal keys: as a table, as wide as the terminal unless `wide`, or as JSON."""
+    terminal = Console(width=WIDE) if wide else console
+    json_or_call(rows, as_json, lambda: terminal.print(_table(title, rows)))
+
+
+def key_values(title: str, content: dict[str, Any], as_json: bool) -> None:
+    """Print a mapping: as a table of two columns, or as JSON."""
+    rows = [{"key": key, "value": value} for key, value in content.items()]
+    json_or_call(content, as_json, lambda: table(title, rows))
+
+
+class Report:
+    """A progress line below a table that is updated in place."""
+
+    def __init__(self, live: Live | None) -> None:
+        self._live = live
+        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console)
+        self._task = self._progress.add_task("starting", total=1)
+        self._table: Group | None = None
+
+    def __call__(self, activity: str, fraction: float | None) -> None:
+        """Show the current activity and the fraction of it that is done, 0 to 1, or None if unknown."""
+        total = None if fraction is None else 1
+        self._progress.update(self._task, description=activity, completed=fraction or 0, total=total)
+        self._refresh()
+
+    def table(self, summary: dict[str, Any]) -> None:
+        """Show the versions of a loop's summary, with the baselines as title."""
+        title = "  ".join(f"{name.replace('_', ' ')} {summary[name]:.3f}" for name in BASELINES)
+        self._table = _table(title, summary["versions"])
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._live:
+            self._live.update(Group(self._table or "", self._progress))
+
+
+@contextlib.contextmanager
+def progress(quiet: bool) -> Iterator[Report]:
+    """A report that is shown live unless quiet."""
+    if quiet:
+        yield Report(None)
+        return
+    with Live(console=console, refresh_per_second=8) as live:
+        yield Report(live)
+    if not console.is_terminal:
+        console.print()  # the newline that Live omits there
+
+
+def _table(title: str, rows: list[Row]) -> Group:
+    """A title and a table without borders, in which words of up to MAX_UNBROKEN characters stay whole."""
+    if not rows:
+        return Group(Text(f"{title}: none"))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        header = HEADERS.get(name, name.replace("_", " "))
+        longest = max(map(len, " ".join([header, *map(_cell, values)]).split()))
+        numeric = all(value is None or isinstance(value, int | float) for value in values)
+        table.add_column(
+            header, justify="right" if numeric else "left", overflow="fold", min_width=min(longest, MAX_UNBROKEN)
+        )
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row.values()))
+    return Group(Text(title, style="italic"), table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool | str | dict | list):
+        return str(value)
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"

@@ -1,0 +1,74 @@
+"""Compile, submit and run pipelines, serve the endpoint, and inspect and control what it serves.
+
+Example: `banditloop status -c loop.toml`
+"""
+
+import importlib.metadata
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from banditloop.pipelines.cli import (
+    cloud,
+    config,
+    dead_letters,
+    import_log,
+    policy,
+    release,
+    run,
+    schedule,
+)
+from banditloop.pipelines.cli.compile import compile_, export_components
+from banditloop.pipelines.cli.loop import loop
+from banditloop.pipelines.cli.serve import serve
+from banditloop.pipelines.cli.status import status, warehouse
+from banditloop.rl_core.errors import InvalidInput
+
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for command in (loop, serve, status, warehouse, export_components):
+    app.command()(command)
+app.command(name="compile")(compile_)
+app.add_typer(run.app, name="run")
+app.add_typer(release.app, name="release")
+app.add_typer(policy.app, name="policy")
+app.add_typer(config.app, name="config")
+app.add_typer(schedule.app, name="schedule")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(import_log.app, name="import")
+app.add_typer(cloud.app, name="cloud")
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"banditloop {importlib.metadata.version('banditloop')}")
+        raise typer.Exit
+
+
+@app.callback(help=__doc__)
+def banditloop(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the command line itself."""
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 success, 1 failure, 2 wrong input."""
+    try:
+        app(standalone_mode=True)
+    except InvalidInput as error:
+        _exit(str(error), 2)
+    except OSError as error:  # a PlatformError too
+        _exit(str(error), 1)
+
+
+def _exit(message: str, status: int) -> NoReturn:
+    print(f"banditloop: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

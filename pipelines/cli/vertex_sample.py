@@ -1,0 +1,110 @@
+"""The trajectory table of Google's MovieLens sample, as decisions and rewards."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import orjson
+import pyarrow as pa
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.environments.history import HISTORY_START
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.observations import check_observations
+from banditloop.rl_core.events.rows import decision_row, reward_row
+from banditloop.rl_core.events.schema import DECISION, MAX_ABS_VALUE, RANDOM, REWARD
+from banditloop.rl_core.serving.recommender import APPLICATION
+from banditloop.rl_core.settings.section import explain
+
+SOURCE = "vertex-sample"
+Number = Annotated[float, Field(ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)]
+LoggingPolicy = Literal["uniform", "unknown"]
+Interaction = tuple[list[float], int, float]  # observation, action, reward
+
+
+class ObservationRecord(TypedDict):
+    """A record of the column `observation`."""
+
+    observation_batch: list[Number]
+
+
+@with_config(ConfigDict(allow_inf_nan=False))
+class Trajectory(TypedDict):
+    """A row of the sample's table: a batch of users. Its four other columns carry no information in a bandit."""
+
+    observation: list[ObservationRecord]
+    action: list[int]
+    reward: list[Number]
+
+
+TRAJECTORY = TypeAdapter(Trajectory)
+
+
+def read_interactions(file: Path, config: Config) -> Iterator[Interaction]:
+    """The interactions of the exported table.
+
+    Raises:
+        InvalidInput: a line is wrong; names it.
+    """
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                yield from _read_line(line, f"{file}, line {number}", config)
+    except OSError as error:
+        raise InvalidInput(f"{file}: {error.strerror}") from None
+
+
+def _read_line(line: bytes, where: str, config: Config) -> Iterable[Interaction]:
+    try:
+        row = TRAJECTORY.validate_json(line)
+    except ValidationError as error:
+        raise InvalidInput(explain(error, where)) from None
+    observations = [record["observation_batch"] for record in row["observation"]]
+    if not len(observations) == len(row["action"]) == len(row["reward"]):
+        raise InvalidInput(f"{where}: observation, action and reward differ in their numbers of users")
+    try:
+        check_observations(observations, config.environment.dim)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None
+    actions = config.environment.actions
+    if invalid := [action for action in row["action"] if not 0 <= action < actions]:
+        raise InvalidInput(f"{where}: action = {invalid[0]}: give 0 to {actions - 1}")
+    return zip(observations, row["action"], row["reward"], strict=True)
+
+
+def to_tables(
+    batch: list[Interaction], config: Config, logging_policy: LoggingPolicy, counts: Counter[str]
+) -> tuple[pa.Table, pa.Table]:
+    """Decisions and rewards of a batch. Event ids are hashes of the content, so importing again adds nothing.
+
+    `counts` holds how often each content has occurred so far, and is updated.
+    """
+    decisions, rewards, actions = [], [], config.environment.actions
+    for observation, action, reward in batch:
+        content = hashlib.sha256(orjson.dumps([observation, action, reward])).hexdigest()[:24]
+        event_id = f"{SOURCE}-{content}-{counts[content]}"
+        timestamp = HISTORY_START + timedelta(milliseconds=counts.total())
+        counts[content] += 1
+        uniform = logging_policy == "uniform"
+        one_hot = [float(index == action) for index in range(actions)]
+        decisions.append(
+            decision_row(
+                event_id=event_id,
+                timestamp=timestamp,
+                policy_version=RANDOM if uniform else APPLICATION,
+                observation=observation,
+                action=action,
+                propensity=1 / actions if uniform else 1.0,
+                probabilities=[1 / actions] * actions if uniform else one_hot,
+                mode="simulated" if uniform else "logged",
+            )
+        )
+        rewards.append(
+            reward_row(event_id=event_id, value=reward, timestamp=timestamp, name=config.reward.name, source_id=SOURCE)
+        )
+    return pa.Table.from_pylist(decisions, DECISION), pa.Table.from_pylist(rewards, REWARD)

@@ -1,0 +1,52 @@
+"""The release state of an endpoint, its release and all verdicts, in one object with compare-and-swap writes."""
+
+from functools import cached_property
+
+from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.cloud import storage
+from pydantic import Field
+
+from banditloop.rl_core.backends.google.clients import bucket
+from banditloop.rl_core.policies.release import Release, Verdict
+from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.section import Section
+
+
+class ReleaseState(Section):
+    """The content of the release object."""
+
+    release: Release | None = Field(None, description="the current release; none before the first")
+    verdicts: list[Verdict] = Field([], description="all verdicts, oldest first")
+
+
+class ReleaseStore:
+    """Reads and replaces the release object. The object's generation detects concurrent writes."""
+
+    def __init__(self, backend: GoogleBackend) -> None:
+        self._backend = backend
+
+    @cached_property
+    def _bucket(self) -> storage.Bucket:
+        return bucket(self._backend)
+
+    def read(self) -> tuple[ReleaseState, int]:
+        """The state and the object's generation, which is 0 if there is no object yet."""
+        blob = self._blob()
+        try:
+            text = blob.download_as_bytes()
+        except NotFound:
+            return ReleaseState(), 0
+        return ReleaseState.model_validate_json(text), blob.generation
+
+    def replace(self, state: ReleaseState, generation: int) -> bool:
+        """Write the state if the object still has this generation. Returns False if it has been replaced since."""
+        try:
+            self._blob().upload_from_string(
+                state.model_dump_json(), content_type="application/json", if_generation_match=generation
+            )
+        except PreconditionFailed:
+            return False
+        return True
+
+    def _blob(self) -> storage.Blob:
+        return self._bucket.blob(f"{self._backend.endpoint}/ledger.json")

@@ -1,0 +1,155 @@
+"""A Delta Lake table of events, deduplicated by key; every row has the time `logged_at` of its append.
+
+A lock file serialises the appends: each checks keys, takes the next `logged_at` and commits. So `logged_at` increases
+with every append, rows up to a past `logged_at` never change, and a plain time serves as a watermark. The metadata of
+every commit holds the number of events received so far; this number minus the rows is the number of duplicates.
+"""
+
+import itertools
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from filelock import FileLock
+
+from banditloop.rl_core.backends.local.deduplication import KeyIndex
+from banditloop.rl_core.events.schema import FIELD_DEFAULTS, KEYS, LOGGED_AT, SCHEMAS, TIME
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+MAX_SKEW = timedelta(days=1)  # between duplicates, and by which a reward may precede its decision
+MAX_SMALL_FILES = 50
+COMPACTION_TARGET_BYTES = (1 << 20, 64 << 20)  # two levels, so that small appends do not rewrite large files
+RETENTION_HOURS = 24  # of compacted files, for readers that have opened them
+RECEIVED_KEY = "received"
+log = logging.getLogger("banditloop.warehouse")
+LOG_SETTINGS = {  # every commit lists the log files: without a retention limit, commits would become slower and slower
+    "delta.logRetentionDuration": "interval 1 minutes",
+    "delta.deletedFileRetentionDuration": f"interval {RETENTION_HOURS} hours",
+}
+
+
+class DataFile(NamedTuple):
+    """An immutable Parquet file of the table."""
+
+    path: str
+    rows: int
+    earliest: datetime  # smallest timestamp
+    first_mode: str | None  # alphabetically smallest mode; None in rewards
+    fields: frozenset[str]  # the fields of FIELD_DEFAULTS (added by later schema versions) that it has
+
+
+class EventTable:
+    """The table `decisions` or `rewards`."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._root, self._name = root, name
+        self.stored = pa.schema([f.with_nullable(f.name in FIELD_DEFAULTS) for f in [*SCHEMAS[name], LOGGED_AT]])
+        self._key_index = KeyIndex(KEYS[name])
+
+    def append(self, events: pa.Table) -> int:
+        """Add the events with new keys; returns how many these are."""
+        if not events.num_rows:
+            return 0
+        self._root.mkdir(parents=True, exist_ok=True)
+        times = pc.min_max(events["timestamp"]).as_py()
+        with FileLock(self._root / f"{self._name}.lock"):
+            delta = self._delta_table() or DeltaTable.create(
+                self._root / self._name, self.stored, configuration=LOG_SETTINGS
+            )
+            files = _files(delta, "timestamp", times["min"] - MAX_SKEW, times["max"] + MAX_SKEW)
+            new = self._key_index.new_events(events, [file.path for file in files])
+            logged_at = pa.array([_next_logged_at(delta)] * new.num_rows, TIME)
+            rows = new.append_column(LOGGED_AT, logged_at).cast(self.stored)
+            commit = CommitProperties(custom_metadata={RECEIVED_KEY: str(_received(delta) + events.num_rows)})
+            write_deltalake(delta, rows, mode="append", schema_mode="merge", commit_properties=commit)
+            try:
+                _compact(delta, commit)
+            except Exception as error:  # the events are committed; the next append retries
+                log.warning("%s: not compacted: %r", self._name, error)
+            return new.num_rows
+
+    def wait(self) -> None:
+        """Wait until an append in progress, if any, has committed; later ones have a later `logged_at`."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._root / f"{self._name}.lock"):
+            pass
+
+    def files(self, column: str, earliest: datetime, latest: datetime) -> list[DataFile]:
+        """The data files that may hold rows whose time `column` lies between two times, inclusive."""
+        delta = self._delta_table()
+        return _files(delta, column, earliest, latest) if delta else []
+
+    def counts(self) -> tuple[int, int]:
+        """Number of events received, and of duplicates among them."""
+        delta = self._delta_table()
+        return (_received(delta), _received(delta) - _rows(delta)) if delta else (0, 0)
+
+    def _delta_table(self) -> DeltaTable | None:
+        path = self._root / self._name
+        return DeltaTable(path) if DeltaTable.is_deltatable(str(path)) else None
+
+
+def _folder(delta: DeltaTable) -> Path:
+    return Path(unquote(urlsplit(delta.table_uri).path))
+
+
+def _actions(delta: DeltaTable) -> pa.Table:
+    return pa.table(delta.get_add_actions(flatten=True))
+
+
+def _files(delta: DeltaTable, column: str, earliest: datetime, latest: datetime) -> list[DataFile]:
+    """The data files whose range of `column`, by the statistics in the Delta log, overlaps the given one."""
+    root = _folder(delta)
+    return [
+        DataFile(
+            str(root / unquote(action["path"])),
+            action["num_records"],
+            action["min.timestamp"],
+            action.get("min.mode"),
+            frozenset(field for field in FIELD_DEFAULTS if action.get(f"null_count.{field}") is not None),
+        )
+        for action in _actions(delta).to_pylist()
+        if action[f"min.{column}"] <= latest and action[f"max.{column}"] >= earliest
+    ]
+
+
+def _rows(delta: DeltaTable) -> int:
+    return sum(_actions(delta)["num_records"].to_pylist())
+
+
+def _received(delta: DeltaTable) -> int:
+    """Number of events received, from the metadata of the last commit; without it (in older tables), the rows.
+
+    Read from the commit file, since `history` finds nothing if the path has characters that are escaped in URLs.
+    """
+    commit = _folder(delta) / "_delta_log" / f"{delta.version():020d}.json"
+    actions = map(orjson.loads, commit.read_bytes().splitlines())
+    metadata: dict[str, str] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    return int(metadata.get(RECEIVED_KEY, _rows(delta)))
+
+
+def _next_logged_at(delta: DeltaTable) -> datetime:
+    """The current time, or 1 ms after the latest append if that is later (the clock went back).
+
+    In whole milliseconds, the resolution of Delta Lake's statistics.
+    """
+    files = _actions(delta) if delta.version() else None
+    latest = max(files["max.logged_at"].to_pylist(), default=EPOCH) if files else EPOCH
+    now = EPOCH + timedelta(milliseconds=time.time_ns() // 1_000_000)
+    return max(now, latest + timedelta(milliseconds=1))
+
+
+def _compact(delta: DeltaTable, commit: CommitProperties) -> None:
+    """Merge small files of similar size. Full-size files stay, so a row is rewritten a bounded number of times."""
+    for smaller, target in itertools.pairwise((0, *COMPACTION_TARGET_BYTES)):
+        sizes = _actions(delta)["size_bytes"].to_pylist()
+        if sum(smaller / 2 <= size < target / 2 for size in sizes) > MAX_SMALL_FILES:
+            delta.optimize.compact(target_size=target, commit_properties=commit)
+            delta.vacuum(RETENTION_HOURS, dry_run=False, enforce_retention_duration=False, commit_properties=commit)

@@ -1,0 +1,25 @@
+"""The range of rewards, and scaling by it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class RewardRange(NamedTuple):
+    """The smallest and the largest reward, in units of the reward."""
+
+    low: float
+    high: float
+
+    @property
+    def span(self) -> float:
+        """high - low: the unit in which scaled differences of rewards are measured."""
+        return self.high - self.low
+
+    def scale(self, rewards: np.ndarray) -> np.ndarray:
+        """Rewards scaled so that low is 0 and high is 1."""
+        return (rewards - self.low) / self.span
+
+    def unscale(self, scaled: float) -> float:
+        """The reward of a scaled reward, the inverse of `scale`."""
+        return self.low + self.span * scaled

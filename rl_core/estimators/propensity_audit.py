@@ -1,0 +1,122 @@
+"""The propensity audit of a policy version: whether actions were chosen as often as their logged probabilities say."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import stats
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import split_by_version
+
+MIN_EXPECTED_COUNT = 5.0  # expected decisions an action needs for a χ² cell of its own
+TOLERANCE = 1e-6
+MIN_VARIANCE_RATIO = 25.0  # variance needed for the normal test, in squares of the largest 1 / probability
+
+
+@dataclass(frozen=True)
+class PropensityAudit:
+    """Sums over decisions among K actions, and tests of them; `PropensityAudit.of` computes them for a batch.
+
+    First, a consistency check: the propensity is the probability of the action, and the probabilities sum to 1.
+    Second, a χ² test of the counts O of the actions against their expectation E = Σ p, with covariance
+    Σ diag(p) - p pᵀ because the probabilities differ between decisions; rare actions share one cell.
+    Third, a normal test of the mean of 1 / propensity. Its expectation is the number K of possible actions, whatever
+    the policy, since Σ p / p = K; its variance is Σ 1 / p - K². Both tests abstain on too few decisions.
+
+    Audits of disjoint decisions merge by addition.
+    """
+
+    count: int
+    inconsistent: int  # decisions that fail the consistency check
+    expected_counts: np.ndarray  # E [K]
+    excess_counts: np.ndarray  # O - E [K]
+    covariance: np.ndarray  # of the counts [K, K]
+    inverse_excess: float  # Σ (1 / propensity - K)
+    inverse_variance: float  # Σ (Σ 1 / p - K²)
+    max_inverse: float  # largest 1 / p of any action
+
+    @classmethod
+    def of(cls, actions: np.ndarray, propensities: np.ndarray, probabilities: np.ndarray) -> Self:
+        """The audit of decisions: actions [B], propensities [B], all positive, probabilities [B, K]."""
+        possible = probabilities > 0
+        possible_actions, expected_counts = possible.sum(axis=1), probabilities.sum(axis=0)
+        inverse = np.divide(1, probabilities, out=np.zeros(probabilities.shape), where=possible)
+        errors = np.abs(probabilities[np.arange(len(actions)), actions] - propensities)
+        inconsistent = (errors > TOLERANCE) | (np.abs(probabilities.sum(axis=1) - 1) > TOLERANCE)
+        return cls(
+            count=len(actions),
+            inconsistent=int(inconsistent.sum()),
+            expected_counts=expected_counts,
+            excess_counts=np.bincount(actions, minlength=len(expected_counts)) - expected_counts,
+            covariance=np.diag(expected_counts) - probabilities.T @ probabilities,
+            inverse_excess=float((1 / propensities - possible_actions).sum()),
+            inverse_variance=float((inverse.sum(axis=1) - possible_actions**2).sum()),
+            max_inverse=float(inverse.max(initial=0.0)),
+        )
+
+    def __add__(self, other: Self) -> Self:
+        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        return type(self)(**sums | {"max_inverse": max(self.max_inverse, other.max_inverse)})
+
+    def chi_square(self) -> float:
+        """The p-value of the χ² test of the actions' counts; 1 if there are too few decisions."""
+        rare = self.expected_counts < MIN_EXPECTED_COUNT
+        cells = np.vstack([np.eye(len(rare))[~rare], rare[None, :]])  # [cells, K]
+        cells = cells[cells @ self.expected_counts >= MIN_EXPECTED_COUNT]
+        excess, covariance = cells @ self.excess_counts, cells @ self.covariance @ cells.T
+        freedom = np.linalg.matrix_rank(covariance, rtol=1e-9, hermitian=True) if len(cells) else 0
+        if not freedom:
+            return 1.0
+        statistic = excess @ np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ excess
+        return float(stats.chi2.sf(statistic, freedom))
+
+    def inverse_propensity(self) -> float:
+        """The p-value of the normal test of the mean of 1 / propensity; 1 if there are too few decisions."""
+        if self.inverse_variance < MIN_VARIANCE_RATIO * self.max_inverse**2:
+            return 1.0
+        return float(2 * stats.norm.sf(abs(self.inverse_excess) / np.sqrt(self.inverse_variance)))
+
+    def explain(self) -> str:
+        """The results of the check and of both tests, for an error message."""
+        return (
+            f"{self.inconsistent:,} of {self.count:,} decisions have inconsistent probabilities; "
+            f"p = {self.chi_square():.1e} for the counts of the actions, "
+            f"p = {self.inverse_propensity():.1e} for the mean of 1/propensity"
+        )
+
+    def passes(self, level: float = 1e-6) -> bool:
+        """Whether all decisions are consistent and neither test rejects.
+
+        Correct propensities fail with a probability of about 2 level, level for each of the two tests.
+        """
+        return not self.inconsistent and min(self.chi_square(), self.inverse_propensity()) >= level
+
+
+def audit_propensities(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pass interactions through unchanged while auditing them per policy version.
+
+    Raises:
+        InvalidInput: after the last batch, if a version's propensities contradict its actions.
+    """
+    audits: dict[str, PropensityAudit] = {}
+    for batch in batches:
+        yield batch
+        # Decisions of the application ("logged") state its own propensities: they are trained on without an audit.
+        own = batch.filter(pc.not_equal(batch["mode"], "logged"))
+        for version, interactions in split_by_version(own):
+            audit = _audit(interactions)
+            audits[version] = audits[version] + audit if version in audits else audit
+    failures = [f"{version}: {audit.explain()}" for version, audit in audits.items() if not audit.passes()]
+    if failures:
+        raise InvalidInput(f"propensity audit: logged propensities contradict the actions of {'; '.join(failures)}")
+
+
+def _audit(interactions: pa.Table) -> PropensityAudit:
+    """The audit of interactions of one version."""
+    probabilities = pc.list_flatten(interactions["probabilities"]).to_numpy().reshape(interactions.num_rows, -1)
+    actions, propensities = interactions["action"].to_numpy(), interactions["propensity"].to_numpy()
+    return PropensityAudit.of(actions, propensities, probabilities)

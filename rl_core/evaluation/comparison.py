@@ -1,0 +1,70 @@
+"""Comparison of a candidate with the champion: betting tests updated with a window of the log."""
+
+from datetime import datetime
+
+import numpy as np
+
+from banditloop.rl_core.estimators import Logged
+from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evaluation.interactions import predicted_rewards
+from banditloop.rl_core.evaluation.log_window import LoggedWindow
+from banditloop.rl_core.policies.release import Verdict
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+
+
+def compare(
+    window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy, better: BettingTest, worse: BettingTest
+) -> tuple[BettingTest, BettingTest]:
+    """Update the evidence that the candidate earns more, and less, with a window that neither was trained on.
+
+    The reward model is the candidate's own, which was fitted before the window.
+    """
+    for batch in window.batches():
+        predictions = predicted_rewards(candidate, window.config, batch.interactions.observations)
+        (of_candidate, _), (of_champion, _) = window.logged_for(batch, [candidate, champion], predictions)
+        better = better.add(of_candidate, of_champion)
+        worse = worse.add(of_candidate.losses(), of_champion.losses())
+    return better, worse
+
+
+def user_level_evidence(window: LoggedWindow, champion: str, challenger: str, worse: BettingTest) -> BettingTest:
+    """Update the evidence that users served by the challenger earn less, comparing by assigned version, not by action.
+
+    It needs more users than the comparison of actions, and detects what that cannot: a version that does harm although
+    it takes the same actions.
+    """
+    versions = list(window.policies)
+    if champion not in versions or challenger not in versions:
+        return worse
+    compared = [versions.index(version) for version in (challenger, champion)]
+    for batch in window.batches():
+        both_served = (batch.mix[:, compared] > 0).all(axis=1)  # decisions in blocks that both versions logged
+        rewards, mix = batch.interactions.rewards[both_served], batch.mix[both_served]
+        logged_by = batch.logged_by[both_served]
+        propensity = mix[np.arange(len(logged_by)), logged_by]
+        sides = [
+            Logged(rewards, propensity, (logged_by == policy) * 1.0, max_weight=1 / mix[:, policy])
+            for policy in compared
+        ]
+        worse = worse.add(*(side.losses() for side in sides))
+    return worse
+
+
+def candidate_line(
+    verdicts: list[Verdict], champion: str, version: str, margin: float
+) -> tuple[datetime | None, BettingTest]:
+    """The evidence accumulated for candidates to replace this champion, and the time up to which it used the log.
+
+    It is that of the evaluator's last verdict on another candidate. A promotion uses it up: new evidence starts empty.
+    """
+    line = [
+        verdict
+        for verdict in verdicts
+        if verdict.by == "evaluator"
+        and verdict.champion == champion
+        and verdict.version != version
+        and verdict.better.margin == margin
+    ]
+    if not line:
+        return None, BettingTest(margin=margin)
+    return line[-1].until, BettingTest(margin=margin) if line[-1].decision == "promote" else line[-1].better

@@ -1,0 +1,150 @@
+"""Logged interactions of a window, with mixture (balanced) propensities per block of 256 interactions.
+
+Whichever policy logged an interaction, its propensity is that of the mixture of all policies that wrote the log around
+it (balanced weights): where champion and candidate choose alike, their difference is 0, whoever served. The mix is that
+of short blocks in the order of time, because the mixture is only valid where users and rewards are alike for all
+policies: over a longer time, traffic that moves to another policy while rewards rise would look like that policy's
+merit.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.estimators import Logged
+from banditloop.rl_core.evaluation.interactions import Interactions, scaled_interactions
+from banditloop.rl_core.events.holdout import Fold
+from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.training.train import sample_weight
+
+BLOCK_ROWS, BATCH_ROWS = 256, 8192
+
+
+class LoggedBatch(NamedTuple):
+    """Interactions with the policies that logged them."""
+
+    interactions: Interactions
+    logged_by: np.ndarray  # index of the logging policy [B]
+    mix: np.ndarray  # fraction of the interaction's block that each policy logged [B, policies]
+    sample_weight: np.ndarray | None  # [B], with a mean of 1 over the window
+
+
+@dataclass(frozen=True)
+class LoggedWindow:
+    """Interactions in the order of time, and the policies that logged them, by version."""
+
+    config: Config
+    policies: Mapping[str, SavedPolicy]
+    table: pa.Table
+    unknown_version_rows: int  # interactions left out because their version's policy is not available
+
+    @classmethod
+    def of(
+        cls, config: Config, load: Callable[[str], SavedPolicy | None], batches: Iterable[pa.RecordBatch]
+    ) -> "LoggedWindow":
+        """The window of interactions given in any order; `load` returns a version's policy, or None if unknown."""
+        tables = [pa.table(batch).drop_columns("probabilities") for batch in batches]
+        if not tables:
+            return cls(config, {}, pa.table({}), 0)
+        table = pa.concat_tables(tables).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
+        versions = table["policy_version"].unique().to_pylist()
+        policies = {version: policy for version in versions if (policy := load(version))}
+        usable = table.filter(pc.is_in(table["policy_version"], pa.array(list(policies), pa.string())))
+        return cls(config, policies, usable, table.num_rows - usable.num_rows)
+
+    @cached_property
+    def logged_by(self) -> np.ndarray:
+        """The index of the policy that logged each interaction [rows]."""
+        return pc.index_in(self.table["policy_version"], pa.array(list(self.policies))).to_numpy()
+
+    @cached_property
+    def block(self) -> np.ndarray:
+        """The index of each interaction's block [rows]. The last block is the longest."""
+        rows = self.table.num_rows
+        return np.minimum(np.arange(rows) // BLOCK_ROWS, max(1, rows // BLOCK_ROWS) - 1)
+
+    @cached_property
+    def block_shares(self) -> np.ndarray:
+        """The fraction of each block that each policy logged [blocks, policies]."""
+        policies, blocks = len(self.policies), self.block[-1] + 1
+        pairs = self.block * policies + self.logged_by
+        counts = np.bincount(pairs, minlength=blocks * policies).reshape(blocks, policies)
+        return counts / counts.sum(axis=1, keepdims=True)
+
+    @cached_property
+    def sample_weight(self) -> np.ndarray | None:
+        """The inverse logging probability of each interaction [rows], scaled to a mean of 1; None: all logged."""
+        weights = sample_weight(self.table)
+        return None if weights is None else weights / weights.mean()
+
+    @property
+    def logging_mix(self) -> dict[str, float]:
+        """The fraction of the window that each version logged."""
+        return {version: float((self.logged_by == index).mean()) for index, version in enumerate(self.policies)}
+
+    def batches(self) -> Iterator[LoggedBatch]:
+        """All interactions, in the order of time."""
+        for start in range(0, self.table.num_rows, BATCH_ROWS):
+            rows = slice(start, start + BATCH_ROWS)
+            interactions = scaled_interactions(self.config, self.table.slice(start, BATCH_ROWS))
+            weights = None if self.sample_weight is None else self.sample_weight[rows]
+            yield LoggedBatch(interactions, self.logged_by[rows], self.block_shares[self.block[rows]], weights)
+
+    def logged_for(
+        self, batch: LoggedBatch, policies: list[SavedPolicy], predictions: np.ndarray
+    ) -> list[tuple[Logged, np.ndarray]]:
+        """The batch's decisions with each policy as the target, and that policy's probabilities [B, actions].
+
+        predictions [B, actions]: a model's predicted reward of every action, in [0, 1].
+        """
+        observations, actions, rewards, *_ = batch.interactions
+        targets = {policy.manifest.version: policy.probabilities(observations) for policy in policies}
+        propensity, row = self._propensity(batch, targets), (np.arange(len(actions)), actions)
+        logged = []
+        for policy in policies:
+            version = policy.manifest.version
+            target, max_weight = targets[version], self.max_weight(version, batch)
+            expected = (target * predictions).sum(axis=1)
+            decisions = Logged(
+                rewards, propensity, target[row], predictions[row], expected, max_weight, batch.sample_weight
+            )
+            logged.append((decisions, target))
+        return logged
+
+    def max_weight(self, version: str, batch: LoggedBatch) -> np.ndarray:
+        """The largest importance weight [B] that a version can have, for any user.
+
+        π / p is at most 1 / (its own fraction of the block + the least probability that the exploration of the others
+        gives any action).
+        """
+        floors = [policy.manifest.exploration / policy.manifest.actions for policy in self.policies.values()]
+        least = [1.0 if other == version else floor for other, floor in zip(self.policies, floors, strict=True)]
+        return 1 / (batch.mix @ np.array(least))
+
+    def _propensity(self, batch: LoggedBatch, targets: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The mixture propensity [B] of the logged actions; `targets`: known probabilities [B, actions] by version."""
+        observations, actions, *_ = batch.interactions
+        propensity, row = np.zeros(len(actions)), (np.arange(len(actions)), actions)
+        for index, (version, policy) in enumerate(self.policies.items()):
+            if batch.mix[:, index].any():
+                probabilities = targets[version] if version in targets else policy.probabilities(observations)
+                propensity += batch.mix[:, index] * probabilities[row]
+        return propensity
+
+
+def logged_window(platform: Platform, config: Config, window: Window, fold: Fold | None = None) -> LoggedWindow:
+    """A window of the warehouse's log, or one fold of it, with its policies that the endpoint still has."""
+    versions = {manifest.version for manifest in platform.endpoint.versions()}
+
+    def load(version: str) -> SavedPolicy | None:  # a version from the log becomes a path only if the endpoint has it
+        return SavedPolicy.load(platform.endpoint.policy(version)) if version in versions else None
+
+    return LoggedWindow.of(config, load, platform.warehouse.interactions(window, fold))

@@ -1,0 +1,150 @@
+"""Evaluation summary: plain numbers in units of the reward, written as JSON and drawn as a page."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.environments.reward_range import RewardRange
+from banditloop.rl_core.estimators import Estimator
+from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evaluation.estimates import WEIGHT_EDGES, Evaluation, PolicyEstimates
+from banditloop.rl_core.evaluation.log_window import LoggedWindow
+from banditloop.rl_core.policies.release import Verdict
+
+Summary = dict[str, Any]
+SEGMENTS_SHOWN = 12
+NORMAL_95 = 1.96
+
+
+def evaluation_summary(
+    config: Config,
+    window: LoggedWindow,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    worse: BettingTest,
+    verdicts: list[Verdict],
+    totals: list[dict[str, Any]],
+    needed: float,
+) -> Summary:
+    """The verdict with its evidence, estimates and diagnostics; None for unknown or infinite numbers.
+
+    verdicts: the earlier ones; totals: of the warehouse, per version; needed: odds against chance for a promotion.
+    """
+    rewards = config.environment.reward_range
+    differences = RewardRange(0.0, rewards.span)
+    wealths = {"better": verdict.better.log_wealth(), "worse": worse.log_wealth()}
+    return _finite(
+        {
+            "verdict": verdict.model_dump(mode="json", exclude={"better"}) | wealths,
+            "interactions": evaluation.interactions,
+            "unknown_version_rows": window.unknown_version_rows,
+            "clipped": evaluation.clipped,
+            "logging_mix": window.logging_mix,
+            "coverage": _coverage(totals),
+            "difference": _estimate(evaluation.difference, differences),
+            **_by_policy(evaluation, rewards),
+            "wealth": _wealth([*verdicts, verdict], verdict.champion),
+            "needed": math.log(needed),
+            "learning": [{key: row[key] for key in ("version", "interactions", "mean_reward")} for row in totals],
+            "segments": _segments(evaluation, rewards.span),
+        }
+    )
+
+
+def _by_policy(evaluation: Evaluation, rewards: RewardRange) -> Summary:
+    """What is known of the candidate and of the champion, each."""
+    policies = {"candidate": evaluation.candidate, "champion": evaluation.champion}
+    interactions = max(1, evaluation.interactions)
+    return {
+        "estimates": {
+            name: {key: _estimate(policy.estimators[name], rewards) for key, policy in policies.items()}
+            for name in evaluation.candidate.estimators
+        },
+        "diagnostics": {key: _diagnostics(policy) for key, policy in policies.items()},
+        "weights": {"edges": WEIGHT_EDGES.tolist()}
+        | {key: policy.weight_counts.tolist() for key, policy in policies.items()},
+        "actions": {key: (policy.action_counts / interactions).tolist() for key, policy in policies.items()},
+    }
+
+
+def kfp_metrics(summary: Summary) -> dict[str, float]:
+    """The metrics that KFP and Vertex AI show, without unknown ones."""
+    dr, candidate = summary["estimates"]["dr"], summary["diagnostics"]["candidate"]
+    metrics = {
+        "held_out_interactions": summary["interactions"],
+        "candidate_dr": dr["candidate"]["value"],
+        "champion_dr": dr["champion"]["value"],
+        "difference": summary["difference"]["value"],
+        "difference_low": summary["difference"]["low"],
+        "difference_high": summary["difference"]["high"],
+        "log_wealth_better": summary["verdict"]["better"],
+        "log_wealth_worse": summary["verdict"]["worse"],
+        "log_wealth_needed": summary["needed"],
+        "effective_sample_size": candidate["effective_sample_size"],
+        "mean_weight": candidate["mean_weight"],
+        "reward_coverage": summary["coverage"],
+    }
+    return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _estimate(estimator: Estimator, scale: RewardRange) -> Summary:
+    """An estimate and its 95 % interval in units of the reward."""
+    low, high = estimator.interval()
+    return {"value": scale.unscale(estimator.value()), "low": scale.unscale(low), "high": scale.unscale(high)}
+
+
+def _diagnostics(policy: PolicyEstimates) -> Summary:
+    """The diagnostics of a policy's importance weights; without_overlap is a fraction of the interactions."""
+    diagnostics = policy.diagnostics
+    mean, error = diagnostics.mean_weight()
+    return {
+        "effective_sample_size": diagnostics.effective_sample_size(),
+        "largest_weight": diagnostics.max_weight,
+        "without_overlap": diagnostics.without_overlap / max(1, diagnostics.count),
+        "mean_weight": mean,
+        "mean_weight_low": mean - NORMAL_95 * error,
+        "mean_weight_high": mean + NORMAL_95 * error,
+    }
+
+
+def _coverage(totals: list[dict[str, Any]]) -> float:
+    """The fraction of all interactions that have a reward."""
+    return sum(row["rewarded"] for row in totals) / max(1, sum(row["interactions"] for row in totals))
+
+
+def _wealth(verdicts: list[Verdict], champion: str) -> list[Summary]:
+    """The evidence of the line of candidates after each of the evaluator's verdicts against this champion."""
+    line = [verdict for verdict in verdicts if verdict.by == "evaluator" and verdict.champion == champion]
+    return [{"version": v.version, "log_wealth": v.better.log_wealth(), "interactions": v.better.count} for v in line]
+
+
+def _segments(evaluation: Evaluation, span: float) -> list[Summary]:
+    """The users below or above the mean of a feature for whom the policies differ most."""
+    counts, (means, errors) = evaluation.segments.counts, evaluation.segments.differences()
+    half_widths = NORMAL_95 * errors
+    rows = [
+        {
+            "segment": f"feature {feature} {name} its mean",
+            "fraction": counts[half, feature] / max(1, evaluation.interactions),
+            "value": span * means[half, feature],
+            "low": span * (means - half_widths)[half, feature],
+            "high": span * (means + half_widths)[half, feature],
+        }
+        for half, name in enumerate(("below", "above"))
+        for feature in range(means.shape[1])
+    ]
+    finite = [row for row in rows if np.isfinite(row["low"])]
+    return sorted(finite, key=lambda row: -abs(row["value"]))[:SEGMENTS_SHOWN]
+
+
+def _finite(content: Any) -> Any:
+    """The same content with plain Python numbers, and None for infinite numbers and NaN, which JSON lacks."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float | np.floating):
+        return float(content) if math.isfinite(content) else None
+    return content

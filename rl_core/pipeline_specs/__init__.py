@@ -1,0 +1,1 @@
+"""Compiled pipelines (KFP IR): reading and validation, and the cron expressions of schedules."""

@@ -1,0 +1,1 @@
+"""Policy directories, their manifests, and the release: the versions that serve."""

@@ -1,0 +1,29 @@
+"""The four ports of a platform: Warehouse, Bus, Endpoint and Runner, and the values they exchange.
+
+Their docstrings are the contract; banditloop.rl_core.testing holds every backend to it. Unless stated otherwise, any
+number of processes may call a port at the same time, and a process may be killed at any moment.
+"""
+
+from banditloop.rl_core.ports.bus import Bus, Handler
+from banditloop.rl_core.ports.endpoint import HEALTH_ROUTE, PREDICT_ROUTE, Endpoint, Vitals
+from banditloop.rl_core.ports.platform import Platform, Resource, ResourceState
+from banditloop.rl_core.ports.runner import Run, Runner, RunState, Schedule
+from banditloop.rl_core.ports.warehouse import LogCounts, Warehouse
+
+__all__ = [
+    "HEALTH_ROUTE",
+    "PREDICT_ROUTE",
+    "Bus",
+    "Endpoint",
+    "Handler",
+    "LogCounts",
+    "Platform",
+    "Resource",
+    "ResourceState",
+    "Run",
+    "RunState",
+    "Runner",
+    "Schedule",
+    "Vitals",
+    "Warehouse",
+]

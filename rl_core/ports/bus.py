@@ -1,0 +1,51 @@
+"""The port of messages between processes."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+Handler = Callable[[list[bytes]], object]  # handles the payloads of one or more messages, or raises
+
+
+class Bus(Protocol):
+    """Topics of messages between processes, with at-least-once delivery.
+
+    A published message is kept until it is acknowledged or becomes a dead letter (on Pub/Sub, for at most 7 days).
+    Because a crash can come between handling and acknowledgement, a message may be delivered more than once: handlers
+    must be idempotent.
+    """
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Add a message to a topic. When this returns, the message is durable."""
+
+    def subscribe(self, topics: Sequence[str]) -> AbstractContextManager[None]:
+        """Prefetch messages of these topics while the context is open; `deliver` hands them over.
+
+        When the context closes, prefetched messages that were not delivered are released at once for redelivery.
+        """
+
+    def deliver(self, topic: str, handler: Handler) -> int:
+        """Pass the next waiting messages to `handler` and return how many they were; does not wait for any.
+
+        A delivered message is leased: no other process gets it until its lease ends, after bus.lease_seconds (it may be
+        extended while the message is handled). The order of publication is kept where possible, but not guaranteed.
+        When the handler returns, the messages are acknowledged. When it raises on several messages, each is passed to
+        it again alone; when it raises on a single one:
+
+        * InvalidInput makes the message a dead letter, with the error as the reason;
+        * any other error leaves it to be redelivered when its lease ends, with no limit on the number of attempts.
+
+        A message whose process died is redelivered when its lease ends, too.
+        """
+
+    def dead_letter(self, topic: str, reason: str, payload: bytes) -> None:
+        """Keep a message that cannot be handled, outside of delivery, until it is replayed."""
+
+    def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
+        """The dead letters of a topic as (reason, payload), oldest first."""
+
+    def replay(self, topic: str) -> int:
+        """Publish the dead letters of a topic again as new messages; returns how many there were.
+
+        At least once, as well: after a crash, a letter may be both published and still among the dead letters.
+        """

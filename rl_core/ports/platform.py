@@ -1,0 +1,49 @@
+"""A platform: its four ports connected, and what it must be provisioned with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.ports.bus import Bus
+from banditloop.rl_core.ports.endpoint import Endpoint
+from banditloop.rl_core.ports.runner import Runner
+from banditloop.rl_core.ports.warehouse import Warehouse
+
+ResourceState = Literal["present", "missing", "changed", "deferred"]
+
+
+class Resource(Protocol):
+    """A cloud resource that a loop needs; `str` describes it. Every method is idempotent."""
+
+    def state(self) -> ResourceState:
+        """Whether it is present and as configured; `deferred` if the loop itself creates it at run time."""
+
+    def make(self) -> None:
+        """Create it, or update what differs."""
+
+    def remove(self) -> bool:
+        """Remove it. Returns False, and keeps it, if it does not belong to this loop."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The four connected ports of a backend, and a scratch folder on this machine that survives restarts."""
+
+    warehouse: Warehouse
+    bus: Bus
+    endpoint: Endpoint
+    runner: Runner
+    scratch: Path
+
+    def fetch(self, uri: str) -> Path:
+        """Local directory with the content of a path or object-store URI, which must be immutable."""
+        return Path(uri)
+
+    def resources(self, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
+        """Cloud resources of the loop, in order of creation. `templates` are compiled pipelines by file name.
+
+        Raises:
+            InvalidInput: this backend has nothing to provision.
+        """
+        raise InvalidInput("backend: has nothing to provision on this machine; `banditloop cloud` is for 'google'")

@@ -1,0 +1,82 @@
+"""The port of pipelines: runs, schedules, and training on machines of the platform."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from banditloop.rl_core.agents import Statistics
+from banditloop.rl_core.config import Config
+
+RunState = Literal["running", "succeeded", "failed"]
+
+
+class Run(NamedTuple):
+    """One run of a pipeline."""
+
+    run_id: str
+    state: RunState
+    started: datetime
+
+
+class Schedule(NamedTuple):
+    """A pipeline that is run repeatedly at the times of a cron expression."""
+
+    name: str
+    cron: str  # minute, hour, day of the month, month and day of the week, in UTC
+    state: Literal["active", "paused"]
+    next_run: datetime | None  # None while paused
+
+
+class Runner(Protocol):
+    """Runs compiled pipelines, and trains on behalf of their trainer component."""
+
+    def train(self, config: Config, examples: Path, parent: Path | None, work: Path) -> Statistics:
+        """The statistics of the parent policy directory (None: initial ones) updated with a folder of examples.
+
+        Trains in this process or, if the training section asks for it, on machines of the platform. These must be able
+        to read `examples`, and keep their checkpoints in the folder `work`.
+
+        Raises:
+            PlatformError: the machines failed.
+        """
+
+    def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
+        """Start a run of a compiled pipeline. Returns False, and starts nothing, if `run_id` was used before.
+
+        Raises:
+            InvalidInput: the template cannot run, or the parameters are not those it declares.
+        """
+
+    def state(self, run_id: str) -> RunState:
+        """State of a run; "failed" if its process was killed. InvalidInput: there is no such run."""
+
+    def runs(self) -> list[Run]:
+        """All runs, oldest first."""
+
+    def explain(self, run_id: str) -> str:
+        """One line on a run: its current task while it is running, or the error that made it fail; may be empty."""
+
+    def log(self, run_id: str) -> str:
+        """Output of all tasks of a run or, if the platform stores it, their states and where to read the output."""
+
+    def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
+        """Run a compiled pipeline with these parameters at the times of `cron`, at most one run at a time.
+
+        Replaces a schedule of the same name, which stays paused if it was. The platform names the runs; `runs` lists
+        them.
+
+        Raises:
+            InvalidInput: the cron expression, template or parameters are invalid, or the platform has no schedules.
+        """
+
+    def schedules(self) -> list[Schedule]:
+        """All schedules, sorted by name."""
+
+    def pause(self, name: str) -> None:
+        """Start no more runs of a schedule until it is resumed. Idempotent. InvalidInput: there is no such schedule."""
+
+    def resume(self, name: str) -> None:
+        """Resume a paused schedule; runs missed meanwhile are skipped. Idempotent. InvalidInput: as for `pause`."""
+
+    def unschedule(self, name: str) -> bool:
+        """Remove a schedule; its runs continue. Returns False if there is no such schedule."""

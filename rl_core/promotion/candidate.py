@@ -1,0 +1,63 @@
+"""The evaluation of a candidate on held-out interactions, and the verdict on it."""
+
+from pathlib import Path
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evaluation.comparison import candidate_line, compare
+from banditloop.rl_core.evaluation.estimates import evaluate
+from banditloop.rl_core.evaluation.log_window import logged_window
+from banditloop.rl_core.evaluation.summary import Summary, evaluation_summary
+from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.policies.release import Verdict
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import Endpoint, Platform
+from banditloop.rl_core.promotion.decision import Thresholds, decide_heldout
+
+
+def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id: str) -> tuple[Verdict, Summary]:
+    """The verdict on the policy in `folder` compared with the champion, and the evaluation's summary.
+
+    The evidence that it is better continues that of the candidates before it (one line of candidates per champion),
+    with the interactions held out since their evaluation.
+
+    Raises:
+        InvalidInput: there is no champion yet.
+    """
+    release = platform.endpoint.release()
+    if release is None:
+        raise InvalidInput("endpoint: has no champion to compare with yet; run the startup pipeline first")
+    candidate = SavedPolicy.load(folder)
+    champion = SavedPolicy.load(platform.endpoint.policy(release.champion))
+    verdicts = platform.endpoint.verdicts()
+    margin = config.gate.noninferiority_margin
+    until, before = candidate_line(verdicts, release.champion, candidate.manifest.version, margin)
+    window = Window(since=champion.manifest.window.until, until=candidate.manifest.window.until, interactions=0)
+    heldout = logged_window(platform, config, window, "held_out")
+    better, worse = compare(heldout, champion, candidate, before, BettingTest())
+    if until:
+        unseen = logged_window(platform, config, window.model_copy(update={"since": until}), "held_out")
+        better, _ = compare(unseen, champion, candidate, before, BettingTest())
+    decision, reason = decide_heldout(config, better, worse, release.champion)
+    verdict = Verdict(
+        version=candidate.manifest.version,
+        champion=release.champion,
+        decision=decision,
+        by="evaluator",
+        reason=reason,
+        run=run_id,
+        until=candidate.manifest.window.until,
+        better=better,
+    )
+    evaluation = evaluate(heldout, champion, candidate)
+    totals = platform.warehouse.policy_totals()
+    needed = Thresholds.of(config).better
+    return verdict, evaluation_summary(config, heldout, evaluation, verdict, worse, verdicts, totals, needed)
+
+
+def save_verdict(endpoint: Endpoint, folder: Path, verdict: Verdict) -> None:
+    """Add a verdict to the endpoint; of a refusal also the policy, which is never deployed and would be lost."""
+    if verdict.decision == "refuse":
+        endpoint.add(folder)
+    endpoint.add_verdict(verdict)

@@ -1,0 +1,75 @@
+"""The monitor's check of the challenger: guardrails first, then the evidence from its traffic."""
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.evaluation.comparison import compare, user_level_evidence
+from banditloop.rl_core.evaluation.log_window import logged_window
+from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.policies.release import CanaryEvidence, Release, Verdict, VerdictDecision
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.promotion.decision import decide_canary
+
+MAX_WEALTH_POINTS = 500  # checks whose log wealth the release keeps for the report
+CHAMPION_LATENCY_FACTOR = 2  # multiple of the champion's latency that is always allowed: large requests are slow
+MIN_DECISIONS = 20  # decisions before the failure rate and the latency of a version count
+
+
+def check_canary(config: Config, platform: Platform) -> tuple[VerdictDecision | None, str]:
+    """Check the challenger once. Returns the decision, None for none, and its reason."""
+    release = platform.endpoint.release()
+    if release is None or release.challenger is None or release.evidence is None:
+        return None, "there is no challenger"
+    if reason := _guardrail_violation(config, platform, release.challenger):
+        return _apply_decision(platform, release, release.evidence, "rollback", reason)
+    window = platform.warehouse.window(release.evidence.until)
+    interval = config.release.check_every_interactions
+    if window.interactions < interval:
+        return None, f"{window.interactions} of {interval} interactions until the next check"
+    evidence = _updated_evidence(config, platform, release, release.evidence, window)
+    return _apply_decision(platform, release, evidence, *decide_canary(config, evidence, release.champion))
+
+
+def _guardrail_violation(config: Config, platform: Platform, challenger: str) -> str:
+    """The limit on failures or latency that the challenger exceeds, whatever it earns; "" for none."""
+    vitals = platform.endpoint.vitals()
+    own = vitals.get(challenger)
+    if own is None or own.decisions < MIN_DECISIONS:
+        return ""
+    limit, failure_rate = config.release.max_failure_rate, own.failures / own.decisions
+    if failure_rate > limit:
+        return f"failed on {failure_rate:.1%} of its {own.decisions:,} decisions, above the limit of {limit:.1%}"
+    champion = [of.p95_latency_ms for version, of in vitals.items() if version != challenger]
+    allowed = max([config.release.max_p95_latency_ms, *(CHAMPION_LATENCY_FACTOR * latency for latency in champion)])
+    if own.p95_latency_ms > allowed:
+        return f"has a p95 latency of {own.p95_latency_ms:.3g} ms, above the limit of {allowed:.3g} ms"
+    return ""
+
+
+def _updated_evidence(
+    config: Config, platform: Platform, release: Release, before: CanaryEvidence, window: Window
+) -> CanaryEvidence:
+    """The evidence with the interactions of a window added, which neither policy was trained on."""
+    champion, challenger = (SavedPolicy.load(platform.endpoint.policy(version)) for version in release.traffic())
+    logged = logged_window(platform, config, window)
+    better, worse = compare(logged, champion, challenger, before.better, before.worse.restarted())
+    worse_by_user = user_level_evidence(
+        logged, release.champion, challenger.manifest.version, before.worse_by_user.restarted()
+    )
+    wealth = [*before.wealth, better.log_wealth()][-MAX_WEALTH_POINTS:]
+    return CanaryEvidence(until=window.until, better=better, worse=worse, worse_by_user=worse_by_user, wealth=wealth)
+
+
+def _apply_decision(
+    platform: Platform, release: Release, evidence: CanaryEvidence, decision: VerdictDecision | None, reason: str
+) -> tuple[VerdictDecision | None, str]:
+    """Save the evidence and change the release as decided, unless it was changed concurrently."""
+    assert release.challenger
+    after, verdict = release.model_copy(update={"evidence": evidence}), None
+    if decision:
+        after = Release(champion=release.challenger) if decision == "promote" else after.without_challenger()
+        verdict = Verdict(
+            version=release.challenger, champion=release.champion, decision=decision, by="monitor", reason=reason
+        )
+    if not platform.endpoint.set_release(release, after, verdict):
+        return None, "the release was changed concurrently"
+    return decision, f"{release.challenger} {reason}"

@@ -1,0 +1,124 @@
+"""The plots of an evaluation summary, each with an explanation, as HTML sections."""
+
+import math
+
+import plotly.graph_objects as go
+
+from banditloop.rl_core.evaluation.summary import Summary
+from banditloop.rl_core.reports import html_page
+
+SIDES = {"candidate": html_page.BLUE, "champion": html_page.ORANGE}
+ESTIMATOR_LABELS = {
+    "replay": "replay",
+    "ips": "IPS",
+    "clipped_ips": "clipped IPS",
+    "snips": "SNIPS",
+    "direct": "direct method",
+    "dr": "doubly robust",
+    "switch_dr": "SWITCH-DR",
+    "dros": "DRos",
+}
+
+
+def estimates(summary: Summary) -> str:
+    """Every estimator's value of both policies, with intervals."""
+    text = """Mean reward that each policy would have earned on the held-out interactions, by estimator, with 95 %
+intervals. Large disagreement between estimators indicates poor overlap or a wrong reward model; the doubly robust
+estimate is correct if either the propensities or the reward model are."""
+    labels = {name: ESTIMATOR_LABELS.get(name, name) for name in summary["estimates"]}
+    figure = html_page.empty_figure("mean reward", "", 110 + 34 * len(labels))
+    for side in SIDES:
+        rows = [summary["estimates"][name][side] for name in labels]
+        _add_intervals(figure, side, list(labels.values()), rows)
+    figure.update_layout(scattermode="group", scattergap=0.5)
+    has_data = any(row["value"] is not None for sides in summary["estimates"].values() for row in sides.values())
+    return html_page.section("estimates", "Off-policy estimates", text, figure if has_data else None)
+
+
+def wealth(summary: Summary) -> str:
+    """The log wealth of the line of candidates after every evaluation."""
+    checks, needed = summary["wealth"], summary["needed"]
+    odds = f"{math.exp(needed):,.0f}"
+    text = f"""The test starts with a wealth of 1 and bets on every held-out interaction that the champion's candidates,
+one after the other, earn more than it. If none does, the probability that the wealth ever reaches {odds} is at most
+1 in {odds}, however often it is checked. Odds of {odds} to 1, a log wealth of {needed:.2f}, promote. The odds that this
+candidate earns less are {html_page.odds(summary["verdict"]["worse"])}."""
+    positions, log_wealth = [check["interactions"] for check in checks], [check["log_wealth"] for check in checks]
+    names = [check["version"] for check in checks]
+    figure = html_page.wealth_figure("held-out interactions", positions, log_wealth, names, needed)
+    return html_page.section("wealth", "Evidence that the candidate earns more", text, figure if checks else None)
+
+
+def weights(summary: Summary) -> str:
+    """The distribution of the importance weights of both policies."""
+    text = """Probability of the logged action under the policy, divided by its propensity. Weights near 1 mean that the
+policy resembles those that wrote the log; an estimate that depends on a few large weights is unreliable."""
+    weights = summary["weights"]
+    pairs = zip(weights["edges"], weights["edges"][1:], strict=False)
+    labels = [f"{low:g}–{high:g}" if high is not None else f"over {low:g}" for low, high in pairs]
+    figure = html_page.empty_figure("importance weight", "fraction of the interactions")
+    for side, colour in SIDES.items():
+        fractions = [count / max(1, sum(weights[side])) for count in weights[side]]
+        figure.add_bar(x=labels, y=fractions, name=side, marker_color=colour, hovertemplate="%{x}: %{y:.1%}")
+    figure.update_layout(xaxis_type="category", yaxis_tickformat=".0%", xaxis_tickangle=-45)
+    has_data = any(sum(weights[side]) for side in SIDES)
+    return html_page.section("weights", "Importance weights", text, figure if has_data else None)
+
+
+def actions(summary: Summary) -> str:
+    """How often each policy takes each action."""
+    text = "How often each policy would take each action for the users of the held-out interactions."
+    figure = html_page.empty_figure("action", "fraction of the decisions")
+    for side, colour in SIDES.items():
+        figure.add_bar(y=summary["actions"][side], name=side, marker_color=colour, hovertemplate="%{x}: %{y:.1%}")
+    figure.update_layout(yaxis_tickformat=".0%")
+    has_data = any(fraction for side in SIDES for fraction in summary["actions"][side])
+    return html_page.section("actions", "Actions", text, figure if has_data else None)
+
+
+def segments(summary: Summary) -> str:
+    """The difference between the policies by segment of users."""
+    text = """Difference between candidate and champion (doubly robust, 95 % intervals) among users below or above the
+mean of a feature: the segments with the largest differences. In a segment whose interval is left of 0 users would earn
+less."""
+    rows = summary["segments"]
+    figure = html_page.empty_figure("difference", "", 90 + 34 * len(rows))
+    labels = [
+        f"{html_page.escape_for_plotly(row['segment'])}<br>{html_page.percent(row['fraction'])} of the interactions"
+        for row in rows
+    ]
+    _add_intervals(figure, "candidate", labels, rows)
+    figure.add_vline(0, line_color=html_page.GREY, line_dash="dot")
+    return html_page.section("segments", "Segments", text, figure if rows else None)
+
+
+def learning(summary: Summary) -> str:
+    """The mean reward of every version."""
+    text = "Mean reward of each version while it was served, exploration included, oldest first."
+    rows = summary["learning"]
+    figure = html_page.empty_figure("", "mean reward")
+    figure.add_scatter(
+        x=[html_page.escape_for_plotly(row["version"]) for row in rows],
+        y=[row["mean_reward"] for row in rows],
+        text=[f"{html_page.number(row['interactions'])} interactions" for row in rows],
+        mode="lines+markers",
+        line_color=html_page.ORANGE,
+        hovertemplate="%{x}: %{y:.3f}, %{text}<extra></extra>",
+    )
+    figure.update_layout(xaxis_type="category")
+    return html_page.section("learning", "Learning curve", text, figure if rows else None)
+
+
+def _add_intervals(figure: go.Figure, side: str, labels: list[str], rows: list[Summary]) -> None:
+    """Add values with horizontal intervals, one row below the other."""
+    figure.add_scatter(
+        x=[row["value"] for row in rows],
+        y=labels,
+        name=side,
+        mode="markers",
+        orientation="h",
+        marker={"color": SIDES[side], "size": 8},
+        hovertemplate="%{y}: %{text}",
+        **html_page.error_bars("x", rows),
+    )
+    figure.update_yaxes(autorange="reversed", type="category", ticklabelstandoff=6)

@@ -1,0 +1,169 @@
+"""Parts of self-contained HTML pages, which work offline: the page itself, tables, tiles and responsive plots."""
+
+import html
+import math
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+BLUE, ORANGE, GREY = "#2563eb", "#d97706", "#8b949e"  # candidate or challenger, champion, all others
+LONG_CELL = 24  # characters above which a table cell wraps its text
+STYLE = """*{box-sizing:border-box}
+body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;
+overflow-wrap:anywhere}h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.1rem;margin:0 0 .3rem}
+#decision{font-size:1.1rem;padding:.7rem 1rem;border-left:.4rem solid #8b949e;background:#f6f8fa;border-radius:.3rem}
+#decision.good{border-color:#1a7f37;background:#eef9f0}#decision.unsure{border-color:#bf8700;background:#fff9e5}
+#decision.bad,.alarm{border-color:#cf222e;background:#fff1f0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr));gap:.7rem;margin:1rem 0}
+.tiles div{border:1px solid #d8dee4;border-radius:.5rem;padding:.5rem .8rem}dt{color:#57606a;font-size:.85rem}
+dd{margin:0;font-size:1.25rem;font-weight:600}dd small{font-size:.85rem;font-weight:400;display:block}
+.columns{columns:2 26rem;column-gap:1rem;margin-bottom:1rem}
+.columns>*{break-inside:avoid}.columns>:only-child{column-span:all}
+section{border:1px solid #d8dee4;border-radius:.5rem;padding:.8rem 1rem;margin-bottom:1rem}
+section p{margin:.2rem 0;color:#57606a;font-size:.9rem}
+section .alarm{border-left:.3rem solid #cf222e;padding:.3rem .6rem;color:#1b1f24}
+.scroll{overflow-x:auto;margin-bottom:.7rem}
+table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums;overflow-wrap:normal}
+th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap;vertical-align:top}
+th:first-child,td:first-child,.text{text-align:left}
+.long{white-space:normal;min-width:9rem}.text.long{min-width:17rem}"""
+# No dragging or zooming: touching a plot scrolls the page.
+LAYOUT: dict[str, Any] = {
+    "template": "plotly_white",
+    "font": {"family": "system-ui, sans-serif", "size": 12},
+    "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    "margin": {"l": 45, "r": 10, "t": 30, "b": 45},
+    "dragmode": False,
+}
+
+
+def write_html(path: Path, title: str, body: str) -> None:
+    """Write a page with its styles and scripts inlined. The title is plain text, the body HTML."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    escaped = html.escape(title)
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    page = f"""<!doctype html><html lang="en"><head>{head}<title>{escaped}</title><style>{STYLE}</style>
+<script>{get_plotlyjs()}</script></head>
+<body><h1>{escaped}</h1>
+{body}</body></html>"""
+    path.write_text(page, encoding="utf-8")
+
+
+def decision(content: str, kind: str = "") -> str:
+    """The highlighted first paragraph of a page, from HTML. Kind: good, unsure, bad, or "" for neutral."""
+    return f'<p id="decision" class="{kind}">{content}</p>\n'
+
+
+def section(name: str, title: str, text: str, figure: go.Figure | None) -> str:
+    """A plot below a title and an explanation, as HTML; without a figure a note that there is no data yet."""
+    content = plot(name, figure) if figure else "<p><em>No data yet.</em></p>"
+    return f"<section><h2>{title}</h2><p>{text}</p>{content}</section>\n"
+
+
+def plot(name: str, figure: go.Figure) -> str:
+    """A figure as HTML, as wide as the element that contains it."""
+    # Modules run after the whole page is laid out and elements have widths. to_json escapes "</script>".
+    draw = f'Plotly.newPlot("{name}",{{...{figure.to_json()},config:{{responsive:true,displayModeBar:false}}}})'
+    return f'<div class="plot" id="{name}"></div><script type="module">{draw}</script>'
+
+
+def empty_figure(x: str, y: str, height: int = 320) -> go.Figure:
+    """A figure without traces, with axis titles. The height is in pixels."""
+    return go.Figure(layout=LAYOUT | {"height": height, "xaxis": {"title": x}, "yaxis": {"title": y}})
+
+
+def error_bars(axis: str, rows: Sequence[Mapping[str, Any]], key: str = "value") -> dict[str, Any]:
+    """Keyword arguments of add_scatter that draw the interval [low, high] of every row around its value."""
+    above, below = ([_gap(row[end], row[key]) for row in rows] for end in ("high", "low"))
+    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 0}
+    return {f"error_{axis}": bars, "text": [interval(row, key) for row in rows]}
+
+
+def wealth_figure(
+    x: str, positions: Sequence[float], log_wealth: Sequence[float | None], names: Sequence[str], needed: float
+) -> go.Figure:
+    """Log wealth after every check, starting from 0, and the threshold `needed`; `x` is the title of the x axis."""
+    figure = empty_figure(x, "log wealth")
+    labels = [escape_for_plotly(f"{name}: {odds(wealth)}") for name, wealth in zip(names, log_wealth, strict=True)]
+    figure.add_scatter(
+        x=[0, *positions],
+        y=[0, *log_wealth],
+        text=["start", *labels],
+        hovertemplate="%{text}<extra></extra>",
+        line_color=BLUE,
+    )
+    label = {"text": f"needed: {needed:.2f}, {odds(needed)}", "yanchor": "bottom", "xshift": 8}
+    figure.add_hline(needed, line_dash="dot", line_color=GREY, annotation=label, annotation_position="top left")
+    return figure
+
+
+def tiles(content: Mapping[str, tuple[str, str]]) -> str:
+    """Key figures as HTML: name -> (value, note)."""
+    items = (
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}<small>{html.escape(note)}</small></dd></div>"
+        for name, (value, note) in content.items()
+    )
+    return f'<dl class="tiles">{"".join(items)}</dl>'
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], text: Collection[str] = ()) -> str:
+    """A horizontally scrolling HTML table. The first column and those named in `text` are left-aligned."""
+    classes = ["text" if name in text else "" for name in header]
+    names = "".join(
+        f'<th class="{style}">{html.escape(name)}</th>' for style, name in zip(classes, header, strict=True)
+    )
+    body = "".join(f"<tr>{''.join(map(_cell, classes, row))}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def number(value: float | None) -> str:
+    """An integer with thousands separators, or a decimal with three places; a dash for None."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction in percent; a dash for None."""
+    return "–" if fraction is None else f"{fraction:.1%}"
+
+
+def interval(row: Mapping[str, Any], key: str = "value") -> str:
+    """A value with its interval, "1.234 [1.000, 1.500]"."""
+    return f"{number(row[key])} {bounds(row)}".rstrip()
+
+
+def bounds(row: Mapping[str, Any]) -> str:
+    """The interval [low, high] of a row, or "" if either bound is None."""
+    finite = row["low"] is not None and row["high"] is not None
+    return f"[{number(row['low'])}, {number(row['high'])}]" if finite else ""
+
+
+def moment(iso: str | None) -> str:
+    """An ISO 8601 time to the minute; a dash for None."""
+    return "–" if iso is None else iso[:16].replace("T", " ")
+
+
+def odds(log_wealth: float | None) -> str:
+    """Log wealth as odds, "87 to 1"; a dash for None."""
+    if log_wealth is None:
+        return "–"
+    wealth = math.exp(min(log_wealth, 700))
+    return f"{wealth:,.0f} to 1" if 100 <= wealth < 1e6 else f"{wealth:.3g} to 1"
+
+
+def escape_for_plotly(text: str) -> str:
+    """Text that a plot shows literally: plotly interprets HTML tags in labels."""
+    return html.escape(text, quote=False)
+
+
+def _gap(end: float | None, value: float | None) -> float | None:
+    return None if end is None or value is None else abs(end - value)
+
+
+def _cell(style: str, cell: Any) -> str:
+    content = cell if isinstance(cell, str) else number(cell)
+    return f'<td class="{style}{" long" if len(content) > LONG_CELL else ""}">{html.escape(content)}</td>'

@@ -1,0 +1,103 @@
+"""The numbers of `banditloop release report`: how the served policies are doing, in the reward's own units."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.release import Release
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.promotion.current import champion_manifest
+from banditloop.rl_core.promotion.decision import Thresholds
+from banditloop.rl_core.reports.drift import FeatureDrift, drifted_features, drifted_reward
+from banditloop.rl_core.reports.log_reading import LogReading, read_log
+from banditloop.rl_core.reports.versions import TOTALS, version_rows
+
+
+def report(config: Config, platform: Platform) -> dict[str, Any]:
+    """Everything that the page shows.
+
+    Raises:
+        InvalidInput: there is no champion yet.
+    """
+    champion, release = champion_manifest(platform.endpoint), platform.endpoint.release()
+    if champion is None or release is None:
+        raise InvalidInput("endpoint: has no champion to report on yet; run the startup pipeline first")
+    rows = version_rows(platform, *TOTALS, "learned_from", "decision", "reason")
+    served = sum(row["interactions"] for row in rows if row["version"] == champion.version)
+    reading = read_log(config, platform, champion, served // 2)
+    drifts = drifted_features(reading.training, reading.recent)
+    verdicts = platform.endpoint.verdicts()
+    return {
+        "endpoint": config.backend.endpoint,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": [row | _bounds(config, reading, row["version"]) for row in rows],
+        "periods": _periods(config, reading),
+        "alarms": _alarms(champion.version, reading, drifts),
+        "features": [{key: value for key, value in drift._asdict().items() if key != "drifted"} for drift in drifts],
+        "exploration": _exploration(config, champion.version, reading),
+        "evidence": _canary(config, release),
+        "verdicts": [verdict.model_dump(mode="json", exclude={"better", "until"}) for verdict in verdicts],
+    }
+
+
+def _bounds(config: Config, reading: LogReading, version: str) -> dict[str, float | None]:
+    """The confidence sequence of a version's mean reward."""
+    rewards = reading.rewards.get(version)
+    low, high = _unscaled(config, rewards.bounds.interval()) if rewards else (None, None)
+    return {"low": low, "high": high}
+
+
+def _periods(config: Config, reading: LogReading) -> list[dict[str, Any]]:
+    return [
+        {"version": period.version, "until": period.until.isoformat(), "interactions": period.interactions}
+        | dict(
+            zip(("mean_reward", "low", "high"), _unscaled(config, (period.mean_reward, *period.bounds)), strict=True)
+        )
+        for period in reading.periods
+    ]
+
+
+def _alarms(version: str, reading: LogReading, drifts: list[FeatureDrift]) -> list[dict[str, str]]:
+    alarms = []
+    if change := drifted_reward(reading.first_half, reading.second_half):
+        text = f"the mean reward of {version} has {change} since it started serving"
+        alarms.append({"kind": "reward", "text": text})
+    if drifted := [str(drift.feature) for drift in drifts if drift.drifted]:
+        text = f"observations have drifted since {version} was trained: features {', '.join(drifted)}"
+        alarms.append({"kind": "features", "text": text})
+    return alarms
+
+
+def _exploration(config: Config, version: str, reading: LogReading) -> dict[str, Any] | None:
+    """The champion's mean reward as served, and its greedy value, estimated from its own interactions."""
+    served = reading.first_half.count + reading.second_half.count
+    if not served:
+        return None
+    mean = (reading.first_half.total + reading.second_half.total) / served
+    values = _unscaled(config, (mean, reading.greedy.value(), *reading.greedy.interval()))
+    return {"version": version} | dict(zip(("mean_reward", "greedy_value", "low", "high"), values, strict=True))
+
+
+def _canary(config: Config, release: Release) -> dict[str, Any] | None:
+    """The evidence about the challenger, as log wealth, and what the tests need."""
+    if release.challenger is None or release.evidence is None:
+        return None
+    needed = Thresholds.of(config)
+    return {
+        "champion": release.champion,
+        "challenger": release.challenger,
+        "traffic_percent": release.challenger_percent,
+        "wealth": release.evidence.wealth,
+        "better": release.evidence.better.log_wealth(),
+        "worse": max(release.evidence.worse.log_wealth(), release.evidence.worse_by_user.log_wealth()),
+        "needed": math.log(needed.better),
+        "needed_worse": math.log(needed.canary_worse),
+    }
+
+
+def _unscaled(config: Config, values: tuple[float, ...]) -> tuple[float | None, ...]:
+    """Values in the reward's own units; None for those that are not finite."""
+    unscale = config.environment.reward_range.unscale
+    return tuple(unscale(value) if math.isfinite(value) else None for value in values)

@@ -1,0 +1,22 @@
+"""The current status of a loop, from its four ports."""
+
+from typing import Any
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.reports.versions import TOTALS, version_rows
+from banditloop.rl_core.serving.metrics import log_counts
+
+
+def status(config: Config, platform: Platform) -> dict[str, Any]:
+    """Versions with traffic and totals, new interactions since the last training, runs, and counts of logged events."""
+    trained = platform.endpoint.versions()
+    return {
+        "endpoint": config.backend.endpoint,
+        "serving": platform.endpoint.serving_versions(),
+        "versions": version_rows(platform, *TOTALS),
+        "new_interactions": platform.warehouse.window(trained[-1].window.until if trained else None).interactions,
+        "min_new_interactions": config.retraining.min_new_interactions,
+        "runs": [{"run_id": run.run_id, "state": run.state} for run in platform.runner.runs()],
+        "log": log_counts(platform),
+    }

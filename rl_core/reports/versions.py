@@ -1,0 +1,52 @@
+"""Tables with one row per policy version, for the terminal, the pages and JSON."""
+
+from typing import Any
+
+from banditloop.rl_core.policies.manifest import Manifest
+from banditloop.rl_core.policies.release import Verdict, version_status
+from banditloop.rl_core.ports import Platform
+
+TOTALS = "interactions", "rewarded", "mean_reward", "shadowed"
+NO_INTERACTIONS = {"interactions": 0, "rewarded": 0, "mean_reward": None, "shadowed": 0}
+ORIGIN = "parent", "learned_from", "since", "until", "run"
+VERDICT = "by", "decision", "reason"
+
+
+def version_rows(platform: Platform, *columns: str) -> list[dict[str, Any]]:
+    """One row per version, oldest first: version, status, traffic_percent and more columns.
+
+    * status: champion, canary, shadow, was champion, replaced, refused, rolled back, or "" before any decision
+    * traffic_percent: percent of the users that the version serves now
+    * interactions, rewarded, mean_reward, shadowed: totals of the log, the last one of decisions not shown to users
+    * parent, learned_from, since, until, run: the version it resumed from, all interactions it was trained on, the log
+      window that its training added (ISO 8601), and the pipeline run
+    * by, decision, reason: of the last verdict about it, "" before any
+    """
+    release, verdicts = platform.endpoint.release(), platform.endpoint.verdicts()
+    traffic = release.traffic() if release else {}
+    last_verdict = {verdict.version: verdict for verdict in verdicts}
+    queried = not set(columns).isdisjoint(TOTALS)  # a query over the whole log: only when needed
+    totals = {row["version"]: row for row in platform.warehouse.policy_totals()} if queried else {}
+    rows = []
+    for manifest in platform.endpoint.versions():
+        version = manifest.version
+        available = totals.get(version, NO_INTERACTIONS) | _origin(manifest) | _verdict(last_verdict.get(version))
+        status = version_status(version, release, verdicts)
+        row = {"version": version, "status": status, "traffic_percent": traffic.get(version, 0)}
+        rows.append(row | {column: available[column] for column in columns})
+    return rows
+
+
+def _origin(manifest: Manifest) -> dict[str, Any]:
+    since, until = manifest.window.since, manifest.window.until
+    return {
+        "parent": manifest.parent,
+        "learned_from": manifest.interactions,
+        "since": since and since.isoformat(timespec="seconds"),
+        "until": until.isoformat(timespec="seconds"),
+        "run": manifest.run,
+    }
+
+
+def _verdict(verdict: Verdict | None) -> dict[str, str]:
+    return {column: getattr(verdict, column) if verdict else "" for column in VERDICT}

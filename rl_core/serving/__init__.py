@@ -1,0 +1,1 @@
+"""Serving: predict and reward requests, the traffic split, the outbox and the metrics of one process."""

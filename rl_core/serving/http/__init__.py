@@ -1,0 +1,1 @@
+"""The HTTP server of the endpoint, in ASGI on uvicorn."""

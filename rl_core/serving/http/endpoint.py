@@ -1,0 +1,112 @@
+"""The handlers of the endpoint's routes."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.serving import openapi
+from banditloop.rl_core.serving.http.admission import RETRY_AFTER, Admission
+from banditloop.rl_core.serving.http.app import App, Response, Route, create_app, json
+from banditloop.rl_core.serving.metrics import RequestMetrics, outbox_family, version_families
+from banditloop.rl_core.serving.microbatch import MicroBatch
+from banditloop.rl_core.serving.outbox import Outbox
+from banditloop.rl_core.serving.outbox_publisher import keep_publishing
+from banditloop.rl_core.serving.predict_request import PredictRequest, read_predict_request
+from banditloop.rl_core.serving.recommender import Answer, Recommender
+from banditloop.rl_core.serving.release_follower import ReleaseFollower
+from banditloop.rl_core.serving.reward_request import Event, read_activations, read_rewards
+
+REWARD_ROUTE, ACTIVATE_ROUTE, METRICS_ROUTE, OPENAPI_ROUTE = "/reward", "/activate", "/metrics", "/openapi.json"
+POLL_SECONDS, RETRY_SECONDS = 0.1, 2.0
+BATCH_OBSERVATIONS = 256
+log = logging.getLogger("banditloop.predictor")
+
+
+class Predictor:
+    """The handlers of the endpoint's routes. `follower` holds the policies; decisions and rewards go to outboxes."""
+
+    def __init__(self, follower: ReleaseFollower, decisions: Outbox, rewards: Outbox, config: Config) -> None:
+        self._follower, self._reward_name = follower, config.reward.name
+        self._decisions, self._rewards = decisions, rewards
+        self._recommender = Recommender(decisions.put, config.logging.sample_rate)
+        self._batch = MicroBatch(self._recommend, lambda request: len(request.options), BATCH_OBSERVATIONS)
+        self._metrics = RequestMetrics(self._metric_families)
+
+    def app(self, admission: Admission, predict_route: str, health_route: str) -> App:
+        """The ASGI app with all routes."""
+        routes = {
+            predict_route: Route(self._predict),
+            REWARD_ROUTE: Route(self._reward),
+            ACTIVATE_ROUTE: Route(self._activate),
+            health_route: Route(self._health, "GET", public=True),
+            METRICS_ROUTE: Route(self._scrape, "GET"),
+            OPENAPI_ROUTE: Route(self._openapi, "GET"),
+        }
+        self._described_routes = predict_route, REWARD_ROUTE, ACTIVATE_ROUTE
+        return create_app(routes, admission, self._metrics.observe, self._lifespan)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        """Run the background tasks while requests are served, then wait until the outboxes are published."""
+        tasks = [asyncio.create_task(task()) for task in (self._follow, keep_publishing)]
+        yield
+        self._decisions.close()
+        self._rewards.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    async def _follow(self) -> None:
+        """Follow the release until cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self._follower.refresh)
+                await asyncio.sleep(POLL_SECONDS)
+            except Exception as error:  # whatever is wrong with a new version, the loaded ones keep serving
+                log.error("%s; still serving %s", error, ", ".join(self._follower.versions) or "nothing")
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _predict(self, body: bytes) -> Response:
+        request = read_predict_request(body)
+        if self._follower.split is None:
+            return json({"error": "no policy is loaded yet"}, 503, RETRY_AFTER)
+        predictions = await self._batch.submit(request)
+        if log.isEnabledFor(logging.DEBUG):
+            for prediction in predictions:
+                log.debug("decided", extra=prediction)
+        return json({"predictions": predictions})
+
+    def _recommend(self, requests: list[PredictRequest]) -> Sequence[list[Answer] | Exception]:
+        assert self._follower.split
+        return self._recommender.predict(self._follower.split, requests)
+
+    async def _reward(self, body: bytes) -> Response:
+        return self._accept(read_rewards(body, self._reward_name))
+
+    async def _activate(self, body: bytes) -> Response:
+        return self._accept(read_activations(body))
+
+    def _accept(self, events: list[Event]) -> Response:
+        self._rewards.put(orjson.dumps(events))
+        return json({"accepted": len(events)}, 202)
+
+    async def _health(self, body: bytes) -> Response:
+        versions = {version: list(vitals) for version, vitals in self._follower.versions.items()}
+        return json({"versions": versions}, 200 if versions else 503)
+
+    async def _scrape(self, body: bytes) -> Response:
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST.encode())
+
+    async def _openapi(self, body: bytes) -> Response:
+        dim = self._follower.split and self._follower.split.champion.policy.manifest.dim
+        return json(openapi.document(*self._described_routes, dim))
+
+    def _metric_families(self) -> Iterable[Metric]:
+        pending = {"decisions": self._decisions.pending_bytes(), "rewards": self._rewards.pending_bytes()}
+        return *version_families(self._follower.versions), outbox_family(pending)

@@ -1,0 +1,49 @@
+"""Parsing of reward and activation requests: a request body in, the events to log out."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import REWARD, SCHEMA_VERSION, decode
+from banditloop.rl_core.serving.request_json import read_request
+from banditloop.rl_core.settings.loop import ACTIVATION
+
+Event = dict[str, Any]
+
+
+def read_rewards(body: bytes, name: str) -> list[Event]:
+    """The reward events of a body {"rewards": [{"event_id": ..., "value": ...}, ...]}.
+
+    A reward may also have a name (default `name`), a timestamp (default now) and a source_id, which distinguishes
+    several rewards of one event.
+
+    Raises:
+        InvalidInput: the body does not have this format; names the error.
+    """
+    rewards = read_request(body).get("rewards")
+    if not isinstance(rewards, list) or not rewards or not all(isinstance(reward, dict) for reward in rewards):
+        raise InvalidInput('request: send {"rewards": [{"event_id": text, "value": number}, ...]}')
+    return _events(rewards, name)
+
+
+def read_activations(body: bytes) -> list[Event]:
+    """The events that activate the deferred decisions of a body {"event_ids": [...]}. Activation is idempotent.
+
+    Raises:
+        InvalidInput: the body does not have this format; names the error.
+    """
+    event_ids = read_request(body).get("event_ids")
+    if not isinstance(event_ids, list) or not event_ids:
+        raise InvalidInput('request: send {"event_ids": [text, ...]}')
+    rewards = [{"event_id": event_id, "value": 1.0} for event_id in event_ids]
+    return _events(rewards, ACTIVATION)
+
+
+def _events(rewards: list[Event], name: str) -> list[Event]:
+    now = datetime.now(UTC).isoformat()
+    defaults = {"schema_version": SCHEMA_VERSION, "name": name, "timestamp": now, "source_id": ""}
+    events = [defaults | reward for reward in rewards]
+    decode(REWARD, orjson.dumps(events))  # validated here: the logger could no longer report an error to the client
+    return events

@@ -1,0 +1,1 @@
+"""The typed, validated sections of the config."""

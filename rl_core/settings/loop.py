@@ -1,0 +1,87 @@
+"""The config sections of rewards, policies, evaluation, releases and retraining."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from banditloop.rl_core.settings.section import Section
+
+ACTIVATION = "activation"  # name of the reward that activates a deferred decision
+YEAR = 366 * 24 * 3600.0
+
+
+class RewardSection(Section):
+    """How rewards are joined to their decisions."""
+
+    name: str = Field("reward", min_length=1, description="name of the reward to train on; others are only stored")
+    attribution_window_seconds: float = Field(
+        10.0, gt=0, le=YEAR, description="seconds after a decision within which a reward counts"
+    )
+    default: float = Field(0.0, description="reward of a decision without any in the attribution window")
+    aggregation: Literal["first", "last", "sum", "mean", "max", "min"] = Field(
+        "first", description="how several rewards of one decision become one"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if name == ACTIVATION:
+            raise ValueError("this name activates deferred decisions; give another")
+        return name
+
+
+class PolicySection(Section):
+    """Settings of every policy, whatever its agent."""
+
+    exploration: float = Field(
+        0.05, gt=0, le=1, description="fraction of decisions drawn uniformly, so that other policies can be evaluated"
+    )
+    saved_model: bool = Field(
+        True,
+        description="write a TF-Agents SavedModel beside the weights; a linear policy is served without it",
+    )
+
+
+class GateSection(Section):
+    """The evidence that a candidate needs before it replaces the champion."""
+
+    holdout_fraction: float = Field(
+        0.1, gt=0, le=0.5, description="fraction of interactions held out from training for evaluation"
+    )
+    alpha: float = Field(
+        0.05, gt=0, lt=1, description="probability of ever promoting a candidate while none is better than the champion"
+    )
+    noninferiority_margin: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="how much less than the champion a candidate may earn, as a fraction of the reward range",
+    )
+
+
+class ReleaseSection(Section):
+    """How a candidate without sufficient evidence is tested on live traffic, and when it is rolled back."""
+
+    canary_percent: int = Field(
+        20, ge=0, le=99, description="percent of the traffic that a canary serves; 0: a shadow, logged but not shown"
+    )
+    check_every_interactions: int = Field(50, ge=1, description="new interactions between two checks of the canary")
+    max_failure_rate: float = Field(
+        0.01, ge=0, le=1, description="fraction of failed requests of a canary above which it is rolled back"
+    )
+    max_p95_latency_ms: float = Field(
+        100.0,
+        gt=0,
+        description="95th percentile of a canary's latency, in milliseconds, above which it is rolled back "
+        "if it is also above twice the champion's",
+    )
+
+
+class RetrainingSection(Section):
+    """When a retraining is submitted: as soon as either condition holds."""
+
+    min_new_interactions: int = Field(500, ge=1, description="new interactions that start a retraining")
+    max_interval_seconds: float = Field(
+        3600.0, gt=0, le=YEAR, description="seconds after which a retraining starts if there are any new interactions"
+    )
+    template: str = Field("build/pipelines/retraining.yaml", description="path of the compiled retraining pipeline")

@@ -1,0 +1,38 @@
+"""The config sections of the services: predictor, bus and logger."""
+
+from pydantic import Field
+
+from banditloop.rl_core.settings.section import Section
+
+
+class ServingSection(Section):
+    """Address of the predictor (on Vertex AI, the platform sets it)."""
+
+    host: str = Field("127.0.0.1", description="address that the predictor, and the logger's metrics, bind to")
+    port: int = Field(0, ge=0, le=65535, description="port of the predictor; 0: any free port")
+
+
+class BusSection(Section):
+    """Transport of events from the predictor to the logger."""
+
+    publish_seconds: float = Field(
+        0.1,
+        gt=0,
+        le=60.0,
+        description="seconds that events are buffered before they are published; "
+        "on Google Cloud 2 by default, since each flush costs a BigQuery load job",
+    )
+    lease_seconds: float = Field(
+        10.0, gt=0, le=600.0, description="seconds until an unacknowledged message is redelivered"
+    )
+
+
+class LoggingSection(Section):
+    """Which decisions are logged, and the logger's own metrics."""
+
+    sample_rate: float = Field(
+        1.0, gt=0, le=1, description="fraction of decisions logged, chosen by the hash of their event ids"
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="port of the logger's Prometheus metrics on one machine; 0: none"
+    )

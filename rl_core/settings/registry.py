@@ -1,0 +1,64 @@
+"""Registries of the sections that are chosen by name: a built-in name, `module:Class`, or an entry point.
+
+A class from outside must be a subclass of the registry's base class and keep the inherited `name: str`, which holds the
+name it was chosen by.
+"""
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, TypeVar, cast
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.section import Section
+
+S = TypeVar("S", bound=Section)
+
+
+def registered(registry: Mapping[str, type[S]], base: type[Any], values: Any, where: str) -> S:
+    """The section of the class named `values["name"]`, with the other values. `where` is its key in the config.
+
+    Entry points are looked up in the group `banditloop.<where>s`, as banditloop.agents.
+
+    Raises:
+        InvalidInput: there is no subclass of `base` of that name, or the values are not valid for it.
+    """
+    if isinstance(values, Section):
+        return cast(S, values)
+    name = values.get("name") if isinstance(values, Mapping) else None
+    part = _find_class(registry, name, where)
+    if not (isinstance(part, type) and issubclass(part, base)):
+        raise InvalidInput(f"{where}.name = {name!r}: is not a subclass of {base.__name__}")
+    return part.parse(values, where)
+
+
+def registered_parts(registry: Mapping[str, type[S]], where: str) -> dict[str, type[S]]:
+    """All classes by name: the built-in ones, and the entry points of the group `banditloop.<where>s`."""
+    points = entry_points(group=f"banditloop.{where}s")
+    return {point.name: point.load() for point in points} | dict(registry)
+
+
+def _find_class(registry: Mapping[str, type[S]], name: Any, where: str) -> type[S]:
+    if not isinstance(name, str):
+        raise _unknown(registry, name, where)
+    if name in registry:
+        return registry[name]
+    if ":" in name:
+        return _import_class(name, where)
+    points = entry_points(group=f"banditloop.{where}s", name=name)
+    if not points:
+        raise _unknown(registry, name, where)
+    return cast(type[S], next(iter(points)).load())
+
+
+def _import_class(name: str, where: str) -> Any:
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidInput(f"{where}.name = {name!r}: {error}; give module:Class of an importable module") from None
+
+
+def _unknown(registry: Mapping[str, type[S]], name: Any, where: str) -> InvalidInput:
+    names = sorted({*registry, *(point.name for point in entry_points(group=f"banditloop.{where}s"))})
+    return InvalidInput(f"{where}.name = {name!r}: is not one of: {', '.join(names)}; or give module:Class")

@@ -1,0 +1,169 @@
+"""The conformance suite of agents."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from banditloop.rl_core.agents import (
+    AGENTS,
+    SAVED_MODEL,
+    STATISTICS,
+    Agent,
+    Batch,
+    MergeableAgent,
+    Statistics,
+    read_arrays,
+    write_arrays,
+)
+from banditloop.rl_core.settings.registry import registered
+from banditloop.rl_core.testing.merging import MergeConformance
+from banditloop.rl_core.testing.planted import (
+    ACTIONS,
+    DIM,
+    assert_same,
+    greedy_accuracy,
+    linear,
+    noise,
+    saved_and_loaded,
+    trained,
+)
+from banditloop.rl_core.testing.sections import as_pipeline_parameter, assert_refused
+
+
+class AgentConformance:
+    """Checks that every agent must pass. A test file subclasses it, and for a MergeableAgent MergeConformance as well:
+
+        class TestMine(AgentConformance):
+            agent = MyAgent(name="my_package.agents:MyAgent")
+            bad_hyperparameters = [{"learning_rate": -1.0}]
+
+    The name is that by which a config chooses the agent; it must be importable where the tests run.
+    """
+
+    agent: Agent
+    bad_hyperparameters: Sequence[dict[str, Any]] = ()
+    """Values out of range, each as {key: value}, that the agent must refuse."""
+
+    def test_merging_is_tried_where_statistics_merge(self) -> None:
+        assert isinstance(self, MergeConformance) == isinstance(self.agent, MergeableAgent)
+
+    def test_training_on_the_same_interactions_gives_the_same_statistics(self) -> None:
+        first, second = noise(0, 100), noise(1, 50)
+        statistics = trained(self.agent, first)
+        _assert_equal(statistics, trained(self.agent, first))
+        _assert_equal(self.agent.update(statistics, [second]), self.agent.update(statistics, [second]))
+
+    def test_training_on_nothing_changes_nothing(self) -> None:
+        for statistics in (self.agent.initial_statistics(DIM, ACTIONS), trained(self.agent, noise(0, 100))):
+            for batches in ([], [noise(0, 0)]):
+                assert_same(self.agent.update(statistics, batches), statistics)
+
+    def test_it_learns_the_best_actions_in_one_training_or_in_several(self) -> None:
+        statistics = self.agent.initial_statistics(DIM, ACTIONS)
+        for seed in range(8):
+            statistics = self.agent.update(statistics, [linear(seed, 500)])
+        in_batches = trained(self.agent, *(linear(seed, 500) for seed in range(8)))
+        for learned in (trained(self.agent, linear(0, 4000)), in_batches, statistics):
+            assert greedy_accuracy(self.agent, learned) > 0.9
+
+    def test_sample_weights_count(self) -> None:
+        """Rewards of 0 and 1 are equally frequent, but those of 1 have three times the weight: their mean is 0.75."""
+        random = np.random.default_rng(0)
+        observations = random.normal(size=(2000, DIM)).astype(np.float32)
+        observations[:, 0] = 1.0  # for models without an intercept
+        rewards = random.integers(2, size=2000).astype(float)
+        batch = Batch(observations, random.integers(ACTIONS, size=2000), rewards, 1 + 2 * rewards)
+        expected = saved_and_loaded(self.agent, trained(self.agent, batch)).expected_rewards(observations)
+        assert expected.mean() == pytest.approx(0.75, abs=0.03)  # three standard errors
+
+    @pytest.mark.parametrize("rows", [0, 200])
+    def test_probabilities_are_distributions_and_greedy_actions_are_actions(self, rows: int) -> None:
+        model = saved_and_loaded(self.agent, trained(self.agent, noise(0, rows)))
+        assert model.shape == (DIM, ACTIONS)
+        for count in (1, 2, 50, 600):
+            observations = noise(1, count).observations
+            probabilities = model.probabilities(observations)
+            assert probabilities.shape == model.expected_rewards(observations).shape == (count, ACTIONS)
+            assert (probabilities >= 0).all()
+            np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+            greedy = model.greedy_actions(observations)
+            assert greedy.shape == (count,)
+            assert set(greedy) <= set(range(ACTIONS))
+
+    def test_probabilities_do_not_depend_on_the_rest_of_the_batch(self) -> None:
+        model, observations = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), noise(1, 100)[0]
+        alone = np.concatenate([model.probabilities(observations[row : row + 1]) for row in range(100)])
+        np.testing.assert_array_equal(alone, model.probabilities(observations))
+
+    def test_a_saved_model_decides_the_same_wherever_and_whenever_it_is_loaded(self, tmp_path: Path) -> None:
+        observations = noise(1, 200).observations
+        (tmp_path / "written").mkdir()
+        statistics = trained(self.agent, noise(0, 300))
+        write_arrays(tmp_path / "written" / STATISTICS, statistics)
+        self.agent.save(statistics, tmp_path / "written")
+        model = self.agent.load(tmp_path / "written")
+        moved = self.agent.load(shutil.copytree(tmp_path / "written", tmp_path / "moved"))
+        np.testing.assert_array_equal(model.probabilities(observations), moved.probabilities(observations))
+        np.testing.assert_array_equal(model.expected_rewards(observations), moved.expected_rewards(observations))
+
+    def test_training_resumes_from_statistics_on_disk(self, tmp_path: Path) -> None:
+        statistics = trained(self.agent, noise(0, 100))
+        write_arrays(tmp_path / STATISTICS, statistics)
+        resumed = self.agent.update(read_arrays(tmp_path / STATISTICS), [noise(1, 50)])
+        _assert_equal(resumed, self.agent.update(statistics, [noise(1, 50)]))
+
+    def test_metrics_say_what_it_learned_from(self) -> None:
+        observations, actions, rewards, _ = noise(0, 100)
+        metrics = self.agent.metrics(trained(self.agent, Batch(observations, np.minimum(actions, 2), rewards)))
+        assert metrics["interactions"] == 100
+        assert metrics["arms_seen"] == 3
+        assert metrics["mean_reward"] == pytest.approx(rewards.mean())
+        assert np.isfinite(list(metrics.values())).all()
+
+    def test_the_exported_saved_model_takes_the_same_actions(self, tmp_path: Path) -> None:
+        tf = pytest.importorskip("banditloop.rl_core.tf", exc_type=ImportError).tf
+        time_step = pytest.importorskip("tf_agents.trajectories.time_step")
+        statistics = trained(self.agent, noise(0, 300))
+        self.agent.save(statistics, tmp_path)
+        self.agent.export_saved_model(statistics, tmp_path / SAVED_MODEL)
+        observations = noise(1, 500).observations
+        policy = tf.saved_model.load(str(tmp_path / SAVED_MODEL))
+        exported = policy.action(time_step.restart(tf.constant(observations), 500)).action.numpy()
+        np.testing.assert_array_equal(self.agent.load(tmp_path).probabilities(observations).argmax(axis=1), exported)
+
+    def test_the_largest_observations_and_rewards_leave_it_finite(self) -> None:
+        largest = Batch(np.full((50, DIM), 1e6, np.float32), np.zeros(50, int), np.full(50, 1e6))
+        for first in (noise(0, 100), largest, noise(0, 1)):
+            statistics = trained(self.agent, first, largest, noise(1, 100))
+            assert all(np.isfinite(array).all() for array in statistics.values())
+            for observations in (largest.observations, noise(2, 50).observations):
+                expected = saved_and_loaded(self.agent, statistics).expected_rewards(observations)
+                assert np.isfinite(expected).all()
+
+    def test_it_resumes_from_its_own_statistics_only(self) -> None:
+        assert self.agent.can_resume_from(self.agent.model_dump(mode="json"))
+        for name, other in AGENTS.items():
+            if name != self.agent.name:
+                assert not self.agent.can_resume_from(other(name=name).model_dump(mode="json"))
+
+    def test_the_agent_is_the_same_after_travelling_as_a_pipeline_parameter(self) -> None:
+        """Looked up by its name, as every component does in a process of its own."""
+        assert registered(AGENTS, Agent, as_pipeline_parameter(self.agent), "agent") == self.agent
+
+    def test_bad_hyperparameters_are_refused_in_one_line(self) -> None:
+        assert_refused(self.agent, "no_such_key", 1, "agent")
+        for key in type(self.agent).model_fields:
+            assert_refused(self.agent, key, [{"of": "another type"}], "agent")
+        for values in self.bad_hyperparameters:
+            for key, value in values.items():
+                assert_refused(self.agent, key, value, "agent")
+
+
+def _assert_equal(left: Statistics, right: Statistics) -> None:
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name])

@@ -1,0 +1,29 @@
+"""What the contract suites know of the backend that they check."""
+
+from collections.abc import Callable
+
+import pytest
+
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.ports import Platform
+
+Configure = Callable[..., Config]  # from sections that override the backend's usual ones, by keyword
+
+
+class BackendFixtures:
+    """Fixtures of the contract suites. A subclass, or the folder's conftest.py, adds the fixture `configure`."""
+
+    @pytest.fixture
+    def platform(self, configure: Configure) -> Platform:
+        """The connected ports of a config without overrides."""
+        return connect(configure())
+
+    @pytest.fixture
+    def pace(self) -> float:
+        """How many times as long as on one machine the platform takes; attribution windows are stretched by it."""
+        return 1.0
+
+    @pytest.fixture
+    def compacting(self) -> None:
+        """Skips the checks of many small appends, where the platform compacts its tables by itself."""

@@ -1,0 +1,53 @@
+"""A planted problem for agents: rewards that are linear in the observation, with random actions and known best ones."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from banditloop.rl_core.agents import Agent, Batch, Model, Statistics
+
+DIM, ACTIONS = 6, 5
+TRUTH = np.random.default_rng(7).normal(size=(DIM, ACTIONS))  # expected rewards are observations @ TRUTH
+
+
+def noise(seed: int, rows: int) -> Batch:
+    """Interactions with random actions and random rewards: there is nothing to learn."""
+    random = np.random.default_rng(seed)
+    observations = random.normal(size=(rows, DIM)).astype(np.float32)
+    return Batch(observations, random.integers(ACTIONS, size=rows), random.normal(size=rows))
+
+
+def linear(seed: int, rows: int) -> Batch:
+    """Interactions with random actions and linear rewards, with Gaussian noise of standard deviation 0.1."""
+    observations, actions, errors, _ = noise(seed, rows)
+    return Batch(observations, actions, (observations @ TRUTH)[np.arange(rows), actions] + 0.1 * errors)
+
+
+def trained(agent: Agent, *batches: Batch) -> Statistics:
+    """The statistics of one training on the batches."""
+    return agent.update(agent.initial_statistics(DIM, ACTIONS), batches)
+
+
+def saved_and_loaded(agent: Agent, statistics: Statistics) -> Model:
+    """The model of the statistics, as it is served: written to a folder and read from it."""
+    with tempfile.TemporaryDirectory() as folder:
+        agent.save(statistics, Path(folder))
+        return agent.load(Path(folder))
+
+
+def greedy_accuracy(
+    agent: Agent, statistics: Statistics, transform: Callable[[np.ndarray], np.ndarray] = lambda x: x
+) -> float:
+    """The fraction of greedy actions that are the best ones, where the model sees transformed observations."""
+    observations = noise(99, 1000).observations
+    greedy = saved_and_loaded(agent, statistics).greedy_actions(transform(observations))
+    return float((greedy == (observations @ TRUTH).argmax(axis=1)).mean())
+
+
+def assert_same(left: Statistics, right: Statistics) -> None:
+    """Assert that both are the same statistics, up to rounding."""
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_allclose(left[name], right[name], rtol=1e-9, atol=1e-9)

@@ -1,0 +1,58 @@
+"""Policies for tests, trained on noise."""
+
+import atexit
+import functools
+import shutil
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from banditloop.rl_core.agents import Agent, Batch, LinUCB
+from banditloop.rl_core.policies.manifest import Manifest, Window, read_manifest
+from banditloop.rl_core.policies.saved_policy import write_policy
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def make_policy(
+    folder: Path,
+    generation: int = 1,
+    seed: int = 0,
+    dim: int = 20,
+    actions: int = 20,
+    until: datetime | None = None,
+    agent: Agent | None = None,
+    saved_model: bool = False,
+) -> Manifest:
+    """Write a policy trained on noise, of LinUCB by default. Each is trained once per process, then copied."""
+    agent = agent or LinUCB()
+    until = until or START + timedelta(days=generation)
+    original = _trained_policy(generation, seed, dim, actions, until, agent, saved_model)
+    shutil.copytree(original, folder, dirs_exist_ok=True)
+    return read_manifest(folder)
+
+
+@functools.cache
+def _trained_policy(
+    generation: int, seed: int, dim: int, actions: int, until: datetime, agent: Agent, saved_model: bool
+) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="policy-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    random = np.random.default_rng(seed)
+    observations = random.normal(size=(400, dim)).astype(np.float32)
+    batch = Batch(observations, random.integers(actions, size=400), random.normal(size=400))
+    statistics = agent.update(agent.initial_statistics(dim, actions), [batch])
+    manifest = Manifest(
+        version=f"v{generation}-{seed:08x}",
+        generation=generation,
+        agent=agent.model_dump(),
+        exploration=0.1,
+        dim=dim,
+        actions=actions,
+        window=Window(until=until, interactions=400),
+        interactions=400,
+    )
+    write_policy(folder, manifest, statistics, saved_model)
+    return folder

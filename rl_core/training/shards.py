@@ -1,0 +1,98 @@
+"""Sharded training on preemptible machines, checkpointed after every file.
+
+A shard is every n-th file of the training interactions. For agents whose statistics are sums, the merged statistics of
+all shards equal those of one pass over all files; other agents train in a single shard.
+"""
+
+import time
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+
+from banditloop.rl_core.agents import MergeableAgent, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import PlatformError
+from banditloop.rl_core.events.examples import example_files, read_examples
+from banditloop.rl_core.training.train import initial_statistics, train
+
+FILES_DONE = "files"  # the array of a checkpoint that holds the number of files it covers
+POLL_SECONDS = 1.0
+
+
+def train_here(config: Config, examples: Path, parent: Path | None) -> Statistics:
+    """Train in this process: the statistics of a parent policy directory, or of none, with all interactions added."""
+    return train(config, read_examples(example_files(examples)), initial_statistics(config, parent))
+
+
+def seed_first_shard(work: Path, statistics: Statistics) -> None:
+    """Write these statistics as the first shard's initial checkpoint, unless it already has a checkpoint."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not _path(work, 0).exists():
+        _checkpoint(_path(work, 0), statistics, 0)
+
+
+def train_shard(config: Config, examples: Path, work: Path, shard: int, shards: int) -> None:
+    """Train on every `shards`-th file of a folder from number `shard` on, resuming from the last checkpoint.
+
+    The first shard returns last: Vertex AI stops the other replicas once the first has ended.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    path, files = _path(work, shard), _files(examples, shard, shards)
+    files_done = _files_done(path)
+    statistics = _statistics(config, path)
+    for file in files[files_done:]:
+        statistics = train(config, read_examples([file]), statistics)
+        files_done += 1
+        _checkpoint(path, statistics, files_done)
+    while shard == 0 and _unfinished(examples, work, shards):
+        time.sleep(POLL_SECONDS)
+
+
+def merge_shards(config: Config, examples: Path, work: Path, shards: int) -> Statistics:
+    """The merged statistics of all shards.
+
+    Raises:
+        PlatformError: a shard is unfinished.
+    """
+    if unfinished := _unfinished(examples, work, shards):
+        raise PlatformError(
+            f"training: shards {unfinished} of {shards} are unfinished, though their machines have ended"
+        )
+    statistics = (_statistics(config, _path(work, shard)) for shard in range(shards))
+    return reduce(config.agent.merge, statistics) if isinstance(config.agent, MergeableAgent) else next(statistics)
+
+
+def _unfinished(examples: Path, work: Path, shards: int) -> list[int]:
+    """The shards that have files left to train on."""
+    return [shard for shard in range(shards) if _files_done(_path(work, shard)) < len(_files(examples, shard, shards))]
+
+
+def _files(examples: Path, shard: int, shards: int) -> list[Path]:
+    return example_files(examples)[shard::shards]
+
+
+def _path(work: Path, shard: int) -> Path:
+    return work / f"shard-{shard:05d}.npz"
+
+
+def _files_done(path: Path) -> int:
+    """The number of files that a checkpoint covers, 0 if there is none."""
+    if not path.exists():
+        return 0
+    with np.load(path, allow_pickle=False) as arrays:  # lazy: reads only this array
+        return int(arrays[FILES_DONE])
+
+
+def _statistics(config: Config, path: Path) -> Statistics:
+    """The statistics of a checkpoint, or the initial ones if there is none."""
+    if not path.exists():
+        return initial_statistics(config, None)
+    return {name: array for name, array in read_arrays(path).items() if name != FILES_DONE}
+
+
+def _checkpoint(path: Path, statistics: Statistics, files_done: int) -> None:
+    """Replace a checkpoint atomically, as the machine may be preempted at any moment."""
+    partial = path.with_suffix(".new.npz")
+    write_arrays(partial, statistics | {FILES_DONE: np.array(files_done)})
+    partial.replace(path)

@@ -1,0 +1,67 @@
+"""The image: a pipeline's components and the endpoint's predictor run in its containers."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from google.cloud.aiplatform.prediction import LocalModel
+from kfp import components, local
+
+from banditloop.pipelines.compile import compile_pipelines
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.backends.google.deployment import COMMAND
+from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
+from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
+from tests.conftest import AGENTS, make_config, make_policy
+from tests.support.containers import docker_host, image
+from tests.support.processes import free_port
+from tests.support.ratings import write_ratings
+
+pytestmark = pytest.mark.timeout(2400)  # the first test builds the image
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    image_name, mask = image(), os.umask(0)  # the image's user differs from the one who runs the tests
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o777)
+    with docker_host(tmp_path) as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        yield image_name
+    os.umask(mask)
+
+
+@pytest.mark.slow
+def test_the_components_of_a_pipeline_run_in_containers(docker, tmp_path):
+    ratings = write_ratings(tmp_path / "u.data")  # in the pipeline root, which kfp.local mounts
+    config = make_config(tmp_path, environment={"ratings": str(ratings)})
+    root = config.backend.root
+    Path(root).mkdir()
+    startup, _ = compile_pipelines(tmp_path / "pipelines", image=docker)
+    local.init(local.DockerRunner(), pipeline_root=str(tmp_path))
+    components.load_component_from_file(str(startup))(config=config.to_dict(), interactions=300, seed=1, run_id="r")
+    endpoint = connect(config).endpoint
+    [_, version] = endpoint.versions()
+    assert version.run == "r"
+    assert endpoint.release().challenger == version.version
+    assert next(Path(root).rglob("*.parquet")).stat().st_uid == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent.name)
+def test_the_predictor_answers_from_its_container_as_on_vertex_ai(agent, docker, config, tmp_path):
+    manifest, port = make_policy(tmp_path / "policy", agent=agent), free_port()
+    model = LocalModel(
+        serving_container_image_uri=docker,
+        serving_container_command=COMMAND,
+        serving_container_predict_route=PREDICT_ROUTE,
+        serving_container_health_route=HEALTH_ROUTE,
+        serving_container_ports=[port],
+        serving_container_environment_variables={ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())},
+    )
+    with model.deploy_to_local_endpoint(artifact_uri=str(tmp_path / "policy"), host_port=port) as endpoint:
+        answer = endpoint.predict(
+            json.dumps({"instances": [[0.1] * 20] * 3}), headers={"Content-Type": "application/json"}
+        )
+    assert [p["policy_version"] for p in answer.json()["predictions"]] == [manifest.version] * 3

@@ -1,0 +1,232 @@
+"""The HTML pages in a browser: complete on desktop and phone screens, offline, with any content."""
+
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from plotly.offline import get_plotlyjs
+
+from banditloop.rl_core.estimators import ESTIMATORS
+from banditloop.rl_core.reports.evaluation_page import write_page as write_evaluation
+from banditloop.rl_core.reports.learning_curve_page import write_page as write_loop
+from banditloop.rl_core.reports.release_page import write_page as write_report
+
+DISABLED_FEATURES = ["background-networking", "component-update", "gpu", "sync"]
+ARGUMENTS = ["--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in DISABLED_FEATURES)]
+HOSTILE = "</script><script>alert('x')</script>"
+TIMESTAMP = "2026-01-02T03:04:05+00:00"
+
+
+def estimate(value: float | None, width: float = 0.4) -> dict[str, float | None]:
+    if value is None:
+        return {"value": None, "low": None, "high": None}
+    return {"value": value, "low": value - width, "high": value + 2 * width}
+
+
+def evaluation(
+    version: str = "v2-3b1a0364", reason: str = "earns more than random: 87 to 1", decision: str = "promote"
+):
+    counts = np.random.default_rng(0).multinomial(411, [1 / 12] * 12).tolist()
+    diagnostics = {"effective_sample_size": 24.1, "largest_weight": 19.05, "without_overlap": 0.1} | {
+        "mean_weight": 1.3,
+        "mean_weight_low": 1.1,
+        "mean_weight_high": 1.5,
+    }
+    return {
+        "verdict": {
+            "version": version,
+            "champion": "random",
+            "decision": decision,
+            "reason": reason,
+            "until": TIMESTAMP,
+        }
+        | {"better": 18.3, "worse": -0.7},
+        "interactions": 411,
+        "unknown_version_rows": 3,
+        "clipped": 1,
+        "logging_mix": {"random": 0.6, version: 0.4},
+        "coverage": 0.98,
+        "estimates": {
+            name: {"candidate": estimate(4 + number / 10), "champion": estimate(0.9, 0.1)}
+            for number, name in enumerate(ESTIMATORS)
+        },
+        "difference": estimate(3.4),
+        "diagnostics": {"candidate": diagnostics, "champion": diagnostics},
+        "weights": {"edges": [0, *np.geomspace(1e-3, 100, 11).round(3).tolist(), None]}
+        | {"candidate": counts, "champion": counts[::-1]},
+        "wealth": [
+            {"version": name, "log_wealth": log, "interactions": count}
+            for name, log, count in (("v1", 1.6, 194), (version, 18.3, 411))
+        ],
+        "needed": math.log(40),
+        "learning": [
+            {"version": name, "interactions": 4000, "mean_reward": mean}
+            for name, mean in (("random", 0.9), (version, 4.1))
+        ],
+        "actions": {"candidate": [0.01] * 10 + [0.09] * 10, "champion": [0.05] * 20},
+        "segments": [
+            {"segment": f"feature {feature} below its mean", "fraction": 0.47} | estimate(feature - 3.0)
+            for feature in range(12)
+        ],
+    }
+
+
+def without_values(content: Any) -> Any:
+    """The same content with None for every number and empty lists."""
+    if isinstance(content, dict):
+        return {key: without_values(value) for key, value in content.items()}
+    return content if isinstance(content, str) else [] if isinstance(content, list) else None
+
+
+def empty_evaluation() -> dict[str, Any]:
+    whole = evaluation(decision="canary")
+    empty = {"weights": whole["weights"] | {side: [0] * 12 for side in ("candidate", "champion")}, "interactions": 0}
+    return without_values(whole) | empty | {"needed": whole["needed"], "logging_mix": {}}
+
+
+def version_row(version: str, status: str, percent: int, mean: float | None, reason: str = "") -> dict[str, Any]:
+    bounds = {"low": mean and mean - 0.2, "high": mean and mean + 0.2}
+    counts = {"learned_from": 700, "interactions": 1200, "rewarded": 1100, "shadowed": 12}
+    verdict = {"decision": "promote" if reason else "", "reason": reason}
+    row = {"version": version, "status": status, "traffic_percent": percent, "mean_reward": mean}
+    return row | bounds | counts | verdict
+
+
+def report(version: str = "v3-0f3c11aa", reason: str = "earns more than v2: 65 to 1 against chance, 40 needed"):
+    means = {"random": 0.9, "v1-05d3c608": 3.4, "v2-3b1a0364": 4.1, version: 4.3, "v4-77aa0c1d": 4.5}
+    return {
+        "endpoint": "movielens",
+        "at": TIMESTAMP,
+        "versions": [
+            *(version_row(name, "was champion", 0, means[name]) for name in list(means)[:3]),
+            version_row(version, "champion", 90, 4.3, reason),
+            version_row("v4-77aa0c1d", "canary", 10, None),
+        ],
+        "periods": [
+            {"version": name, "until": TIMESTAMP, "interactions": 2000 * number + 200 * step, "mean_reward": mean}
+            | {"low": mean - 1 / step, "high": mean + 1 / step}
+            for number, (name, mean) in enumerate(means.items())
+            for step in range(1, 10)
+        ],
+        "alarms": [{"kind": "reward", "text": f"the mean reward of {version} has fallen since it started serving"}],
+        "features": [
+            {"feature": n, "training_mean": n / 10, "recent_mean": 0.7 - n / 12, "p_value": 0.003 * n}
+            for n in range(20)
+        ],
+        "exploration": {"version": version, "mean_reward": 4.3, "greedy_value": 4.5, "low": 4.4, "high": 4.6},
+        "evidence": {"champion": version, "challenger": "v4-77aa0c1d", "traffic_percent": 10}
+        | {"wealth": [-0.2, 0.5, 1.8], "better": 1.8, "worse": -0.9}
+        | {"needed": math.log(40), "needed_worse": math.log(2000)},
+        "verdicts": [
+            {"at": TIMESTAMP, "version": version, "champion": "v2-3b1a0364", "decision": "promote", "by": "evaluator"}
+            | {"reason": reason, "run": "retraining-20260102"}
+        ],
+    }
+
+
+def empty_report() -> dict[str, Any]:
+    return without_values(report()) | {"exploration": None, "evidence": None}
+
+
+def loop(version: str = "v2-3b1a0364") -> dict[str, Any]:
+    rows = [
+        ("random", 100, 0.9, 0.88),
+        ("v1-05d3c608", 600, 3.4, 3.5),
+        (version, 600, 4.1, 4.2),
+        ("v3-aa", 0, None, 4.3),
+    ]
+    keys = "version", "interactions", "mean_reward", "value"
+    versions = [dict(zip(keys, row, strict=True)) | {"greedy_value": row[-1] + 0.1} for row in rows]
+    return {"oracle": 4.57, "best_fixed": 2.38, "uniform": 0.88, "versions": versions}
+
+
+PAGES = {
+    "evaluation": (write_evaluation, evaluation, {"estimates", "wealth", "weights", "actions", "segments", "learning"}),
+    "report": (write_report, report, {"reward", "evidence", "features"}),
+    "loop": (write_loop, loop, {"learning"}),
+    "empty evaluation": (write_evaluation, empty_evaluation, set()),
+    "empty report": (write_report, empty_report, set()),
+}
+HOSTILE_PAGES = {
+    "evaluation": (write_evaluation, lambda: evaluation(HOSTILE, HOSTILE)),
+    "report": (write_report, lambda: report(HOSTILE, HOSTILE)),
+    "loop": (write_loop, lambda: loop(HOSTILE)),
+}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = "chromium", "chromium-browser", "google-chrome"
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no browser: none of {', '.join(names)} is on PATH")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+def open_page(browser: Browser, path: Path, width: int) -> tuple[Page, list[str]]:
+    """The opened page and its problems: errors, warnings, dialogs, and requests for any other address."""
+    page, problems = browser.new_page(viewport={"width": width, "height": 900}), []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: None if request.url == path.as_uri() else problems.append(request.url))
+    page.goto(path.as_uri())
+    return page, problems
+
+
+def inside(box: dict[str, float], frame: dict[str, float]) -> bool:
+    across, down = (
+        (box[side] + box[size], frame[side] + frame[size]) for side, size in (("x", "width"), ("y", "height"))
+    )
+    return box["x"] >= frame["x"] - 1 and across[0] <= across[1] + 1 and down[0] <= down[1] + 1
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_desktop_and_phone_screens(name, width, browser, tmp_path):
+    write, example, plots = PAGES[name]
+    write(example(), tmp_path / "page.html")
+    page, problems = open_page(browser, tmp_path / "page.html", width)
+    assert {plot.get_attribute("id") for plot in page.locator(".plot").all()} == plots
+    for element in [page.locator("#decision"), *page.locator(".plot").all(), *page.locator(".plot .main-svg").all()]:
+        box = element.bounding_box()
+        assert element.is_visible() and box["width"] > 200 and box["height"] > 20, element
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width, element
+    for plot in page.locator(".plot").all():
+        frame, area = plot.bounding_box(), plot.locator(".nsewdrag").bounding_box()
+        for part in [*plot.locator(".main-svg").all(), *plot.locator(".xtitle, .ytitle, .legend").all()]:
+            assert inside(part.bounding_box(), frame), part
+        for legend in plot.locator(".legend").all():
+            box = legend.bounding_box()
+            assert box["y"] + box["height"] <= area["y"] + 1, legend  # above the plot area
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not problems
+    page.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_references_no_external_address(name, tmp_path):
+    write, example, _ = PAGES[name]
+    write(example(), tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text().replace(get_plotlyjs(), "")
+    assert 'src="http' not in html and 'href="http' not in html
+
+
+@pytest.mark.parametrize("name", HOSTILE_PAGES)
+def test_html_in_the_content_is_shown_as_text(name, browser, tmp_path):
+    write, example = HOSTILE_PAGES[name]
+    write(example(), tmp_path / "page.html")
+    assert HOSTILE not in (tmp_path / "page.html").read_text()
+    page, problems = open_page(browser, tmp_path / "page.html", 1280)
+    assert HOSTILE in page.locator("body").inner_text()
+    assert not problems
+    page.close()

@@ -1,0 +1,358 @@
+"""Provisioning: `cloud up` creates every resource, `cloud down` removes them, and both are idempotent."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import grpc
+import pytest
+from google.cloud import bigquery, pubsub_v1, scheduler_v1, storage
+from google.cloud.iam_admin_v1 import ServiceAccount
+from google.iam.v1.policy_pb2 import Binding, Policy
+from kfp import compiler, dsl
+
+from banditloop.functions.trigger import tick
+from banditloop.pipelines.cli.main import main
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.backends.google.clients import credentials
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.policies.release import Release
+from tests.conftest import make_policy
+from tests.ports.conftest import google, vertex
+from tests.ports.test_runner import sleeper
+from tests.support.emulators import PROJECT
+from tests.support.project import NUMBER, project
+
+IMAGE = f"europe-docker.pkg.dev/{PROJECT}/images/banditloop@sha256:{'0' * 64}"
+LOCATION = f"projects/{PROJECT}/locations/us-central1"
+KEPT = {"bucket", "dataset", "APIs"}
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch, capsys):
+    """An empty project, its config, and a function that runs `banditloop cloud`."""
+    values = google(tmp_path).to_dict()
+    name = values["backend"]["endpoint"]
+    values["backend"] |= {"image": IMAGE, "bucket": f"{name}-bucket"}
+    path = tmp_path / "loop.json"
+    path.write_text(json.dumps(values))
+    monkeypatch.setattr("banditloop.rl_core.backends.retries.RETRY_SECONDS", 1.0)
+
+    def run(*arguments: str, code: int = 0) -> list[dict[str, str]] | str:
+        """The rows that a command prints, or its error message."""
+        monkeypatch.setattr(sys, "argv", ["banditloop", "cloud", *arguments, "-c", str(path), "--json"])
+        with pytest.raises(SystemExit) as exit_info:
+            main()
+        output = capsys.readouterr()
+        assert (exit_info.value.code or 0) == code, output
+        if code:
+            assert output.out == ""
+            assert len(output.err.strip().splitlines()) == 1, output.err
+            return output.err
+        return json.loads(output.out)
+
+    with project() as (stand_in, variables):
+        for variable, address in variables.items():
+            monkeypatch.setenv(variable, address)
+        yield SimpleNamespace(
+            run=run, project=stand_in, name=name, config=Config.parse(values), path=path, values=values
+        )
+
+
+def states(rows):
+    return {row["resource"]: row["state"] for row in rows}
+
+
+def states_except(rows, expected):
+    """The states that differ from the expected one, without the resources that the loop creates."""
+    return {k: v for k, v in states(rows).items() if v not in (expected, "created by the loop")}
+
+
+def subscription(cloud, name):
+    client = pubsub_v1.SubscriberClient(credentials=credentials())
+    return client.get_subscription(subscription=f"projects/{PROJECT}/subscriptions/{cloud.name}-{name}")
+
+
+def test_up_creates_what_plan_lists_and_is_idempotent(cloud):
+    planned = cloud.run("plan")
+    assert set(states(planned).values()) == {"to be created", "created by the loop"}
+    assert cloud.project.changes == []
+    created = cloud.run("up")
+    assert states_except(created, "created") == {}
+    assert states(created).keys() == states(planned).keys()
+    assert len(cloud.project.changes) >= len(states(created)) - 3  # the loop creates runs, endpoint and model
+    cloud.project.changes.clear()
+    assert states_except(cloud.run("up"), "exists") == {}
+    assert states_except(cloud.run("plan"), "exists") == {}
+    assert cloud.project.changes == []
+
+
+def test_the_functions_run_the_image_with_a_config_of_their_own(cloud):
+    cloud.run("up")
+    services = {name.rpartition("-")[2]: service for name, service in cloud.project.services.items()}
+    assert services.keys() == {"logger", "trigger", "monitor"}
+    for name, service in services.items():
+        [container] = service.template.containers
+        assert container.image == IMAGE
+        assert list(container.command) == ["functions-framework"]
+        assert container.args == [f"--target={name}", f"--source=functions/{name}.py", "--signature-type=cloudevent"]
+        function_config = Config.parse(json.loads(container.env[0].value))
+        email = function_config.backend.service_account_email()
+        assert email == f"{cloud.name}-pipelines@{PROJECT}.iam.gserviceaccount.com"
+        assert container.resources.cpu_idle  # otherwise idle time is billed
+        assert service.template.service_account == f"{cloud.name}-functions@{PROJECT}.iam.gserviceaccount.com"
+        assert service.labels == {"banditloop": cloud.name}
+    submitted = []
+    platform = connect(function_config)
+    endpoint = SimpleNamespace(release=lambda: Release(champion="v1"), verdicts=list, versions=lambda: [version])
+    version = make_policy(cloud.path.parent / "policy").model_copy(update={"version": "v1"})
+    warehouse = SimpleNamespace(window=lambda since: SimpleNamespace(interactions=10_000))
+    runner = SimpleNamespace(runs=list, submit=lambda template, parameters, run_id: submitted.append(template) or True)
+    ports = {"endpoint": endpoint, "warehouse": warehouse, "runner": runner}
+    tick(function_config, SimpleNamespace(**ports, fetch=platform.fetch))
+    assert IMAGE in submitted[0].read_text()
+    cloud.run("up", "--simulator")
+    assert f"{LOCATION}/services/{cloud.name}-simulator" in cloud.project.services
+
+
+def test_messages_are_pushed_with_a_token_and_dead_lettered(cloud):
+    cloud.run("up")
+    logger = cloud.project.services[f"{LOCATION}/services/{cloud.name}-logger"]
+    for name in ("decisions", "rewards"):
+        push = subscription(cloud, name)
+        assert push.push_config.push_endpoint == f"{logger.uri}/projects/{PROJECT}/topics/{cloud.name}-{name}"
+        assert push.push_config.oidc_token.service_account_email.startswith(f"{cloud.name}-push@")
+        assert push.push_config.oidc_token.audience == logger.uri
+        assert push.dead_letter_policy.dead_letter_topic.endswith(f"{cloud.name}-dead")
+        assert push.retry_policy.maximum_backoff.seconds == 600
+        [binding] = cloud.project.policies[push.name].bindings
+        assert list(binding.members) == [f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"]
+    assert not subscription(cloud, "dead").push_config.push_endpoint
+    assert "trigger" in subscription(cloud, "ticks-trigger").push_config.push_endpoint
+    [job] = cloud.project.jobs.values()
+    assert (job.schedule, job.pubsub_target.topic_name.rpartition("/")[2]) == ("*/5 * * * *", f"{cloud.name}-ticks")
+    connect(cloud.config).bus.publish("rewards", b"[]")  # topic and subscription exist already
+    assert subscription(cloud, "rewards").push_config.push_endpoint
+
+
+def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
+    cloud.run("up")
+    client = pubsub_v1.SubscriberClient(credentials=credentials())
+    client.delete_subscription(subscription=subscription(cloud, "rewards").name)
+    publisher = pubsub_v1.PublisherClient(credentials=credentials())
+    publisher.delete_topic(topic=f"projects/{PROJECT}/topics/{cloud.name}-decisions")
+    [job] = cloud.project.jobs.values()
+    job.schedule = "0 0 * * *"
+    cloud.project.services[f"{LOCATION}/services/{cloud.name}-monitor"].template.containers[0].image = "other"
+    project_policy = cloud.project.policies[f"projects/{PROJECT}"]
+    project_policy.bindings[0].members.pop()
+    planned = states_except(cloud.run("plan"), "exists")
+    assert planned == {
+        f"topic {cloud.name}-decisions": "to be created",
+        f"access to topic {cloud.name}-decisions": "to be created",
+        f"access to project {PROJECT}": "to be updated",
+        f"service {cloud.name}-monitor": "to be updated",
+        f"subscription {cloud.name}-decisions": "to be updated",
+        f"subscription {cloud.name}-rewards": "to be created",
+        f"access to subscription {cloud.name}-rewards": "to be created",
+        f"scheduler job {cloud.name}-ticks": "to be updated",
+    }
+    changed = states_except(cloud.run("up"), "exists")
+    assert changed.keys() >= planned.keys()
+    assert job.schedule == "*/5 * * * *"
+    job.state = scheduler_v1.Job.State.PAUSED
+    assert states_except(cloud.run("plan"), "exists") == {f"scheduler job {cloud.name}-ticks": "to be updated"}
+    cloud.run("up")
+    assert job.state == scheduler_v1.Job.State.ENABLED
+    assert subscription(cloud, "decisions").topic.endswith(f"{cloud.name}-decisions")
+    assert states_except(cloud.run("plan"), "exists") == {}
+
+
+def test_a_new_image_updates_pipelines_and_services_only(cloud):
+    cloud.run("up")
+    cloud.values["backend"]["image"] = IMAGE.replace("0", "1")
+    cloud.path.write_text(json.dumps(cloud.values))
+    changed = states_except(cloud.run("up"), "exists")
+    assert {name.split()[0] for name in changed} == {"pipelines", "service"}
+    assert set(changed.values()) == {"updated"}
+
+
+def test_a_refused_call_is_one_line_and_up_resumes_from_there(cloud):
+    cloud.project.errors["CreateService"] = (
+        grpc.StatusCode.PERMISSION_DENIED,
+        f"Permission 'run.services.create' denied on resource '{LOCATION}/services'",
+    )
+    error = cloud.run("up", code=1)
+    assert error.startswith(
+        f"banditloop: service {cloud.name}-logger: Google Cloud: PermissionDenied: Permission 'run."
+    )
+    planned = states(cloud.run("plan"))
+    assert planned[f"service account {cloud.name}-push"] == "exists"
+    assert planned[f"service {cloud.name}-logger"] == "to be created"
+    cloud.project.errors.clear()
+    applied = states(cloud.run("up"))
+    assert applied[f"service account {cloud.name}-push"] == "exists"
+    assert applied[f"service {cloud.name}-logger"] == "created"
+    assert states_except(cloud.run("plan"), "exists") == {}
+
+
+def test_a_disabled_api_is_named_in_one_line(cloud):
+    message = "Cloud Scheduler API has not been used in project 1 before or it is disabled. Enable it by visiting ..."
+    cloud.project.errors["GetJob"] = (grpc.StatusCode.PERMISSION_DENIED, message)
+    assert states(cloud.run("plan"))[f"scheduler job {cloud.name}-ticks"] == "to be created"
+    assert message in cloud.run("up", code=1)
+    cloud.project.errors.clear()
+    assert states(cloud.run("up"))[f"scheduler job {cloud.name}-ticks"] == "created"
+
+
+def test_transient_errors_are_retried(cloud, monkeypatch):
+    monkeypatch.setattr("banditloop.rl_core.backends.retries.RETRY_SECONDS", 20.0)
+    cloud.run("plan")
+    cloud.project.faults = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED] * 3
+    cloud.run("up")
+    assert states_except(cloud.run("plan"), "exists") == {}
+
+
+def test_down_keeps_only_the_data_and_is_idempotent(cloud):
+    cloud.run("up", "--simulator")
+    removed = states(cloud.run("down", "--yes"))
+    kept = {name for name, state in removed.items() if state.startswith("kept")}
+    assert {name.split()[0] for name in kept} == KEPT
+    project = cloud.project
+    assert not project.services and not project.jobs and not project.accounts and not project.topics_and_subscriptions
+    assert not project.policies[f"projects/{PROJECT}"].bindings
+    assert bigquery.Client(PROJECT, credentials()).get_dataset(cloud.config.backend.dataset)
+    cloud.project.changes.clear()
+    removed_again = cloud.run("down", "--yes")
+    assert set(states_except(removed_again, "does not exist")) == kept
+    assert cloud.project.changes == []
+    assert {name.split()[0] for name in states_except(cloud.run("plan"), "exists")} >= {"topic", "service", "pipelines"}
+
+
+def test_down_with_delete_data_removes_the_data_too(cloud):
+    cloud.run("up")
+    removed = states(cloud.run("down", "--yes", "--delete-data"))
+    assert removed[f"bucket {cloud.name}-bucket"] == removed[f"dataset {cloud.config.backend.dataset}"] == "removed"
+    assert storage.Client(PROJECT, credentials()).lookup_bucket(f"{cloud.name}-bucket") is None
+    cloud.project.changes.clear()
+    assert states_except(cloud.run("down", "--yes"), "does not exist").keys() == {"APIs"}
+    assert states_except(cloud.run("down", "--yes", "--delete-data"), "does not exist").keys() == {"APIs"}
+    assert cloud.project.changes == []
+
+
+def test_resources_of_other_owners_are_kept(cloud):
+    bucket_client = storage.Client(PROJECT, credentials())
+    bucket_client.create_bucket(f"{cloud.name}-bucket").blob("other/ledger.json").upload_from_string("theirs")
+    client = bigquery.Client(PROJECT, credentials())
+    client.create_dataset(cloud.config.backend.dataset)
+    condition = {"title": "a year", "expression": "true"}
+    other_bindings = [
+        Binding(role="roles/owner", members=["user:somebody@example.org"]),
+        Binding(role="roles/aiplatform.user", members=["user:somebody@example.org"]),
+        Binding(role="roles/aiplatform.user", members=["user:another@example.org"], condition=condition),
+    ]
+    cloud.project.policies[f"projects/{PROJECT}"] = Policy(etag=b"0", version=3, bindings=other_bindings)
+    cloud.run("up")
+    cloud.values["backend"] |= {"endpoint": "another", "dataset": f"{cloud.name}_another"}
+    first_config = cloud.path.read_text()
+    cloud.path.write_text(json.dumps(cloud.values))
+    cloud.run("up")
+    cloud.path.write_text(first_config)
+    removed = states(cloud.run("down", "--yes", "--delete-data"))
+    assert removed[f"bucket {cloud.name}-bucket"].startswith("kept")
+    assert removed[f"dataset {cloud.config.backend.dataset}"].startswith("kept")
+    names = {blob.name.split("/")[0] for blob in bucket_client.list_blobs(f"{cloud.name}-bucket")}
+    assert names == {"other", "another"}
+    assert {name.rpartition("/")[2] for name in cloud.project.jobs} == {"another-ticks"}
+    assert len(cloud.project.services) == len(cloud.project.accounts) == 3
+    cloud.path.write_text(json.dumps(cloud.values))
+    assert states_except(cloud.run("plan"), "exists") == {}
+    cloud.run("down", "--yes", "--delete-data")
+    assert list(cloud.project.policies[f"projects/{PROJECT}"].bindings) == other_bindings
+
+
+def test_a_user_managed_account_keeps_its_grants(cloud):
+    email = f"theirs@{PROJECT}.iam.gserviceaccount.com"
+    cloud.project.accounts[f"projects/{PROJECT}/serviceAccounts/{email}"] = ServiceAccount(email=email)
+    bindings = [Binding(role="roles/aiplatform.user", members=[f"serviceAccount:{email}"])]
+    cloud.project.policies[f"projects/{PROJECT}"] = Policy(etag=b"0", bindings=bindings)
+    cloud.values["backend"]["service_account"] = email
+    cloud.path.write_text(json.dumps(cloud.values))
+    cloud.run("up")
+    cloud.run("down", "--yes")
+    assert bindings[0] in cloud.project.policies[f"projects/{PROJECT}"].bindings
+    assert [account.email for account in cloud.project.accounts.values()] == [email]
+
+
+def test_the_logger_is_created_before_the_endpoint(cloud):
+    order = [row["resource"] for row in cloud.run("plan")]
+    subscriptions = [f"subscription {cloud.name}-{topic}" for topic in ("decisions", "rewards")]
+    endpoint = order.index(f"endpoint {cloud.name}")
+    assert max(map(order.index, [*subscriptions, f"service {cloud.name}-logger"])) < endpoint  # `down` reverses it
+
+
+def test_down_undeploys_the_release_and_up_deploys_it_again(cloud):
+    cloud.run("up")
+    endpoint = connect(cloud.config).endpoint
+    make_policy(cloud.path.parent / "policy")
+    make_policy(cloud.path.parent / "other", seed=1)
+    first, second = (endpoint.add(cloud.path.parent / name) for name in ("policy", "other"))
+    release = Release(champion=first, challenger=second, challenger_percent=20)
+    endpoint.set_release(None, release)
+    assert states_except(cloud.run("plan"), "exists") == {}
+    [deployed] = (e for e in vertex().endpoints.values() if e.display_name == cloud.name)
+    deployed.traffic_split = dict(zip(deployed.traffic_split, (50, 50), strict=True))
+    assert states_except(cloud.run("plan"), "exists") == {f"endpoint {cloud.name}": "to be updated"}
+    cloud.run("up")
+    assert sorted(deployed.traffic_split.values()) == [20, 80]
+    removed = states(cloud.run("down", "--yes"))
+    assert removed[f"endpoint {cloud.name}"] == removed[f"model {cloud.name}"] == "removed"
+    assert cloud.name not in {e.display_name for e in vertex().endpoints.values()}
+    assert not any(name.endswith(cloud.name) for name in vertex().models)
+    assert endpoint.release() == release
+    assert states(cloud.run("plan"))[f"endpoint {cloud.name}"] == "to be created"
+    cloud.run("up")
+    assert sorted(endpoint.serving_versions()) == sorted([first, second])
+
+
+def test_down_stops_runs_and_schedules(cloud, tmp_path):
+    """Otherwise a run would create the endpoint again."""
+
+    @dsl.pipeline(name="sleep")
+    def sleep():
+        sleeper(seconds=30.0, config={})
+
+    compiler.Compiler().compile(sleep, str(tmp_path / "sleep.yaml"))
+    cloud.run("up")
+    runner = connect(cloud.config).runner
+    runner.submit(tmp_path / "sleep.yaml", {}, "run")
+    runner.schedule("nightly", "30 3 * * *", tmp_path / "sleep.yaml", {})
+    vertex().fire(cloud.config.backend.endpoint, "nightly")
+    assert states(cloud.run("plan"))["running pipelines and schedules"] == "exists"
+    assert states(cloud.run("down", "--yes"))["running pipelines and schedules"] == "removed"
+    assert [run.state for run in runner.runs()] == ["failed", "failed"]
+    assert runner.schedules() == []
+
+
+def test_down_asks_for_confirmation(cloud, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["banditloop", "cloud", "down", "-c", str(cloud.path)])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    with pytest.raises(SystemExit) as exit_info:
+        main()
+    assert exit_info.value.code == 1
+    assert f"Remove the resources of endpoint {cloud.name}?" in capsys.readouterr().err
+    assert cloud.project.changes == []
+
+
+def test_configs_that_cannot_be_provisioned_are_refused(cloud):
+    cloud.values["backend"]["endpoint"] = "a-name-that-is-too-long-for-an-account"
+    cloud.path.write_text(json.dumps(cloud.values))
+    assert "give at most 20 characters" in cloud.run("plan", code=2)
+    cloud.values["backend"] |= {"endpoint": cloud.name, "runner": "local"}
+    cloud.path.write_text(json.dumps(cloud.values))
+    assert "backend.runner = 'local'" in cloud.run("up", code=2)
+    cloud.values["backend"] = {"name": "local"}
+    cloud.path.write_text(json.dumps(cloud.values))
+    for arguments in (["plan"], ["up"], ["down", "--yes"]):
+        assert "backend: has nothing to provision on this machine; " in cloud.run(*arguments, code=2)

@@ -1,0 +1,110 @@
+"""Every agent passes the conformance suite; mergeable agents with searched examples; LinUCB equals TF-Agents'."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banditloop.rl_core.agents import AGENTS, Batch, LinUCB, MergeableAgent, NeuralEpsilonGreedy
+from banditloop.rl_core.testing.agents import AgentConformance
+from banditloop.rl_core.testing.merging import (
+    MergeConformance,
+    assert_resuming_equals_retraining,
+    assert_weights_equal_repetition,
+)
+from banditloop.rl_core.testing.planted import ACTIONS, DIM, noise, trained
+from tests import conftest
+
+TESTED_AGENTS = [
+    LinUCB(),
+    LinUCB(alpha=0, l2=0.01),
+    NeuralEpsilonGreedy(),
+    NeuralEpsilonGreedy(hidden_layers=1, hidden_units=16, batch_size=7, epochs=30, replay_size=0, seed=3),
+]
+BAD_HYPERPARAMETERS = {
+    "linucb": [{"alpha": -1.0}, {"alpha": float("nan")}, {"l2": 0.0}],
+    "neural_epsilon_greedy": [{"hidden_layers": 0}, {"learning_rate": 2.0}, {"replay_size": -1}, {"epochs": 0}],
+}
+METRICS = {"linucb": "condition_number", "neural_epsilon_greedy": "loss"}
+every_agent = pytest.mark.parametrize("agent", TESTED_AGENTS, ids=repr)
+MERGEABLE = [agent for agent in TESTED_AGENTS if isinstance(agent, MergeableAgent)]
+OTHERS = [agent for agent in TESTED_AGENTS if agent not in MERGEABLE]
+every_mergeable = pytest.mark.parametrize("agent", MERGEABLE, ids=repr)
+
+
+@pytest.mark.parametrize("agents", [TESTED_AGENTS, conftest.AGENTS], ids=["here", "elsewhere"])
+def test_every_agent_is_tested(agents):
+    assert {agent.name for agent in agents} == set(AGENTS)
+
+
+class TestAgents(AgentConformance):
+    @pytest.fixture(autouse=True, params=OTHERS, ids=repr)
+    def every_agent(self, request):
+        self.agent, self.bad_hyperparameters = request.param, BAD_HYPERPARAMETERS[request.param.name]
+
+
+class TestMergeableAgents(AgentConformance, MergeConformance):
+    @pytest.fixture(autouse=True, params=MERGEABLE, ids=repr)
+    def every_agent(self, request):
+        self.agent, self.bad_hyperparameters = request.param, BAD_HYPERPARAMETERS[request.param.name]
+
+
+@every_agent
+def test_each_agent_reports_its_own_metric(agent):
+    assert agent.metrics(trained(agent, noise(0, 100)))[METRICS[agent.name]] > 0
+
+
+@every_mergeable
+@given(seed=st.integers(0, 1000), rows=st.integers(1, 60), fraction=st.floats(0, 1))
+def test_resuming_equals_training_on_everything_in_any_order(agent, seed, rows, fraction):
+    assert_resuming_equals_retraining(agent, seed, rows, fraction)
+
+
+@every_mergeable
+@given(seed=st.integers(0, 1000), rows=st.integers(1, 40))
+def test_an_interaction_of_weight_n_counts_as_n_interactions(agent, seed, rows):
+    assert_weights_equal_repetition(agent, seed, rows)
+
+
+def test_linucb_equals_tf_agents_trained_on_the_same_interactions_once():
+    from banditloop.rl_core.events.trajectories import trajectories
+    from banditloop.rl_core.tf import tf
+
+    # isort: split
+    from tf_agents.bandits.agents.lin_ucb_agent import LinearUCBAgent
+    from tf_agents.specs import tensor_spec
+    from tf_agents.trajectories import time_step
+
+    agent, interactions = LinUCB(alpha=0.7, l2=0.5), noise(0, 400)
+    theirs = LinearUCBAgent(
+        time_step.time_step_spec(tensor_spec.TensorSpec([DIM], tf.float32)),
+        tensor_spec.BoundedTensorSpec((), tf.int32, 0, ACTIONS - 1),
+        alpha=0.7,
+        tikhonov_weight=0.5,
+        dtype=tf.float64,
+    )
+    for start in range(0, 400, 50):
+        batch = (column[start : start + 50] for column in interactions[:3])
+        theirs.train(trajectories(*batch, theirs.training_data_spec.policy_info))
+    ours = trained(agent, interactions)
+    np.testing.assert_allclose(ours["covariances"], [a.numpy() for a in theirs.cov_matrix], rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(ours["vectors"], [b.numpy() for b in theirs.data_vector], rtol=1e-6, atol=1e-5)
+    np.testing.assert_array_equal(ours["counts"], [n.numpy() for n in theirs.num_samples])
+    observations = noise(1, 300)[0]
+    chosen = theirs.policy.action(time_step.restart(tf.constant(observations), 300)).action.numpy()
+    assert (chosen == agent.solve(ours).probabilities(observations).argmax(axis=1)).mean() > 0.99
+
+
+def test_linucb_solves_the_ridge_regression():
+    agent, (observations, actions, rewards, _) = LinUCB(l2=0.3), noise(0, 200)
+    theta = agent.solve(trained(agent, Batch(observations, actions, rewards))).theta
+    for arm in range(ACTIONS):
+        x, r = observations[actions == arm].astype(float), rewards[actions == arm]
+        np.testing.assert_allclose(theta[arm], np.linalg.solve(x.T @ x + 0.3 * np.eye(DIM), x.T @ r), rtol=1e-8)
+
+
+def test_rewards_of_one_linucb_arm_do_not_change_the_other_arms():
+    agent, statistics = LinUCB(), trained(LinUCB(), noise(0, 100))
+    extreme = Batch(np.full((50, DIM), 1e6, np.float32), np.zeros(50, int), np.full(50, 1e6))
+    models = [agent.solve(arrays) for arrays in (statistics, agent.update(statistics, [extreme]))]
+    np.testing.assert_array_equal(*(model.theta[1:] for model in models))

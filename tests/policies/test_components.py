@@ -1,0 +1,244 @@
+"""Components, called directly and loaded from their YAML files, and the pipelines run from their compiled files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp import components as kfp_components
+from kfp import dsl
+
+from banditloop.components import IMAGE
+from banditloop.components.deployer import deployer
+from banditloop.components.evaluator import evaluator
+from banditloop.components.generator import generator
+from banditloop.components.ingester import ingester
+from banditloop.components.trainer import trainer
+from banditloop.pipelines.compile import compile_pipelines, export_components, read_parameters
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.manifest import read_manifest
+from banditloop.rl_core.policies.release import Release
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.promotion.current import champion_manifest, latest_released
+from tests.conftest import make_config
+from tests.support.processes import wait_until
+
+REMOTE = f"example.com/banditloop@sha256:{0:064}"
+
+
+def artifact(kind, path):
+    return kind(name=Path(path).name, uri=str(path), metadata={})
+
+
+def generate(config, interactions, seed=0):
+    metrics = artifact(dsl.Metrics, "metrics")
+    generator.python_func(config=config.to_dict(), metrics=metrics, interactions=interactions, seed=seed)
+    return metrics.metadata
+
+
+def test_the_components_run_one_after_another(tmp_path):
+    config = make_config(tmp_path, policy={"saved_model": True})
+    platform = connect(config)
+    assert generate(config, 300)["decisions_added"] == 300
+    assert generate(config, 300)["decisions_added"] == 0  # the same events are added only once
+    examples, metrics = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Metrics, "metrics")
+    ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
+    training = metrics.metadata["interactions"]
+    assert training == examples.metadata["interactions"] == pytest.approx(270, abs=20)
+    assert examples.metadata["parent"] == "random"
+
+    first = train(config, examples, tmp_path / "first")
+    assert first.metadata["version"].startswith("v1-")
+    assert "saved_model/saved_model.pb" in read_manifest(Path(first.path)).files
+    assert evaluate(config, first, tmp_path)["verdict"]["decision"] == "canary"
+    assert platform.endpoint.release() == Release(champion="random")
+    assert deployer.python_func(config=config.to_dict(), policy=first) == first.metadata["version"]
+    assert platform.endpoint.release().traffic() == {"random": 80, first.metadata["version"]: 20}
+    before = platform.endpoint.release()
+    assert deployer.python_func(config=config.to_dict(), policy=first) == first.metadata["version"]
+    assert platform.endpoint.release() == before
+
+    generate(config, 2000, seed=1)
+    ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
+    assert examples.metadata["interactions"] == pytest.approx(1800, abs=60)
+    assert examples.metadata["parent"] == first.metadata["version"]
+    second = train(config, examples, tmp_path / "second")
+    repeated = train(config, examples, tmp_path / "repeated")
+    assert second.metadata["version"] == repeated.metadata["version"]  # the same training is the same version
+    evaluation = evaluate(config, second, tmp_path)
+    assert evaluation["verdict"]["decision"] == "promote"
+    assert [evidence["version"] for evidence in evaluation["wealth"]] == [
+        first.metadata["version"],
+        second.metadata["version"],
+    ]
+    deployer.python_func(config=config.to_dict(), policy=second, decision="promote")
+    manifest = champion_manifest(platform.endpoint)
+    assert (manifest.generation, manifest.parent) == (2, first.metadata["version"])
+    new = examples.metadata["interactions"]
+    assert (manifest.interactions, manifest.window.interactions, manifest.run) == (training + new, new, "a-run")
+    assert platform.endpoint.release() == Release(champion=manifest.version)
+    assert SavedPolicy.load(Path(second.uri)).manifest == manifest
+
+
+def evaluate(config, policy, folder):
+    """The evaluation that the evaluator writes; its report and metrics are checked."""
+    outputs = {
+        name: artifact(kind, folder / name) for name, kind in (("evaluation", dsl.Artifact), ("report", dsl.HTML))
+    }
+    metrics = artifact(dsl.Metrics, "metrics")
+    decision = evaluator.python_func(config=config.to_dict(), policy=policy, metrics=metrics, run_id="a-run", **outputs)
+    evaluation = json.loads((folder / "evaluation").read_text())
+    assert evaluation["verdict"]["decision"] == decision
+    assert evaluation["verdict"]["run"] == "a-run"
+    assert metrics.metadata["held_out_interactions"] == evaluation["interactions"]
+    assert evaluation["verdict"]["version"] in (folder / "report").read_text()
+    return evaluation
+
+
+def train(config, examples, folder):
+    policy, metrics = artifact(dsl.Model, folder), artifact(dsl.Metrics, "metrics")
+    trainer.python_func(config=config.to_dict(), examples=examples, policy=policy, metrics=metrics, run_id="a-run")
+    assert metrics.metadata["arms_seen"] == 20
+    assert metrics.metadata["condition_number"] > 1
+    assert 0 < metrics.metadata["mean_reward"] < 5
+    return policy
+
+
+def test_ingesting_without_interactions_is_refused(config, tmp_path):
+    with pytest.raises(InvalidInput, match="no interactions logged since the beginning"):
+        ingester.python_func(
+            config=config.to_dict(), examples=artifact(dsl.Dataset, tmp_path), metrics=artifact(dsl.Metrics, "m")
+        )
+
+
+def test_interactions_of_another_environment_are_refused(config, tmp_path):
+    generate(config, 50)
+    smaller = make_config(tmp_path, environment={"rank": 5})
+    examples, metrics = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Metrics, "metrics")
+    ingester.python_func(config=smaller.to_dict(), examples=examples, metrics=metrics)
+    with pytest.raises(InvalidInput, match=r"interaction simulated-\w+-\d+: an observation of 20 numbers"):
+        train(smaller, examples, tmp_path / "policy")
+    assert not (tmp_path / "policy").exists()
+
+
+def test_training_does_not_resume_from_a_policy_of_another_shape(config, tmp_path):
+    """With another number of actions, training restarts from the whole history."""
+    generate(config, 300)
+    deploy_trained(config, tmp_path)
+    fewer_movies = make_config(tmp_path, environment={"movies": 10})
+    examples = artifact(dsl.Dataset, tmp_path / "more")
+    ingester.python_func(config=fewer_movies.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+    assert examples.metadata["parent"] == ""
+    assert examples.metadata["interactions"] == pytest.approx(270, abs=20)
+    with pytest.raises(InvalidInput, match=r"Give a changed environment its own backend\.root"):
+        train(fewer_movies, examples, tmp_path / "fewer_movies")
+
+
+def test_a_changed_reward_definition_restarts_training_from_the_whole_history(config, tmp_path):
+    generate(config, 300)
+    deploy_trained(config, tmp_path)
+    changed = make_config(tmp_path, reward={"default": -1.0})
+    examples = artifact(dsl.Dataset, tmp_path / "more")
+    ingester.python_func(config=changed.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+    assert (examples.metadata["parent"], examples.metadata["interactions"]) == ("", pytest.approx(270, abs=20))
+    deployer.python_func(config=changed.to_dict(), policy=train(changed, examples, tmp_path / "changed"))
+    assert set(read_manifest(tmp_path / "changed").files) == {"statistics.npz", "weights.npz"}
+    assert latest_released(connect(changed).endpoint).parent is None
+
+
+def deploy_trained(config, tmp_path):
+    examples = artifact(dsl.Dataset, tmp_path / "examples")
+    ingester.python_func(config=config.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+    deployer.python_func(config=config.to_dict(), policy=train(config, examples, tmp_path / "policy"))
+
+
+def test_exported_components_load_with_inputs_and_description(tmp_path):
+    paths = export_components(tmp_path)
+    assert [path.stem for path in paths] == ["generator", "ingester", "trainer", "evaluator", "deployer"]
+    for path in paths:
+        component = kfp_components.load_component_from_file(str(path))
+        assert component.component_spec.inputs["config"].type == "Dict"
+        assert component.description
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory):
+    return compile_pipelines(tmp_path_factory.mktemp("templates"), image=REMOTE)
+
+
+def test_templates_are_single_documents_pinned_to_one_image(templates):
+    for path in templates:
+        [spec] = yaml.safe_load_all(path.read_text())
+        executors = spec["deploymentSpec"]["executors"].values()
+        assert {executor["container"]["image"] for executor in executors} == {REMOTE}
+        assert IMAGE not in path.read_text()
+        assert "pip install" not in path.read_text()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_vertex_ai_accepts_the_templates_offline(templates, config, index, monkeypatch):
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import aiplatform
+
+    parameters = {"config": config.to_dict(), "run_id": "run-1"} | ({"interactions": 10} if index == 0 else {})
+    job = aiplatform.PipelineJob(
+        display_name="banditloop",
+        template_path=str(templates[index]),
+        pipeline_root="gs://bucket/root",
+        parameter_values=parameters,
+        project="project",
+        location="europe-west1",
+        credentials=AnonymousCredentials(),
+    )
+    assert "config" in json.dumps(job.to_dict()["runtimeConfig"]["parameterValues"])
+    with pytest.raises(ValueError, match="nonsense"):
+        aiplatform.PipelineJob(
+            display_name="banditloop",
+            template_path=str(templates[index]),
+            pipeline_root="gs://bucket/root",
+            parameter_values={"nonsense": 1},
+            project="project",
+            location="europe-west1",
+            credentials=AnonymousCredentials(),
+        )
+
+
+@pytest.mark.slow
+def test_the_pipelines_run_from_their_compiled_files(templates, config):
+    platform, startup, retraining = connect(config), *templates
+    parameters = {"config": config.to_dict(), "run_id": "first"}
+    platform.runner.submit(startup, parameters | {"interactions": 200}, "first")
+    wait_until(lambda: platform.runner.state("first") != "running", 120)
+    assert platform.runner.state("first") == "succeeded", platform.runner.explain("first")
+    first = latest_released(platform.endpoint)
+    assert (first.generation, first.interactions, first.run) == (1, pytest.approx(180, abs=15), "first")
+    assert platform.endpoint.release().role(first.version) == "canary"
+
+    platform.runner.submit(retraining, parameters | {"run_id": "early"}, "early")
+    wait_until(lambda: platform.runner.state("early") != "running", 120)
+    assert platform.runner.state("early") == "failed"
+    assert platform.runner.explain("early").startswith("ingester: InvalidInput: warehouse: no interactions logged")
+
+    generate(config, 100, seed=5)
+    platform.runner.submit(retraining, parameters | {"run_id": "second"}, "second")
+    wait_until(lambda: platform.runner.state("second") != "running", 120)
+    assert platform.runner.state("second") == "succeeded", platform.runner.explain("second")
+    assert latest_released(platform.endpoint).parent == first.version
+    assert [(v.decision, v.by, v.run) for v in platform.endpoint.verdicts()] == [
+        ("canary", "evaluator", "first"),
+        ("canary", "evaluator", "second"),
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["seed"], ["none=1"], ["interactions=many"], ["interactions=1.5"], ["config=1"]])
+def test_bad_parameters_are_refused(templates, arguments):
+    with pytest.raises(InvalidInput, match="parameter"):
+        read_parameters(templates[0], arguments)
+
+
+def test_parameters_are_converted_to_the_types_of_the_template(templates):
+    arguments = ["interactions=5", "run_id=7", 'config={"a": 1}']
+    assert read_parameters(templates[0], arguments) == {"interactions": 5, "run_id": "7", "config": {"a": 1}}
+    with pytest.raises(InvalidInput, match="not a compiled pipeline"):
+        read_parameters(Path(__file__), [])

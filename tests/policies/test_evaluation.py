@@ -1,0 +1,256 @@
+"""Evaluation on a log of several policies: estimates are unbiased, and weight bounds hold."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kfp import dsl
+
+from banditloop.components.ingester import ingester
+from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.environments import policy_value
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evaluation.comparison import compare, user_level_evidence
+from banditloop.rl_core.evaluation.estimates import evaluate
+from banditloop.rl_core.evaluation.log_window import LoggedWindow, logged_window
+from banditloop.rl_core.evaluation.summary import kfp_metrics
+from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.policies.saved_policy import SavedPolicy, write_policy
+from banditloop.rl_core.promotion.candidate import evaluate_candidate
+from banditloop.rl_core.promotion.decision import decide_heldout
+from banditloop.rl_core.promotion.transitions import ensure_champion
+from banditloop.rl_core.training.train import next_manifest, random_manifest
+from tests.conftest import START, make_config
+from tests.policies.test_components import artifact, generate
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    return make_config(tmp_path_factory.mktemp("config"), policy={"exploration": 0.2})
+
+
+@pytest.fixture(scope="module")
+def policies(config, tmp_path_factory):
+    """The random policy and two trained ones by version, the second trained on 20 times as many interactions."""
+    folder, environment, random = tmp_path_factory.mktemp("policies"), config.environment, np.random.default_rng(0)
+    manifest = random_manifest(config)
+    write_policy(folder / "0", manifest, config.agent.initial_statistics(manifest.dim, manifest.actions))
+    for number, rows in ((1, 150), (2, 3000)):
+        observations, actions = environment.observe(rows, random), random.integers(environment.actions, size=rows)
+        rewards = environment.reward(observations, actions, [""] * rows)
+        statistics = config.agent.initial_statistics(manifest.dim, manifest.actions)
+        statistics = config.agent.update(statistics, [Batch(observations, actions, rewards)])
+        manifest = next_manifest(config, Window(until=START, interactions=rows), manifest, "")
+        write_policy(folder / str(number), manifest, statistics)
+    loaded = [SavedPolicy.load(folder / str(number)) for number in range(3)]
+    return {policy.manifest.version: policy for policy in loaded}
+
+
+def logged(config, policies, counts: dict[str, int], seed: int) -> pa.Table:
+    """The interactions that the policies log; `counts` by version."""
+    random, environment, tables = np.random.default_rng(seed), config.environment, []
+    for version, rows in counts.items():
+        observations = environment.observe(rows, random)
+        sampled_decisions = policies[version].decide(observations, random.random(len(observations)))
+        columns = {
+            "event_id": [f"{version}-{seed}-{row}" for row in range(rows)],
+            "timestamp": [START] * rows,
+            "policy_version": [version] * rows,
+            "observation": list(observations),
+            "action": sampled_decisions.actions.astype(np.int32),
+            "propensity": sampled_decisions.propensities,
+            "probabilities": sampled_decisions.probabilities.tolist(),
+            "mode": ["online"] * rows,
+            "pass_probability": [1.0] * rows,
+            "reward": environment.reward(observations, sampled_decisions.actions, [""] * rows),
+        }
+        tables.append(pa.table(columns, schema=INTERACTION))
+    table = pa.concat_tables(tables).take(random.permutation(sum(counts.values())))
+    return with_timestamps(table, START)
+
+
+def with_timestamps(table: pa.Table, start: datetime) -> pa.Table:
+    """The interactions with timestamps a second apart, from `start`."""
+    times = [start + timedelta(seconds=row) for row in range(table.num_rows)]
+    return table.set_column(1, INTERACTION.field("timestamp"), pa.array(times, INTERACTION.field("timestamp").type))
+
+
+def window_of(config, policies, table) -> LoggedWindow:
+    return LoggedWindow.of(config, policies.get, table.to_batches(max_chunksize=1000))
+
+
+@pytest.mark.parametrize("counts", [(5000, 0, 0), (1000, 4000, 0), (0, 2500, 2500), (500, 4000, 500)])
+def test_estimates_are_unbiased_for_any_logging_mix(config, policies, counts):
+    versions = list(policies)
+    table = logged(config, policies, {v: n for v, n in zip(versions, counts, strict=True) if n}, seed=1)
+    window = window_of(config, policies, table)
+    _, champion, candidate = policies.values()
+    evaluation = evaluate(window, champion, candidate)
+    population = config.environment.population()
+    for estimates, policy in ((evaluation.champion, champion), (evaluation.candidate, candidate)):
+        truth = policy_value(config.environment, policy.probabilities(population)) / 5
+        for name in ("ips", "snips", "dr"):
+            estimator = estimates.estimators[name]
+            assert abs(estimator.value() - truth) < 4 * estimator.standard_error(), (name, counts)
+        mean, error = estimates.diagnostics.mean_weight()
+        assert abs(mean - 1) < 4 * error + 1e-9
+        assert ("replay" in estimates.estimators) == (counts[0] == 5000)
+    assert evaluation.interactions == 5000
+    assert evaluation.segments.counts.sum(axis=0) == pytest.approx(5000)
+
+
+def test_estimates_correct_for_sampled_logging(config, policies):
+    """Rewards are low while all decisions are logged, and high while a fifth is."""
+    _, version, _ = policies
+    table = logged(config, policies, {version: 6000}, seed=3)
+    later, random = np.arange(6000) >= 2000, np.random.default_rng(0)
+    rewards, pass_probability = np.where(later, 4.0, 1.0), np.where(later, 0.2, 1.0)
+    for column, values in (("reward", rewards), ("pass_probability", pass_probability)):
+        table = table.set_column(table.column_names.index(column), INTERACTION.field(column), pa.array(values))
+    sampled = table.filter(pa.array(random.random(6000) < pass_probability))
+    champion = policies[version]
+    estimates = evaluate(window_of(config, policies, sampled), champion, champion).champion
+    for name in ("ips", "snips", "dr"):
+        assert estimates.estimators[name].value() == pytest.approx(3 / 5, abs=0.02), name  # the logged ones average 2
+
+
+@given(counts=st.lists(st.integers(0, 40), min_size=3, max_size=3).filter(any), seed=st.integers(0, 50))
+def test_no_weight_exceeds_its_bound_for_any_logging_mix(config, policies, counts, seed):
+    table = logged(config, policies, dict(zip(policies, counts, strict=True)), seed)
+    window = window_of(config, policies, table)
+    for batch in window.batches():
+        logs = window.logged_for(batch, list(policies.values()), np.zeros((len(batch.logged_by), 20)))
+        for log, _ in logs:
+            assert (log.weight <= log.max_weight * (1 + 1e-9)).all()
+
+
+def test_the_evidence_does_not_depend_on_batches_or_order(config, policies):
+    random, first, second = policies
+    table = logged(config, policies, {random: 100, first: 900, second: 500}, seed=3)
+    shuffled = table.take(np.random.default_rng(0).permutation(table.num_rows))
+    evidence = [
+        compare(
+            LoggedWindow.of(config, policies.get, batches),
+            policies[first],
+            policies[second],
+            BettingTest(),
+            BettingTest(),
+        )
+        for batches in (table.to_batches(max_chunksize=70), shuffled.combine_chunks().to_batches())
+    ]
+    for batched, shuffled_evidence in zip(*evidence, strict=True):
+        np.testing.assert_allclose(batched.log_wealths, shuffled_evidence.log_wealths, atol=1e-8)
+    better, worse = evidence[0]
+    assert decide_heldout(config, better, worse, first)[0] == "promote"
+    assert decide_heldout(config, BettingTest(), better, first)[0] == "refuse"
+    assert decide_heldout(config, BettingTest(), BettingTest(), first)[0] == "canary"
+
+
+@pytest.mark.parametrize(("earlier", "later"), [(0.5, 0.7), (0.7, 0.5)])
+def test_reward_drift_during_a_traffic_change_is_no_evidence(config, policies, earlier, later):
+    """All actions earn the same; the champion serves alone, then both: evidence in at most 2 of 40 logs."""
+    _, champion, candidate = policies
+    detections = 0
+    for seed in range(40):
+        alone = logged(config, policies, {champion: 1500}, seed)
+        both = with_timestamps(
+            logged(config, policies, {champion: 250, candidate: 250}, 1000 + seed), START + timedelta(days=1)
+        )
+        table, random = pa.concat_tables([alone, both]), np.random.default_rng(seed)
+        rewards = 5.0 * (random.random(2000) < np.where(np.arange(2000) < 1500, earlier, later))
+        table = table.set_column(table.column_names.index("reward"), INTERACTION.field("reward"), pa.array(rewards))
+        window = window_of(config, policies, table)
+        better, worse = compare(window, policies[champion], policies[candidate], BettingTest(), BettingTest())
+        users = user_level_evidence(window, champion, candidate, BettingTest())
+        detections += better.rejects(0.05) or worse.rejects(0.05) or users.rejects(0.05)
+    assert detections <= 2
+
+
+def test_interactions_of_unknown_versions_are_excluded_and_counted(config, policies):
+    known, unknown, _ = policies
+    table = logged(config, policies, {known: 300, unknown: 200}, seed=4)
+    window = window_of(config, {v: p for v, p in policies.items() if v != unknown}, table)
+    assert window.unknown_version_rows == 200
+    assert window.logging_mix == {known: 1.0}
+    assert sum(len(batch.logged_by) for batch in window.batches()) == 300
+
+
+@pytest.fixture
+def started(tmp_path):
+    config = make_config(tmp_path)
+    generate(config, 50)
+    return config, connect(config)
+
+
+def test_without_held_out_interactions_the_decision_is_canary_and_values_are_none(started, policies, tmp_path):
+    config, platform = started
+    folder = tmp_path / "candidate"
+    candidate = list(policies.values())[2]
+    statistics = config.agent.initial_statistics(20, 20)
+    manifest = candidate.manifest.model_copy(update={"files": {}, "window": Window(until=START, interactions=0)})
+    write_policy(folder, manifest, statistics)
+    verdict, evaluation = evaluate_candidate(platform, config, folder, "run")
+    assert (verdict.decision, verdict.champion, evaluation["interactions"]) == ("canary", "random", 0)
+    assert evaluation["difference"] == {"value": None, "low": None, "high": None}
+    assert kfp_metrics(evaluation)["held_out_interactions"] == 0
+    assert platform.endpoint.verdicts() == []  # the component stores it after writing its files
+
+
+def test_versions_in_the_log_cannot_traverse_paths(started, tmp_path):
+    config, platform = started
+    table = pa.Table.from_batches(platform.warehouse.interactions(platform.warehouse.window(None)))
+    decisions = table.drop_columns("reward").slice(0, 3)
+    for column, values in (("event_id", ["x", "y", "z"]), ("policy_version", ["../versions/random", ".", ""])):
+        index = decisions.column_names.index(column)
+        decisions = decisions.set_column(index, INTERACTION.field(column), pa.array(values))
+    platform.warehouse.append("decisions", decisions)
+    window = logged_window(platform, config, platform.warehouse.window(None))
+    assert (window.unknown_version_rows, set(window.policies)) == (3, {"random"})
+
+
+def test_evaluation_without_a_champion_is_refused(tmp_path, policies):
+    with pytest.raises(InvalidInput, match="has no champion to compare with yet"):
+        evaluate_candidate(connect(make_config(tmp_path)), make_config(tmp_path), Path(tmp_path), "run")
+
+
+def test_ingestion_fails_on_inconsistent_propensities(started, policies, tmp_path):
+    """As logged by TF-Agents' ε-greedy: 0.8 for a greedy draw where 0.81 is true, and 0.2 / 20 for the others."""
+    config, platform = started
+    version = list(policies)[2]
+    table = logged(make_config(tmp_path, policy={"exploration": 0.2}), policies, {version: 4000}, seed=5)
+    true, greedy = table["propensity"].to_numpy(), 0.8 + 0.2 / 20
+    explored = np.random.default_rng(0).random(4000) < 0.01 / greedy
+    raw = np.where(np.isclose(true, greedy) & ~explored, 0.8, 0.01)
+    for name, propensities, fails in (("true", true, False), ("raw", raw, True)):
+        decisions = table.drop_columns("reward").set_column(5, INTERACTION.field("propensity"), [propensities])
+        ids = pa.array([f"{name}-{row}" for row in range(4000)])
+        decisions = decisions.set_column(0, INTERACTION.field("event_id"), ids)
+        modes = pa.array(["simulated"] * 4000)  # complete at once
+        platform.warehouse.append("decisions", decisions.set_column(7, INTERACTION.field("mode"), modes))
+        outputs = {"examples": artifact(dsl.Dataset, tmp_path / name), "metrics": artifact(dsl.Metrics, "metrics")}
+        if fails:
+            with pytest.raises(
+                InvalidInput, match=rf"propensity audit: .*{version}: .* decisions have inconsistent probabilities"
+            ):
+                ingester.python_func(config=config.to_dict(), **outputs)
+        else:
+            ingester.python_func(config=config.to_dict(), **outputs)
+
+
+def test_the_random_policy_becomes_the_first_champion_once(tmp_path):
+    config = make_config(tmp_path)
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    release = platform.endpoint.release()
+    assert release.champion == "random"
+    ensure_champion(config, platform.endpoint)
+    assert platform.endpoint.release() == release
+    policy = SavedPolicy.load(platform.endpoint.policy("random"))
+    np.testing.assert_allclose(policy.probabilities(config.environment.observe(5, np.random.default_rng(0))), 1 / 20)

@@ -1,0 +1,220 @@
+"""Answers and logged events of the recommender, request by request, without HTTP."""
+
+import tracemalloc
+
+import numpy as np
+import orjson
+import pytest
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import DECISION, decode
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.serving.predict_request import read_predict_request
+from banditloop.rl_core.serving.recommender import APPLICATION, CACHED_ANSWERS, Recommender
+from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
+from tests.conftest import make_policy
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policies")
+    for generation in (1, 2):
+        make_policy(folder / str(generation), generation, seed=generation)
+    return [TrafficSplit(LoadedPolicy(SavedPolicy.load(folder / str(generation)))) for generation in (1, 2)]
+
+
+class LoggingRecommender:
+    """A recommender with the events that it has logged."""
+
+    def __init__(self, sample_rate: float = 1.0) -> None:
+        self.logged: list[bytes] = []
+        self.recommender = Recommender(self.logged.append, sample_rate)
+
+    def predict(self, split, *requests):
+        """The answers to requests in one batch: predictions or an error."""
+        return self.recommender.predict(split, [read_predict_request(orjson.dumps(request)) for request in requests])
+
+    def decisions(self):
+        """The decisions logged since the last call by event id, decoded as by the logger."""
+        rows = {row["event_id"]: row for events in self.logged for row in decode(DECISION, events).to_pylist()}
+        self.logged.clear()
+        return rows
+
+
+def instances(rows, seed=0, **keys):
+    observations = np.random.default_rng(seed).normal(size=(rows, 20)).tolist()
+    return [{"observation": observation, **keys} for observation in observations]
+
+
+def test_batched_requests_are_answered_like_single_requests(splits):
+    """Request ids seed the draws, so an answer does not depend on the other requests."""
+    requests = [
+        {"instances": instances(rows, rows), "parameters": {"request_id": f"{rows:016d}"}} for rows in (1, 5, 2, 8)
+    ]
+    batched, single = LoggingRecommender(), LoggingRecommender()
+    assert batched.predict(splits[0], *requests) == [single.predict(splits[0], request)[0] for request in requests]
+    assert {k: v | {"timestamp": 0} for k, v in batched.decisions().items()} == {
+        k: v | {"timestamp": 0} for k, v in single.decisions().items()
+    }
+
+
+def test_a_bad_request_does_not_affect_the_others_in_its_batch(splits):
+    recommender = LoggingRecommender()
+    first, error, last = recommender.predict(
+        splits[0], {"instances": instances(2)}, {"instances": [[1.0]]}, {"instances": instances(1)}
+    )
+    assert (len(first), len(last)) == (2, 1)
+    assert isinstance(error, InvalidInput)
+    assert "observation 0 has 1 numbers" in str(error)
+    assert recommender.decisions().keys() == {answer["event_id"] for answer in first + last}
+
+
+def test_an_event_id_gets_one_decision_across_versions_and_restarts(splits):
+    recommender = LoggingRecommender()
+    request = {"instances": [instance | {"event_id": f"mine-{n}"} for n, instance in enumerate(instances(40))]}
+    [first] = recommender.predict(splits[0], request)
+    assert [answer["event_id"] for answer in first] == [f"mine-{n}" for n in range(40)]
+    logged = recommender.decisions()
+    assert [logged[answer["event_id"]]["action"] for answer in first] == [answer["action"] for answer in first]
+    assert recommender.predict(splits[1], request, request) == [first, first]
+    assert recommender.decisions() == {}
+    after_restart = LoggingRecommender().predict(splits[0], request)  # a restarted process with the same version
+    assert after_restart == [first]
+
+
+def test_a_retried_request_gets_the_same_answer_after_a_release_change(splits):
+    recommender, request = (
+        LoggingRecommender(),
+        {"instances": instances(40), "parameters": {"request_id": "0123456789abcdef"}},
+    )
+    [first] = recommender.predict(splits[0], request)
+    assert recommender.predict(splits[1], request) == [first]
+    assert recommender.decisions().keys() == {answer["event_id"] for answer in first}
+
+
+@pytest.mark.parametrize(
+    ("observations", "message"),
+    [
+        ([[0.0] * 20] * 999 + [[0.0] * 19 + ["x" * 100_000]], "observation 999: number 19 is 'x"),
+        ([[0.0] * 19 + [True]], "number 19 is True"),
+        ([[0]] * 10_001, "10,001 observations: at most 10,000 are allowed"),
+    ],
+)
+def test_oversized_requests_are_refused_with_bounded_memory(splits, observations, message):
+    tracemalloc.start()
+    try:
+        [error] = LoggingRecommender().predict(splits[0], {"instances": observations})
+    except InvalidInput as raised:
+        error = raised
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert message in str(error)
+    assert peak < 250 << 20
+
+
+def test_the_answer_cache_is_bounded(splits):
+    recommender = LoggingRecommender()
+    for start in range(0, CACHED_ANSWERS + 2000, 1000):
+        recommender.predict(
+            splits[0],
+            {"instances": [instance | {"event_id": f"{start + n}"} for n, instance in enumerate(instances(1000))]},
+        )
+    assert len(recommender.recommender._answers) == CACHED_ANSWERS
+    recommender.decisions()
+    recommender.predict(splits[1], {"instances": [instances(1)[0] | {"event_id": "0"}]})
+    assert list(recommender.decisions()) == ["0"]  # decided again; the warehouse keeps the first
+
+
+def test_answers_that_could_not_be_logged_are_not_cached(splits):
+    def disk_full(events):
+        raise OSError("no space left")
+
+    recommender, request = Recommender(disk_full), {"instances": [instances(1)[0] | {"event_id": "a"}]}
+    for _ in range(2):
+        with pytest.raises(OSError):
+            recommender.predict(splits[0], [read_predict_request(orjson.dumps(request))])
+
+
+def test_deferred_decisions_are_logged_as_deferred(splits):
+    recommender = LoggingRecommender()
+    recommender.predict(splits[0], {"instances": instances(3, deferred=True) + instances(1)})
+    assert sorted(row["mode"] for row in recommender.decisions().values()) == ["deferred"] * 3 + ["online"]
+
+
+def test_external_decisions_are_logged_with_the_champions_shadow_decisions(splits):
+    recommender, probabilities = LoggingRecommender(), [0.25, 0.75] + [0.0] * 18
+    [answers] = recommender.predict(
+        splits[0],
+        {"instances": instances(1, action=3) + instances(1, action=1, probabilities=probabilities) + instances(1)},
+    )
+    assert [answer["policy_version"] for answer in answers] == [APPLICATION, APPLICATION, "v1-00000001"]
+    assert [(answer["action"], answer["propensity"]) for answer in answers[:2]] == [(3, 1.0), (1, 0.75)]
+    logged = recommender.decisions()
+    assert logged[answers[1]["event_id"]]["probabilities"] == probabilities
+    modes = [(row["policy_version"], row["mode"]) for row in logged.values()]
+    assert sorted(modes) == [
+        (APPLICATION, "logged"),
+        (APPLICATION, "logged"),
+        ("v1-00000001", "online"),
+        ("v1-00000001", "shadow"),
+        ("v1-00000001", "shadow"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"action": 20}, "action = 20: there are 20 actions"),
+        ({"action": 0, "probabilities": [1.0]}, "one for each of the 20 actions"),
+        ({"action": 0, "probabilities": [0.5] * 20}, "sum to 1"),
+        ({"action": 0, "probabilities": [0.0, 1.0] + [0.0] * 18}, "cannot be 0"),
+        ({"probabilities": [0.05] * 20}, "probabilities: give action too"),
+    ],
+)
+def test_invalid_external_decisions_are_refused(splits, keys, message):
+    recommender = LoggingRecommender()
+    try:
+        [error] = recommender.predict(splits[0], {"instances": instances(1, **keys)})
+    except InvalidInput as raised:
+        error = raised
+    assert message in str(error)
+    assert recommender.decisions() == {}
+
+
+@pytest.mark.parametrize(
+    ("instance", "message"),
+    [
+        ({"observation": [[1.0], [2.0]], "event_id": "a"}, "event_id: allowed only with a single observation"),
+        ({"observation": [1.0], "event_id": ""}, "instance 0.event_id = ''"),
+        ({"observation": [1.0], "event_id": 1}, "instance 0.event_id = 1"),
+        ({"observation": [1.0], "deferred": "yes"}, "instance 0.deferred = 'yes'"),
+        ({"observation": [1.0], "action": -1}, "instance 0.action = -1"),
+        ({"observation": [1.0], "action": 1, "deferred": True}, "once it is shown"),
+        ({"observation": [1.0], "event-id": "a"}, "instance 0.event-id"),
+    ],
+)
+def test_an_invalid_instance_key_is_named(instance, message):
+    with pytest.raises(InvalidInput) as error:
+        read_predict_request(orjson.dumps({"instances": [instance]}))
+    assert message in str(error.value)
+
+
+def test_duplicate_event_ids_in_a_request_are_refused():
+    with pytest.raises(InvalidInput, match="an event_id occurs twice"):
+        read_predict_request(orjson.dumps({"instances": [{"observation": [1], "event_id": "a"}] * 2}))
+
+
+def test_the_logged_sample_is_determined_by_the_event_ids(splits):
+    recommender, count, sample_rate = LoggingRecommender(sample_rate=0.3), 4000, 0.3
+    for start in range(0, count, 1000):
+        recommender.predict(splits[0], {"instances": instances(1000, start)})
+    logged = recommender.decisions()
+    assert abs(len(logged) - sample_rate * count) < 4 * np.sqrt(count * sample_rate * (1 - sample_rate))
+    assert {row["pass_probability"] for row in logged.values()} == {sample_rate}
+    request = {"instances": [instance | {"event_id": f"mine-{n}"} for n, instance in enumerate(instances(50))]}
+    [first], logged_ids = recommender.predict(splits[0], request), recommender.decisions().keys()
+    restarted = LoggingRecommender(sample_rate=0.3)
+    assert restarted.predict(splits[0], request) == [first]
+    assert restarted.decisions().keys() == logged_ids
+    assert 0 < len(logged_ids) < 50

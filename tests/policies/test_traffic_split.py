@@ -1,0 +1,65 @@
+"""The traffic split between champion and challenger: users never see a failure of the challenger."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
+from tests.conftest import make_policy
+
+ROWS = 200
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policies")
+    for generation in (1, 2):
+        make_policy(folder / str(generation), generation, seed=generation)
+    return [SavedPolicy.load(folder / str(generation)) for generation in (1, 2)]
+
+
+def decide(split, users=None):
+    observations = np.random.default_rng(0).normal(size=(ROWS, 20)).astype(np.float32)
+    uniforms = np.random.default_rng(1).random((ROWS, 2))
+    return split.decide(range(ROWS), observations, users or [None] * ROWS, uniforms)
+
+
+def with_broken_model(policy):
+    """The policy with a model for observations of another length."""
+    model = replace(policy.model, theta=policy.model.theta[:, :3], whitening=policy.model.whitening[:3, :, :3])
+    return SavedPolicy(policy.manifest, model)
+
+
+@pytest.mark.parametrize("percent", [0, 1, 50, 99])
+def test_every_row_is_answered_once_by_its_assigned_version(policies, percent):
+    groups = decide(TrafficSplit(*map(LoadedPolicy, policies), percent))
+    online = [group for group in groups if group.mode == "online"]
+    assert sorted(np.concatenate([group.rows for group in online])) == list(range(ROWS))
+    row_counts = {group.version: len(group.rows) for group in online}
+    expected = ROWS * percent / 100
+    error = 4 * np.sqrt(ROWS * percent * (100 - percent)) / 100
+    assert abs(row_counts.get(policies[1].manifest.version, 0) - expected) <= error
+    assert [len(group.rows) for group in groups if group.mode == "shadow"] == ([ROWS] if percent == 0 else [])
+
+
+@pytest.mark.parametrize("percent", [0, 50])
+def test_the_champion_answers_for_a_failing_challenger_and_failures_are_counted(policies, percent):
+    champion, challenger = LoadedPolicy(policies[0]), LoadedPolicy(with_broken_model(policies[1]))
+    groups = decide(TrafficSplit(champion, challenger, percent))
+    assert {group.version for group in groups} == {policies[0].manifest.version}
+    assert sum(len(group.rows) for group in groups) == ROWS
+    assert challenger.failures == challenger.decisions > 0
+    assert champion.failures == 0
+
+
+def test_decisions_equal_the_policies_and_latency_is_measured(policies):
+    champion, challenger = map(LoadedPolicy, policies)
+    assert champion.p95_latency_ms() == 0  # too few decisions for an estimate
+    for group in [group for _ in range(20) for group in decide(TrafficSplit(champion, challenger, 50))]:
+        policy = policies[group.version == policies[1].manifest.version]
+        observations = np.random.default_rng(0).normal(size=(ROWS, 20)).astype(np.float32)[group.rows]
+        np.testing.assert_array_equal(group.decisions.probabilities, policy.probabilities(observations))
+    assert champion.decisions + challenger.decisions == 20 * ROWS
+    assert 0 < champion.p95_latency_ms() < 1000

@@ -1,0 +1,123 @@
+"""The commands for pipeline runs and schedules."""
+
+import json
+
+import pytest
+from kfp import compiler, dsl
+
+from banditloop.rl_core.backends import connect
+from tests.conftest import make_config
+from tests.ports.conftest import kfp, kubeflow
+from tests.processes.test_cli import assert_refused, banditloop
+from tests.support.processes import wait_until
+
+
+@pytest.mark.slow
+def test_the_exit_code_of_run_is_the_outcome(tmp_path, config_file):
+    banditloop("compile", "-o", tmp_path)
+    succeeded = banditloop(
+        "run", "start", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=50", "--json"
+    )
+    assert succeeded.returncode == 0, succeeded
+    assert json.loads(succeeded.stdout)["state"] == "succeeded"
+    failed = banditloop("run", "start", tmp_path / "retraining.yaml", "-c", config_file)
+    assert failed.returncode == 1
+    assert "no interactions logged since" in failed.stdout
+    assert_refused(
+        banditloop("run", "start", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=x"), "interactions"
+    )
+    assert_refused(
+        banditloop("run", "start", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=["), "interactions"
+    )
+    without_interactions = banditloop(
+        "run", "start", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=0", "--json"
+    )
+    assert "interactions = 0: give at least 1" in json.loads(without_interactions.stdout)["reason"]
+    assert_refused(banditloop("run", "submit", tmp_path / "none.yaml", "-c", config_file), "none.yaml")
+    submitted = json.loads(
+        banditloop("run", "submit", tmp_path / "retraining.yaml", "-c", config_file, "--json").stdout
+    )
+    status = json.loads(banditloop("status", "-c", config_file, "--json").stdout)
+    assert submitted["run_id"] == status["runs"][-1]["run_id"]
+    assert status["versions"][0]["version"] == "random"
+    runs = json.loads(banditloop("run", "list", "-c", config_file, "--json").stdout)
+    assert [(run["run_id"], run["state"]) for run in runs] == [tuple(run.values()) for run in status["runs"]]
+    assert [run["started"] for run in runs] == sorted(run["started"] for run in runs)
+    assert submitted["run_id"] in banditloop("run", "list", "-c", config_file).stdout
+
+
+@dsl.component(base_image="registry.test/python:3", install_kfp_package=False)
+def greeter(run_id: str):
+    print(f"{run_id} was here")
+
+
+@pytest.fixture
+def greeting(tmp_path):
+    @dsl.pipeline(name="greeting")
+    def greet(config: dict, run_id: str = ""):
+        greeter(run_id=run_id)
+
+    compiler.Compiler().compile(greet, str(tmp_path / "greeting.yaml"))
+    return tmp_path / "greeting.yaml"
+
+
+def write_config(config, path):
+    path.write_text(json.dumps(config.to_dict()))
+    return path
+
+
+def test_the_target_overrides_the_configs_runner(tmp_path, config_file, greeting):
+    backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
+    options = ("-c", write_config(make_config(tmp_path, backend=backend), tmp_path / "google.json"))
+    words = (greeting, *options, "-p", "run_id=one", "--target", "local", "--json")
+    result = banditloop("run", "start", *words, TMPDIR=str(tmp_path))  # where local runs are stored
+    assert json.loads(result.stdout) == {"run_id": "one", "state": "succeeded", "reason": ""}, result
+    log = banditloop("run", "logs", "one", *options, "--target", "local", TMPDIR=str(tmp_path))
+    assert "one was here" in log.stdout
+    assert_refused(
+        banditloop("run", "start", greeting, *options, "--target", "kfp"), "backend.kfp_host = ''", "needs the URL"
+    )
+    assert_refused(
+        banditloop("run", "start", greeting, "-c", config_file, "--target", "vertex"), "target = 'vertex'", "'local'"
+    )
+    assert banditloop("run", "start", greeting, "-c", config_file, "--target", "local").returncode == 0
+    assert banditloop("run", "start", greeting, "-c", config_file, "--target", "nowhere").returncode == 2
+
+
+def test_run_logs_prints_the_output_of_a_run(config_file, greeting):
+    assert banditloop("run", "start", greeting, "-c", config_file, "-p", "run_id=one").returncode == 0
+    assert "one was here" in banditloop("run", "logs", "one", "-c", config_file).stdout
+    logs = json.loads(banditloop("run", "logs", "one", "-c", config_file, "--json").stdout)
+    assert logs["run_id"] == "one"
+    assert "one was here" in logs["log"]
+    assert_refused(banditloop("run", "logs", "none", "-c", config_file), "run 'none': there is no such run")
+
+
+@pytest.mark.slow
+def test_schedules_are_created_paused_resumed_and_deleted(tmp_path, config_file, greeting):
+    config = kfp(tmp_path)
+    options = ("-c", write_config(config, tmp_path / "kfp.json"))
+    create = ("schedule", "create", "nightly", "30 3 * * *", greeting)
+
+    def schedules(*words):
+        result = banditloop("schedule", *words, *options, "--json")
+        assert result.returncode == 0, result
+        return [(row["name"], row["cron"], row["state"]) for row in json.loads(result.stdout)]
+
+    assert schedules(*create[1:]) == schedules("list") == [("nightly", "30 3 * * *", "active")]
+    assert schedules("pause", "nightly") == [("nightly", "30 3 * * *", "paused")]
+    assert schedules("resume", "nightly") == [("nightly", "30 3 * * *", "active")]
+    assert "03:30+00:00" in banditloop("schedule", "list", *options).stdout
+    kubeflow().fire(config.backend.endpoint, "nightly")
+    [run] = connect(config).runner.runs()
+    wait_until(lambda: connect(config).runner.state(run.run_id) == "succeeded", 60)
+    assert "greeter: SUCCEEDED" in banditloop("run", "logs", run.run_id, *options).stdout
+    assert schedules("delete", "nightly") == []
+    assert_refused(
+        banditloop("schedule", "delete", "nightly", *options), "schedule 'nightly': there is no such schedule"
+    )
+    assert_refused(banditloop("schedule", "create", "a name", "30 3 * * *", greeting, *options), "schedule 'a name'")
+    assert_refused(
+        banditloop("schedule", "create", "nightly", "30 25 * * *", greeting, *options), "cron = '30 25 * * *'"
+    )
+    assert_refused(banditloop(*create, "-c", config_file), "schedule 'nightly'", "`banditloop serve` retrains here")

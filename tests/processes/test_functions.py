@@ -1,0 +1,175 @@
+"""The functions as CloudEvent functions; the logger, the simulator and their events."""
+
+import base64
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from banditloop.functions.logger import log_events
+from banditloop.functions.simulator import Visit, simulate, simulator
+from banditloop.rl_core import cloud_events
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.environments.history import simulated_history
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import INTERACTION, encode
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from tests.conftest import decisions, deploy, make_config, make_policy, rewards
+from tests.support.processes import free_port, process, wait_until
+
+
+@pytest.mark.parametrize("name", ["logger", "simulator", "trigger", "monitor"])
+def test_functions_framework_runs_the_function_unchanged(name, config, tmp_path):
+    platform = connect(config)
+    make_policy(tmp_path / "policy", dim=config.environment.dim)
+    port = free_port()
+    command = ("-m", "functions_framework", "--target", name, "--source", f"functions/{name}.py")
+    options = ("--signature-type", "cloudevent", "--port", str(port), "--host", "127.0.0.1")
+    payloads = {"logger": encode(decisions(["a"])), "simulator": b'{"users": 3, "seed": 1}'}
+    with process(config, *command, *options), process(config, "-m", "banditloop.functions.predictor"):
+        deploy(platform.endpoint, tmp_path / "policy")
+        wait_until(platform.endpoint.serving_versions)
+
+        def post():
+            try:
+                headers = {
+                    "ce-id": "1",
+                    "ce-specversion": "1.0",
+                    "ce-type": cloud_events.MESSAGE_PUBLISHED,
+                    "ce-source": "//pubsub.googleapis.com/projects/p/topics/decisions",
+                }
+                message = {"message": {"data": base64.b64encode(payloads.get(name, b"")).decode()}}
+                return requests.post(f"http://127.0.0.1:{port}/", json=message, headers=headers, timeout=30)
+            except requests.ConnectionError:
+                return None
+
+        wait_until(lambda: (response := post()) is not None and response.status_code == 200)
+    if name == "logger":
+        assert [row["interactions"] for row in platform.warehouse.policy_totals()] == [1]
+    if name == "simulator":
+        received = []
+        platform.bus.deliver("rewards", received.extend)
+        assert len(orjson.loads(received[0])) == 3
+
+
+def test_an_event_of_another_shape_is_refused():
+    event = cloud_events.wrap("decisions", b"payload")
+    assert (cloud_events.topic(event), cloud_events.payload(event)) == ("decisions", b"payload")
+    for body in (None, {}, {"message": {}}, {"message": {"data": "not base64!"}}):
+        event.data = body
+        with pytest.raises(InvalidInput, match=r"message\.data"):
+            cloud_events.payload(event)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.randoms(use_true_random=False))
+def test_events_delivered_twice_and_shuffled_are_stored_once(tmp_path_factory, shuffler):
+    config = make_config(tmp_path_factory.mktemp("twice"))
+    platform = connect(config)
+    ids = [f"event-{i}" for i in range(60)]
+    parts = [ids[i : i + 7] for i in range(0, 60, 7)]
+    messages = [("decisions", encode(decisions(part))) for part in parts]
+    messages += [("rewards", encode(rewards(part, float(len(part))))) for part in parts]
+    messages *= 2
+    shuffler.shuffle(messages)
+    for topic, payload in messages:
+        platform.bus.publish(topic, payload)
+        if shuffler.random() < 0.3:
+            drain(platform)
+    drain(platform)
+    window = platform.warehouse.window(None)
+    table = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)
+    assert sorted(table["event_id"].to_pylist()) == sorted(ids)
+    lengths = {event_id: float(len(part)) for part in parts for event_id in part}
+    assert dict(zip(table["event_id"].to_pylist(), table["reward"].to_pylist(), strict=True)) == lengths
+
+
+def drain(platform):
+    for topic in ("decisions", "rewards"):
+        while platform.bus.deliver(topic, lambda payloads, topic=topic: log_events(platform, topic, payloads)):
+            pass
+
+
+def test_a_poison_message_becomes_a_dead_letter_and_the_others_are_logged(config):
+    platform = connect(config)
+    for payload in (encode(decisions(["a"])), b'[{"event_id": 1}]', encode(decisions(["b"]))):
+        platform.bus.publish("decisions", payload)
+    drain(platform)
+    [(reason, payload)] = platform.bus.dead_letters("decisions")
+    assert reason.startswith("event.0.event_id = 1: Input should be a valid string")
+    assert payload == b'[{"event_id": 1}]'
+    assert [row["interactions"] for row in platform.warehouse.policy_totals()] == [2]
+
+
+@pytest.mark.parametrize("setting", ["classic", "held_out"])
+def test_logged_rewards_match_their_observations_and_actions(setting, tmp_path):
+    """Over real HTTP, bus and warehouse, for the rewards of the simulator and of the generator."""
+    config = make_config(tmp_path, environment={"setting": setting})
+    environment, platform = config.environment, connect(config)
+    make_policy(tmp_path / "policy", dim=environment.dim)
+    version = deploy(platform.endpoint, tmp_path / "policy")
+    with process(config, "-m", "banditloop.functions.predictor"), process(config, "-m", "banditloop.functions.logger"):
+        wait_until(platform.endpoint.serving_versions)
+        for seed in range(4):
+            simulate(config, platform, Visit(users=50, seed=seed))
+        wait_until(lambda: sum(row["rewarded"] for row in platform.warehouse.policy_totals()) == 200)
+    for decision_events, reward_events in simulated_history(environment, 100, "reward", seed=0):
+        platform.warehouse.append("rewards", reward_events)
+        platform.warehouse.append("decisions", decision_events)
+    table = pa.Table.from_batches(platform.warehouse.interactions(platform.warehouse.window(None)), INTERACTION)
+    assert table.num_rows == 300
+    observations = np.array(table["observation"].to_pylist(), np.float32)
+    expected = environment.reward(observations, table["action"].to_numpy(), table["event_id"].to_pylist())
+    np.testing.assert_array_equal(table["reward"].to_numpy(), expected)
+    # and the propensities are those of the serving policy
+    online = np.array(table["policy_version"].to_pylist()) == version
+    probabilities = SavedPolicy.load(tmp_path / "policy").probabilities(observations[online])
+    chosen = probabilities[np.arange(online.sum()), table["action"].to_numpy()[online]]
+    np.testing.assert_allclose(table["propensity"].to_numpy()[online], chosen, rtol=1e-12)
+
+
+def test_a_bad_visit_message_is_reported_and_not_redelivered(caplog):
+    simulator(cloud_events.wrap("visits", b'{"users": 0}'))
+    simulator(cloud_events.wrap("visits", b"{"))
+    assert caplog.text.count("no visit simulated") == 2
+
+
+@pytest.mark.parametrize("request_", [{"users": 0}, {"users": "many"}, {"seed": -1}, {"guests": 1}, []])
+def test_a_bad_visit_is_refused(request_):
+    with pytest.raises(InvalidInput, match="visit"):
+        Visit.parse(request_, "visit")
+
+
+def test_the_logger_exports_event_counts_to_prometheus(tmp_path):
+    port = free_port()
+    config = make_config(tmp_path, logging={"metrics_port": port})
+    platform = connect(config)
+    for payload in (encode(decisions(["a", "b"])), encode(decisions(["b"])), b"poison"):
+        platform.bus.publish("decisions", payload)
+    platform.bus.publish("rewards", encode(rewards(["a", "nobody"])))
+
+    def exported_counts():
+        try:
+            text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        except requests.ConnectionError:
+            return {}
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return {(sample.labels["topic"], sample.labels["outcome"]): sample.value for sample in samples}
+
+    expected = {
+        ("decisions", "received"): 3,
+        ("decisions", "duplicate"): 1,
+        ("decisions", "dead"): 1,
+        ("rewards", "received"): 2,
+        ("rewards", "duplicate"): 0,
+        ("rewards", "dead"): 0,
+        ("rewards", "late"): 0,
+        ("rewards", "dangling"): 1,
+    }
+    with process(config, "-m", "banditloop.functions.logger"):
+        wait_until(lambda: exported_counts() == expected)

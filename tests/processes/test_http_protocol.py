@@ -1,0 +1,153 @@
+"""The HTTP protocol: answers in one piece, pipelining in order, and timeouts of connections and requests."""
+
+import asyncio
+import socket
+import threading
+import time
+
+import pytest
+import uvicorn
+
+from banditloop.rl_core.serving.http.protocol import SingleWriteProtocol
+from tests.support.processes import wait_until
+
+REQUEST = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%s"
+KEEP_ALIVE_SECONDS, REQUEST_TIMEOUT_SECONDS = 1, 2
+
+
+async def echo(scope, receive, send):
+    """Return the body; /slow answers late, and /early does not wait for the body."""
+    body, more, status = b"", scope["path"] != "/early", 200
+    while more:
+        try:
+            message = await receive()
+        except TimeoutError:
+            body, status = b"too slow", 408
+            break
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1.3 * REQUEST_TIMEOUT_SECONDS)
+    headers = [(b"content-length", b"%d" % len(body)), *([(b"connection", b"close")] if status == 408 else [])]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_request_timeout():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("banditloop.rl_core.serving.http.protocol.REQUEST_TIMEOUT_SECONDS", REQUEST_TIMEOUT_SECONDS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def address():
+    settings = uvicorn.Config(
+        echo, http=SingleWriteProtocol, port=0, lifespan="off", log_config=None, timeout_keep_alive=KEEP_ALIVE_SECONDS
+    )
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started)
+    yield server.servers[0].sockets[0].getsockname()
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def client(address):
+    with socket.create_connection(address, timeout=10) as client:
+        yield client
+
+
+def is_closed(client):
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def send(client, body):
+    client.sendall(REQUEST % (len(body), body))
+    return client.recv(1 << 16)
+
+
+def test_an_answer_arrives_in_one_piece(client):
+    assert send(client, b"one").endswith(b"\r\n\r\none")
+
+
+def test_pipelined_requests_are_answered_in_order(client):
+    client.sendall(b"".join(REQUEST % (1, b"%d" % number) for number in range(9)))
+    received = b""
+    while received.count(b"HTTP/1.1 200") < 9 or received[-1:] != b"8":
+        received += client.recv(1 << 16)
+    assert [part[-1:] for part in received.split(b"HTTP/1.1 200")[1:]] == [b"%d" % number for number in range(9)]
+
+
+def test_an_idle_connection_is_closed_after_the_keep_alive_time(client):
+    for _ in range(3):
+        assert send(client, b"again")
+        time.sleep(0.7 * KEEP_ALIVE_SECONDS)
+    assert send(client, b"again")
+    start = time.monotonic()
+    assert client.recv(1) == b""
+    assert KEEP_ALIVE_SECONDS * 0.9 < time.monotonic() - start < KEEP_ALIVE_SECONDS * 1.5
+
+
+@pytest.mark.parametrize("part", [b"PO", REQUEST[:20], REQUEST % (9, b"part")])
+def test_an_incomplete_request_times_out(client, part):
+    assert send(client, b"whole")
+    client.sendall(part)
+    start = time.monotonic()
+    if b"part" in part:  # without a complete head there is no request to answer
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
+    assert is_closed(client)
+    assert REQUEST_TIMEOUT_SECONDS * 0.9 < time.monotonic() - start < REQUEST_TIMEOUT_SECONDS * 1.5
+
+
+def test_a_slow_request_is_answered_and_keeps_the_connection_alive(client):
+    for part in REQUEST[:20], REQUEST[20:] % (2, b""), b"o", b"k":
+        time.sleep(0.2 * REQUEST_TIMEOUT_SECONDS)
+        client.sendall(part)
+    assert client.recv(1 << 16).endswith(b"\r\n\r\nok")
+    start = time.monotonic()
+    assert is_closed(client)
+    assert KEEP_ALIVE_SECONDS * 0.9 < time.monotonic() - start < KEEP_ALIVE_SECONDS * 1.5
+
+
+def test_an_incomplete_pipelined_request_does_not_answer_the_previous_one(client):
+    client.sendall(REQUEST.replace(b"/", b"/slow", 1) % (4, b"slow") + REQUEST[:20])
+    assert client.recv(1 << 16) == b""
+
+
+def test_an_early_answer_keeps_the_connection_alive(client):
+    client.sendall(REQUEST.replace(b"/", b"/early", 1) % (2, b""))
+    assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    client.sendall(b"ok")
+    start = time.monotonic()
+    assert is_closed(client)
+    assert KEEP_ALIVE_SECONDS * 0.9 < time.monotonic() - start < KEEP_ALIVE_SECONDS * 1.5
+
+
+def test_expect_100_continue_is_answered(client):
+    client.sendall((REQUEST % (2, b"")).replace(b"host: a", b"expect: 100-continue"))
+    assert client.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.sendall(b"ok")
+    assert client.recv(1 << 16).endswith(b"\r\n\r\nok")
+
+
+def test_connection_close_is_respected(client):
+    client.sendall((REQUEST % (2, b"ok")).replace(b"host: a", b"connection: close"))
+    assert b"\r\nconnection: close\r\n" in client.recv(1 << 16)
+    assert client.recv(1) == b""
+
+
+def test_a_head_request_is_answered_without_a_body(client):
+    client.sendall((REQUEST % (2, b"ok")).replace(b"POST", b"HEAD"))
+    head = client.recv(1 << 16)
+    assert b"\r\ncontent-length: 2\r\n" in head
+    assert head.endswith(b"\r\n\r\n")
+
+
+def test_a_new_connection_may_wait_before_its_first_request(client):
+    time.sleep(2.2 * KEEP_ALIVE_SECONDS)
+    assert send(client, b"at last").endswith(b"at last")

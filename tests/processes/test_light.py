@@ -1,0 +1,110 @@
+"""Processes that must start fast and small never import TensorFlow, KFP or a cloud SDK."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from banditloop.rl_core.agents import NeuralEpsilonGreedy
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
+from tests.conftest import deploy, make_config, make_policy
+
+HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly"
+
+SCRIPTS = {
+    "logger": """
+import banditloop.functions.logger as f
+f.log_events(f.platform_from_environment()[1], 'decisions', [encode(decisions(['a']))])
+""",
+    "trigger": """
+import banditloop.functions.trigger as f
+config, platform = f.platform_from_environment()
+assert f.tick(config, platform) == (None, '0 new interactions of 500')
+""",
+    "monitor": """
+import banditloop.functions.monitor as f
+config, platform = f.platform_from_environment()
+assert f.check_canary(config, platform) == (None, 'there is no challenger')
+""",
+    "simulator": """
+import banditloop.functions.simulator as f
+config, platform = f.platform_from_environment()
+observations = config.environment.observe(3, __import__('numpy').random.default_rng(0))
+platform.endpoint.__class__.predict = lambda self, x: [{'event_id': str(i), 'action': 0} for i in range(len(x))]
+f.simulate(config, platform, f.Visit(users=3))
+""",
+    "predictor": """
+import orjson, pathlib, banditloop.functions.predictor as f
+import banditloop.rl_core.serving.http.endpoint as endpoint
+follower = f.ReleaseFollower(f.SinglePolicySource(pathlib.Path(FOLDER))); follower.refresh()
+request = endpoint.read_predict_request(orjson.dumps({'instances': [[0.0] * 20]}))
+endpoint.Recommender(print).predict(follower.split, [request])
+""",
+    "help": """
+import sys, banditloop.pipelines.cli.main as cli
+sys.argv = ['banditloop', '--help']
+try: cli.main()
+except SystemExit as stop: assert stop.code == 0
+""",
+    "status": """
+import sys, banditloop.pipelines.cli.main as cli
+sys.argv = ['banditloop', 'status', '--json']
+try: cli.main()
+except SystemExit as stop: assert stop.code == 0
+""",
+}
+
+
+@pytest.mark.parametrize("part", SCRIPTS)
+def test_light_parts_never_import_a_heavy_library(part, config, tmp_path):
+    make_policy(tmp_path / "policy")
+    run(part, config, tmp_path / "policy")
+
+
+def run(part, config, policy):
+    deploy(connect(config).endpoint, policy)
+    script = f"""
+import sys
+from tests.conftest import decisions; from banditloop.rl_core.events.schema import encode
+FOLDER = {str(policy)!r}
+{SCRIPTS[part]}
+heavy = [name for name in {HEAVY!r} if name in sys.modules]
+assert not heavy, heavy
+"""
+    environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("part", ["trigger", "monitor", "status"])
+def test_light_parts_never_import_a_heavy_library_for_a_neural_champion(part, tmp_path):
+    config = make_config(tmp_path, agent={"name": "neural_epsilon_greedy", "epochs": 1})
+    make_policy(tmp_path / "policy", agent=config.agent)
+    run(part, config, tmp_path / "policy")
+
+
+def test_a_neural_policy_decides_without_the_training_libraries(tmp_path):
+    make_policy(tmp_path / "policy", agent=NeuralEpsilonGreedy(epochs=1))
+    script = f"""
+import sys, pathlib, numpy
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+SavedPolicy.load(pathlib.Path({str(tmp_path / "policy")!r})).probabilities(numpy.zeros((3, 20)))
+heavy = [name for name in ["tf_agents", "gym", "kfp", "google.cloud.aiplatform"] if name in sys.modules]
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_the_google_backend_requires_no_other_extra(tmp_path):
+    backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
+    config = make_config(tmp_path, backend=backend)
+    script = """
+import sys
+sys.modules |= dict.fromkeys(["deltalake", "duckdb", "filelock", "kfp", "litequeue", "tensorflow", "uvicorn"])
+from banditloop.rl_core.backends import platform_from_environment
+platform_from_environment()
+"""
+    environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)

@@ -1,0 +1,138 @@
+"""The monitor's guardrails with a real predictor, manual release moves, and drift in the report."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import requests
+
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.environments.history import simulated_history
+from banditloop.rl_core.promotion.monitor import check_canary
+from banditloop.rl_core.promotion.transitions import start_canary
+from banditloop.rl_core.reports.drift import ObservationSample, RewardStats, drifted_features, drifted_reward
+from banditloop.rl_core.reports.release_report import report
+from tests.conftest import deploy, make_config, make_policy
+from tests.processes.test_cli import assert_refused, banditloop
+from tests.support.processes import process, wait_until
+
+
+def send_requests(platform, count):
+    observations = np.zeros((1, 20)).tolist()
+    for _ in range(count):
+        response = requests.post(f"{platform.endpoint.url()}/predict", json={"instances": observations}, timeout=10)
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("canary_percent", [0, 50])
+@pytest.mark.parametrize(("fault", "reason"), [("failing", "of its"), ("slow", "has a p95 latency of")])
+def test_a_failing_or_slow_challenger_is_rolled_back_without_failed_requests(canary_percent, fault, reason, tmp_path):
+    max_latency_ms = 1e-6 if fault == "slow" else 100.0
+    config = make_config(tmp_path, release={"canary_percent": canary_percent, "max_p95_latency_ms": max_latency_ms})
+    platform = connect(config)
+    make_policy(tmp_path / "champion", 1)
+    champion = deploy(platform.endpoint, tmp_path / "champion")
+    if fault == "failing":
+        make_policy(tmp_path / "challenger", 2, dim=3)  # for observations of another length
+    else:
+        make_policy(tmp_path / "challenger", 2, actions=3000)
+    challenger = platform.endpoint.add(tmp_path / "challenger")
+    start_canary(platform.endpoint, challenger, canary_percent, margin=0.0)
+    with process(config, "-m", "banditloop.functions.predictor"):
+        wait_until(lambda: len(platform.endpoint.serving_versions()) == 2)
+        assert check_canary(config, platform)[0] is None
+        send_requests(platform, 80)
+        assert check_canary(config, platform)[0] == "rollback"
+        send_requests(platform, 5)
+    [verdict] = platform.endpoint.verdicts()
+    assert (verdict.version, verdict.champion, verdict.by) == (challenger, champion, "monitor")
+    assert reason in verdict.reason
+    assert platform.endpoint.release().traffic() == {champion: 100}
+
+
+def test_manual_moves_are_recorded_with_their_reasons(tmp_path, config):
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    platform = connect(config)
+
+    def release(*words):
+        result = banditloop("release", *words, "-c", tmp_path / "config.json", "--json")
+        assert result.returncode == 0, result
+        return json.loads(result.stdout)
+
+    assert_refused(banditloop("release", "traffic", "-c", tmp_path / "config.json"), "no version is served yet")
+    for generation in (1, 2, 3):
+        make_policy(tmp_path / "policy", generation)
+        platform.endpoint.add(tmp_path / "policy")
+    first, second, third = (manifest.version for manifest in platform.endpoint.versions())
+    deploy(platform.endpoint, platform.endpoint.policy(first))
+
+    for split in ("none=20", f"{second}=100", f"{second}=x", second, f"{first}=20"):
+        assert_refused(banditloop("release", "traffic", split, "-c", tmp_path / "config.json"), split.split("=")[0])
+    assert release("traffic", f"{second}=20")[1] == {"version": second, "status": "canary", "traffic_percent": 20}
+    assert release("traffic", f"{second}=0")[1] == {"version": second, "status": "shadow", "traffic_percent": 0}
+    rolled_back = release("rollback", "--reason", "complaints")
+    assert rolled_back == [{"version": first, "status": "champion", "traffic_percent": 100}]
+    assert release("promote", third)[0]["version"] == third
+    assert release("rollback")[0]["version"] == first
+    assert_refused(banditloop("release", "rollback", "-c", tmp_path / "config.json"), "has no previous champion")
+    assert_refused(banditloop("release", "promote", "-c", tmp_path / "config.json"), "is not one of")
+    release("traffic", f"{second}=30")
+    assert release("promote") == [{"version": second, "status": "champion", "traffic_percent": 100}]
+    moves = [(v.decision, v.version, v.reason) for v in platform.endpoint.verdicts()]
+    assert moves[:3] == [("canary", second, ""), ("canary", second, ""), ("rollback", second, "complaints")]
+    states = {row["version"]: (row["status"], row["by"]) for row in release("versions")}
+    assert states == {first: ("", ""), second: ("champion", "operator"), third: ("rolled back", "operator")}
+
+
+def test_the_report_finds_fallen_rewards_and_drifted_features(tmp_path):
+    config = make_config(tmp_path)
+    platform = connect(config)
+    log(config, 0, "random", 0.0, 2.5)
+    make_policy(tmp_path / "policy", until=platform.warehouse.window(None).until)
+    champion = deploy(platform.endpoint, tmp_path / "policy")
+    for seed in range(1, 5):
+        log(config, seed, champion, *((0.0, 4.0) if seed < 3 else (3.0, 1.0)))
+    content = report(config, platform)
+    assert [alarm["kind"] for alarm in content["alarms"]] == ["reward", "features"]
+    assert "has fallen" in content["alarms"][0]["text"]
+    assert content["alarms"][1]["text"].endswith("features 5")
+    [version] = content["versions"]
+    assert version["low"] < version["mean_reward"] == 2.5 < version["high"]
+    assert content["periods"][-1]["interactions"] == 2000
+    assert content["exploration"]["mean_reward"] == 2.5
+
+
+def log(config, seed, version, shift, reward):
+    """Log 400 interactions with feature 5 shifted and the same reward for all."""
+    [(decisions, rewards)] = simulated_history(config.environment, 400, "reward", seed)
+    observations = np.array(decisions["observation"].to_pylist(), np.float32)
+    observations[:, 5] += shift
+    decisions = replaced(replaced(decisions, "observation", list(observations)), "policy_version", [version] * 400)
+    warehouse = connect(config).warehouse
+    warehouse.append("rewards", replaced(rewards, "value", [reward] * 400))
+    warehouse.append("decisions", decisions)
+    time.sleep(0.2)
+
+
+def replaced(table, column, values):
+    field = table.schema.field(column)
+    return table.set_column(table.column_names.index(column), field, [values])
+
+
+@pytest.mark.parametrize(("shift", "alarms"), [(0.0, []), (0.05, []), (0.5, [3])])
+def test_drifted_features_are_found_and_small_shifts_ignored(shift, alarms):
+    random, baseline, recent = np.random.default_rng(0), ObservationSample(), ObservationSample()
+    baseline.add(random.normal(size=(3000, 6)), 3000)
+    recent.add(random.normal(size=(3000, 6)) + shift * (np.arange(6) == 3), 3000)
+    assert [feature for feature, *_, is_alarm in drifted_features(baseline, recent) if is_alarm] == alarms
+    assert drifted_features(baseline, ObservationSample()) == []
+
+
+@pytest.mark.parametrize(("mean", "change"), [(0.5, ""), (0.2, "fallen"), (0.8, "risen")])
+def test_the_direction_of_a_changed_reward_is_named(mean, change):
+    random, baseline, recent = np.random.default_rng(0), RewardStats(), RewardStats()
+    assert drifted_reward(baseline, recent) == ""
+    baseline.add((random.random(1000) < 0.5) * 1.0)
+    recent.add((random.random(1000) < mean) * 1.0)
+    assert drifted_reward(baseline, recent) == change

@@ -1,0 +1,108 @@
+"""The config: one-line errors, the round trip through a pipeline parameter, and a description of every key."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format, struct_pb2
+
+from banditloop import pipelines
+from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.section import Section
+from tests.conftest import make_config
+
+GOOD = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
+GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (GOOD | {"nonsense": {}}, "nonsense = {}"),
+        (GOOD | {"reward": {"name": "activation"}}, "reward.name = 'activation': this name activates"),
+        (GOOD | {"agent": {"name": "linucb", "alhpa": 1.0}}, "agent.alhpa = 1"),
+        (GOOD | {"agent": {"name": "linucb", "alpha": "1"}}, "agent.alpha = '1': Input should be a valid number"),
+        (GOOD | {"agent": {"name": "linucb", "l2": 0}}, "agent.l2 = 0: Input should be greater than 0"),
+        (GOOD | {"agent": {"name": "linucb", "l2": -1.0}}, "agent.l2 = -1"),
+        (GOOD | {"agent": {"name": "linucb", "alpha": float("nan")}}, "agent.alpha = nan"),
+        (GOOD | {"agent": {"name": "lincub"}}, "agent.name = 'lincub': is not one of: linucb, neural_epsilon_greedy"),
+        (GOOD | {"agent": {"name": ["linucb"]}}, "agent.name = ['linucb']"),
+        (GOOD | {"agent": {"name": "neural_epsilon_greedy", "hidden_units": 0}}, "agent.hidden_units = 0"),
+        (GOOD | {"agent": {"name": "neural_epsilon_greedy", "learning_rate": 2.0}}, "agent.learning_rate = 2"),
+        (
+            GOOD
+            | {"agent": {"name": "neural_epsilon_greedy"}}
+            | {"backend": GOOGLE, "training": {"machine_type": "n1-standard-4", "replicas": 3}},
+            "training.replicas = 3: neural_epsilon_greedy trains on one machine",
+        ),
+        (GOOD | {"environment": {"name": "movielens", "rank": 2.5}}, "environment.rank = 2.5"),
+        (GOOD | {"environment": {"name": "movielens", "rank": True}}, "environment.rank = True"),
+        (GOOD | {"policy": {"exploration": 0}}, "policy.exploration = 0"),
+        (GOOD | {"reward": {"aggregation": "median"}}, "reward.aggregation = 'median'"),
+        (GOOD | {"backend": {"endpoint": "No Spaces"}}, "backend.endpoint = 'No Spaces'"),
+        (
+            GOOD | {"backend": GOOGLE | {"runner": "kfp"}},
+            "backend.kfp_host = '': the runner kfp needs the URL",
+        ),
+        (GOOD | {"backend": GOOGLE | {"kfp_host": "pipelines.example"}}, "backend.kfp_host = 'pipelines.example'"),
+        (GOOD | {"backend": {"runner": "kfp"}}, "backend.runner = 'kfp'"),
+        (
+            GOOD | {"training": {"machine_type": "n1-standard-4"}},
+            "training.machine_type = 'n1-standard-4': the backend",
+        ),
+        (GOOD | {"agent": {"name": "json:JSONEncoder"}}, "agent.name = 'json:JSONEncoder': is not a subclass of Agent"),
+        (GOOD | {"agent": {"name": "nowhere:Agent"}}, "agent.name = 'nowhere:Agent': No module named 'nowhere'"),
+        ({"agent": {"name": "linucb"}}, "environment.name = None"),
+        ([], "valid dictionary"),
+    ],
+)
+def test_a_bad_config_is_refused_in_one_line_with_key_and_value(values, message):
+    with pytest.raises(InvalidInput) as error:
+        Config.parse(values)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_survives_a_pipeline_parameter_which_makes_every_number_a_float(config):
+    parameter = json_format.ParseDict(config.to_dict(), struct_pb2.Struct())
+    received = json_format.MessageToDict(parameter)
+    assert isinstance(received["environment"]["rank"], float)
+    assert Config.parse(received) == config
+    assert isinstance(Config.parse(received).environment.model_dump()["rank"], int)
+
+
+def test_the_environment_variable_holds_the_config_as_json_or_as_a_file(config, tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, ENVIRONMENT_VARIABLE, json.dumps(config.to_dict()))
+    assert Config.from_environment() == config
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    monkeypatch.setitem(os.environ, ENVIRONMENT_VARIABLE, str(tmp_path / "config.json"))
+    assert Config.from_environment() == config
+    for value in ("", "{", str(tmp_path / "none.toml")):
+        monkeypatch.setitem(os.environ, ENVIRONMENT_VARIABLE, value)
+        with pytest.raises(InvalidInput):
+            Config.from_environment()
+
+
+@pytest.mark.parametrize("path", sorted((Path(pipelines.__file__).parent / "configs").glob("*.toml")), ids=str)
+def test_shipped_configs_are_valid(path):
+    Config.load(path)
+
+
+def all_sections(section: type[Section]) -> list[type[Section]]:
+    return [section, *(s for child in section.__subclasses__() for s in all_sections(child))]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [s for s in all_sections(Section) if s is not Config and s.__module__.startswith("banditloop.")],
+    ids=lambda section: section.__name__,
+)
+def test_every_key_of_a_section_has_a_description(section):
+    undescribed = [k for k, field in section.model_fields.items() if not field.description and k != "name"]
+    assert not undescribed
+
+
+def test_sections_can_be_overridden(tmp_path):
+    assert make_config(tmp_path, agent={"alpha": 0.5}).agent.alpha == 0.5

@@ -1,0 +1,141 @@
+"""The comparison of a canary with the champion on their common log: its error rates and time to a decision."""
+
+import math
+
+import numpy as np
+import pytest
+
+from banditloop.rl_core.estimators import Logged
+from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.promotion.decision import MAX_CHECKS
+
+ARMS, EPSILON, ALPHA = 7, 0.1, 0.05
+
+
+def paired_logs(
+    random, rows: int, gain: float, fraction: float, model: str = "good", min_reward: float = 0.0
+) -> tuple[Logged, Logged]:
+    """One log as challenger and champion see it; the challenger serves `fraction` of the users.
+
+    The champion is right for 70 % of the users, the challenger for `gain` more. The right arm earns 1, the others
+    `min_reward`. The reward model predicts this ("good"), always 0 ("none") or the opposite ("bad").
+    """
+    best_arms, uniforms, row = random.integers(ARMS, size=rows), random.random(rows), np.arange(rows)
+    wrong_arms = (best_arms + 1 + random.integers(ARMS - 1, size=rows)) % ARMS
+    accuracies = 0.7 + gain / (1 - EPSILON), 0.7
+    greedy_actions = [np.where(uniforms < accuracy, best_arms, wrong_arms) for accuracy in accuracies]
+    policies = [(1 - EPSILON) * np.eye(ARMS)[greedy] + EPSILON / ARMS for greedy in greedy_actions]
+    served = np.where((random.random(rows) < fraction)[:, None], *policies)
+    actions = (served.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1).clip(max=ARMS - 1)
+    expected = {
+        "good": 0.02 + 0.96 * np.eye(ARMS)[best_arms],
+        "none": np.zeros((rows, ARMS)),
+        "bad": 1 - np.eye(ARMS)[best_arms],
+    }[model]
+    expected = expected if model == "none" else min_reward + (1 - min_reward) * expected
+    mixture = fraction * policies[0] + (1 - fraction) * policies[1]
+    logs = [
+        Logged(
+            np.where(actions == best_arms, 1.0, min_reward),
+            mixture[row, actions],
+            policy[row, actions],
+            expected[row, actions],
+            (expected * policy).sum(axis=1),
+            1 / (own + (1 - own) * EPSILON / ARMS),
+        )
+        for policy, own in zip(policies, (fraction, 1 - fraction), strict=True)
+    ]
+    return logs[0], logs[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["good", "none", "bad"])
+@pytest.mark.parametrize(("gain", "fraction"), [(0.0, 0.5), (0.0, 0.1), (-0.05, 0.2)])
+def test_equal_or_worse_challengers_are_rarely_promoted(gain, fraction, model):
+    """In at most 5 % of 1,000 lines of challengers with 48 checks of 50 interactions each, for any reward model."""
+    random, promoted = np.random.default_rng(0), 0
+    for _ in range(1000):
+        evidence = BettingTest()
+        for _check in range(48):
+            evidence = evidence.add(*paired_logs(random, 50, gain, fraction, model))
+            if evidence.rejects(ALPHA):
+                promoted += 1
+                break
+    assert promoted <= 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gain", [0.0, 0.05])
+def test_an_equal_or_better_challenger_is_rarely_rolled_back(gain):
+    """In at most 5 % of 500 canaries with 100 checks, although the betting may restart at every check."""
+    random, rolled_back = np.random.default_rng(1), 0
+    for _ in range(500):
+        worse = BettingTest()
+        for _check in range(MAX_CHECKS):
+            challenger, champion = paired_logs(random, 50, gain, 0.2)
+            worse = worse.restarted().add(challenger.losses(), champion.losses())
+            if worse.rejects(ALPHA / MAX_CHECKS):
+                rolled_back += 1
+                break
+    assert rolled_back <= 25
+
+
+@pytest.mark.slow
+def test_a_challenger_whose_users_earn_the_same_is_rarely_rolled_back():
+    """In at most 5 % of 500 canaries with 100 checks, with the observed traffic fractions of 50 users per check."""
+    random, rolled_back = np.random.default_rng(5), 0
+    for _ in range(500):
+        evidence = BettingTest()
+        for _check in range(MAX_CHECKS):
+            by_challenger = np.arange(50) < np.clip(random.binomial(50, 0.2), 1, 49)
+            rewards, fraction = (random.random(50) < 0.7).astype(float), by_challenger.mean()
+            propensity = np.where(by_challenger, fraction, 1 - fraction)
+            logs = (
+                Logged(rewards, propensity, by_challenger * 1.0, max_weight=1 / fraction),
+                Logged(rewards, propensity, ~by_challenger * 1.0, max_weight=1 / (1 - fraction)),
+            )
+            evidence = evidence.restarted().add(*(log.losses() for log in logs))
+            if evidence.rejects(ALPHA / MAX_CHECKS):
+                rolled_back += 1
+                break
+    assert rolled_back <= 25
+
+
+@pytest.mark.parametrize(("good_checks", "loss"), [(0, -0.3), (60, -0.3), (60, -0.6)])
+def test_a_challenger_that_turns_bad_is_soon_rolled_back_even_after_many_good_checks(good_checks, loss):
+    """At 20 % of the traffic, in 95 of 100 canaries: within 1,500 interactions at a loss of 0.3, within 600 at 0.6."""
+    random, durations = np.random.default_rng(2), []
+    for _ in range(100):
+        worse = BettingTest()
+        for _check in range(good_checks):
+            challenger, champion = paired_logs(random, 50, 0.05, 0.2)
+            worse = worse.restarted().add(challenger.losses(), champion.losses())
+        interactions = 0
+        while not worse.rejects(ALPHA / MAX_CHECKS):
+            challenger, champion = paired_logs(random, 50, loss, 0.2)
+            worse = worse.restarted().add(challenger.losses(), champion.losses())
+            interactions += 50
+        durations.append(interactions)
+    assert np.quantile(durations, 0.95) <= (600 if loss == -0.6 else 1500)
+
+
+def test_a_good_reward_model_speeds_up_promotion_and_a_bad_one_hardly_delays_it():
+    """Interactions until promotion of a challenger that is right for 20 % more users; wrong arms earn 0.8."""
+    random, medians = np.random.default_rng(3), {}
+    for model in ("good", "none", "bad"):
+        durations = []
+        for _ in range(20):
+            evidence, interactions = BettingTest(), 0
+            while not evidence.rejects(ALPHA):
+                evidence = evidence.add(*paired_logs(random, 50, 0.2, 0.5, model, min_reward=0.8))
+                interactions += 50
+            durations.append(interactions)
+        medians[model] = np.median(durations)
+    assert medians["good"] < 0.5 * medians["none"], medians
+    assert medians["bad"] <= 1.5 * medians["none"], medians
+
+
+def test_log_wealth_is_the_logarithm_of_the_odds():
+    evidence = BettingTest().add(*paired_logs(np.random.default_rng(4), 2000, 0.1, 0.5))
+    assert evidence.rejects(math.exp(-evidence.log_wealth()) * 1.001)
+    assert not evidence.rejects(math.exp(-evidence.log_wealth()) * 0.999)
