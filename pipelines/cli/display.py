@@ -69,9 +69,10 @@ class Report:
         self._refresh()
 
     def table(self, summary: dict[str, Any]) -> None:
-        """Show the versions of a loop's summary, with the baselines as title."""
+        """Show the versions of a loop's summary in 80 columns, with the baselines as title."""
         title = "  ".join(f"{name.replace('_', ' ')} {summary[name]:.3f}" for name in BASELINES)
-        self._table = _table(title, summary["versions"])
+        versions = [{key: row[key] for key in row if key != "traffic_percent"} for row in summary["versions"]]
+        self._table = _table(title, versions)
         self._refresh()
 
     def _refresh(self) -> None:
