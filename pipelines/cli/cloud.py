@@ -90,8 +90,6 @@ def _resources(config: Config, simulator: bool) -> list[Resource]:
     """The resources that the loop needs, in the order of creation."""
     from banditloop.pipelines.compile import compile_pipelines
 
-    platform = connect(config)
-    platform.resources({}, simulator)  # raises before anything is compiled if the backend provisions nothing
     with tempfile.TemporaryDirectory() as folder:
         files = {path.name: path.read_bytes() for path in compile_pipelines(Path(folder), config)}
-    return platform.resources(files, simulator)
+    return connect(config).resources(files, simulator)

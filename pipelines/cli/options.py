@@ -25,6 +25,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts
 ParameterOption = Annotated[
     list[str], typer.Option("--param", "-p", metavar="KEY=VALUE", help="Pipeline parameter; may be repeated.")
 ]
+TemplateArgument = Annotated[Path, typer.Argument(help="The compiled pipeline, a YAML file.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to.")]
 ImageOption = Annotated[str | None, typer.Option(help="Container image of all tasks; overrides the config's.")]
 DEFAULT_CONFIG = Path(__file__).parents[1] / "configs" / "movielens.toml"

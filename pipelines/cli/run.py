@@ -9,14 +9,21 @@ from typing import Annotated
 import typer
 
 from banditloop.pipelines.cli import display
-from banditloop.pipelines.cli.options import ConfigOption, JsonOption, ParameterOption, TargetOption, group, load_config
+from banditloop.pipelines.cli.options import (
+    ConfigOption,
+    JsonOption,
+    ParameterOption,
+    TargetOption,
+    TemplateArgument,
+    group,
+    load_config,
+)
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 
 MIN_POLL_SECONDS = 0.1
 MAX_POLL_SECONDS = 3.0  # platforms limit the rate of calls
-TemplateArgument = Annotated[Path, typer.Argument(help="The compiled pipeline, a YAML file.")]
 RunArgument = Annotated[str, typer.Argument(help="The run's id.")]
 app = group()
 

@@ -1,13 +1,20 @@
 """The commands for pipelines that the platform runs at set times."""
 
 import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from banditloop.pipelines.cli import display
-from banditloop.pipelines.cli.options import ConfigOption, JsonOption, ParameterOption, TargetOption, group, load_config
+from banditloop.pipelines.cli.options import (
+    ConfigOption,
+    JsonOption,
+    ParameterOption,
+    TargetOption,
+    TemplateArgument,
+    group,
+    load_config,
+)
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import Runner
@@ -33,7 +40,7 @@ def schedule() -> None:
 def create(
     name: NameArgument,
     cron: CronArgument,
-    template: Annotated[Path, typer.Argument(help="The compiled pipeline, a YAML file.")],
+    template: TemplateArgument,
     config: ConfigOption = None,
     param: ParameterOption = [],
     target: TargetOption = None,

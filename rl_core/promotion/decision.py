@@ -38,9 +38,9 @@ def decide_heldout(
     Insufficient evidence never promotes. A candidate that is no worse is refused with probability at most α.
     """
     needed = Thresholds.of(config)
-    if _reaches(worse, needed.heldout_worse):
+    if worse.rejects(1 / needed.heldout_worse):
         return "refuse", f"earns less than {champion}: {_against_chance(worse, needed.heldout_worse)}"
-    if _reaches(better, needed.better):
+    if better.rejects(1 / needed.better):
         return "promote", f"{claim(better, champion)}: {_against_chance(better, needed.better)}"
     too_few = f"{worse.count:,} held-out interactions are too few to decide"
     return "canary", f"{too_few}: {odds(better)} that it {claim(better, champion)}, {needed.better:,.0f} needed"
@@ -49,12 +49,12 @@ def decide_heldout(
 def decide_canary(config: Config, evidence: CanaryEvidence, champion: str) -> tuple[VerdictDecision | None, str]:
     """The decision on the evidence from a canary's traffic, None to continue the canary, and its reason."""
     needed = Thresholds.of(config)
-    if _reaches(evidence.worse, needed.canary_worse):
+    if evidence.worse.rejects(1 / needed.canary_worse):
         return "rollback", f"earns less than {champion}: {_against_chance(evidence.worse, needed.canary_worse)}"
-    if _reaches(evidence.worse_by_user, needed.canary_worse):
+    if evidence.worse_by_user.rejects(1 / needed.canary_worse):
         harm = f"earns less from its users than {champion} from its own, whatever the actions"
         return "rollback", f"{harm}: {_against_chance(evidence.worse_by_user, needed.canary_worse)}"
-    if _reaches(evidence.better, needed.better):
+    if evidence.better.rejects(1 / needed.better):
         return "promote", f"{claim(evidence.better, champion)}: {_against_chance(evidence.better, needed.better)}"
     return None, f"{claim(evidence.better, champion)}: {odds(evidence.better)} so far, {needed.better:,.0f} needed"
 
@@ -68,10 +68,6 @@ def claim(better: BettingTest, champion: str) -> str:
 def odds(test: BettingTest) -> str:
     """The wealth of a test as odds, "87 to 1"."""
     return f"{math.exp(min(test.log_wealth(), 30)):,.3g} to 1"
-
-
-def _reaches(test: BettingTest, needed: float) -> bool:
-    return test.log_wealth() >= math.log(needed)
 
 
 def _against_chance(test: BettingTest, needed: float) -> str:

@@ -11,15 +11,15 @@ from banditloop.rl_core.policies.manifest import Manifest, read_manifest
 from banditloop.rl_core.policies.release import CanaryEvidence, Release, Verdict
 from banditloop.rl_core.policies.saved_policy import write_policy
 from banditloop.rl_core.ports import Endpoint
-from banditloop.rl_core.training.train import random_manifest
+from banditloop.rl_core.training.train import initial_statistics, random_manifest
 
 
 def ensure_champion(config: Config, endpoint: Endpoint) -> None:
-    """Make the random policy the champion if there is no release yet. Imports TensorFlow in that case."""
+    """Make the random policy the champion if there is no release yet. That of a network imports TensorFlow."""
     if endpoint.release() is None:
         manifest = random_manifest(config)
         with tempfile.TemporaryDirectory() as folder:
-            write_policy(Path(folder), manifest, config.agent.initial_statistics(manifest.dim, manifest.actions))
+            write_policy(Path(folder), manifest, initial_statistics(config, None))
             endpoint.add(Path(folder))
         endpoint.set_release(None, Release(champion=manifest.version))
 

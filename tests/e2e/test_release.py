@@ -15,7 +15,8 @@ from banditloop.pipelines.cli.supervisor import services
 from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.events.examples import example_files, read_examples
-from banditloop.rl_core.events.schema import INTERACTION, REWARD, encode
+from banditloop.rl_core.events.rows import reward_table
+from banditloop.rl_core.events.schema import INTERACTION, encode
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import write_policy
 from banditloop.rl_core.promotion.monitor import check_canary
@@ -122,17 +123,10 @@ class Users:
             ids, actions = [a["event_id"] for a in answers], np.array([a["action"] for a in answers])
             values = environment.reward(observations, actions, ids)
             values[[a["policy_version"] == self.unrewarded for a in answers]] = 0.0
-            self.platform.bus.publish("rewards", encode(rewards_of(ids, values.tolist())))
+            self.platform.bus.publish(
+                "rewards", encode(reward_table(event_id=ids, value=values, timestamp=datetime.now(UTC)))
+            )
             self.answered += users
-
-
-def rewards_of(ids, values):
-    now = datetime.now(UTC)
-    rows = [
-        {"event_id": event_id, "name": "reward", "value": value, "timestamp": now, "source_id": ""}
-        for event_id, value in zip(ids, values, strict=True)
-    ]
-    return pa.Table.from_pylist(rows, REWARD)
 
 
 def train_on_shuffled_rewards(config, platform, folder):

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -79,18 +78,6 @@ def vertex() -> Vertex:
     stand_in = serve(Path(folder.name))
     atexit.register(lambda: (stand_in.close(), folder.cleanup()))
     return stand_in
-
-
-@pytest.fixture
-def own_vertex(tmp_path, monkeypatch):
-    """A Vertex AI stand-in of this test alone, to inject failures and count calls."""
-    (folder := tmp_path / "vertex").mkdir()
-    stand_in = serve(folder)
-    variables = _emulators() | {"VERTEX_EMULATOR_HOST": stand_in.address}
-    monkeypatch.setenv("VERTEX_EMULATOR_HOST", stand_in.address)
-    monkeypatch.setattr(sys.modules[__name__], "_emulators", lambda: variables)
-    yield stand_in
-    stand_in.close()
 
 
 @functools.cache

@@ -52,6 +52,11 @@ def observations(rows, dim=20):
     return np.random.default_rng(0).normal(size=(rows, dim)).astype(np.float32)
 
 
+def serve_alone(platform, policy):
+    promote(platform.endpoint, policy.manifest.version)
+    wait_until(lambda: platform.endpoint.serving_versions() == [policy.manifest.version])
+
+
 def logged(platform, expected):
     """The decisions on the bus, once all are published and there are `expected` of them."""
     tables, outbox = [], Outbox(outbox_folder(platform.scratch, "decisions"))
@@ -174,15 +179,13 @@ def test_releases_change_without_failed_requests_and_a_corrupt_version_is_not_se
     assert 60 < versions.count(manifest.version) < 140
     make_policy(tmp_path / "policy", generation=3, seed=8)
     version = platform.endpoint.add(tmp_path / "policy")
-    promote(platform.endpoint, policy.manifest.version)
-    wait_until(lambda: platform.endpoint.serving_versions() == [policy.manifest.version])
+    serve_alone(platform, policy)
     (platform.endpoint.policy(version) / "weights.npz").write_bytes(b"broken")
     promote(platform.endpoint, version)
     for _ in range(20):
         send()
     assert platform.endpoint.serving_versions() == [policy.manifest.version]
-    promote(platform.endpoint, policy.manifest.version)
-    wait_until(lambda: platform.endpoint.serving_versions() == [policy.manifest.version])
+    serve_alone(platform, policy)
     logged(platform, 0)
 
 
@@ -208,8 +211,7 @@ def test_a_user_key_always_gets_the_same_version_and_the_canary_percent_the_chal
     assert still == {challenger}
     decisions = logged(platform, 1200)
     assert {row["mode"] for row in decisions} == {"online"}
-    promote(platform.endpoint, policy.manifest.version)
-    wait_until(lambda: platform.endpoint.serving_versions() == [policy.manifest.version])
+    serve_alone(platform, policy)
 
 
 def test_shadow_decisions_are_logged_and_not_returned(url, platform, policy, challenger):
@@ -226,8 +228,7 @@ def test_shadow_decisions_are_logged_and_not_returned(url, platform, policy, cha
     shadow = SavedPolicy.load(platform.endpoint.policy(challenger))
     [vectors] = [[row["probabilities"] for row in decisions if row["mode"] == "shadow"]]
     np.testing.assert_allclose(vectors, shadow.probabilities(contexts), rtol=1e-12)
-    promote(platform.endpoint, policy.manifest.version)
-    wait_until(lambda: platform.endpoint.serving_versions() == [policy.manifest.version])
+    serve_alone(platform, policy)
 
 
 @pytest.fixture

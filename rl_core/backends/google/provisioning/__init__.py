@@ -32,7 +32,7 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     pipelines = Templates(backend, templates)
     function_config = _function_config(config, pipelines)
     logger = CloudRunService(function_config, backend, "logger", MAX_LOGGERS)
-    logged = [_push(config, topic, logger, dead_letters=dead) for topic in (decisions, rewards)]
+    logged = [PushSubscription(config, backend, topic, logger, dead_letters=dead) for topic in (decisions, rewards)]
     names = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
     ticked = [CloudRunService(function_config, backend, name) for name in names]
     return [
@@ -54,18 +54,12 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         RunsResource(backend),
         *ticked,
         *iam_grants.invoker_grants(backend, ticked),
-        *(_push(config, ticks, service, f"-{name}") for name, service in zip(names, ticked, strict=True)),
+        *(
+            PushSubscription(config, backend, ticks, service, f"-{name}")
+            for name, service in zip(names, ticked, strict=True)
+        ),
         SchedulerJob(backend, ticks),
     ]
-
-
-def _push(
-    config: Config, topic: Topic, service: CloudRunService, suffix: str = "", dead_letters: Topic | None = None
-) -> PushSubscription:
-    backend = config.backend
-    assert isinstance(backend, GoogleBackend)
-    account, lease = backend.account_email("push"), config.bus.lease_seconds
-    return PushSubscription(backend, topic, service, account, lease, suffix, dead_letters)
 
 
 def _check(backend: GoogleBackend) -> None:

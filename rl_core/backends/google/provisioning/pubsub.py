@@ -9,6 +9,7 @@ from banditloop.rl_core.backends.google.bus import RETENTION_SECONDS
 from banditloop.rl_core.backends.google.clients import LABEL, credentials
 from banditloop.rl_core.backends.google.provisioning.cloud_run import CloudRunService
 from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
 
@@ -108,20 +109,19 @@ class Subscription:
 
 
 class PushSubscription(Subscription):
-    """A subscription that posts its messages to a service, authenticated as the account `caller` (an email)."""
+    """A subscription that posts its messages to a service, authenticated as the endpoint's account `push`."""
 
     def __init__(
         self,
+        config: Config,
         backend: GoogleBackend,
         topic: Topic,
         service: CloudRunService,
-        caller: str,
-        lease_seconds: float,
         suffix: str = "",
         dead_letters: Topic | None = None,
     ) -> None:
         super().__init__(backend, topic, suffix, dead_letters)
-        self._service, self._caller, self._lease_seconds = service, caller, lease_seconds
+        self._service, self._lease_seconds = service, config.bus.lease_seconds
 
     def _desired(self) -> PubSubSubscription:
         desired, url = super()._desired(), self._service.url()
@@ -131,7 +131,7 @@ class PushSubscription(Subscription):
         }
         desired.push_config = {
             "push_endpoint": f"{url}/{self._topic.name}",  # functions-framework reads the topic from the path
-            "oidc_token": {"service_account_email": self._caller, "audience": url},
+            "oidc_token": {"service_account_email": self._backend.account_email("push"), "audience": url},
         }
         if not self._dead_letters:  # a tick, which the next one replaces
             desired.message_retention_duration = {"seconds": TICK_RETENTION_SECONDS}
