@@ -53,11 +53,14 @@ bench: $(READY)  ## run every benchmark; rows go to build/bench.json
 bench-%: $(READY)
 	$(BIN)/python -m tests.benchmarks $*
 
-image:  ## build the image of components, predictor and functions: IMAGE=host/name:tag ENGINE=podman, docker or gcloud
+READ_PACKAGES := import sys; from banditloop.rl_core.config import Config; print(*Config.load(sys.argv[1]).image.packages)
+PACKAGES = $(if $(CONFIG),$(shell $(BIN)/python -c '$(READ_PACKAGES)' $(CONFIG)))
+
+image:  ## build the image of components, predictor and functions: IMAGE=host/name:tag ENGINE=podman, docker or gcloud CONFIG=loop.toml
 ifeq ($(ENGINE),gcloud)
-	gcloud builds submit --config components/cloudbuild.yaml --substitutions _IMAGE=$(IMAGE) .
+	gcloud builds submit --config components/cloudbuild.yaml --substitutions '_IMAGE=$(IMAGE),_PACKAGES=$(PACKAGES)' .
 else
-	$(ENGINE) build --platform linux/amd64 --file components/Dockerfile --tag $(IMAGE) $(BUILD) .
+	$(ENGINE) build --platform linux/amd64 --file components/Dockerfile --tag $(IMAGE) --build-arg 'PACKAGES=$(PACKAGES)' $(BUILD) .
 endif
 
 compile: $(READY)  ## compile the pipelines and the components to build

@@ -19,15 +19,15 @@ def generator(config: dict, metrics: dsl.Output[dsl.Metrics], interactions: int 
 
     from banditloop.rl_core.backends import connect
     from banditloop.rl_core.config import Config
+    from banditloop.rl_core.environments import configured
     from banditloop.rl_core.environments.history import simulated_history
     from banditloop.rl_core.promotion.transitions import ensure_champion
 
     settings = Config.parse(config)
     platform = connect(settings)
     warehouse = platform.warehouse
-    decisions, rewards = zip(
-        *simulated_history(settings.environment, interactions, settings.reward.name, seed), strict=True
-    )
+    environment = configured(settings.environment, "the generator")
+    decisions, rewards = zip(*simulated_history(environment, interactions, settings.reward.name, seed), strict=True)
     # Rewards first: every decision in the warehouse then has its reward, and a retry after a crash adds the rest.
     metrics.log_metric("rewards_added", warehouse.append("rewards", pa.concat_tables(rewards)))
     metrics.log_metric("decisions_added", warehouse.append("decisions", pa.concat_tables(decisions)))

@@ -14,7 +14,8 @@ def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Outpu
 
     Args:
         config: Config of the loop, as JSON.
-        examples: TFRecord files, with metadata: since, until, interactions, and parent, the version to resume from.
+        examples: TFRecord files, with metadata: since, until, interactions, previous, the version before the one to
+            train, and parent, the same if training resumes from it, else empty.
         metrics: Number of interactions.
     """
     from pathlib import Path
@@ -25,16 +26,18 @@ def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Outpu
     from banditloop.rl_core.estimators.propensity_audit import audit_propensities
     from banditloop.rl_core.events.examples import write_examples
     from banditloop.rl_core.promotion.current import latest_released
-    from banditloop.rl_core.training.train import resumable
+    from banditloop.rl_core.training.lineage import resumable
 
     settings = Config.parse(config)
     platform = connect(settings)
-    latest = latest_released(platform.endpoint)
-    parent = latest if resumable(settings, latest) else None
+    latest, encoding = latest_released(platform.endpoint)
+    parent = latest if resumable(settings, latest, encoding) else None
     window = platform.warehouse.window(parent.window.until if parent else None)
     if not window.interactions:
         raise InvalidInput(f"warehouse: no interactions logged since {window.since or 'the beginning'}")
     rows = write_examples(audit_propensities(platform.warehouse.interactions(window, "training")), Path(examples.path))
     metadata = window.model_copy(update={"interactions": rows}).model_dump(mode="json", exclude_none=True)
-    examples.metadata.update(metadata, parent=parent.version if parent else "")
+    versions = {"parent": parent, "previous": latest}
+    metadata |= {key: manifest.version if manifest else "" for key, manifest in versions.items()}
+    examples.metadata.update(metadata)
     metrics.log_metric("interactions", rows)

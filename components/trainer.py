@@ -26,18 +26,23 @@ def trainer(
 
     from banditloop.rl_core.backends import connect
     from banditloop.rl_core.config import Config
-    from banditloop.rl_core.policies.manifest import Window, read_manifest
-    from banditloop.rl_core.policies.saved_policy import write_policy
-    from banditloop.rl_core.training.train import next_manifest
+    from banditloop.rl_core.policies.directory import write_policy
+    from banditloop.rl_core.policies.manifest import Window
+    from banditloop.rl_core.training.train import with_action_features
+    from banditloop.rl_core.training.training import Training
 
     settings = Config.parse(config)
-    version = examples.metadata["parent"]
-    platform = connect(settings)
-    parent = platform.endpoint.policy(version) if version else None
-    window = Window.parse({key: examples.metadata[key] for key in Window.model_fields if key in examples.metadata})
-    statistics = platform.runner.train(settings, Path(examples.path), parent, Path(f"{policy.path}-shards"))
-    manifest = next_manifest(settings, window, read_manifest(parent) if parent else None, run_id)
-    write_policy(Path(policy.path), manifest, statistics, settings.policy.saved_model)
+    platform, metadata = connect(settings), examples.metadata
+    window = Window.parse({key: metadata[key] for key in Window.model_fields if key in metadata})
+    parent, previous = (
+        platform.endpoint.policy(metadata[key]) if metadata.get(key) else None for key in ("parent", "previous")
+    )
+    training = Training.of(settings, Path(examples.path), parent, previous, platform.read_table)
+    work = Path(f"{policy.path}-shards")
+    statistics = platform.runner.train(settings, Path(examples.path), training.encoding, parent, work)
+    statistics = with_action_features(statistics, training.encoding)
+    manifest, encoding = training.result(window, statistics, run_id)
+    write_policy(Path(policy.path), manifest, statistics, encoding, settings.policy.saved_model)
     policy.metadata.update(manifest.model_dump(mode="json", include={"version", "parent", "interactions"}))
     for name, value in settings.agent.metrics(statistics).items():
         metrics.log_metric(name, value)

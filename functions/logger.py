@@ -14,8 +14,10 @@ from banditloop.rl_core import cloud_events, process
 from banditloop.rl_core.backends import connect, platform_from_environment
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import SCHEMAS, decode
+from banditloop.rl_core.events.json_format import decode
+from banditloop.rl_core.events.schema import KEYS, event_schema
 from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.settings.task import Task
 
 RETRY_SECONDS = 1.0
 MIN_ROUND_SECONDS = 0.2  # between the starts of two rounds: fewer appends where events arrive one by one
@@ -24,20 +26,21 @@ TOPICS = ("rewards", "decisions")  # rewards first: after downtime, a decision i
 log = logging.getLogger("banditloop.logger")
 
 
-def log_events(platform: Platform, topic: str, payloads: list[bytes]) -> int:
+def log_events(task: Task, platform: Platform, topic: str, payloads: list[bytes]) -> int:
     """Append the events of some messages to the table named after their topic; returns the number of new events."""
-    if topic not in SCHEMAS:
-        raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(SCHEMAS)}")
-    return platform.warehouse.append(topic, pa.concat_tables(decode(SCHEMAS[topic], p) for p in payloads))
+    if topic not in KEYS:
+        raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(KEYS)}")
+    schema = event_schema(topic, task)
+    return platform.warehouse.append(topic, pa.concat_tables(decode(schema, payload, task) for payload in payloads))
 
 
 @functions_framework.cloud_event
 def logger(event: CloudEvent) -> None:
     """Log one message. An invalid one goes to the dead letters; after any other error it is redelivered."""
-    _, platform = platform_from_environment()
+    config, platform = platform_from_environment()
     topic, payload = cloud_events.topic(event), cloud_events.payload(event)
     try:
-        log_events(platform, topic, [payload])
+        log_events(config.task, platform, topic, [payload])
     except InvalidInput as error:
         platform.bus.dead_letter(topic, str(error), payload)
 
@@ -57,16 +60,16 @@ def serve(config: Config) -> None:
         try:
             with platform.bus.subscribe(TOPICS):
                 while not stopping.is_set():
-                    log_round(platform, stopping)
+                    log_round(config.task, platform, stopping)
         except Exception as error:  # any error: its messages are redelivered
             log.error("the bus failed, reconnecting: %r", error)
             stopping.wait(RETRY_SECONDS)
 
 
-def log_round(platform: Platform, stopping: threading.Event) -> None:
+def log_round(task: Task, platform: Platform, stopping: threading.Event) -> None:
     """Log the messages that wait on the bus and, if they were few, pause until more have gathered."""
     start = time.monotonic()
-    counts = [platform.bus.deliver(topic, functools.partial(log_events, platform, topic)) for topic in TOPICS]
+    counts = [platform.bus.deliver(topic, functools.partial(log_events, task, platform, topic)) for topic in TOPICS]
     if max(counts) < FULL_ROUND_MESSAGES:
         elapsed = time.monotonic() - start
         stopping.wait(max(MIN_ROUND_SECONDS - elapsed, elapsed))  # an append of few events costs as much as one of many

@@ -13,6 +13,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
+from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.http.admission import Admission
 from banditloop.rl_core.serving.http.endpoint import Predictor
 from banditloop.rl_core.serving.http.server import run
@@ -36,7 +37,8 @@ def serve(config: Config) -> None:
     follower = ReleaseFollower(SinglePolicySource(platform.fetch(storage_uri)) if storage_uri else platform.endpoint)
     with contextlib.suppress(Exception):  # the background task retries and logs the error
         follower.refresh()  # before other threads start: TensorFlow, if a policy needs it, takes seconds to import
-    predictor = Predictor(follower, decisions, rewards, config)
+    catalogue = Catalogue(config.task, platform.read_table)
+    predictor = Predictor(follower, catalogue, decisions, rewards, config)
     routes = os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE), os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     with listener:
         if not on_vertex:

@@ -1,7 +1,9 @@
-"""The simulator: simulated users send observations to the endpoint and publish rewards for the recommended actions."""
+"""The simulator: simulated users send their contexts to the endpoint, and the rewards of its actions to the bus."""
 
 import logging
+import time
 from datetime import UTC, datetime
+from typing import Any
 
 import functions_framework
 import numpy as np
@@ -12,11 +14,15 @@ from pydantic import Field
 from banditloop.rl_core import cloud_events
 from banditloop.rl_core.backends import platform_from_environment
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.environments import Environment, configured
+from banditloop.rl_core.environments.history import chosen_actions, earned, features_by_id, listed_candidates
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.rows import reward_row
-from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.events.contexts import Contexts, context_rows
+from banditloop.rl_core.events.rows import Row, reward_row
+from banditloop.rl_core.ports import Bus, Platform
 from banditloop.rl_core.settings.section import Section
 
+POLL_SECONDS = 0.05  # rewards that are due within it are published together
 log = logging.getLogger("banditloop.simulator")
 
 
@@ -28,19 +34,50 @@ class Visit(Section):
 
 
 def simulate(config: Config, platform: Platform, visit: Visit) -> float:
-    """Simulate a visit and publish its rewards; returns the mean reward."""
-    observations = config.environment.observe(visit.users, np.random.default_rng(visit.seed))
-    predictions = platform.endpoint.predict(observations.tolist())
+    """Simulate a visit and publish its rewards, each when it is due; returns the mean reward.
+
+    Raises:
+        InvalidInput: the config has no environment.
+    """
+    environment = configured(config.environment, "the simulator")
+    random = np.random.default_rng(visit.seed)
+    contexts = environment.observe(visit.users, random)
+    predictions = platform.endpoint.predict(instances(environment, contexts, random))
     event_ids = [prediction["event_id"] for prediction in predictions]
-    actions = np.array([prediction["action"] for prediction in predictions])
-    rewards = config.environment.reward(observations, actions, event_ids)
-    now = datetime.now(UTC)
+    actions = chosen_actions(environment.task, [prediction["action"] for prediction in predictions])
+    rewards = environment.reward(contexts, actions, event_ids)
+    times = earned([datetime.now(UTC)] * len(event_ids), environment.delays(event_ids))
     events = [
-        reward_row(event_id=event_id, value=value, timestamp=now, name=config.reward.name, source_id="simulator")
-        for event_id, value in zip(event_ids, rewards.tolist(), strict=True)
+        reward_row(event_id=event_id, value=value, timestamp=due, name=config.reward.name, source_id="simulator")
+        for event_id, value, due in zip(event_ids, rewards.tolist(), times, strict=True)
     ]
-    platform.bus.publish("rewards", orjson.dumps(events))
+    _publish_when_due(platform.bus, events)
     return float(rewards.mean())
+
+
+def instances(environment: Environment, contexts: Contexts, random: np.random.Generator) -> list[Any]:
+    """The instances of a predict request for contexts: plain vectors, or contexts by name, with any candidates."""
+    task = environment.task
+    listed, features = listed_candidates(environment, contexts, random), features_by_id(environment)
+    rows = context_rows({name: contexts[name] for name in task.context if name in contexts})
+    if listed is None:
+        return [row[task.plain] if task.plain else {"context": row} for row in rows]
+    return [
+        {"context": row, "actions": [{"id": action} | features[action] for action in ids] if features else ids}
+        for row, ids in zip(rows, listed, strict=True)
+    ]
+
+
+def _publish_when_due(bus: Bus, events: list[Row]) -> None:
+    """Publish each reward once its timestamp has come."""
+    waiting = sorted(events, key=lambda event: event["timestamp"])
+    while waiting:
+        now = datetime.now(UTC)
+        due = [event for event in waiting if event["timestamp"] <= now]
+        if due:
+            bus.publish("rewards", orjson.dumps(due))
+        if waiting := waiting[len(due) :]:
+            time.sleep(max(POLL_SECONDS, (waiting[0]["timestamp"] - datetime.now(UTC)).total_seconds()))
 
 
 @functions_framework.cloud_event

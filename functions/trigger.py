@@ -8,10 +8,13 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import functions_framework
+import pyarrow.compute as pc
 from cloudevents.http import CloudEvent
 
 from banditloop.rl_core.backends import platform_from_environment
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.events.schema import RANDOM
+from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.ports import Platform
 
 log = logging.getLogger("banditloop.trigger")
@@ -22,16 +25,16 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     runs = platform.runner.runs()  # before the versions: a run that ends in between has added the version read next
     release = platform.endpoint.release()
     if release is None:
-        return None, "no policy is deployed yet: run the startup pipeline first"
+        return None, "no policy is deployed yet: start `banditloop serve`, or run the startup pipeline"
     # A version that was added and not released was left by a killed deployer: its interactions still count as new.
     judged = {v.version for v in platform.endpoint.verdicts() if v.by != "evaluator" or v.decision == "refuse"}
     latest = [m for m in platform.endpoint.versions() if m.version in judged | release.traffic().keys()][-1]
     if running := [run.run_id for run in runs if run.state == "running"]:
         return None, f"{running[0]} is still running"
-    new = platform.warehouse.window(latest.window.until).interactions
-    overdue = datetime.now(UTC) - latest.window.until >= timedelta(seconds=config.retraining.max_interval_seconds)
-    if new < config.retraining.min_new_interactions and not (new and overdue):
-        return None, f"{new} new interactions of {config.retraining.min_new_interactions}"
+    window = platform.warehouse.window(latest.window.until)
+    new, needed = window.interactions, config.retraining.min_new_interactions
+    if new < needed and not (new and _is_overdue(config, platform, latest, window)):
+        return None, f"{new} new interactions of {needed}"
     # Two triggers at the same moment compute the same id, and a run's id can be used only once.
     attempts = [run for run in runs if run.run_id.startswith(f"retraining-{latest.version}-")]
     if len(attempts) > 1:
@@ -44,6 +47,16 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     if not platform.runner.submit(platform.fetch(folder) / name, parameters, run_id):
         return None, f"{run_id} was submitted by another trigger"
     return run_id, f"{new} new interactions"
+
+
+def _is_overdue(config: Config, platform: Platform, latest: Manifest, window: Window) -> bool:
+    """Whether the last training or, before the first, the first decision was longer ago than the longest interval."""
+    since = latest.window.until
+    if latest.version == RANDOM:  # trained on nothing, at no time
+        batches = platform.warehouse.interactions(window)
+        times = [pc.min(batch["timestamp"]).as_py() for batch in batches if batch.num_rows]
+        since = min(times, default=datetime.now(UTC))
+    return datetime.now(UTC) - since >= timedelta(seconds=config.retraining.max_interval_seconds)
 
 
 def _retry_delay(attempts: int) -> timedelta:

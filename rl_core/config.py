@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import SerializeAsAny
 
-from banditloop.rl_core.agents import AGENTS, Agent, MergeableAgent
+from banditloop.rl_core.agents import AGENTS, Agent, LinUCB, MergeableAgent
 from banditloop.rl_core.environments import ENVIRONMENTS, Environment
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import BACKENDS, Backend, LocalBackend
@@ -20,9 +20,10 @@ from banditloop.rl_core.settings.loop import (
     RetrainingSection,
     RewardSection,
 )
-from banditloop.rl_core.settings.processes import BusSection, LoggingSection, ServingSection
+from banditloop.rl_core.settings.processes import BusSection, ImageSection, LoggingSection, ServingSection
 from banditloop.rl_core.settings.registry import registered
 from banditloop.rl_core.settings.section import Section
+from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.settings.training import TrainingSection
 
 REGISTRIES: dict[str, tuple[Mapping[str, type[Any]], type[Any]]] = {  # the parts by name, and their base class
@@ -38,13 +39,15 @@ class Config(Section):
     """The complete configuration of a loop. Omitted sections have their defaults."""
 
     backend: SerializeAsAny[Backend] = LocalBackend()
-    environment: SerializeAsAny[Environment]
-    agent: SerializeAsAny[Agent]
+    task: Task
+    environment: SerializeAsAny[Environment] | None = None
+    agent: SerializeAsAny[Agent] = LinUCB()
     policy: PolicySection = PolicySection()
     reward: RewardSection = RewardSection()
     serving: ServingSection = ServingSection()
     bus: BusSection = BusSection()
     logging: LoggingSection = LoggingSection()
+    image: ImageSection = ImageSection()
     training: TrainingSection = TrainingSection()
     retraining: RetrainingSection = RetrainingSection()
     gate: GateSection = GateSection()
@@ -58,11 +61,14 @@ class Config(Section):
             if isinstance(backend := values.get("backend", {}), Mapping):
                 values["backend"] = {"name": DEFAULT_BACKEND} | dict(backend)
             for key, (registry, base) in REGISTRIES.items():
-                values[key] = registered(registry, base, values.get(key), key)
+                if key in values:
+                    values[key] = registered(registry, base, values[key], key)
+            values["task"] = _task(values)
             if isinstance(bus := values.get("bus", {}), Mapping):
                 values["bus"] = {"publish_seconds": values["backend"].PUBLISH_SECONDS} | dict(bus)
         config = super().parse(values, where)
         config._check_training()
+        config._check_default_reward()
         return config
 
     def _check_training(self) -> None:
@@ -77,19 +83,54 @@ class Config(Section):
                 f"since its statistics of several shards cannot be merged; give 1"
             )
 
+    def _check_default_reward(self) -> None:
+        default, (low, high) = self.reward.default, self.task.rewards
+        if default != "ignore" and not low <= default <= high:
+            raise InvalidInput(f"reward.default = {default}: is outside task.reward_range, {low:g} to {high:g}")
+
+    def _check_environment(self) -> None:
+        """A task beside an environment may have another range of rewards, but must be about the same decisions."""
+        if self.environment is None:
+            return
+        for key in ("actions", "context", "action_features"):
+            own, supplied = getattr(self.task, key), getattr(self.environment.task, key)
+            if own != supplied:
+                name = self.environment.name
+                raise InvalidInput(f"task.{key}: contradicts that of the environment {name!r}; omit it")
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The config in a TOML or JSON file. InvalidInput: it cannot be read, or a value is invalid."""
-        return cls.parse(read_values(path))
+        """The config in a TOML or JSON file, whose relative paths belong to the file's folder.
+
+        Raises:
+            InvalidInput: it cannot be read, or a value is invalid.
+        """
+        values, folder = read_values(path), Path(path).absolute().parent
+        if isinstance(values, dict) and "environment" in values:  # before parsing, which may ask it for its task
+            environment = registered(*REGISTRIES["environment"], values["environment"], "environment")
+            values["environment"] = environment.relative_to(folder)
+        config = cls.parse(values).relative_to(folder)
+        config._check_environment()
+        return config
 
     @classmethod
     def from_environment(cls) -> Self:
         """The config in $BANDITLOOP_CONFIG: JSON, or the path of a file. InvalidInput: not set, or invalid."""
-        return cls.parse(values_from_environment())
+        value = os.environ.get(ENVIRONMENT_VARIABLE, "")
+        return cls.load(value) if _is_path(value) else cls.parse(values_from_environment())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping from which `parse` makes an equal config."""
         return self.model_dump(mode="json", exclude_none=True)  # KFP has no null
+
+
+def _task(values: Mapping[str, Any]) -> Any:
+    """The task of a config, or that of its environment: a config that travelled has both, and loads nothing."""
+    if "task" in values:
+        return values["task"] if isinstance(values["task"], Task) else Task.parse(values["task"], "task")
+    if "environment" in values:
+        return values["environment"].task
+    raise InvalidInput("task: is missing; say what is decided, or name an environment, which does")
 
 
 def read_values(path: str | Path) -> Any:
@@ -106,11 +147,14 @@ def read_values(path: str | Path) -> Any:
 def values_from_environment() -> Any:
     """The values in $BANDITLOOP_CONFIG (JSON, or the path of a file), not yet validated. InvalidInput: not set."""
     value = os.environ.get(ENVIRONMENT_VARIABLE, "")
-    if value.lstrip().startswith("{"):
-        return _decode(value, f"${ENVIRONMENT_VARIABLE}", json.loads)
     if not value:
         raise InvalidInput(f"${ENVIRONMENT_VARIABLE} is not set; give a config as JSON or the path of its file")
-    return read_values(value)
+    return read_values(value) if _is_path(value) else _decode(value, f"${ENVIRONMENT_VARIABLE}", json.loads)
+
+
+def _is_path(value: str) -> bool:
+    """Whether the variable's value names a file, and is not itself JSON."""
+    return bool(value) and not value.lstrip().startswith("{")
 
 
 def _decode(text: str, source: str, decoder: Callable[[str], Any]) -> Any:

@@ -10,9 +10,12 @@ import pytest
 
 from banditloop.rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.events.contexts import context_array
+from banditloop.rl_core.events.rows import decision_table
+from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.ports import Endpoint
 from banditloop.rl_core.promotion.transitions import promote
+from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.events import decisions as decisions
 from banditloop.rl_core.testing.events import rewards as rewards
 from banditloop.rl_core.testing.planted import assert_same as assert_same
@@ -21,6 +24,7 @@ from banditloop.rl_core.testing.policies import make_policy as make_policy
 
 SLOWEST_FILES = (  # started first, so that no worker still runs one of them at the end
     "test_containers",
+    "test_own_problem",
     "test_readme",
     "google/test_loop",
     "e2e/test_loop",
@@ -75,25 +79,30 @@ def config(tmp_path: Path) -> Config:
     return make_config(tmp_path)
 
 
+def vector_task(dim: int = 20, actions: int = 20) -> Task:
+    """A task of plain vectors and numbered actions, as that of MovieLens."""
+    return Task.parse(
+        {"actions": actions, "context": {"observation": {"vector": dim}}, "reward_range": [0.0, 5.0]}, "task"
+    )
+
+
 def random_interactions(rows: int, dim: int = 20, actions: int = 20) -> pa.Table:
     """Random interactions with `dim` features and `actions` actions."""
     random = np.random.default_rng(0)
-    interactions = [
-        {
-            "event_id": str(row),
-            "timestamp": START,
-            "policy_version": "v",
-            "observation": random.normal(size=dim).tolist(),
-            "action": int(random.integers(actions)),
-            "propensity": 1 / actions,
-            "probabilities": [1 / actions] * actions,
-            "mode": "online",
-            "pass_probability": 0.5,
-            "reward": float(random.normal()),
-        }
-        for row in range(rows)
-    ]
-    return pa.Table.from_pylist(interactions, INTERACTION)
+    task = vector_task(dim, actions)
+    decisions = decision_table(
+        task,
+        event_id=[str(row) for row in range(rows)],
+        timestamp=START,
+        policy_version="v",
+        context=context_array(task, {"observation": random.normal(size=(rows, dim)).astype(np.float32)}),
+        action=[str(action) for action in random.integers(actions, size=rows)],
+        propensity=1 / actions,
+        probabilities=[[1 / actions] * actions] * rows,
+        logging_probability=0.5,
+    )
+    rewards = pa.array(random.normal(size=rows))
+    return decisions.append_column("reward", rewards).cast(interaction_schema(task))
 
 
 def deploy(endpoint: Endpoint, folder: Path) -> str:

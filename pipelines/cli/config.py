@@ -7,17 +7,18 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from banditloop.pipelines.cli import display
-from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_values
+from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config, load_values
 from banditloop.rl_core.config import DEFAULT_BACKEND, REGISTRIES, Config
 from banditloop.rl_core.settings.registry import registered_parts
 
-Source = Literal["file", "environment", "default", "backend"]
+Source = Literal["file", "environment", "default", "backend", "simulator"]
 OWN_CLASS = {  # its keys are checked when the config is parsed
     "description": "a class of your own, as module:Class",
     "properties": {"name": {"type": "string", "pattern": ":"}},
     "required": ["name"],
     "type": "object",
 }
+BACKEND_DEFAULTS = [("bus", "publish_seconds")]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 app = group()
 
@@ -37,14 +38,16 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show every key of the resolved config with its value and source.
 
     Sources: `file`; `environment`, the variable BANDITLOOP_CONFIG; `default`; `backend`, a default that depends on the
-    backend.
+    backend; `simulator`, the task of the config's environment.
 
     Example: `banditloop config show -c loop.toml --json`
     """
     values, origin = load_values(config)
+    settings = load_config(config)  # names a value that is wrong
     keys = {
-        f"{name}.{key}": {"value": value, "source": _source(section, values.get(name, {}), name, key, origin)}
-        for name, section in Config.parse(values)
+        f"{name}.{key}": {"value": value, "source": _source(values, name, key, origin)}
+        for name, section in settings
+        if section is not None
         for key, value in section.model_dump(mode="json").items()
     }
     rows = [{"key": key} | entry | {"value": str(entry["value"])} for key, entry in keys.items()]
@@ -60,11 +63,13 @@ def schema() -> None:
     display.json_or_text(_json_schema(), True, "")
 
 
-def _source(section: Any, values: Mapping[str, Any], name: str, key: str, origin: Source) -> Source:
-    """The source of a key. Keys that parsing has set, other than the backend's own name, depend on the backend."""
-    if key in values:
+def _source(values: Mapping[str, Any], name: str, key: str, origin: Source) -> Source:
+    """The source of a key of the section `name`."""
+    if key in values.get(name, {}):
         return origin
-    return "backend" if key in section.model_fields_set and name != "backend" else "default"
+    if name == "task" and name not in values:
+        return "simulator"
+    return "backend" if (name, key) in BACKEND_DEFAULTS else "default"
 
 
 def _json_schema() -> dict[str, Any]:
@@ -74,11 +79,13 @@ def _json_schema() -> dict[str, Any]:
     references, content = models_json_schema([(model, "validation") for model in dict.fromkeys(classes)])
     definitions = content["$defs"]
     schema = definitions.pop("Config")
+    del schema["required"]  # a task, unless an environment has one
+    schema["anyOf"] = [{"required": ["task"]}, {"required": ["environment"]}]
     for section, parts in registered.items():
-        base = schema["properties"][section].pop("$ref").rpartition("/")[2]
-        del definitions[base]
         named = [_named(references[part, "validation"], name) for name, part in parts.items()]
-        schema["properties"][section]["oneOf"] = [*named, OWN_CLASS]
+        base = REGISTRIES[section][1].__name__
+        definitions[base] = {"oneOf": [*named, OWN_CLASS]}
+        schema["properties"][section] = {"$ref": f"#/$defs/{base}"}
     return {"$schema": DRAFT, **schema, "$defs": definitions}
 
 

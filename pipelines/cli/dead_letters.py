@@ -8,10 +8,10 @@ from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import SCHEMAS
+from banditloop.rl_core.events.schema import KEYS
 
 app = group()
-TopicOption = Annotated[str, typer.Option("--topic", help=f"One of: {', '.join(SCHEMAS)}. Default: all.")]
+TopicOption = Annotated[str, typer.Option("--topic", help=f"One of: {', '.join(KEYS)}. Default: all.")]
 MAX_PAYLOAD_SHOWN = 200  # characters
 
 
@@ -54,6 +54,6 @@ def replay(topic: TopicOption = "", config: ConfigOption = None, as_json: JsonOp
 
 
 def _topics(topic: str) -> list[str]:
-    if topic and topic not in SCHEMAS:
-        raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(SCHEMAS)}")
-    return [topic] if topic else list(SCHEMAS)
+    if topic and topic not in KEYS:
+        raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(KEYS)}")
+    return [topic] if topic else list(KEYS)

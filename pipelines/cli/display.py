@@ -69,8 +69,9 @@ class Report:
         self._refresh()
 
     def table(self, summary: dict[str, Any]) -> None:
-        """Show the versions of a loop's summary in 80 columns, with the baselines as title."""
-        title = "  ".join(f"{name.replace('_', ' ')} {summary[name]:.3f}" for name in BASELINES)
+        """Show the versions of a loop's summary in 80 columns, with the baselines as title where it has them."""
+        known = [name for name in BASELINES if name in summary]
+        title = "  ".join(f"{name.replace('_', ' ')} {summary[name]:.3f}" for name in known) or "versions"
         versions = [{key: row[key] for key in row if key != "traffic_percent"} for row in summary["versions"]]
         self._table = _table(title, versions)
         self._refresh()

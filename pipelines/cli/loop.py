@@ -10,6 +10,7 @@ from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOption, load_config
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
 
 SEEDS_PER_ROUND = 1_000_000
 
@@ -31,7 +32,7 @@ def loop(
     from banditloop.pipelines.cli.supervisor import services
     from banditloop.rl_core.reports.learning_curve import summary
 
-    settings = _retraining_every_round(load_config(config), users)
+    settings = _retraining_every_round(_simulated(load_config(config)), users)
     platform = connect(settings)
     result = summary(settings, platform)  # raises before anything starts if the ratings are missing
     messages = []
@@ -47,6 +48,15 @@ def loop(
         report.table(result := summary(settings, platform))
     messages.append(f"learning curve: {_write(result, output)}")
     display.json_or_text(result, as_json, "\n".join(messages))
+
+
+def _simulated(config: Config) -> Config:
+    if config.environment is None:
+        raise InvalidInput(
+            "environment: is missing; `banditloop loop` simulates users in one. Your application's are served by "
+            "`banditloop serve`"
+        )
+    return config
 
 
 def _retraining_every_round(config: Config, users: int) -> Config:

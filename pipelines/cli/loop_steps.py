@@ -4,7 +4,6 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from banditloop.functions.simulator import Visit, simulate
 from banditloop.functions.trigger import tick
@@ -96,9 +95,10 @@ def _check_canary(config: Config, platform: Platform) -> None:
 
 
 def _logged(platform: Platform) -> tuple[int, int]:
-    """Numbers of logged interactions and of rewarded ones."""
-    totals: list[dict[str, Any]] = platform.warehouse.policy_totals()
-    return sum(row["interactions"] for row in totals), sum(row["rewarded"] for row in totals)
+    """Numbers of decisions that were shown, and of rewards: also of those that came too late to be learned from."""
+    totals, counts = platform.warehouse.policy_totals(), platform.warehouse.event_counts()
+    shown = sum(row["interactions"] + row["ignored"] for row in totals)
+    return shown, counts.received["rewards"] - counts.duplicate["rewards"]
 
 
 def _wait_for_serving(platform: Platform) -> None:

@@ -1,4 +1,6 @@
-"""Compile, submit and run pipelines, serve the endpoint, and inspect and control what it serves.
+"""Start a loop of your own, serve it, compile and run its pipelines, and inspect and control what it serves.
+
+Example: `banditloop init news --from log.csv`, then `banditloop serve -c news/loop.toml`
 
 Example: `banditloop status -c loop.toml`
 """
@@ -20,9 +22,11 @@ from banditloop.pipelines.cli import (
     schedule,
 )
 from banditloop.pipelines.cli.compile import compile_, export_components
+from banditloop.pipelines.cli.init import init
 from banditloop.pipelines.cli.loop import loop
 from banditloop.pipelines.cli.serve import serve
 from banditloop.pipelines.cli.status import status, warehouse
+from banditloop.pipelines.cli.upgrade import upgrade
 from banditloop.rl_core.errors import InvalidInput
 
 app = typer.Typer(
@@ -31,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (loop, serve, status, warehouse, export_components):
+for command in (init, loop, serve, status, warehouse, upgrade, export_components):
     app.command()(command)
 app.command(name="compile")(compile_)
 app.add_typer(run.app, name="run")

@@ -28,7 +28,8 @@ ParameterOption = Annotated[
 TemplateArgument = Annotated[Path, typer.Argument(help="The compiled pipeline, a YAML file.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", file_okay=False, help="Folder to write to.")]
 ImageOption = Annotated[str | None, typer.Option(help="Container image of all tasks; overrides the config's.")]
-DEFAULT_CONFIG = Path(__file__).parents[1] / "configs" / "movielens.toml"
+BUNDLED = Path(__file__).resolve().parents[1] / "configs"  # whose relative paths belong to the working directory
+DEFAULT_CONFIG = BUNDLED / "movielens.toml"
 
 
 def group() -> typer.Typer:
@@ -38,15 +39,24 @@ def group() -> typer.Typer:
 
 def load_config(path: Path | None, target: Target | None = None) -> Config:
     """The config of a file, else of the environment variable, else the default one; with pipelines run on `target`."""
-    config = Config.parse(load_values(path)[0])
+    if _from_environment(path):
+        config = Config.from_environment()
+    elif path and path.resolve().parent != BUNDLED:
+        config = Config.load(path)
+    else:
+        config = Config.parse(read_values(path or DEFAULT_CONFIG))
     return _with_target(config, target) if target else config
 
 
 def load_values(path: Path | None) -> tuple[Any, Literal["file", "environment"]]:
     """The values that the config is parsed from, and their source."""
-    if path is None and os.environ.get(ENVIRONMENT_VARIABLE):
+    if _from_environment(path):
         return values_from_environment(), "environment"
     return read_values(path or DEFAULT_CONFIG), "file"
+
+
+def _from_environment(path: Path | None) -> bool:
+    return path is None and bool(os.environ.get(ENVIRONMENT_VARIABLE))
 
 
 def _with_target(config: Config, target: Target) -> Config:

@@ -28,6 +28,6 @@ def show(
 
     Example: `banditloop policy show build/loop/endpoints/movielens/versions/v3-0a1b2c3d`
     """
-    from banditloop.rl_core.policies.saved_policy import verify_policy
+    from banditloop.rl_core.policies.directory import verify_policy
 
     display.key_values("policy", verify_policy(folder).model_dump(mode="json"), as_json)

@@ -18,21 +18,35 @@ Step = Callable[[Config, Platform], tuple[str | None, str]]  # returns what it d
 def serve(config: ConfigOption = None) -> None:
     """Run the endpoint, the logger, the trigger and the monitor on this machine until interrupted.
 
+    Before the first training it serves the random policy, from whose decisions the loop learns.
+
     Example: `banditloop serve -c loop.toml`
     """
     from banditloop.functions.trigger import tick
     from banditloop.pipelines.cli.supervisor import services
     from banditloop.pipelines.compile import compile_pipelines
     from banditloop.rl_core.promotion.monitor import check_canary
+    from banditloop.rl_core.promotion.transitions import ensure_champion
 
     settings = load_config(config)
     platform = connect(settings)
-    compile_pipelines(Path(settings.retraining.template).parent, settings)
-    display.line(f"serving endpoint {settings.backend.endpoint}; press Ctrl-C to stop")
     with contextlib.suppress(KeyboardInterrupt), services(settings), display.progress(quiet=False) as report:
+        ensure_champion(settings, platform.endpoint)
+        compile_pipelines(Path(settings.retraining.template).parent, settings)
+        url = ""
         while True:
+            if url != (url := _url(platform) or url):
+                display.line(f"endpoint {settings.backend.endpoint} serves at {url}; press Ctrl-C to stop")
             report("; ".join(_attempt(step, settings, platform) for step in (tick, check_canary)), None)
             time.sleep(INTERVAL_SECONDS)
+
+
+def _url(platform: Platform) -> str:
+    """The URL at which policies are served now; empty while there is none."""
+    from banditloop.rl_core.backends.local.endpoint import LocalEndpoint
+
+    endpoint = platform.endpoint
+    return endpoint.url() if isinstance(endpoint, LocalEndpoint) and endpoint.serving_versions() else ""
 
 
 def _attempt(step: Step, config: Config, platform: Platform) -> str:

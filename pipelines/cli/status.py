@@ -30,7 +30,10 @@ def warehouse(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def _show(content: dict[str, Any]) -> None:
-    display.table(f"endpoint {content['endpoint']}", content["versions"])
+    rows = [{key: value for key, value in row.items() if key != "ignored"} for row in content["versions"]]
+    display.table(f"endpoint {content['endpoint']}", rows)
+    if ignored := sum(row["ignored"] for row in content["versions"]):
+        display.line(f"left out, since they have no reward: {ignored:,} decisions")
     display.line(f"serving: {', '.join(content['serving']) or 'nothing; start `banditloop serve`'}")
     display.line(
         f"new interactions: {content['new_interactions']} of {content['min_new_interactions']} for a retraining"

@@ -15,11 +15,12 @@ from typing_extensions import TypedDict
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments.history import HISTORY_START
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.observations import check_observations
 from banditloop.rl_core.events.rows import decision_row, reward_row
-from banditloop.rl_core.events.schema import DECISION, MAX_ABS_VALUE, RANDOM, REWARD
+from banditloop.rl_core.events.schema import MAX_ABS_VALUE, RANDOM, REWARD, decision_schema
 from banditloop.rl_core.serving.recommender import APPLICATION
+from banditloop.rl_core.settings.feature_kinds import Vector
 from banditloop.rl_core.settings.section import explain
+from banditloop.rl_core.settings.task import Task
 
 SOURCE = "vertex-sample"
 Number = Annotated[float, Field(ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)]
@@ -49,17 +50,18 @@ def read_interactions(file: Path, config: Config) -> Iterator[Interaction]:
     """The interactions of the exported table.
 
     Raises:
-        InvalidInput: a line is wrong; names it.
+        InvalidInput: a line is wrong; names it. Or the task has other features, or actions with names.
     """
+    _vector(config.task)
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                yield from _read_line(line, f"{file}, line {number}", config)
+                yield from _read_line(line, f"{file}, line {number}", config.task)
     except OSError as error:
         raise InvalidInput(f"{file}: {error.strerror}") from None
 
 
-def _read_line(line: bytes, where: str, config: Config) -> Iterable[Interaction]:
+def _read_line(line: bytes, where: str, task: Task) -> Iterable[Interaction]:
     try:
         row = TRAJECTORY.validate_json(line)
     except ValidationError as error:
@@ -67,14 +69,23 @@ def _read_line(line: bytes, where: str, config: Config) -> Iterable[Interaction]
     observations = [record["observation_batch"] for record in row["observation"]]
     if not len(observations) == len(row["action"]) == len(row["reward"]):
         raise InvalidInput(f"{where}: observation, action and reward differ in their numbers of users")
-    try:
-        check_observations(observations, config.environment.dim)
-    except InvalidInput as error:
-        raise InvalidInput(f"{where}: {error}") from None
-    actions = config.environment.actions
+    length, actions = _vector(task)[1].vector, len(task.action_ids or ())
+    if any(len(observation) != length for observation in observations):
+        raise InvalidInput(f"{where}.observation: give {length} numbers per user, as task.context says")
     if invalid := [action for action in row["action"] if not 0 <= action < actions]:
         raise InvalidInput(f"{where}: action = {invalid[0]}: give 0 to {actions - 1}")
     return zip(observations, row["action"], row["reward"], strict=True)
+
+
+def _vector(task: Task) -> tuple[str, Vector]:
+    """The task's only feature, by its name."""
+    [(name, kind)] = task.context.items() if task.plain and task.numbered else [("", None)]
+    if not isinstance(kind, Vector):
+        raise InvalidInput(
+            "task: the sample's observations are one vector and its actions are numbers; give a task such as "
+            "actions = 20, context = {observation = {vector = 20}}"
+        )
+    return name, kind
 
 
 def to_tables(
@@ -84,7 +95,8 @@ def to_tables(
 
     `counts` holds how often each content has occurred so far, and is updated.
     """
-    decisions, rewards, actions = [], [], config.environment.actions
+    decisions, rewards, actions = [], [], len(config.task.action_ids or ())
+    feature, _ = _vector(config.task)
     for observation, action, reward in batch:
         content = hashlib.sha256(orjson.dumps([observation, action, reward])).hexdigest()[:24]
         event_id = f"{SOURCE}-{content}-{counts[content]}"
@@ -97,14 +109,14 @@ def to_tables(
                 event_id=event_id,
                 timestamp=timestamp,
                 policy_version=RANDOM if uniform else APPLICATION,
-                observation=observation,
-                action=action,
+                context={feature: observation},
+                action=str(action),
                 propensity=1 / actions if uniform else 1.0,
                 probabilities=[1 / actions] * actions if uniform else one_hot,
-                mode="simulated" if uniform else "logged",
+                mode="simulated" if uniform else "external",
             )
         )
         rewards.append(
             reward_row(event_id=event_id, value=reward, timestamp=timestamp, name=config.reward.name, source_id=SOURCE)
         )
-    return pa.Table.from_pylist(decisions, DECISION), pa.Table.from_pylist(rewards, REWARD)
+    return pa.Table.from_pylist(decisions, decision_schema(config.task)), pa.Table.from_pylist(rewards, REWARD)

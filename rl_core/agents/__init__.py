@@ -1,13 +1,22 @@
 """Agents: learning algorithms that turn logged interactions into a policy."""
 
-from banditloop.rl_core.agents.agent import Agent, Batch, MergeableAgent, Model, one_hot
-from banditloop.rl_core.agents.arrays import SAVED_MODEL, STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.agent import Agent, Batch, MergeableAgent, Model, append_zeros, best_actions, one_hot
+from banditloop.rl_core.agents.arrays import (
+    ACTION_FEATURES,
+    SAVED_MODEL,
+    STATISTICS,
+    WEIGHTS,
+    Statistics,
+    read_arrays,
+    write_arrays,
+)
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 
 AGENTS: dict[str, type[Agent]] = {"linucb": LinUCB, "neural_epsilon_greedy": NeuralEpsilonGreedy}
 
 __all__ = [
+    "ACTION_FEATURES",
     "AGENTS",
     "SAVED_MODEL",
     "STATISTICS",
@@ -19,6 +28,8 @@ __all__ = [
     "Model",
     "NeuralEpsilonGreedy",
     "Statistics",
+    "append_zeros",
+    "best_actions",
     "one_hot",
     "read_arrays",
     "write_arrays",

@@ -30,16 +30,20 @@ class Model(abc.ABC):
         """The length of an observation, and the number of actions."""
 
     @abc.abstractmethod
-    def probabilities(self, observations: np.ndarray) -> np.ndarray:
-        """The probability of every action [B, actions] for observations [B, dim], without any exploration floor."""
+    def probabilities(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
+        """The probability of every action [B, actions] for observations [B, dim], without any exploration floor.
+
+        eligible: the actions that may be chosen, bool [B, actions], at least one per row; None: all. Those that may not
+        have a probability of 0.
+        """
 
     @abc.abstractmethod
     def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
         """The expected reward of every action [B, actions] for observations [B, dim]."""
 
-    def greedy_actions(self, observations: np.ndarray) -> np.ndarray:
-        """The actions [B] with the highest expected reward."""
-        return np.argmax(self.expected_rewards(observations), axis=1)
+    def greedy_actions(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
+        """The eligible actions [B] with the highest expected reward."""
+        return best_actions(self.expected_rewards(observations), eligible)
 
 
 class Agent(Section, abc.ABC):
@@ -54,6 +58,10 @@ class Agent(Section, abc.ABC):
     @abc.abstractmethod
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         """The statistics of no interactions."""
+
+    @abc.abstractmethod
+    def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
+        """The statistics with untried actions appended, `actions` in all: those of before keep their positions."""
 
     @abc.abstractmethod
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
@@ -100,6 +108,17 @@ def one_hot(actions: np.ndarray, action_count: int) -> np.ndarray:
     probabilities = np.zeros((len(actions), action_count))
     probabilities[np.arange(len(actions)), actions] = 1.0
     return probabilities
+
+
+def best_actions(scores: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
+    """The eligible actions [B] with the highest scores [B, actions]; None: all are eligible."""
+    return (scores if eligible is None else np.where(eligible, scores, -np.inf)).argmax(axis=1)
+
+
+def append_zeros(array: np.ndarray, length: int, axis: int = 0) -> np.ndarray:
+    """The array with zeros appended along one axis, up to a length."""
+    widths = [(0, length - array.shape[axis]) if i == axis else (0, 0) for i in range(array.ndim)]
+    return np.pad(array, widths)
 
 
 def reward_sums(batch: Batch, actions: int) -> Statistics:

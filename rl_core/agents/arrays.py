@@ -8,6 +8,7 @@ import numpy as np
 from banditloop.rl_core.errors import InvalidInput
 
 WEIGHTS, STATISTICS, SAVED_MODEL = "weights.npz", "statistics.npz", "saved_model"
+ACTION_FEATURES = "action_features"  # of statistics: encoded features [actions, k], where actions have any
 Statistics = dict[str, np.ndarray]
 
 

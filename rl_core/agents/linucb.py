@@ -13,8 +13,17 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from banditloop.rl_core.agents.agent import Batch, MergeableAgent, Model, learning_metrics, one_hot, reward_sums
-from banditloop.rl_core.agents.arrays import STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.agent import (
+    Batch,
+    MergeableAgent,
+    Model,
+    append_zeros,
+    best_actions,
+    learning_metrics,
+    one_hot,
+    reward_sums,
+)
+from banditloop.rl_core.agents.arrays import ACTION_FEATURES, STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
 from banditloop.rl_core.errors import InvalidInput
 
 
@@ -31,8 +40,8 @@ class LinUCBModel(Model):
         actions, dim = self.theta.shape
         return dim, actions
 
-    def probabilities(self, observations: np.ndarray) -> np.ndarray:
-        return one_hot(self._bounds(observations).argmax(axis=1), len(self.theta))
+    def probabilities(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
+        return one_hot(best_actions(self._bounds(observations), eligible), len(self.theta))
 
     def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
         return observations @ self.theta.T
@@ -43,6 +52,17 @@ class LinUCBModel(Model):
         x = observations.astype(np.float64)
         whitened = (x @ self.whitening.reshape(dim, arms * dim)).reshape(len(x), arms, dim)
         return x @ self.theta.T + self.alpha * np.sqrt(np.vecdot(whitened, whitened))
+
+
+def _predicted_weights(features: np.ndarray, theta: np.ndarray, tried: np.ndarray) -> np.ndarray:
+    """The weights [actions, dim] that features [actions, k] predict, by a ridge regression of the tried actions'.
+
+    What it predicts are deviations from their mean.
+    """
+    centre, mean = features[tried].mean(axis=0), theta[tried].mean(axis=0)
+    x, deviations = features - centre, theta[tried] - mean
+    ridge = x[tried].T @ x[tried] + np.eye(x.shape[1])
+    return mean + x @ np.linalg.solve(ridge, x[tried].T @ deviations)
 
 
 class LinUCB(MergeableAgent):
@@ -60,10 +80,14 @@ class LinUCB(MergeableAgent):
             "rewards": np.zeros(actions),
         }
 
+    def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
+        return {name: append_zeros(array, actions) for name, array in statistics.items()}
+
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
         observations, actions, rewards, sample_weight = batch
         arms = len(statistics["counts"])
-        order = np.argsort(actions.astype(np.uint16), kind="stable")  # 16-bit integers use radix sort
+        small = np.uint16 if arms <= 1 << 16 else np.int64  # 16-bit integers use radix sort
+        order = np.argsort(actions.astype(small), kind="stable")
         x, r = observations[order].astype(np.float64), rewards[order]
         weighted = x if sample_weight is None else x * sample_weight[order, None]
         delta = self.initial_statistics(x.shape[1], arms) | reward_sums(batch, arms)
@@ -79,11 +103,18 @@ class LinUCB(MergeableAgent):
         return {name: left[name] + right[name] for name in left}
 
     def solve(self, statistics: Statistics) -> LinUCBModel:
-        """Solve the ridge regressions of the statistics."""
+        """Solve the ridge regressions of the statistics.
+
+        An untried action gets the weights that its features predict, or without features the mean of the others'.
+        """
         # A = QΛQᵀ; with W = Q(Λ + λI)^-½, ‖xᵀW‖² = xᵀ(A + λI)⁻¹x
         values, vectors = np.linalg.eigh(statistics["covariances"])
         whiteners = vectors / np.sqrt(np.maximum(values, 0) + self.l2)[:, None, :]
         theta = np.einsum("aij,aj->ai", whiteners, np.einsum("aij,ai->aj", whiteners, statistics["vectors"]))
+        tried = statistics["counts"] > 0
+        if tried.any() and not tried.all():
+            features = statistics.get(ACTION_FEATURES, np.ones((len(tried), 1)))
+            theta[~tried] = _predicted_weights(features, theta, tried)[~tried]
         whitening = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # the layout that _bounds multiplies by
         return LinUCBModel(theta, whitening, self.alpha)
 

@@ -13,12 +13,19 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
 from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.linucb import LinUCB
 
 
 def linucb_policy(statistics: Statistics, alpha: float, l2: float) -> LinearUCBPolicy:
-    """The policy in float64, solved by eigendecomposition: TF-Agents' default, conjugate gradients, is approximate."""
+    """The policy in float64.
+
+    It is solved by eigendecomposition: TF-Agents' default, conjugate gradients, is approximate.
+    """
     arms, dim = statistics["vectors"].shape
     values, vectors = np.linalg.eigh(statistics["covariances"])
+    # An untried action's weights are b / λ: here those that the model gives it.
+    theta, untried = LinUCB(alpha=alpha, l2=l2).solve(statistics).theta, statistics["counts"] == 0
+    targets = np.where(untried[:, None], l2 * theta, statistics["vectors"])
 
     def variables(arrays: np.ndarray) -> list[tf.Variable]:
         return [tf.Variable(array, dtype=tf.float64) for array in arrays]
@@ -26,7 +33,7 @@ def linucb_policy(statistics: Statistics, alpha: float, l2: float) -> LinearUCBP
     return LinearUCBPolicy(
         tensor_spec.BoundedTensorSpec((), tf.int32, 0, arms - 1, "action"),
         variables(statistics["covariances"]),
-        variables(statistics["vectors"]),
+        variables(targets),
         variables(statistics["counts"]),
         time_step.time_step_spec(tensor_spec.TensorSpec([dim], tf.float32, "observation")),
         alpha=alpha,

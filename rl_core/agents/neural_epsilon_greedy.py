@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from banditloop.rl_core.agents.agent import Agent, Batch, Model, learning_metrics, reward_sums
+from banditloop.rl_core.agents.agent import Agent, Batch, Model, append_zeros, learning_metrics, reward_sums
 from banditloop.rl_core.agents.arrays import SAVED_MODEL, Statistics
 
 REPLAY = ("replay_observations", "replay_actions", "replay_rewards", "replay_weights", "replay_keys")
@@ -56,6 +56,15 @@ class NeuralEpsilonGreedy(Agent):
             "replay_weights": np.zeros(0),
             "replay_keys": np.zeros(0),
         }
+
+    def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
+        """The network's last layer predicts the mean reward for untried actions."""
+        last = f"kernel_{self.hidden_layers}", f"bias_{self.hidden_layers}"
+        per_action = {
+            name: append_zeros(statistics[name], actions, statistics[name].ndim - 1)
+            for name in (*last, "counts", "rewards")
+        }
+        return statistics | per_action
 
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
         from banditloop.rl_core.agents.neural_network import Learner  # TensorFlow: only to train a network

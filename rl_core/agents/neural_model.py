@@ -32,8 +32,8 @@ class NeuralModel(Model):
     def shape(self) -> tuple[int, int]:
         return self._shape
 
-    def probabilities(self, observations: np.ndarray) -> np.ndarray:
-        return one_hot(self.greedy_actions(observations), self._shape[1])
+    def probabilities(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
+        return one_hot(self.greedy_actions(observations, eligible), self._shape[1])
 
     def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
         return self._rewards(tf.constant(observations, tf.float32)).numpy()

@@ -1,8 +1,26 @@
-"""Environments: populations of users, and the reward of every action for each of them."""
+"""Environments: contexts that are observed, and the reward of every action in each of them."""
 
-from banditloop.rl_core.environments.environment import Environment, baselines, policy_value
+from banditloop.rl_core.environments.classification import Classification
+from banditloop.rl_core.environments.delayed import Delayed
+from banditloop.rl_core.environments.drifting import Drifting
+from banditloop.rl_core.environments.environment import Environment, baselines, configured, policy_value
+from banditloop.rl_core.environments.gymnasium_environment import GymnasiumEnvironment
+from banditloop.rl_core.environments.linear import Linear
 from banditloop.rl_core.environments.movielens import MovieLens
+from banditloop.rl_core.environments.sparse_clicks import SparseClicks
+from banditloop.rl_core.environments.tf_agents_environment import TFAgentsEnvironment
+from banditloop.rl_core.environments.wheel import Wheel
 
-ENVIRONMENTS: dict[str, type[Environment]] = {"movielens": MovieLens}
+ENVIRONMENTS: dict[str, type[Environment]] = {
+    "movielens": MovieLens,
+    "classification": Classification,
+    "gymnasium": GymnasiumEnvironment,
+    "tf_agents": TFAgentsEnvironment,
+    "linear": Linear,
+    "wheel": Wheel,
+    "drifting": Drifting,
+    "sparse_clicks": SparseClicks,
+    "delayed": Delayed,
+}
 
-__all__ = ["ENVIRONMENTS", "Environment", "MovieLens", "baselines", "policy_value"]
+__all__ = ["ENVIRONMENTS", "Environment", "MovieLens", "baselines", "configured", "policy_value"]

@@ -1,62 +1,106 @@
 """The interface of an environment, and the true value of policies in it."""
 
 import abc
+from typing import Any
 
 import numpy as np
 
-from banditloop.rl_core.environments.reward_range import RewardRange
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.contexts import Contexts, take
 from banditloop.rl_core.settings.section import Section
+from banditloop.rl_core.settings.task import Task
 
 
 class Environment(Section, abc.ABC):
-    """A population of users, and the reward of every action for each of them."""
+    """What rewards: contexts that are observed, and the reward of an action in a context.
+
+    Its task, `observe` and `reward` are all that a loop needs. An environment that knows the mean reward of every
+    action in every context can say so, for pages that show value and regret.
+    """
 
     name: str
 
     @property
     @abc.abstractmethod
-    def dim(self) -> int:
-        """The length of an observation."""
-
-    @property
-    @abc.abstractmethod
-    def actions(self) -> int:
-        """The number of actions."""
-
-    @property
-    @abc.abstractmethod
-    def reward_range(self) -> RewardRange:
-        """The range of rewards, by which evaluation scales them to [0, 1]; it clips rewards outside."""
+    def task(self) -> Task:
+        """What is decided. Loads no data unless the task depends on it."""
 
     @abc.abstractmethod
-    def population(self) -> np.ndarray:
-        """The observations of all users, float32 [users, dim]."""
+    def observe(self, batch: int, random: np.random.Generator) -> Contexts:
+        """Contexts of `batch` decisions, drawn by the generator: values [batch] by feature, vectors [batch, length].
+
+        Columns that are no features of the task, by convention named _so, are hidden: `reward` gets them, policies and
+        the log do not.
+        """
 
     @abc.abstractmethod
-    def expected_rewards(self) -> np.ndarray:
-        """The mean reward of every action for every user, [users, actions]."""
-
-    @abc.abstractmethod
-    def reward(self, observations: np.ndarray, actions: np.ndarray, event_ids: list[str]) -> np.ndarray:
-        """The rewards [B] of `actions` [B] for `observations` [B, dim].
+    def reward(self, contexts: Contexts, actions: np.ndarray, event_ids: list[str]) -> np.ndarray:
+        """The rewards [B] of `actions` [B] in contexts: ids, or numbers where the task numbers its actions.
 
         A pure function: any noise is a function of the event id.
         """
 
-    def observe(self, batch: int, random: np.random.Generator) -> np.ndarray:
-        """Observations of users drawn uniformly, float32 [batch, dim]."""
-        population = self.population()
-        return population[random.integers(len(population), size=batch)]
+    def candidates(self, contexts: Contexts, random: np.random.Generator) -> list[list[str]] | None:
+        """The ids of the actions that may be chosen in each context; None: all actions of the task, in all of them."""
+        return None
+
+    def action_features(self) -> list[dict[str, Any]] | None:
+        """The features of every action, in the order of the task's ids; None if actions have no features."""
+        return None
+
+    def delays(self, event_ids: list[str]) -> np.ndarray | None:
+        """Seconds [B] between a decision and its reward, functions of the event ids; None: none."""
+        return None
+
+    def population(self) -> Contexts | None:
+        """All contexts, equally likely; None if they are unknown or infinitely many."""
+        return None
+
+    def expected_rewards(self) -> np.ndarray | None:
+        """The mean reward of every action in every context of the population [contexts, actions]; None if unknown.
+
+        Also None where not all actions may be chosen: the best action of a context is then another every time.
+        """
+        return None
+
+
+def configured(environment: Environment | None, part: str) -> Environment:
+    """The environment of a config, for a part that cannot do without.
+
+    Raises:
+        InvalidInput: the config has none.
+    """
+    if environment is None:
+        raise InvalidInput(f"environment: is missing; {part} needs one")
+    return environment
+
+
+def draw(population: Contexts, batch: int, random: np.random.Generator) -> Contexts:
+    """`batch` contexts, drawn uniformly from a population."""
+    size = len(next(iter(population.values())))
+    return take(population, random.integers(size, size=batch))
+
+
+def known_rewards(environment: Environment) -> np.ndarray:
+    """The environment's expected rewards [contexts, actions].
+
+    Raises:
+        InvalidInput: the environment does not know them.
+    """
+    rewards = environment.expected_rewards()
+    if rewards is None:
+        raise InvalidInput(f"environment.name = {environment.name!r}: has no expected rewards")
+    return rewards
 
 
 def policy_value(environment: Environment, probabilities: np.ndarray) -> float:
-    """The true mean reward, over all users, of a policy with these action probabilities [users, actions]."""
-    return float((probabilities * environment.expected_rewards()).sum(axis=1).mean())
+    """The true mean reward, over the population, of a policy with these action probabilities [contexts, actions]."""
+    return float((probabilities * known_rewards(environment)).sum(axis=1).mean())
 
 
 def baselines(environment: Environment) -> dict[str, float]:
-    """The true mean rewards of choosing uniformly, of the best single action, and of the best action for each user."""
-    rewards = environment.expected_rewards()
+    """The true mean rewards of choosing uniformly, of the best single action, and of the best action per context."""
+    rewards = known_rewards(environment)
     return {
         "uniform": float(rewards.mean()),
         "best_fixed": float(rewards.mean(axis=0).max()),

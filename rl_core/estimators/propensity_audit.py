@@ -1,7 +1,7 @@
 """The propensity audit of a policy version: whether actions were chosen as often as their logged probabilities say."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -9,11 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
+from banditloop.rl_core.agents import append_zeros
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.candidates import action_positions, logged_ids, logged_probabilities
 from banditloop.rl_core.events.schema import split_by_version
 
 MIN_EXPECTED_COUNT = 5.0  # expected decisions an action needs for a χ² cell of its own
 TOLERANCE = 1e-6
+AUDIT_ROWS = 8192  # at a time: each takes a number per candidate
 MIN_VARIANCE_RATIO = 25.0  # variance needed for the normal test, in squares of the largest 1 / probability
 
 
@@ -59,8 +62,20 @@ class PropensityAudit:
         )
 
     def __add__(self, other: Self) -> Self:
-        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
+        """The audit of both; that of fewer actions is of the first of them."""
+        size = max(len(self.expected_counts), len(other.expected_counts))
+        left, right = self._padded(size), other._padded(size)
+        sums = {f.name: getattr(left, f.name) + getattr(right, f.name) for f in fields(self)}
         return type(self)(**sums | {"max_inverse": max(self.max_inverse, other.max_inverse)})
+
+    def _padded(self, size: int) -> Self:
+        """This audit among `size` actions, of which the added ones were never possible."""
+        return replace(
+            self,
+            expected_counts=append_zeros(self.expected_counts, size),
+            excess_counts=append_zeros(self.excess_counts, size),
+            covariance=append_zeros(append_zeros(self.covariance, size), size, axis=1),
+        )
 
     def chi_square(self) -> float:
         """The p-value of the χ² test of the actions' counts; 1 if there are too few decisions."""
@@ -103,20 +118,22 @@ def audit_propensities(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordB
         InvalidInput: after the last batch, if a version's propensities contradict its actions.
     """
     audits: dict[str, PropensityAudit] = {}
+    ids: dict[str, None] = {}  # of all candidates so far, in order
     for batch in batches:
         yield batch
-        # Decisions of the application ("logged") state its own propensities: they are trained on without an audit.
-        own = batch.filter(pc.not_equal(batch["mode"], "logged"))
-        for version, interactions in split_by_version(own):
-            audit = _audit(interactions)
-            audits[version] = audits[version] + audit if version in audits else audit
+        # Decisions of the application state its own propensities: they are trained on without an audit.
+        own = pa.table(batch.filter(pc.not_equal(batch["mode"], "external")))
+        ids |= dict.fromkeys(logged_ids(own))
+        for start in range(0, own.num_rows, AUDIT_ROWS):
+            for version, interactions in split_by_version(own.slice(start, AUDIT_ROWS)):
+                audit = _audit(interactions, list(ids))
+                audits[version] = audits[version] + audit if version in audits else audit
     failures = [f"{version}: {audit.explain()}" for version, audit in audits.items() if not audit.passes()]
     if failures:
         raise InvalidInput(f"propensity audit: logged propensities contradict the actions of {'; '.join(failures)}")
 
 
-def _audit(interactions: pa.Table) -> PropensityAudit:
-    """The audit of interactions of one version."""
-    probabilities = pc.list_flatten(interactions["probabilities"]).to_numpy().reshape(interactions.num_rows, -1)
-    actions, propensities = interactions["action"].to_numpy(), interactions["propensity"].to_numpy()
-    return PropensityAudit.of(actions, propensities, probabilities)
+def _audit(interactions: pa.Table, ids: list[str]) -> PropensityAudit:
+    """The audit of interactions of one version, among candidates of these ids."""
+    actions, propensities = action_positions(interactions, ids), interactions["propensity"].to_numpy()
+    return PropensityAudit.of(actions, propensities, logged_probabilities(interactions, ids))

@@ -20,7 +20,7 @@ def compare(
     The reward model is the candidate's own, which was fitted before the window.
     """
     for batch in window.batches():
-        predictions = predicted_rewards(candidate, window.config, batch.interactions.observations)
+        predictions = predicted_rewards(candidate, window.config, batch.interactions)
         (of_candidate, _), (of_champion, _) = window.logged_for(batch, [candidate, champion], predictions)
         better = better.add(of_candidate, of_champion)
         worse = worse.add(of_candidate.losses(), of_champion.losses())

@@ -19,14 +19,14 @@ class PolicyEstimates:
     """All estimates and diagnostics of one policy."""
 
     estimators: dict[str, Estimator]
-    action_counts: np.ndarray  # expected number of decisions per action [actions]
+    action_counts: np.ndarray  # expected number of decisions per candidate [K]
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     weight_counts: np.ndarray = field(  # histogram of the importance weights between WEIGHT_EDGES
         default_factory=lambda: np.zeros(len(WEIGHT_EDGES) - 1, int)
     )
 
     def add(self, logged: Logged, probabilities: np.ndarray) -> None:
-        """Add a batch: logged decisions [B], and the policy's probabilities [B, actions]."""
+        """Add a batch: logged decisions [B], and the policy's probabilities [B, K]."""
         for estimator in self.estimators.values():
             estimator.add(logged)
         self.diagnostics = self.diagnostics + Diagnostics.of(logged)
@@ -67,37 +67,41 @@ class Evaluation:
     difference: Estimator  # doubly robust
     segments: SegmentDifferences
     interactions: int
-    clipped: int  # rewards outside the environment's bounds
+    clipped: int  # rewards outside the task's range
 
 
 def evaluate(window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy) -> Evaluation:
-    """Evaluate both policies in two passes over the window: fit the cross-fitted reward model, then estimate."""
-    dim, actions = candidate.manifest.dim, candidate.manifest.actions
+    """Evaluate both policies in two passes over the window: fit the cross-fitted reward model, then estimate.
+
+    Features are those of the candidate's encoding.
+    """
+    dim, actions = candidate.manifest.dim, len(window.ids)
     model = RewardModel(dim, actions)
-    feature_means, clipped = _fit(model, window, dim)
+    feature_means, clipped = _fit(model, window, candidate)
     sides = _empty_estimates(window.policies.values(), actions), _empty_estimates(window.policies.values(), actions)
     segments = SegmentDifferences(feature_means, *(np.zeros((2, dim)) for _ in range(3)))
     evaluation = Evaluation(*sides, DR(), segments, window.table.num_rows, clipped)
     for batch in window.batches():
-        interactions = batch.interactions
-        predictions = model.predict(interactions.observations, model.fold(interactions.event_ids))
+        interactions, observations = batch.interactions, candidate.observations(batch.interactions.contexts)
+        predictions = model.predict(observations, model.fold(interactions.event_ids))
         logged = window.logged_for(batch, [candidate, champion], predictions)
         for side, (decisions, probabilities) in zip(sides, logged, strict=True):
             side.add(decisions, probabilities)
         (of_candidate, _), (of_champion, _) = logged
         differences = of_candidate.weighted(DR().terms(of_candidate) - DR().terms(of_champion))
         evaluation.difference.add_terms(differences)
-        segments.add(interactions.observations, differences[:, 0])
+        segments.add(observations, differences[:, 0])
     return evaluation
 
 
-def _fit(model: RewardModel, window: LoggedWindow, dim: int) -> tuple[np.ndarray, int]:
+def _fit(model: RewardModel, window: LoggedWindow, candidate: SavedPolicy) -> tuple[np.ndarray, int]:
     """Fit the reward model to the window; return the features' means [dim] and the number of clipped rewards."""
-    sums, clipped = np.zeros(dim), 0
+    sums, clipped = np.zeros(candidate.manifest.dim), 0
     for batch in window.batches():
-        observations, actions, rewards, clipped_rewards, event_ids = batch.interactions
-        model.add(observations, actions, rewards, model.fold(event_ids))
-        sums, clipped = sums + observations.sum(axis=0), clipped + clipped_rewards
+        interactions, observations = batch.interactions, candidate.observations(batch.interactions.contexts)
+        folds = model.fold(interactions.event_ids)
+        model.add(observations, interactions.actions, interactions.rewards, folds)
+        sums, clipped = sums + observations.sum(axis=0), clipped + interactions.clipped
     return sums / max(1, window.table.num_rows), clipped
 
 

@@ -1,35 +1,46 @@
 """Interactions as arrays with rewards scaled to [0, 1], and a policy's predicted rewards on the same scale."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.events.candidates import Candidates, action_positions, logged_candidates
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.training.train import to_arrays
+from banditloop.rl_core.training.train import contexts
 
 TOLERANCE = 1e-6  # of scaled rewards outside [0, 1]: rounding errors are not counted as clipped
 
 
 class Interactions(NamedTuple):
-    """Observations [B, dim], actions [B], rewards [B] scaled to [0, 1], number of clipped rewards, event ids [B]."""
+    """Logged interactions.
 
-    observations: np.ndarray
+    contexts [B], which policies encode, each in its own way; candidates; actions [B], positions among the candidates;
+    rewards [B] scaled to [0, 1]; number of clipped rewards; event ids [B].
+    """
+
+    contexts: pa.StructArray
+    candidates: Candidates
     actions: np.ndarray
     rewards: np.ndarray
     clipped: int
     event_ids: list[str]
 
 
-def scaled_interactions(config: Config, table: pa.Table) -> Interactions:
-    """A table of schema INTERACTION as arrays, with rewards scaled by the environment's bounds."""
-    observations, actions, rewards = to_arrays(table, config.environment.dim, config.environment.actions)
-    scaled = config.environment.reward_range.scale(rewards)
+def scaled_interactions(config: Config, table: pa.Table, ids: Sequence[str]) -> Interactions:
+    """A table of interactions as arrays, with rewards scaled by the task's range.
+
+    ids: those of all candidates, from `logged_ids` of this or a larger table.
+    """
+    scaled = config.task.rewards.scale(table["reward"].to_numpy())
     clipped = int((np.abs(scaled - 0.5) > 0.5 + TOLERANCE).sum())
-    return Interactions(observations, actions, scaled.clip(0, 1), clipped, table["event_id"].to_pylist())
+    candidates, actions = logged_candidates(table, ids), action_positions(table, ids)
+    return Interactions(contexts(table), candidates, actions, scaled.clip(0, 1), clipped, table["event_id"].to_pylist())
 
 
-def predicted_rewards(policy: SavedPolicy, config: Config, observations: np.ndarray) -> np.ndarray:
-    """The predictions of the policy's model for every action [B, actions], scaled and clipped to [0, 1]."""
-    return config.environment.reward_range.scale(policy.model.expected_rewards(observations)).clip(0, 1)
+def predicted_rewards(policy: SavedPolicy, config: Config, batch: Interactions) -> np.ndarray:
+    """The predictions of the policy's model for every candidate [B, K], scaled and clipped to [0, 1]."""
+    expected = policy.expected_rewards(policy.observations(batch.contexts), batch.candidates)
+    return config.task.rewards.scale(expected).clip(0, 1)

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.interactions import Interactions, scaled_interactions
+from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -44,6 +45,7 @@ class LoggedWindow:
     config: Config
     policies: Mapping[str, SavedPolicy]
     table: pa.Table
+    ids: tuple[str, ...]  # of all candidates
     unknown_version_rows: int  # interactions left out because their version's policy is not available
 
     @classmethod
@@ -51,14 +53,15 @@ class LoggedWindow:
         cls, config: Config, load: Callable[[str], SavedPolicy | None], batches: Iterable[pa.RecordBatch]
     ) -> "LoggedWindow":
         """The window of interactions given in any order; `load` returns a version's policy, or None if unknown."""
-        tables = [pa.table(batch).drop_columns("probabilities") for batch in batches]
+        tables = [pa.table(batch) for batch in batches]
         if not tables:
-            return cls(config, {}, pa.table({}), 0)
+            return cls(config, {}, pa.table({}), (), 0)
+        ids = tuple(logged_ids(pa.concat_tables(tables)))
         table = pa.concat_tables(tables).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
         versions = table["policy_version"].unique().to_pylist()
         policies = {version: policy for version in versions if (policy := load(version))}
         usable = table.filter(pc.is_in(table["policy_version"], pa.array(list(policies), pa.string())))
-        return cls(config, policies, usable, table.num_rows - usable.num_rows)
+        return cls(config, policies, usable, ids, table.num_rows - usable.num_rows)
 
     @cached_property
     def logged_by(self) -> np.ndarray:
@@ -94,19 +97,19 @@ class LoggedWindow:
         """All interactions, in the order of time."""
         for start in range(0, self.table.num_rows, BATCH_ROWS):
             rows = slice(start, start + BATCH_ROWS)
-            interactions = scaled_interactions(self.config, self.table.slice(start, BATCH_ROWS))
+            interactions = scaled_interactions(self.config, self.table.slice(start, BATCH_ROWS), self.ids)
             weights = None if self.sample_weight is None else self.sample_weight[rows]
             yield LoggedBatch(interactions, self.logged_by[rows], self.block_shares[self.block[rows]], weights)
 
     def logged_for(
         self, batch: LoggedBatch, policies: list[SavedPolicy], predictions: np.ndarray
     ) -> list[tuple[Logged, np.ndarray]]:
-        """The batch's decisions with each policy as the target, and that policy's probabilities [B, actions].
+        """The batch's decisions with each policy as the target, and that policy's probabilities [B, K].
 
-        predictions [B, actions]: a model's predicted reward of every action, in [0, 1].
+        predictions [B, K]: a model's predicted reward of every candidate, in [0, 1].
         """
-        observations, actions, rewards, *_ = batch.interactions
-        targets = {policy.manifest.version: policy.probabilities(observations) for policy in policies}
+        actions, rewards = batch.interactions.actions, batch.interactions.rewards
+        targets = {policy.manifest.version: _probabilities(policy, batch) for policy in policies}
         propensity, row = self._propensity(batch, targets), (np.arange(len(actions)), actions)
         logged = []
         for policy in policies:
@@ -123,21 +126,27 @@ class LoggedWindow:
         """The largest importance weight [B] that a version can have, for any user.
 
         π / p is at most 1 / (its own fraction of the block + the least probability that the exploration of the others
-        gives any action).
+        gives any candidate).
         """
-        floors = [policy.manifest.exploration / policy.manifest.actions for policy in self.policies.values()]
-        least = [1.0 if other == version else floor for other, floor in zip(self.policies, floors, strict=True)]
-        return 1 / (batch.mix @ np.array(least))
+        count = batch.interactions.candidates.mask(len(batch.mix)).sum(axis=1)
+        floors = np.array([policy.manifest.exploration for policy in self.policies.values()]) / count[:, None]
+        own = np.array([other == version for other in self.policies])
+        return 1 / (batch.mix * np.where(own, 1.0, floors)).sum(axis=1)
 
     def _propensity(self, batch: LoggedBatch, targets: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The mixture propensity [B] of the logged actions; `targets`: known probabilities [B, actions] by version."""
-        observations, actions, *_ = batch.interactions
+        """The mixture propensity [B] of the logged actions; `targets`: known probabilities [B, K] by version."""
+        actions = batch.interactions.actions
         propensity, row = np.zeros(len(actions)), (np.arange(len(actions)), actions)
         for index, (version, policy) in enumerate(self.policies.items()):
             if batch.mix[:, index].any():
-                probabilities = targets[version] if version in targets else policy.probabilities(observations)
+                probabilities = targets[version] if version in targets else _probabilities(policy, batch)
                 propensity += batch.mix[:, index] * probabilities[row]
         return propensity
+
+
+def _probabilities(policy: SavedPolicy, batch: LoggedBatch) -> np.ndarray:
+    interactions = batch.interactions
+    return policy.probabilities(policy.observations(interactions.contexts), interactions.candidates)
 
 
 def logged_window(platform: Platform, config: Config, window: Window, fold: Fold | None = None) -> LoggedWindow:

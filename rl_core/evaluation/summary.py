@@ -1,17 +1,18 @@
 """Evaluation summary: plain numbers in units of the reward, written as JSON and drawn as a page."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments.reward_range import RewardRange
 from banditloop.rl_core.estimators import Estimator
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.estimates import WEIGHT_EDGES, Evaluation, PolicyEstimates
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
 from banditloop.rl_core.policies.release import Verdict
+from banditloop.rl_core.settings.reward_range import RewardRange
 
 Summary = dict[str, Any]
 SEGMENTS_SHOWN = 12
@@ -27,12 +28,14 @@ def evaluation_summary(
     verdicts: list[Verdict],
     totals: list[dict[str, Any]],
     needed: float,
+    feature_names: Sequence[str],
 ) -> Summary:
     """The verdict with its evidence, estimates and diagnostics; None for unknown or infinite numbers.
 
-    verdicts: the earlier ones; totals: of the warehouse, per version; needed: odds against chance for a promotion.
+    verdicts: the earlier ones; totals: of the warehouse, per version; needed: odds against chance for a promotion;
+    feature_names: of the candidate's observations.
     """
-    rewards = config.environment.reward_range
+    rewards = config.task.rewards
     differences = RewardRange(0.0, rewards.span)
     wealths = {"better": verdict.better.log_wealth(), "worse": worse.log_wealth()}
     return _finite(
@@ -43,12 +46,14 @@ def evaluation_summary(
             "clipped": evaluation.clipped,
             "logging_mix": window.logging_mix,
             "coverage": _coverage(totals),
+            "ignored": sum(row["ignored"] for row in totals),
             "difference": _estimate(evaluation.difference, differences),
             **_by_policy(evaluation, rewards),
             "wealth": _wealth([*verdicts, verdict], verdict.champion),
             "needed": math.log(needed),
             "learning": [{key: row[key] for key in ("version", "interactions", "mean_reward")} for row in totals],
-            "segments": _segments(evaluation, rewards.span),
+            "segments": _segments(evaluation, rewards.span, feature_names),
+            "action_ids": list(window.ids),
         }
     )
 
@@ -120,13 +125,13 @@ def _wealth(verdicts: list[Verdict], champion: str) -> list[Summary]:
     return [{"version": v.version, "log_wealth": v.better.log_wealth(), "interactions": v.better.count} for v in line]
 
 
-def _segments(evaluation: Evaluation, span: float) -> list[Summary]:
+def _segments(evaluation: Evaluation, span: float, feature_names: Sequence[str]) -> list[Summary]:
     """The users below or above the mean of a feature for whom the policies differ most."""
     counts, (means, errors) = evaluation.segments.counts, evaluation.segments.differences()
     half_widths = NORMAL_95 * errors
     rows = [
         {
-            "segment": f"feature {feature} {name} its mean",
+            "segment": f"{feature_names[feature]} {name} its mean",
             "fraction": counts[half, feature] / max(1, evaluation.interactions),
             "value": span * means[half, feature],
             "low": span * (means - half_widths)[half, feature],

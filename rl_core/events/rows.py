@@ -1,13 +1,14 @@
 """Rows and tables of events: the only code that fills in all fields of a decision or a reward."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.events.schema import DECISION, REWARD, SCHEMA_VERSION
+from banditloop.rl_core.events.schema import REWARD, SCHEMA_VERSION, decision_schema
+from banditloop.rl_core.settings.task import Task
 
 Row = dict[str, Any]
 
@@ -17,25 +18,43 @@ def decision_row(
     event_id: str,
     timestamp: datetime,
     policy_version: str,
-    observation: Sequence[float] | np.ndarray,
-    action: int,
+    context: Mapping[str, Any],
+    action: str,
     propensity: float,
     probabilities: Sequence[float] | np.ndarray,
+    candidates: Sequence[str] = (),
+    candidate_features: Sequence[Mapping[str, Any]] = (),
     mode: str = "online",
-    pass_probability: float = 1.0,
+    logging_probability: float = 1.0,
+    assignment_share: float | None = None,
+    episode_id: str | None = None,
+    step: int | None = None,
+    terminal: bool | None = None,
+    truncated: bool | None = None,
+    slate_id: str | None = None,
+    slot: int | None = None,
 ) -> Row:
-    """One decision in the format of the bus. The fields are described in schema.DECISION."""
+    """One decision in the format of the bus. The fields are described in schema.decision_schema."""
     return {
         "schema_version": SCHEMA_VERSION,
         "event_id": event_id,
         "timestamp": timestamp,
         "policy_version": policy_version,
-        "observation": observation,
+        "context": context,
+        "candidates": candidates,
+        "candidate_features": candidate_features,
         "action": action,
         "propensity": propensity,
         "probabilities": probabilities,
         "mode": mode,
-        "pass_probability": pass_probability,
+        "logging_probability": logging_probability,
+        "assignment_share": assignment_share,
+        "episode_id": episode_id,
+        "step": step,
+        "terminal": terminal,
+        "truncated": truncated,
+        "slate_id": slate_id,
+        "slot": slot,
     }
 
 
@@ -51,13 +70,13 @@ def reward_row(*, event_id: str, value: float, timestamp: datetime, name: str = 
     }
 
 
-def decision_table(**columns: Any) -> pa.Table:
-    """Table of schema DECISION from the arguments of `decision_row`, each [B] or one value for all B rows."""
-    return _table(DECISION, decision_row(**columns))
+def decision_table(task: Task, **columns: Any) -> pa.Table:
+    """Table of decisions from the arguments of `decision_row`, each [B] or one value for all B rows."""
+    return _table(decision_schema(task), decision_row(**columns))
 
 
 def reward_table(**columns: Any) -> pa.Table:
-    """Table of schema REWARD from the arguments of `reward_row`, each [B] or one value for all B rows."""
+    """Table of rewards from the arguments of `reward_row`, each [B] or one value for all B rows."""
     return _table(REWARD, reward_row(**columns))
 
 
@@ -65,6 +84,9 @@ def _table(schema: pa.Schema, columns: Row) -> pa.Table:
     rows = len(columns["event_id"])
     values = {name: columns[name] for name in schema.names}
     return pa.table(
-        {name: value if isinstance(value, list | np.ndarray) else [value] * rows for name, value in values.items()},
+        {
+            name: value if isinstance(value, list | np.ndarray | pa.Array) else [value] * rows
+            for name, value in values.items()
+        },
         schema=schema,
     )

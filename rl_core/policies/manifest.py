@@ -35,11 +35,14 @@ class Manifest(Section):
     generation: int = Field(ge=0, description="number of trainings from the random policy to this one")
     agent: dict[str, Any] = Field(description="the agent section")
     task: str = Field(
-        "", description="digest of environment, rewards and hold-out; training resumes only from the same task"
+        "", description="digest of features, rewards and hold-out; training resumes only from the same task"
     )
     exploration: float = Field(gt=0, le=1, description="fraction of decisions drawn uniformly")
     dim: int = Field(ge=1, description="length of an observation")
-    actions: int = Field(ge=2, description="number of actions")
+    actions: int = Field(ge=0, description="number of actions; those of a task without a list join as they are logged")
+    new_action_exploration: float = Field(
+        0.0, ge=0, le=1, description="least probability of each action that joined later and was not tried enough yet"
+    )
     window: Window = Field(description="range of the log that this training added")
     interactions: int = Field(ge=0, description="number of interactions learned from, earlier trainings included")
     seed: int | None = Field(None, ge=0, description="seed of the training; none for a deterministic agent")

@@ -1,24 +1,28 @@
-"""SavedPolicy: a policy read from a policy directory, and its decisions.
+"""SavedPolicy: a policy read from a policy directory, and its decisions."""
 
-A policy directory holds manifest.json (written last, so a directory without one is incomplete), statistics.npz for the
-next training, saved_model/ for TF-Agents and, if the agent serves without TensorFlow, weights.npz.
-"""
-
-import hashlib
-import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
-from banditloop.rl_core.agents import SAVED_MODEL, STATISTICS, WEIGHTS, Model, Statistics, one_hot, write_arrays
+from banditloop.rl_core.agents import Model, one_hot
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.policies.manifest import MANIFEST, Manifest, agent_of, read_manifest
+from banditloop.rl_core.events.candidates import Candidates
+from banditloop.rl_core.events.schema import RANDOM
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.directory import verify_policy
+from banditloop.rl_core.policies.manifest import MANIFEST, Manifest, agent_of
+from banditloop.rl_core.policies.uniform import UniformModel
+
+MAX_NEW_EXPLORATION = 0.5  # of all new actions together
 
 
 class Decisions(NamedTuple):
-    """Actions [B], their propensities [B], and the probability of every action [B, actions]."""
+    """Actions [B], positions among the K candidates; their propensities [B]; probabilities of all of them [B, K]."""
 
     actions: np.ndarray
     propensities: np.ndarray
@@ -27,10 +31,14 @@ class Decisions(NamedTuple):
 
 @dataclass(frozen=True)
 class SavedPolicy:
-    """A policy read from its directory, ready to decide."""
+    """A policy read from its directory, ready to decide.
+
+    Its methods take candidates; without any, all actions of its encoding are candidates, in their order there.
+    """
 
     manifest: Manifest
     model: Model
+    encoding: Encoding
 
     @classmethod
     def load(cls, folder: Path) -> "SavedPolicy":
@@ -40,81 +48,90 @@ class SavedPolicy:
             InvalidInput: the directory is incomplete or corrupt; names the file.
         """
         manifest = verify_policy(folder)
-        model = agent_of(manifest).load(folder)
-        if model.shape != (manifest.dim, manifest.actions):
+        encoding = Encoding.read_if_any(folder) or Encoding.of_vectors(manifest.dim, manifest.actions)
+        shape = encoding.context.dim, len(encoding.action_ids)
+        model = UniformModel(*shape) if manifest.version == RANDOM else agent_of(manifest).load(folder)
+        if not model.shape == shape == (manifest.dim, manifest.actions):
             raise InvalidInput(f"policy {folder}: the shape of its model differs from dim and actions in {MANIFEST}")
-        return cls(manifest, model)
+        return cls(manifest, model, encoding)
 
-    def probabilities(self, observations: np.ndarray) -> np.ndarray:
-        """The exact probability of every action [B, actions]: the agent's, mixed with uniform exploration."""
+    def observations(self, contexts: pa.StructArray | np.ndarray | Iterable[Mapping[str, Any]]) -> np.ndarray:
+        """Observations [B, dim] of contexts of the log, of requests, or of a task's plain vectors."""
+        encoder = self.encoding.context
+        return encoder.encode(contexts) if isinstance(contexts, pa.StructArray) else encoder.encode_rows(contexts)
+
+    def probabilities(self, observations: np.ndarray, candidates: Candidates | None = None) -> np.ndarray:
+        """The exact probability of every candidate [B, K].
+
+        The agent's, mixed with uniform exploration of the eligible candidates and with the least exploration of new
+        actions: those that joined later and were not tried enough, and those that the policy does not know.
+        """
         floor = self.manifest.exploration
-        return (1 - floor) * self.model.probabilities(observations) + floor / self.manifest.actions
+        candidates = candidates or Candidates(self.encoding.action_ids)
+        everything = candidates.eligible is None and candidates.ids == self.encoding.action_ids
+        if everything and not self.encoding.new_actions:  # the common case
+            return (1 - floor) * self.model.probabilities(observations) + floor / self.manifest.actions
+        eligible = candidates.mask(len(observations))
+        uniform = eligible / eligible.sum(axis=1, keepdims=True)
+        new = eligible * (self._new(candidates.ids) * self.manifest.new_action_exploration)
+        shares = np.maximum(new.sum(axis=1, keepdims=True), MAX_NEW_EXPLORATION) / MAX_NEW_EXPLORATION
+        new = (1 - floor) * new / shares
+        learned = 1 - floor - new.sum(axis=1, keepdims=True)
+        return learned * self._learned(observations, candidates, uniform) + floor * uniform + new
 
-    def decide(self, observations: np.ndarray, uniforms: np.ndarray) -> Decisions:
-        """Actions for observations [B, dim] of `check_observations`, drawn by inverse-CDF sampling.
+    def decide(self, observations: np.ndarray, uniforms: np.ndarray, candidates: Candidates | None = None) -> Decisions:
+        """Actions for observations [B, dim], drawn by inverse-CDF sampling.
 
         uniforms: numbers [B] in [0, 1) that select the actions.
         """
-        probabilities = self.probabilities(observations)
+        probabilities = self.probabilities(observations, candidates)
         cumulative = probabilities.cumsum(axis=1)
-        cumulative[:, -1] = 1.0  # despite rounding errors
+        cumulative /= cumulative[:, -1:]  # exactly 1 from the last eligible candidate on, despite rounding errors
         actions = (cumulative <= uniforms[:, None]).argmin(axis=1)
         return Decisions(actions, probabilities[np.arange(len(actions)), actions], probabilities)
 
-    def greedy_probabilities(self, observations: np.ndarray) -> np.ndarray:
-        """The probabilities [B, actions], 0 or 1, of always taking the action with the highest expected reward."""
-        return one_hot(self.model.greedy_actions(observations), self.manifest.actions)
+    def greedy_probabilities(self, observations: np.ndarray, candidates: Candidates | None = None) -> np.ndarray:
+        """The probabilities [B, K], 0 or 1, of always taking the candidate with the highest expected reward."""
+        if candidates is None:
+            return one_hot(self.model.greedy_actions(observations), self.manifest.actions)
+        expected = np.where(
+            candidates.mask(len(observations)), self.expected_rewards(observations, candidates), -np.inf
+        )
+        return one_hot(expected.argmax(axis=1), len(candidates.ids))
+
+    def expected_rewards(self, observations: np.ndarray, candidates: Candidates) -> np.ndarray:
+        """The expected reward of every candidate [B, K]; of an unknown one, the mean of those of the known actions."""
+        expected, positions = self.model.expected_rewards(observations), self._positions(candidates.ids)
+        mean = expected.mean(axis=1, keepdims=True) if expected.shape[1] else np.zeros((len(observations), 1))
+        return np.where(positions >= 0, np.hstack([expected, mean])[:, positions], mean)
+
+    def _learned(self, observations: np.ndarray, candidates: Candidates, uniform: np.ndarray) -> np.ndarray:
+        """The agent's probabilities of the candidates [B, K]; uniform where it knows none of them."""
+        positions, actions = self._positions(candidates.ids), len(self.encoding.action_ids)
+        known = positions >= 0
+        if candidates.eligible is None and np.array_equal(positions, np.arange(actions)):
+            return self.model.probabilities(observations)
+        eligible = np.zeros((len(observations), actions), bool)
+        eligible[:, positions[known]] = candidates.mask(len(observations))[:, known]
+        ignorant = ~eligible.any(axis=1)
+        if ignorant.all():
+            return uniform
+        eligible[ignorant] = True
+        learned = np.zeros(uniform.shape)
+        learned[:, known] = self.model.probabilities(observations, eligible)[:, positions[known]]
+        learned[ignorant] = uniform[ignorant]
+        return learned
+
+    def _positions(self, ids: Sequence[str]) -> np.ndarray:
+        """The positions of actions in the encoding [K]; -1: unknown."""
+        return _positions(self.encoding.action_ids, tuple(ids))
+
+    def _new(self, ids: tuple[str, ...]) -> np.ndarray:
+        """Whether actions are new [K]."""
+        return (self._positions(ids) < 0) | np.isin(ids, self.encoding.new_actions)
 
 
-def verify_policy(folder: Path) -> Manifest:
-    """Check every file of a policy directory against the manifest's checksums; return the manifest. Loads no model.
-
-    Raises:
-        InvalidInput: a file is missing, changed or not in the manifest; names it.
-    """
-    manifest = read_manifest(folder)
-    for name in sorted({STATISTICS, *_loaded_files(folder), *manifest.files}):
-        if not (folder / name).is_file():
-            raise InvalidInput(f"policy {folder}: {name} is missing")
-        if name not in manifest.files:
-            raise InvalidInput(f"policy {folder}: {name} is not in {MANIFEST}")
-        if _checksum(folder / name) != manifest.files[name]:
-            raise InvalidInput(f"policy {folder}: {name} does not match its checksum in {MANIFEST}")
-    return manifest
-
-
-def write_policy(folder: Path, manifest: Manifest, statistics: Statistics, saved_model: bool = False) -> Manifest:
-    """Write a policy directory, replacing any existing one, and return its manifest with checksums.
-
-    saved_model: also write a TF-Agents SavedModel if the agent serves without one. Imports TensorFlow.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    agent = agent_of(manifest)
-    write_arrays(folder / STATISTICS, statistics)
-    agent.save(statistics, folder)
-    if saved_model and not (folder / SAVED_MODEL).exists():
-        agent.export_saved_model(statistics, folder / SAVED_MODEL)
-    manifest = manifest.model_copy(
-        update={"files": {name: _checksum(folder / name) for name in _relative_paths(folder)}}
-    )
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
-    return manifest
-
-
-def _loaded_files(folder: Path) -> list[str]:
-    """The files that agents load: statistics, weights, SavedModel. Others, say of the operating system, are ignored."""
-    return [
-        name for name in _relative_paths(folder) if name in (STATISTICS, WEIGHTS) or name.startswith(f"{SAVED_MODEL}/")
-    ]
-
-
-def _relative_paths(folder: Path) -> list[str]:
-    """All files below a folder except hidden ones, as relative POSIX paths."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@lru_cache(maxsize=64)
+def _positions(known: tuple[str, ...], ids: tuple[str, ...]) -> np.ndarray:
+    index = {action: position for position, action in enumerate(known)}
+    return np.array([index.get(action, -1) for action in ids], int)

@@ -1,10 +1,13 @@
 """A platform: its four ports connected, and what it must be provisioned with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+import pyarrow as pa
+
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.table_file import TableFile
 from banditloop.rl_core.ports.bus import Bus
 from banditloop.rl_core.ports.endpoint import Endpoint
 from banditloop.rl_core.ports.runner import Runner
@@ -35,10 +38,21 @@ class Platform:
     endpoint: Endpoint
     runner: Runner
     scratch: Path
+    table_file: TableFile = field(default_factory=TableFile, compare=False)
 
     def fetch(self, uri: str) -> Path:
         """Local directory with the content of a path or object-store URI, which must be immutable."""
         return Path(uri)
+
+    def read_table(self, name: str) -> pa.Table | None:
+        """The content of a table of actions; None if it has not changed since the last call.
+
+        A Parquet, CSV or JSON lines file, by its path or object-store URI; backends may know other names.
+
+        Raises:
+            InvalidInput: it cannot be read.
+        """
+        return self.table_file.read(name)
 
     def resources(self, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
         """Cloud resources of the loop, in order of creation. `templates` are compiled pipelines by file name.

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from banditloop.rl_core.agents import Statistics
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.features.encoding import Encoding
 
 RunState = Literal["running", "succeeded", "failed"]
 
@@ -30,8 +31,10 @@ class Schedule(NamedTuple):
 class Runner(Protocol):
     """Runs compiled pipelines, and trains on behalf of their trainer component."""
 
-    def train(self, config: Config, examples: Path, parent: Path | None, work: Path) -> Statistics:
+    def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         """The statistics of the parent policy directory (None: initial ones) updated with a folder of examples.
+
+        They have the shape of `encoding`, by which contexts become observations and actions positions.
 
         Trains in this process or, if the training section asks for it, on machines of the platform. These must be able
         to read `examples`, and keep their checkpoints in the folder `work`.

@@ -53,7 +53,8 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     evaluation = evaluate(heldout, champion, candidate)
     totals = platform.warehouse.policy_totals()
     needed = Thresholds.of(config).better
-    return verdict, evaluation_summary(config, heldout, evaluation, verdict, worse, verdicts, totals, needed)
+    names = candidate.encoding.context.names
+    return verdict, evaluation_summary(config, heldout, evaluation, verdict, worse, verdicts, totals, needed, names)
 
 
 def save_verdict(endpoint: Endpoint, folder: Path, verdict: Verdict) -> None:

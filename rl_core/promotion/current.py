@@ -1,5 +1,6 @@
 """Manifests of the policy versions named in the release."""
 
+from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.manifest import Manifest, read_manifest
 from banditloop.rl_core.ports import Endpoint
 
@@ -10,7 +11,13 @@ def champion_manifest(endpoint: Endpoint) -> Manifest | None:
     return read_manifest(endpoint.policy(release.champion)) if release else None
 
 
-def latest_released(endpoint: Endpoint) -> Manifest | None:
-    """The manifest of the challenger or, without one, of the champion: the next training resumes from it."""
+def latest_released(endpoint: Endpoint) -> tuple[Manifest | None, Encoding | None]:
+    """Manifest and encoding of the challenger or, without one, of the champion: the next training resumes from it.
+
+    Both are None before the first release; the encoding also for policies of older versions, which have none.
+    """
     release = endpoint.release()
-    return read_manifest(endpoint.policy(release.challenger or release.champion)) if release else None
+    if release is None:
+        return None, None
+    folder = endpoint.policy(release.challenger or release.champion)
+    return read_manifest(folder), Encoding.read_if_any(folder)

@@ -7,19 +7,20 @@ from pathlib import Path
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Manifest, read_manifest
 from banditloop.rl_core.policies.release import CanaryEvidence, Release, Verdict
-from banditloop.rl_core.policies.saved_policy import write_policy
 from banditloop.rl_core.ports import Endpoint
-from banditloop.rl_core.training.train import initial_statistics, random_manifest
+from banditloop.rl_core.training.lineage import random_manifest
 
 
 def ensure_champion(config: Config, endpoint: Endpoint) -> None:
-    """Make the random policy the champion if there is no release yet. That of a network imports TensorFlow."""
+    """Make the random policy the champion if there is no release yet."""
     if endpoint.release() is None:
         manifest = random_manifest(config)
         with tempfile.TemporaryDirectory() as folder:
-            write_policy(Path(folder), manifest, initial_statistics(config, None))
+            write_policy(Path(folder), manifest, {}, Encoding.unfitted(config.task))
             endpoint.add(Path(folder))
         endpoint.set_release(None, Release(champion=manifest.version))
 

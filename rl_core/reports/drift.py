@@ -1,5 +1,6 @@
 """Drift of rewards and observations between two periods, and the greedy value of what is served."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -51,15 +52,17 @@ class ObservationSample:
 class FeatureDrift(NamedTuple):
     """The change of one feature's distribution between training and serving."""
 
-    feature: int
+    feature: str
     training_mean: float
     recent_mean: float
     p_value: float  # corrected for the number of features
     drifted: bool
 
 
-def drifted_features(training: ObservationSample, recent: ObservationSample) -> list[FeatureDrift]:
-    """The drift of every feature, or nothing if either sample is empty.
+def drifted_features(
+    training: ObservationSample, recent: ObservationSample, names: Sequence[str]
+) -> list[FeatureDrift]:
+    """The drift of every feature of these names [dim], or nothing if either sample is empty.
 
     Two-sample Kolmogorov-Smirnov tests with Bonferroni correction. A feature has drifted only if the distance is large
     too: with many observations tiny shifts are significant.
@@ -68,12 +71,12 @@ def drifted_features(training: ObservationSample, recent: ObservationSample) -> 
         return []
     before, after = np.concatenate(training.parts), np.concatenate(recent.parts)
     drifts = []
-    for feature in range(before.shape[1]):
+    for feature, name in enumerate(names):
         test = stats.ks_2samp(before[:, feature], after[:, feature], method="asymp")
         p_value = min(1.0, float(test.pvalue) * before.shape[1])
         means = float(before[:, feature].mean()), float(after[:, feature].mean())
         drifted = bool(p_value < MAX_P_VALUE and test.statistic > MIN_DISTANCE)
-        drifts.append(FeatureDrift(feature, *means, p_value, drifted))
+        drifts.append(FeatureDrift(name, *means, p_value, drifted))
     return drifts
 
 
@@ -85,8 +88,11 @@ def drifted_reward(before: RewardStats, after: RewardStats) -> str:
     return "fallen" if high_after < low else "risen" if low_after > high else ""
 
 
-def greedy_terms(policy: SavedPolicy, batch: Interactions) -> Logged:
-    """Interactions logged by the policy itself, with its greedy policy as the target policy."""
+def greedy_terms(policy: SavedPolicy, observations: np.ndarray, batch: Interactions) -> Logged:
+    """Interactions logged by the policy itself, with its greedy policy as the target policy.
+
+    observations [B, dim]: of the batch, by the policy's encoding.
+    """
     row = np.arange(len(batch.actions)), batch.actions
-    propensity = policy.probabilities(batch.observations)[row]
-    return Logged(batch.rewards, propensity, policy.greedy_probabilities(batch.observations)[row])
+    propensity = policy.probabilities(observations, batch.candidates)[row]
+    return Logged(batch.rewards, propensity, policy.greedy_probabilities(observations, batch.candidates)[row])

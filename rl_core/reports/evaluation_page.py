@@ -55,6 +55,7 @@ def _diagnostics(summary: Summary) -> str:
         ["excluded: logged by an unknown version", summary["unknown_version_rows"]],
         ["rewards clipped to the bounds", summary["clipped"]],
         ["all interactions that have a reward", html_page.percent(summary["coverage"])],
+        ["decisions left out, since they have no reward", f"{summary['ignored']:,}"],
         *(
             [f"logged by {version}", html_page.percent(fraction)]
             for version, fraction in summary["logging_mix"].items()

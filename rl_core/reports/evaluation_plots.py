@@ -69,9 +69,11 @@ def actions(summary: Summary) -> str:
     """How often each policy takes each action."""
     text = "How often each policy would take each action for the users of the held-out interactions."
     figure = html_page.empty_figure("action", "fraction of the decisions")
+    ids = [html_page.escape_for_plotly(action) for action in summary["action_ids"]]
     for side, colour in SIDES.items():
-        figure.add_bar(y=summary["actions"][side], name=side, marker_color=colour, hovertemplate="%{x}: %{y:.1%}")
-    figure.update_layout(yaxis_tickformat=".0%")
+        bars = {"x": ids, "y": summary["actions"][side]}
+        figure.add_bar(**bars, name=side, marker_color=colour, hovertemplate="%{x}: %{y:.1%}")
+    figure.update_layout(xaxis_type="category", yaxis_tickformat=".0%")
     has_data = any(fraction for side in SIDES for fraction in summary["actions"][side])
     return html_page.section("actions", "Actions", text, figure if has_data else None)
 

@@ -1,9 +1,14 @@
-"""The learning curve of a loop on a simulated environment: the value of every policy version."""
+"""The learning curve of a loop on a simulated environment: mean reward and value of every policy version."""
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import baselines, policy_value
+from banditloop.rl_core.environments import Environment, baselines, configured, policy_value
+from banditloop.rl_core.events.candidates import Candidates
+from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
@@ -11,9 +16,14 @@ from banditloop.rl_core.reports.versions import version_rows
 
 
 def summary(config: Config, platform: Platform) -> dict[str, Any]:
-    """The environment's baselines, the endpoints, and one row per policy version."""
+    """The environment's baselines, where it knows them, the endpoints, and one row per policy version.
+
+    Raises:
+        InvalidInput: the config has no environment.
+    """
+    environment = configured(config.environment, "the learning curve")
     return {
-        **baselines(config.environment),
+        **(baselines(environment) if _knows_values(environment) else {}),
         "endpoints": platform.endpoint.list_endpoints(),
         "versions": versions(config, platform),
     }
@@ -22,14 +32,33 @@ def summary(config: Config, platform: Platform) -> dict[str, Any]:
 def versions(config: Config, platform: Platform) -> list[dict[str, Any]]:
     """One row per version, oldest first: version_rows with interactions, mean_reward, value and greedy_value.
 
-    `value` is the true mean reward over all users of the policy as served, exploration included; `greedy_value` that of
-    its greedy actions. The random policy has no greedy actions: there both are the same.
+    `value` is the true mean reward over all contexts of the policy as served, exploration included; `greedy_value` that
+    of its greedy actions. The random policy has no greedy actions: there both are the same. Rows have neither where the
+    environment does not know its population or the expected rewards.
     """
-    population, rows = config.environment.population(), version_rows(platform, "interactions", "mean_reward")
-    for row in rows:
-        policy = SavedPolicy.load(platform.endpoint.policy(row["version"]))
-        probabilities = policy.probabilities(population)
-        greedy = probabilities if row["version"] == RANDOM else policy.greedy_probabilities(population)
-        row["value"] = policy_value(config.environment, probabilities)
-        row["greedy_value"] = policy_value(config.environment, greedy)
+    environment = configured(config.environment, "the learning curve")
+    rows = version_rows(platform, "interactions", "mean_reward")
+    if _knows_values(environment):
+        contexts = context_array(config.task, environment.population() or {})
+        candidates = Candidates(config.task.action_ids or ())
+        for row in rows:
+            policy = SavedPolicy.load(platform.endpoint.policy(row["version"]))
+            as_served, greedy = _probabilities(policy, contexts, candidates)
+            row["value"] = policy_value(environment, as_served)
+            row["greedy_value"] = policy_value(environment, greedy)
     return rows
+
+
+def _knows_values(environment: Environment) -> bool:
+    return environment.expected_rewards() is not None and environment.population() is not None
+
+
+def _probabilities(
+    policy: SavedPolicy, contexts: pa.StructArray, candidates: Candidates
+) -> tuple[np.ndarray, np.ndarray]:
+    """The probabilities of every action [contexts, actions], as served and of the greedy policy."""
+    observations = policy.observations(contexts)
+    as_served = policy.probabilities(observations, candidates)
+    if policy.manifest.version == RANDOM:
+        return as_served, as_served
+    return as_served, policy.greedy_probabilities(observations, candidates)

@@ -13,25 +13,39 @@ CURVES = {
     "value": ("value as served", html_page.ORANGE),
     "greedy_value": ("greedy value", html_page.BLUE),
 }
-HEADER = "version", "interactions", *(name for name, _ in CURVES.values())
 
 
 def write_page(summary: dict[str, Any], path: Path) -> None:
-    """Write the page with the learning curve and the table of versions from learning_curve.summary."""
-    newest, oracle = summary["versions"][-1], summary["oracle"]
-    rows = [[version[key] for key in ("version", "interactions", *CURVES)] for version in summary["versions"]]
-    text = f"""The newest policy has a value as served of {newest["value"]:.3f} per recommendation, exploration
-included: {newest["value"] / oracle:.0%} of the {oracle:.3f} of the best action for each user. A uniform choice has
-{summary["uniform"]:.3f}, the best single action {summary["best_fixed"]:.3f}."""
-    plot, table = html_page.plot("learning", _curve(summary)), html_page.table(HEADER, rows)
-    html_page.write_html(path, "Learning curve", html_page.decision(text) + plot + table)
+    """Write the page with the learning curve and the table of versions from learning_curve.summary.
+
+    Values and baselines are there where the summary has them.
+    """
+    curves = [key for key in CURVES if key in summary["versions"][-1]]
+    rows = [[version[key] for key in ("version", "interactions", *curves)] for version in summary["versions"]]
+    header = "version", "interactions", *(CURVES[key][0] for key in curves)
+    plot, table = html_page.plot("learning", _curve(summary, curves)), html_page.table(header, rows)
+    html_page.write_html(path, "Learning curve", html_page.decision(_text(summary)) + plot + table)
 
 
-def _curve(summary: dict[str, Any]) -> go.Figure:
+def _text(summary: dict[str, Any]) -> str:
+    """What the newest policy earns, as far as it is known."""
+    newest = summary["versions"][-1]
+    if "value" in newest:
+        value, oracle = newest["value"], summary["oracle"]
+        share = f"{value / oracle:.0%} of" if oracle > 0 else "compare"
+        return f"""The newest policy has a value as served of {value:.3f} per recommendation, exploration included:
+{share} the {oracle:.3f} of the best action for each user. A uniform choice has {summary["uniform"]:.3f}, the best
+single action {summary["best_fixed"]:.3f}."""
+    earned = "no reward yet" if newest["mean_reward"] is None else f"a mean reward of {newest['mean_reward']:.3f}"
+    return f"The newest policy has {earned}. The environment does not know the true value of policies."
+
+
+def _curve(summary: dict[str, Any], curves: list[str]) -> go.Figure:
     versions = summary["versions"]
     earlier_interactions = [sum(v["interactions"] for v in versions[:i]) for i in range(len(versions))]
     figure = html_page.empty_figure("interactions before the version", "reward per recommendation", height=450)
-    for key, (name, colour) in reversed(CURVES.items()):
+    for key in reversed(curves):
+        name, colour = CURVES[key]
         figure.add_scatter(
             x=earlier_interactions,
             y=[version[key] for version in versions],
@@ -42,5 +56,8 @@ def _curve(summary: dict[str, Any]) -> go.Figure:
             hovertemplate="%{text}: %{y:.3f}",
         )
     for key, name in BASELINES.items():
-        figure.add_hline(summary[key], line_dash="dot", line_color="#888", annotation_text=f"{name} {summary[key]:.2f}")
+        if key in summary:
+            figure.add_hline(
+                summary[key], line_dash="dot", line_color="#888", annotation_text=f"{name} {summary[key]:.2f}"
+            )
     return figure

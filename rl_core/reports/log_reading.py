@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+import numpy as np
+
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import SNIPS
 from banditloop.rl_core.evaluation.interactions import Interactions, scaled_interactions
+from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.schema import split_by_version
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -40,13 +43,14 @@ class LogReading:
     second_half: RewardStats = field(default_factory=RewardStats)
     greedy: SNIPS = field(default_factory=SNIPS)  # the champion's greedy value
     interactions: int = 0
+    feature_names: list[str] = field(default_factory=list)  # of the champion's observations
 
-    def add_champion(self, policy: SavedPolicy, batch: Interactions, half: int) -> None:
-        """Add interactions of the champion, of which `half` make its first half."""
+    def add_champion(self, policy: SavedPolicy, observations: np.ndarray, batch: Interactions, half: int) -> None:
+        """Add interactions of the champion with their observations [B, dim]; `half` of them make its first half."""
         remaining = half - self.first_half.count
         self.first_half.add(batch.rewards[:remaining])
         self.second_half.add(batch.rewards[remaining:])
-        self.greedy.add(greedy_terms(policy, batch))
+        self.greedy.add(greedy_terms(policy, observations, batch))
 
     def end_period(self, version: str, until: datetime) -> None:
         """Keep a version's rewards so far as a period's."""
@@ -56,18 +60,20 @@ class LogReading:
 
 def read_log(config: Config, platform: Platform, champion: Manifest, half: int) -> LogReading:
     """Read the whole log once; `half` is half the number of the champion's interactions."""
-    reading, policy = LogReading(), SavedPolicy.load(platform.endpoint.policy(champion.version))
+    policy = SavedPolicy.load(platform.endpoint.policy(champion.version))
+    reading = LogReading(feature_names=policy.encoding.context.names)
     before, since = _windows(platform, champion)
     for window in [*before, *since]:
         sample, windows = (reading.recent, since) if window in since else (reading.training, before)
         versions = set()
         tables = itertools.chain.from_iterable(map(split_by_version, platform.warehouse.interactions(window)))
         for version, table in tables:
-            batch = scaled_interactions(config, table)
+            batch = scaled_interactions(config, table, logged_ids(table))
+            observations = policy.observations(batch.contexts)
             reading.rewards.setdefault(version, RewardStats()).add(batch.rewards)
-            sample.add(batch.observations, SAMPLE_ROWS // len(windows))
+            sample.add(observations, SAMPLE_ROWS // len(windows))
             if version == champion.version:
-                reading.add_champion(policy, batch, half)
+                reading.add_champion(policy, observations, batch, half)
             reading.interactions += len(batch.rewards)
             versions.add(version)
         for version in sorted(versions):

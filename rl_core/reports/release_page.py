@@ -104,7 +104,7 @@ def _features(features: list[Report]) -> str:
     text = f"""Means of the observations' features in the champion's training and since: at most {MAX_FEATURES}, the
 smallest p-values first (Kolmogorov-Smirnov tests, corrected for the number of features)."""
     rows = sorted(features, key=lambda row: row["p_value"])[:MAX_FEATURES]
-    labels = [f"feature {row['feature']}, p {row['p_value']:.2g}" for row in rows]
+    labels = [f"{html_page.escape_for_plotly(row['feature'])}, p {row['p_value']:.2g}" for row in rows]
     figure = html_page.empty_figure("mean", "", 90 + 28 * len(rows))
     x = [value for row in rows for value in (row["training_mean"], row["recent_mean"], None)]
     y = [value for label in labels for value in (label, label, None)]

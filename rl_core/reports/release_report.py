@@ -27,7 +27,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     rows = version_rows(platform, *TOTALS, "learned_from", "decision", "reason")
     served = sum(row["interactions"] for row in rows if row["version"] == champion.version)
     reading = read_log(config, platform, champion, served // 2)
-    drifts = drifted_features(reading.training, reading.recent)
+    drifts = drifted_features(reading.training, reading.recent, reading.feature_names)
     verdicts = platform.endpoint.verdicts()
     return {
         "endpoint": config.backend.endpoint,
@@ -64,7 +64,7 @@ def _alarms(version: str, reading: LogReading, drifts: list[FeatureDrift]) -> li
     if change := drifted_reward(reading.first_half, reading.second_half):
         text = f"the mean reward of {version} has {change} since it started serving"
         alarms.append({"kind": "reward", "text": text})
-    if drifted := [str(drift.feature) for drift in drifts if drift.drifted]:
+    if drifted := [drift.feature for drift in drifts if drift.drifted]:
         text = f"observations have drifted since {version} was trained: features {', '.join(drifted)}"
         alarms.append({"kind": "features", "text": text})
     return alarms
@@ -99,5 +99,5 @@ def _canary(config: Config, release: Release) -> dict[str, Any] | None:
 
 def _unscaled(config: Config, values: tuple[float, ...]) -> tuple[float | None, ...]:
     """Values in the reward's own units; None for those that are not finite."""
-    unscale = config.environment.reward_range.unscale
+    unscale = config.task.rewards.unscale
     return tuple(unscale(value) if math.isfinite(value) else None for value in values)

@@ -6,8 +6,8 @@ from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Verdict, version_status
 from banditloop.rl_core.ports import Platform
 
-TOTALS = "interactions", "rewarded", "mean_reward", "shadowed"
-NO_INTERACTIONS = {"interactions": 0, "rewarded": 0, "mean_reward": None, "shadowed": 0}
+TOTALS = "interactions", "rewarded", "ignored", "mean_reward", "shadowed"
+NO_INTERACTIONS = {"interactions": 0, "rewarded": 0, "ignored": 0, "mean_reward": None, "shadowed": 0}
 ORIGIN = "parent", "learned_from", "since", "until", "run"
 VERDICT = "by", "decision", "reason"
 
@@ -17,7 +17,8 @@ def version_rows(platform: Platform, *columns: str) -> list[dict[str, Any]]:
 
     * status: champion, canary, shadow, was champion, replaced, refused, rolled back, or "" before any decision
     * traffic_percent: percent of the users that the version serves now
-    * interactions, rewarded, mean_reward, shadowed: totals of the log, the last one of decisions not shown to users
+    * interactions, rewarded, ignored, mean_reward, shadowed: totals of the log; ignored ones have no reward and no
+      default, shadowed ones were not shown to users
     * parent, learned_from, since, until, run: the version it resumed from, all interactions it was trained on, the log
       window that its training added (ISO 8601), and the pipeline run
     * by, decision, reason: of the last verdict about it, "" before any

@@ -4,8 +4,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_ID_LENGTH, REWARD, row_type
+from banditloop.rl_core.events.json_format import row_type
+from banditloop.rl_core.events.schema import MAX_ABS_VALUE, REWARD
 from banditloop.rl_core.serving.predict_request import INSTANCE
+from banditloop.rl_core.serving.request_features import ContextReader, features_type
+from banditloop.rl_core.settings.feature_kinds import Kind, Vector
+from banditloop.rl_core.settings.task import MAX_ID_LENGTH, OPEN, Task
+
+ACTION_ID = {
+    "anyOf": [{"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}, {"type": "integer", "minimum": 0}]
+}
 
 ERRORS = {
     "400": "the request is invalid; `error` gives the reason",
@@ -18,15 +26,25 @@ ERRORS = {
 }
 
 
-def document(predict_route: str, reward_route: str, activate_route: str, dim: int | None) -> dict[str, Any]:
-    """The OpenAPI document of an endpoint with these routes, whose observations have `dim` numbers (None: any)."""
-    number = {"type": "number", "minimum": -MAX_ABS_VALUE, "maximum": MAX_ABS_VALUE}
-    observation = {"type": "array", "items": number} | ({"minItems": dim, "maxItems": dim} if dim else {})
+def document(predict_route: str, reward_route: str, activate_route: str, task: Task) -> dict[str, Any]:
+    """The OpenAPI document of an endpoint with these routes, for a task."""
     instance = INSTANCE.json_schema()
-    instance["properties"]["observation"] = {"anyOf": [observation, _list(observation)]}
-    instance["required"] = ["observation"]
+    instance["properties"]["actions"]["items"] = {"anyOf": [_action_id(task), _candidate(task)]}
+    instances: list[dict[str, Any]] = [instance]
+    listed = ["actions"] if task.actions == OPEN else []  # every request must list its candidates
+    if task.plain is None:
+        instance["properties"]["context"] |= ContextReader(task).json_schema()
+        instance["required"] = ["context", *listed]
+        del instance["properties"]["observation"]
+    else:
+        observation = _vector(task.context[task.plain])
+        instance["properties"]["observation"] = {"anyOf": [observation, _list(observation)]}
+        instance["required"] = ["observation", *listed]
+        del instance["properties"]["context"]
+        instances = [observation, instance]
     reward = TypeAdapter(row_type(REWARD)).json_schema()
     reward["required"] = ["event_id", "value"]
+    reward["properties"]["value"] = {"anyOf": [reward["properties"]["value"], {"type": "boolean"}]}
     request_id = {"type": "string", "minLength": 16, "maxLength": 64}
     parameters = {"type": "object", "properties": {"request_id": request_id}}
     event_id = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
@@ -34,7 +52,7 @@ def document(predict_route: str, reward_route: str, activate_route: str, dim: in
     paths = {
         predict_route: _post(
             "An action for every instance; each decision is logged.",
-            {"instances": _list({"anyOf": [observation, instance]}), "parameters": parameters},
+            {"instances": _list({"anyOf": instances}), "parameters": parameters},
             ["instances"],
             {"200": "one prediction per instance"},
         ),
@@ -44,6 +62,21 @@ def document(predict_route: str, reward_route: str, activate_route: str, dim: in
         ),
     }
     return {"openapi": "3.1.0", "info": {"title": "banditloop", "version": "1"}, "paths": paths}
+
+
+def _vector(kind: Kind) -> dict[str, Any]:
+    assert isinstance(kind, Vector)
+    number = {"type": "number", "minimum": -MAX_ABS_VALUE, "maximum": MAX_ABS_VALUE}
+    return {"type": "array", "items": number, "minItems": kind.vector, "maxItems": kind.vector}
+
+
+def _candidate(task: Task) -> dict[str, Any]:
+    features = TypeAdapter(features_type(task.action_features)).json_schema()
+    return features | {"properties": {"id": _action_id(task)} | features["properties"], "required": ["id"]}
+
+
+def _action_id(task: Task) -> dict[str, Any]:
+    return {"enum": list(task.actions)} if isinstance(task.actions, list) else ACTION_ID
 
 
 def _list(items: dict[str, Any]) -> dict[str, Any]:

@@ -1,84 +1,116 @@
-"""Parsing of predict requests, in the JSON format of Vertex AI: one set of options for each observation."""
+"""Parsing of predict requests, in the JSON format of Vertex AI: a context and options for each decision.
+
+The contexts are checked later, by the task.
+"""
 
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import MAX_ID_LENGTH
 from banditloop.rl_core.serving.request_json import read_request
 from banditloop.rl_core.settings.section import explain
+from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH
 
 
 class InstanceOptions(NamedTuple):
-    """Options of one observation.
+    """Options of one decision.
 
     key: seed of its random draws, so that a repeated request gets the same decision; None: fresh draws.
+    actions: the candidates, each an id or an object with its id and features; None: all of the catalogue.
     """
 
     key: str | None = None
     user: str | None = None
     event_id: str | None = None
     deferred: bool = False
-    action: int | None = None
+    action: str | None = None
     probabilities: list[float] | None = None
+    actions: list[Any] | None = None
+    exclude: tuple[str, ...] = ()
+    explain: bool = False
+    episode_id: str | None = None
+    step: int | None = None
 
 
 NO_OPTIONS = InstanceOptions()
-MAX_OBSERVATIONS = 10_000  # per request: deciding takes kilobytes of memory for each
+MAX_STEP = 2**31 - 1  # of the type of the event's field
+MAX_DECISIONS = 10_000  # per request: deciding takes kilobytes of memory for each
 
 
 class PredictRequest(NamedTuple):
-    """The observations of a request, not yet validated, and the options of each.
+    """The contexts of a request, not yet checked, and the options of each: a plain vector, or features by name.
 
-    instance_rows: the rows of each instance's observations; None: every instance is one observation.
+    instance_rows: the rows of each instance's contexts; None: every instance is one context.
     """
 
-    observations: list[Any]
+    contexts: list[Any]
     options: list[InstanceOptions]
     instance_rows: list[int | slice] | None = None
 
 
+def as_integer(value: Any) -> Any:
+    """A whole number as an integer: JSON does not distinguish 1 and 1.0, and Vertex AI's clients send the latter."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def as_text(value: Any) -> Any:
+    """An action's id as a text: where the task numbers its actions, they may be given as numbers."""
+    value = as_integer(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Step = Annotated[int, Field(ge=0, le=MAX_STEP), BeforeValidator(as_integer)]
+ActionId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), BeforeValidator(as_text)]
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)]
+
+
 @with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class Instance(TypedDict, total=False):
-    """An observation, or a list of them as in Google's sample, with the application's options."""
+    """A context, or a list of plain vectors as in Google's sample, with the application's options."""
 
-    observation: Any
-    user: Annotated[str | None, Field(min_length=1, description="user key; the same key gets the same policy version")]
-    event_id: Annotated[
-        str,
-        Field(min_length=1, max_length=MAX_ID_LENGTH, description="id of the decision; repeated, it returns the same"),
+    context: Annotated[dict[str, Any], Field(description="features of the context, by name")]
+    observation: Annotated[Any, Field(description="plain vector, of a task whose only feature is one; or several")]
+    actions: Annotated[
+        list[Any],
+        Field(min_length=1, max_length=MAX_CANDIDATES, description="candidates: ids, or objects of id and features"),
     ]
+    exclude: Annotated[list[ActionId], Field(description="ids of actions that must not be chosen")]
+    explain: Annotated[bool, Field(description="also answer the probabilities of all candidates")]
+    user: Annotated[str | None, Field(min_length=1, description="user key; the same key gets the same policy version")]
+    event_id: Annotated[Id, Field(description="id of the decision; repeated, it returns the same")]
+    episode_id: Annotated[Id, Field(description="id of the episode; all its decisions get the same policy version")]
+    step: Annotated[Step, Field(description="number of the decision in its episode, from 0 on")]
     deferred: Annotated[bool, Field(description="the decision counts only once it is activated, when a user saw it")]
-    action: Annotated[int, Field(ge=0, description="action that the application chose itself; logged and trained on")]
+    action: Annotated[ActionId, Field(description="action that the application chose itself; logged and trained on")]
     probabilities: Annotated[
         list[Annotated[float, Field(ge=0, le=1)]],
-        Field(description="probability of each action when it chose; default: the action was certain"),
+        Field(description="probability of each candidate when it chose; default: the action was certain"),
     ]
 
 
 INSTANCE = TypeAdapter(Instance)
-SINGLE_OBSERVATION_KEYS = ("event_id", "deferred", "action", "probabilities")
+SINGLE_KEYS = ("event_id", "deferred", "action", "probabilities", "actions", "step")
 
 
 def read_predict_request(body: bytes) -> PredictRequest:
     """The request in a JSON body.
 
     Raises:
-        InvalidInput: it is not in the format of Vertex AI; names the error. Observations are validated later.
+        InvalidInput: it is not in the format of Vertex AI; names the error. Contexts and candidates are checked later.
     """
     instances, request_id = _parse(body)
     _check_count(len(instances))
     if request_id is None and dict not in map(type, instances):  # the common case
         return PredictRequest(instances, [NO_OPTIONS] * len(instances))
-    observations: list[Any] = []
+    contexts: list[Any] = []
     options: list[InstanceOptions] = []
     instance_rows: list[int | slice] = []
     for number, instance in enumerate(instances):
         rows, option, is_list = _parse_instance(number, instance)
         instance_rows.append(slice(len(options), len(options) + len(rows)) if is_list else len(options))
-        observations += rows
+        contexts += rows
         options += [option] * len(rows)
     if request_id:
         options = [
@@ -88,7 +120,7 @@ def read_predict_request(body: bytes) -> PredictRequest:
     event_ids = [option.event_id for option in options if option.event_id]
     if len(set(event_ids)) < len(event_ids):
         raise InvalidInput("request: an event_id occurs twice; give each instance its own")
-    return PredictRequest(observations, options, instance_rows)
+    return PredictRequest(contexts, options, instance_rows)
 
 
 def _parse(body: bytes) -> tuple[list[Any], str | None]:
@@ -96,7 +128,7 @@ def _parse(body: bytes) -> tuple[list[Any], str | None]:
     request = read_request(body)
     instances = request.get("instances")
     if not isinstance(instances, list) or not instances:
-        raise InvalidInput('request: instances is missing or empty; send {"instances": [[number, ...], ...]}')
+        raise InvalidInput('request: instances is missing or empty; send {"instances": [context, ...]}')
     parameters = request.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise InvalidInput(f"request: parameters = {parameters!r:.40}: give an object")
@@ -108,25 +140,31 @@ def _parse(body: bytes) -> tuple[list[Any], str | None]:
     return instances, request_id
 
 
-def _check_count(observations: int) -> None:
-    if observations > MAX_OBSERVATIONS:
-        raise InvalidInput(f"request: {observations:,} observations: at most {MAX_OBSERVATIONS:,} are allowed")
+def _check_count(decisions: int) -> None:
+    if decisions > MAX_DECISIONS:
+        raise InvalidInput(f"request: {decisions:,} contexts: at most {MAX_DECISIONS:,} are allowed")
 
 
 def _parse_instance(number: int, instance: Any) -> tuple[list[Any], InstanceOptions, bool]:
-    """The observations of an instance, their options, and whether the instance holds a list of observations."""
+    """The contexts of an instance, their options, and whether the instance holds a list of plain vectors."""
     if not isinstance(instance, dict):
         return [instance], NO_OPTIONS, False
     fields: dict[str, Any] = {**_validate(number, instance)}
-    observation = fields.pop("observation", None)
-    is_list = isinstance(observation, list) and bool(observation) and isinstance(observation[0], list)
-    if is_list and (misplaced := [name for name in SINGLE_OBSERVATION_KEYS if name in fields]):
+    if ("context" in fields) == ("observation" in fields):
+        raise InvalidInput(f"instance {number}: give a context, features by name, or an observation, a plain vector")
+    context = fields.pop("context") if "context" in fields else fields.pop("observation")
+    is_list = isinstance(context, list) and bool(context) and isinstance(context[0], list)
+    if is_list and (misplaced := [name for name in SINGLE_KEYS if name in fields]):
         raise InvalidInput(f"instance {number}: {misplaced[0]}: allowed only with a single observation")
     if "action" in fields and "deferred" in fields:
         raise InvalidInput(f"instance {number}: deferred: not allowed with action; send the action once it is shown")
     if "probabilities" in fields and "action" not in fields:
         raise InvalidInput(f"instance {number}: probabilities: give action too, the one that the application chose")
-    return observation if is_list else [observation], InstanceOptions(key=fields.get("event_id"), **fields), is_list
+    if "step" in fields and "episode_id" not in fields:
+        raise InvalidInput(f"instance {number}: step: give episode_id too, the episode that it is a step of")
+    if "exclude" in fields:
+        fields["exclude"] = tuple(fields["exclude"])
+    return context if is_list else [context], InstanceOptions(key=fields.get("event_id"), **fields), is_list
 
 
 def _validate(number: int, instance: dict[str, Any]) -> Instance:

@@ -29,6 +29,7 @@ class ReleaseFollower:
 
     def __init__(self, endpoint: Endpoint | SinglePolicySource) -> None:
         self._endpoint = endpoint
+        self._knows_shares = not isinstance(endpoint, SinglePolicySource)
         self._policies: dict[str, LoadedPolicy] = {}
         self.split: TrafficSplit | None = None
 
@@ -51,9 +52,9 @@ class ReleaseFollower:
             return
         champion = self._load(release.champion)
         if self.split is None:
-            self._replace_split(TrafficSplit(champion))
+            self._replace_split(TrafficSplit(champion, knows_shares=self._knows_shares))
         challenger = self._load(release.challenger) if release.challenger else None
-        self._replace_split(TrafficSplit(champion, challenger, release.challenger_percent))
+        self._replace_split(TrafficSplit(champion, challenger, release.challenger_percent, self._knows_shares))
 
     def _load(self, version: str) -> LoadedPolicy:
         return self._policies.get(version) or LoadedPolicy(SavedPolicy.load(self._endpoint.policy(version)))

@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import REWARD, SCHEMA_VERSION, decode
+from banditloop.rl_core.events.json_format import decode
+from banditloop.rl_core.events.schema import REWARD, SCHEMA_VERSION
 from banditloop.rl_core.serving.request_json import read_request
 from banditloop.rl_core.settings.loop import ACTIVATION
 
@@ -17,7 +18,7 @@ def read_rewards(body: bytes, name: str) -> list[Event]:
     """The reward events of a body {"rewards": [{"event_id": ..., "value": ...}, ...]}.
 
     A reward may also have a name (default `name`), a timestamp (default now) and a source_id, which distinguishes
-    several rewards of one event.
+    several rewards of one event. The values true and false are 1 and 0.
 
     Raises:
         InvalidInput: the body does not have this format; names the error.
@@ -45,5 +46,8 @@ def _events(rewards: list[Event], name: str) -> list[Event]:
     now = datetime.now(UTC).isoformat()
     defaults = {"schema_version": SCHEMA_VERSION, "name": name, "timestamp": now, "source_id": ""}
     events = [defaults | reward for reward in rewards]
+    for event in events:
+        if isinstance(value := event.get("value"), bool):
+            event["value"] = float(value)
     decode(REWARD, orjson.dumps(events))  # validated here: the logger could no longer report an error to the client
     return events

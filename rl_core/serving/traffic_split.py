@@ -4,10 +4,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.policies.release import hash_to_unit
 from banditloop.rl_core.policies.saved_policy import Decisions, SavedPolicy
 
@@ -15,13 +16,33 @@ MAX_LATENCIES, MIN_LATENCIES = 500, 20  # kept for the 95th percentile; fewer th
 log = logging.getLogger("banditloop.serving")
 
 
+class Requested(NamedTuple):
+    """What is to be decided: contexts [B], float32 [B, dim] where they are plain vectors, and their candidates."""
+
+    contexts: np.ndarray | list[dict[str, Any]]
+    candidates: Candidates
+
+    def take(self, rows: Sequence[int]) -> "Requested":
+        """Some of the rows, ascending."""
+        contexts = self.contexts
+        if len(rows) == len(contexts):
+            return self
+        taken = contexts[rows] if isinstance(contexts, np.ndarray) else [contexts[row] for row in rows]
+        return Requested(taken, self.candidates.take(rows))
+
+
 class VersionDecisions(NamedTuple):
-    """The decisions of one version for some rows of a batch, and the mode in which they are logged."""
+    """The decisions of one version for some rows of a batch, and how they are logged.
+
+    share: the probability with which this version was to answer; None if unknown.
+    """
 
     rows: Sequence[int]
     version: str
     decisions: Decisions
+    candidates: Candidates
     mode: str
+    share: float | None = None
 
 
 class LoadedPolicy:
@@ -33,20 +54,21 @@ class LoadedPolicy:
         self._latencies: deque[float] = deque(maxlen=MAX_LATENCIES)
 
     def decide(
-        self, rows: Sequence[int], observations: np.ndarray, uniforms: np.ndarray, mode: str
+        self, rows: Sequence[int], requested: Requested, uniforms: np.ndarray, mode: str, share: float | None
     ) -> VersionDecisions:
-        """Decisions for `rows` of the observations [B, dim]; uniforms [B, 2] as in TrafficSplit.decide."""
+        """Decisions for `rows` of what is requested; uniforms [B, 2] as in TrafficSplit.decide."""
         self.decisions += len(rows)
         start = time.perf_counter()
-        if len(rows) < len(observations):
-            observations, uniforms = observations[rows], uniforms[rows]
+        if len(rows) < len(uniforms):
+            requested, uniforms = requested.take(rows), uniforms[rows]
         try:
-            decisions = self.policy.decide(observations, uniforms[:, 1])
+            observations = self.policy.observations(requested.contexts)
+            decisions = self.policy.decide(observations, uniforms[:, 1], requested.candidates)
         except Exception:
             self.failures += len(rows)
             raise
         self._latencies.append(1e3 * (time.perf_counter() - start))
-        return VersionDecisions(rows, self.policy.manifest.version, decisions, mode)
+        return VersionDecisions(rows, self.policy.manifest.version, decisions, requested.candidates, mode, share)
 
     def p95_latency_ms(self) -> float:
         """95th percentile of the latest batch latencies in milliseconds; 0 until there are MIN_LATENCIES."""
@@ -54,46 +76,53 @@ class LoadedPolicy:
 
 
 class TrafficSplit(NamedTuple):
-    """A champion and a challenger with its percent of the traffic. Immutable: a new release gets a new split."""
+    """A champion and a challenger with its percent of the traffic. Immutable: a new release gets a new split.
+
+    knows_shares: False where a platform splits the traffic between processes, each with one version.
+    """
 
     champion: LoadedPolicy
     challenger: LoadedPolicy | None = None
     challenger_percent: int = 0
+    knows_shares: bool = True
 
     def decide(
-        self, rows: Sequence[int], observations: np.ndarray, users: list[str | None], uniforms: np.ndarray
+        self, rows: Sequence[int], requested: Requested, keys: list[str | None], uniforms: np.ndarray
     ) -> list[VersionDecisions]:
-        """Decisions for `rows`, ascending, of the observations [B, dim].
+        """Decisions for `rows`, ascending, of what is requested [B].
 
-        uniforms [B, 2] in [0, 1): column 0 assigns the version, column 1 draws the action. Rows with a key in users [B]
-        are assigned by a hash of the key instead, so that a user always gets the same version.
+        uniforms [B, 2] in [0, 1): column 0 assigns the version, column 1 draws the action. Rows with a key in keys [B],
+        of a user or an episode, are assigned by a hash of the key instead, so that one key always gets the same
+        version.
 
         A challenger at 0 % is a shadow: it decides all rows after the champion. Where the challenger fails, the
         champion decides.
         """
         if self.challenger is None:
-            return [self.champion.decide(rows, observations, uniforms, "online")]
+            return [self.champion.decide(rows, requested, uniforms, "online", 1.0 if self.knows_shares else None)]
         fraction = self.challenger_percent / 100
-        challenger_rows = [row for row in rows if self._assignment_uniform(users[row], uniforms[row]) < fraction]
-        groups = self._challenge(challenger_rows, observations, uniforms, "online")
-        decided = {row for group in groups for row in group.rows}
-        champion_rows = [row for row in rows if row not in decided]
-        if champion_rows:
-            groups.append(self.champion.decide(champion_rows, observations, uniforms, "online"))
-        return groups if self.challenger_percent else groups + self._challenge(rows, observations, uniforms, "shadow")
+        assigned = {row for row in rows if self._assignment_uniform(keys[row], uniforms[row]) < fraction}
+        challenger_rows = [row for row in rows if row in assigned]
+        groups = self._challenge(challenger_rows, requested, uniforms, "online", fraction)
+        own_rows = [row for row in rows if row not in assigned]
+        fallback_rows = [] if groups else challenger_rows  # to be decided by a version that they were not assigned
+        for champion_rows, share in ((own_rows, 1 - fraction), (fallback_rows, None)):
+            if champion_rows:
+                groups.append(self.champion.decide(champion_rows, requested, uniforms, "online", share))
+        return groups if self.challenger_percent else groups + self._challenge(rows, requested, uniforms, "shadow", 0.0)
 
-    def _assignment_uniform(self, user: str | None, uniforms: np.ndarray) -> float:
+    def _assignment_uniform(self, key: str | None, uniforms: np.ndarray) -> float:
         """A number in [0, 1): the challenger decides where it is below its fraction of the traffic."""
         assert self.challenger
-        return uniforms[0] if user is None else hash_to_unit(user, self.challenger.policy.manifest.version)
+        return uniforms[0] if key is None else hash_to_unit(key, self.challenger.policy.manifest.version)
 
     def _challenge(
-        self, rows: Sequence[int], observations: np.ndarray, uniforms: np.ndarray, mode: str
+        self, rows: Sequence[int], requested: Requested, uniforms: np.ndarray, mode: str, share: float
     ) -> list[VersionDecisions]:
         """The challenger's decisions, none if it fails: users must not notice its errors, whatever they are."""
         assert self.challenger
         try:
-            return [self.challenger.decide(rows, observations, uniforms, mode)] if rows else []
+            return [self.challenger.decide(rows, requested, uniforms, mode, share)] if rows else []
         except Exception as error:
             version = self.challenger.policy.manifest.version
             log.warning("challenger %s failed: %r", version, error, extra={"policy_version": version})

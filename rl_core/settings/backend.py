@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from banditloop.rl_core.settings.section import Section
+from banditloop.rl_core.settings.section import PathText, Section
 
 Target = Literal["vertex", "kfp", "local"]
 HOST = r"(?!localhost[:/])[\w-]+(\.[\w-]+)*(\.[\w-]+|:\d+)"
@@ -45,7 +45,7 @@ class LocalBackend(Backend):
     CONNECT = "banditloop.rl_core.backends.local:connect"
 
     name: Literal["local"] = "local"
-    root: str = Field("build/loop", description="folder of the warehouse, bus, endpoints and runs")
+    root: PathText = Field("build/loop", description="folder of the warehouse, bus, endpoints and runs")
 
     def process_folder(self) -> Path:
         """The backend's root."""

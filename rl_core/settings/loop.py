@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from banditloop.rl_core.settings.section import Section
+from banditloop.rl_core.settings.section import PathText, Section
 
 ACTIVATION = "activation"  # name of the reward that activates a deferred decision
 YEAR = 366 * 24 * 3600.0
@@ -17,7 +17,11 @@ class RewardSection(Section):
     attribution_window_seconds: float = Field(
         10.0, gt=0, le=YEAR, description="seconds after a decision within which a reward counts"
     )
-    default: float = Field(0.0, description="reward of a decision without any in the attribution window")
+    default: float | Literal["ignore"] = Field(
+        0.0,
+        description="reward of a decision without any in the attribution window; ignore: it is left out of training "
+        "and evaluation",
+    )
     aggregation: Literal["first", "last", "sum", "mean", "max", "min"] = Field(
         "first", description="how several rewards of one decision become one"
     )
@@ -36,6 +40,14 @@ class PolicySection(Section):
     exploration: float = Field(
         0.05, gt=0, le=1, description="fraction of decisions drawn uniformly, so that other policies can be evaluated"
     )
+    new_action_exploration: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="least probability of each action that joined later, until it was tried `new_action_trials` times; "
+        "all of them together get at most half",
+    )
+    new_action_trials: int = Field(50, ge=0, description="interactions after which an action is no longer new")
     saved_model: bool = Field(
         True,
         description="write a TF-Agents SavedModel beside the weights; a linear policy is served without it",
@@ -84,4 +96,6 @@ class RetrainingSection(Section):
     max_interval_seconds: float = Field(
         3600.0, gt=0, le=YEAR, description="seconds after which a retraining starts if there are any new interactions"
     )
-    template: str = Field("build/pipelines/retraining.yaml", description="path of the compiled retraining pipeline")
+    template: PathText = Field(
+        "build/pipelines/retraining.yaml", description="path of the compiled retraining pipeline"
+    )

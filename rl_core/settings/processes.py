@@ -1,4 +1,6 @@
-"""The config sections of the services: predictor, bus and logger."""
+"""The config sections of the services: predictor, bus and logger, and of the image that they run in."""
+
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,6 +12,9 @@ class ServingSection(Section):
 
     host: str = Field("127.0.0.1", description="address that the predictor, and the logger's metrics, bind to")
     port: int = Field(0, ge=0, le=65535, description="port of the predictor; 0: any free port")
+    cors_origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]] = Field(
+        [], description="origins whose web pages may call the predictor, as https://shop.example; '*': all"
+    )
 
 
 class BusSection(Section):
@@ -35,4 +40,12 @@ class LoggingSection(Section):
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="port of the logger's Prometheus metrics on one machine; 0: none"
+    )
+
+
+class ImageSection(Section):
+    """The container image of components, predictor and functions."""
+
+    packages: list[Annotated[str, Field(pattern=r"^[^\s'\"$`;&|]+$")]] = Field(
+        [], description="packages with parts of your own that `make image CONFIG=FILE` installs, as pip names them"
     )

@@ -2,11 +2,31 @@
 
 import hashlib
 import json
-from typing import Any, Self
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from banditloop.rl_core.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class RelativePath:
+    """Annotates a setting that is a path: one that is relative belongs to the folder of the config file."""
+
+    besides: str = ""  # regular expression of values that are no paths; URIs never are
+
+    def located(self, value: Any, folder: Path) -> Any:
+        """The path as seen from `folder`, as a text; anything else is returned as it is."""
+        if not isinstance(value, str) or "://" in value or (self.besides and re.fullmatch(self.besides, value)):
+            return value
+        return str(folder / Path(value).expanduser())
+
+
+PathText = Annotated[str, RelativePath()]
 
 
 class Section(BaseModel):
@@ -25,6 +45,24 @@ class Section(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise InvalidInput(explain(error, where)) from None
+
+    def relative_to(self, folder: Path) -> Self:
+        """The section with its relative paths, the default ones included, taken from a folder."""
+        changed = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Section):
+                changed[name] = value.relative_to(folder)
+            elif path := next((mark for mark in field.metadata if isinstance(mark, RelativePath)), None):
+                changed[name] = path.located(value, folder)
+        return self.model_copy(update=changed)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some values changed. Cached properties are not copied: they may depend on these values."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[name]
+        return copy
 
     @model_validator(mode="before")
     @classmethod

@@ -4,5 +4,8 @@ import pytest
 
 # Before any of them is imported, so that a failed assert shows its values.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("agents", "backends", "environments", "merging", "planted", "sections"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("agents", "backends", "environments", "environment_rewards", "merging", "planted", "sections")
+    )
 )

@@ -24,6 +24,7 @@ from banditloop.rl_core.testing.merging import MergeConformance
 from banditloop.rl_core.testing.planted import (
     ACTIONS,
     DIM,
+    TRUTH,
     assert_same,
     greedy_accuracy,
     linear,
@@ -98,6 +99,33 @@ class AgentConformance:
         model, observations = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), noise(1, 100)[0]
         alone = np.concatenate([model.probabilities(observations[row : row + 1]) for row in range(100)])
         np.testing.assert_array_equal(alone, model.probabilities(observations))
+
+    def test_what_is_not_eligible_has_no_probability(self) -> None:
+        model, random = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), np.random.default_rng(1)
+        observations, eligible = noise(1, 500).observations, random.random((500, ACTIONS)) < 0.4
+        eligible[np.arange(500), random.integers(ACTIONS, size=500)] = True
+        probabilities = model.probabilities(observations, eligible)
+        assert (probabilities[~eligible] == 0).all()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        assert eligible[np.arange(500), model.greedy_actions(observations, eligible)].all()
+        everything = np.ones((500, ACTIONS), bool)
+        np.testing.assert_array_equal(model.probabilities(observations, everything), model.probabilities(observations))
+
+    def test_actions_may_join(self) -> None:
+        """What was learned of the others stays, an untried one is expected to earn about as much, and is learned."""
+        before = trained(self.agent, linear(0, 1000))
+        grown = self.agent.with_actions(before, ACTIONS + 3)
+        observations = noise(99, 1000).observations
+        expected = saved_and_loaded(self.agent, before).expected_rewards(observations)
+        model = saved_and_loaded(self.agent, grown)
+        assert model.shape == (DIM, ACTIONS + 3)
+        np.testing.assert_allclose(model.expected_rewards(observations)[:, :ACTIONS], expected, rtol=1e-5, atol=1e-5)
+        assert model.expected_rewards(observations)[:, ACTIONS:].mean() == pytest.approx(expected.mean(), abs=0.5)
+        joined = linear(1, 1000)
+        like_first = joined._replace(actions=np.full(1000, ACTIONS), rewards=joined.observations @ TRUTH[:, 0] + 0.5)
+        learned = saved_and_loaded(self.agent, self.agent.update(grown, [joined, like_first]))
+        expected = learned.expected_rewards(observations)
+        assert np.corrcoef(expected[:, ACTIONS], expected[:, 0])[0, 1] > 0.9
 
     def test_a_saved_model_decides_the_same_wherever_and_whenever_it_is_loaded(self, tmp_path: Path) -> None:
         observations = noise(1, 200).observations

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from banditloop.rl_core.agents import Agent, Batch, LinUCB
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Manifest, Window, read_manifest
-from banditloop.rl_core.policies.saved_policy import write_policy
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -54,5 +55,5 @@ def _trained_policy(
         window=Window(until=until, interactions=400),
         interactions=400,
     )
-    write_policy(folder, manifest, statistics, saved_model)
+    write_policy(folder, manifest, statistics, Encoding.of_vectors(dim, actions), saved_model)
     return folder

@@ -14,20 +14,26 @@ from banditloop.rl_core.agents import MergeableAgent, Statistics, read_arrays, w
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.examples import example_files, read_examples
+from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.training.train import initial_statistics, train
 
 FILES_DONE = "files"  # the array of a checkpoint that holds the number of files it covers
 POLL_SECONDS = 1.0
 
 
-def train_here(config: Config, examples: Path, parent: Path | None) -> Statistics:
+def train_here(config: Config, examples: Path, encoding: Encoding, parent: Path | None) -> Statistics:
     """Train in this process: the statistics of a parent policy directory, or of none, with all interactions added."""
-    return train(config, read_examples(example_files(examples)), initial_statistics(config, parent))
+    interactions = read_examples(example_files(examples), config.task)
+    return train(config, encoding, interactions, initial_statistics(config, encoding, parent))
 
 
-def seed_first_shard(work: Path, statistics: Statistics) -> None:
-    """Write these statistics as the first shard's initial checkpoint, unless it already has a checkpoint."""
+def seed_first_shard(work: Path, statistics: Statistics, encoding: Encoding) -> None:
+    """Write these statistics as the first shard's initial checkpoint, unless it already has a checkpoint.
+
+    The encoding is written too, for all shards.
+    """
     work.mkdir(parents=True, exist_ok=True)
+    encoding.write(work)
     if not _path(work, 0).exists():
         _checkpoint(_path(work, 0), statistics, 0)
 
@@ -38,11 +44,11 @@ def train_shard(config: Config, examples: Path, work: Path, shard: int, shards: 
     The first shard returns last: Vertex AI stops the other replicas once the first has ended.
     """
     work.mkdir(parents=True, exist_ok=True)
-    path, files = _path(work, shard), _files(examples, shard, shards)
+    path, files, encoding = _path(work, shard), _files(examples, shard, shards), Encoding.read(work)
     files_done = _files_done(path)
-    statistics = _statistics(config, path)
+    statistics = _statistics(config, encoding, path)
     for file in files[files_done:]:
-        statistics = train(config, read_examples([file]), statistics)
+        statistics = train(config, encoding, read_examples([file], config.task), statistics)
         files_done += 1
         _checkpoint(path, statistics, files_done)
     while shard == 0 and _unfinished(examples, work, shards):
@@ -59,7 +65,8 @@ def merge_shards(config: Config, examples: Path, work: Path, shards: int) -> Sta
         raise PlatformError(
             f"training: shards {unfinished} of {shards} are unfinished, though their machines have ended"
         )
-    statistics = (_statistics(config, _path(work, shard)) for shard in range(shards))
+    encoding = Encoding.read(work)
+    statistics = (_statistics(config, encoding, _path(work, shard)) for shard in range(shards))
     return reduce(config.agent.merge, statistics) if isinstance(config.agent, MergeableAgent) else next(statistics)
 
 
@@ -84,10 +91,10 @@ def _files_done(path: Path) -> int:
         return int(arrays[FILES_DONE])
 
 
-def _statistics(config: Config, path: Path) -> Statistics:
+def _statistics(config: Config, encoding: Encoding, path: Path) -> Statistics:
     """The statistics of a checkpoint, or the initial ones if there is none."""
     if not path.exists():
-        return initial_statistics(config, None)
+        return initial_statistics(config, encoding, None)
     return {name: array for name, array in read_arrays(path).items() if name != FILES_DONE}
 
 

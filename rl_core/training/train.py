@@ -1,117 +1,89 @@
-"""Training: from a policy's statistics and new interactions to the next policy."""
+"""Training: from a policy's statistics and new interactions to the next policy's statistics."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.agents import STATISTICS, Batch, Statistics, read_arrays
+from banditloop.rl_core.agents import ACTION_FEATURES, STATISTICS, Batch, Statistics, read_arrays
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import RANDOM
-from banditloop.rl_core.policies.manifest import Manifest, Window
-from banditloop.rl_core.settings.section import digest
+from banditloop.rl_core.events.candidates import action_positions
+from banditloop.rl_core.features.encoding import Encoding
 
 
-def resumable(config: Config, manifest: Manifest | None) -> bool:
-    """Whether training can resume from this policy's statistics: same agent, same task. Else it reads the whole log."""
-    return (
-        manifest is not None and config.agent.can_resume_from(manifest.agent) and manifest.task == task_digest(config)
-    )
+def initial_statistics(config: Config, encoding: Encoding, parent: Path | None) -> Statistics:
+    """The statistics to train from, in the shape of an encoding: those of a parent policy directory, or of nothing."""
+    actions = len(encoding.action_ids)
+    if parent is None:
+        return config.agent.initial_statistics(encoding.context.dim, actions)
+    known, statistics = Encoding.read(parent).action_ids, read_arrays(parent / STATISTICS)
+    statistics.pop(ACTION_FEATURES, None)
+    return config.agent.with_actions(statistics, actions) if actions > len(known) else statistics
 
 
-def task_digest(config: Config) -> str:
-    """Digest of the settings besides the agent that the statistics depend on.
-
-    The hold-out fraction is one of them: held-out interactions must not be in the statistics.
-    """
-    sections = (config.environment, config.reward)
-    return digest([*(section.model_dump(mode="json") for section in sections), config.gate.holdout_fraction])
+def with_action_features(statistics: Statistics, encoding: Encoding) -> Statistics:
+    """The statistics with the features of the actions [actions, k], if they have any, from which agents may start."""
+    matrix = encoding.feature_matrix()
+    return statistics if matrix is None else statistics | {ACTION_FEATURES: matrix}
 
 
-def random_manifest(config: Config) -> Manifest:
-    """The manifest of the uniformly random policy, the first champion of every loop."""
-    return Manifest(
-        version=RANDOM,
-        generation=0,
-        agent=config.agent.model_dump(mode="json"),
-        task=task_digest(config),
-        exploration=1.0,
-        dim=config.environment.dim,
-        actions=config.environment.actions,
-        window=Window(until=datetime.fromtimestamp(0, UTC), interactions=0),
-        interactions=0,
-    )
-
-
-def initial_statistics(config: Config, parent: Path | None) -> Statistics:
-    """The statistics of a parent policy directory, or those of no interactions if parent is None."""
-    dim, actions = config.environment.dim, config.environment.actions
-    return read_arrays(parent / STATISTICS) if parent else config.agent.initial_statistics(dim, actions)
-
-
-def train(config: Config, interactions: Iterable[pa.Table], statistics: Statistics) -> Statistics:
+def train(config: Config, encoding: Encoding, interactions: Iterable[pa.Table], statistics: Statistics) -> Statistics:
     """The statistics with the interactions added.
 
     Each table is sorted by event id, since a log has no order of its own: the result must not depend on how it is read.
 
     Raises:
-        InvalidInput: an interaction does not fit the environment, or the trained statistics are not finite.
+        InvalidInput: an interaction does not fit the encoding, or the trained statistics are not finite.
     """
-    dim, actions = config.environment.dim, config.environment.actions
     tables = (table.sort_by("event_id") for table in interactions)
-    batches = (Batch(*to_arrays(table, dim, actions), sample_weight(table)) for table in tables)
+    batches = (Batch(*to_arrays(table, encoding), sample_weight(table)) for table in tables)
     statistics = config.agent.update(statistics, batches)
     if not all(np.isfinite(array).all() for array in statistics.values()):
         raise InvalidInput("interactions: the trained statistics are not finite; nothing was saved")
     return statistics
 
 
-def to_arrays(table: pa.Table, dim: int, actions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Observations [B, dim], actions [B] and rewards [B] of interactions.
+def to_arrays(table: pa.Table, encoding: Encoding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Observations [B, dim], positions of the actions [B] and rewards [B] of interactions.
 
     Raises:
-        InvalidInput: an observation or an action does not fit the environment; names the interaction.
+        InvalidInput: a context or an action does not fit the encoding; names the interaction.
     """
-    lengths = pc.list_value_length(table["observation"]).to_numpy()
-    indices = table["action"].to_numpy()
-    invalid = (lengths != dim) | (indices >= actions)
-    if invalid.any():
-        row = int(np.argmax(invalid))
-        raise InvalidInput(
-            f"interaction {table['event_id'][row]}: an observation of {lengths[row]} numbers and "
-            f"action {indices[row]}; the environment has observations of {dim} and actions 0 to {actions - 1}. "
-            f"Give a changed environment its own backend.root"
-        )
-    observations = pc.list_flatten(table["observation"]).to_numpy().reshape(-1, dim)
-    return observations, indices, table["reward"].to_numpy()
+    actions = action_positions(table, encoding.action_ids)
+    if (actions < 0).any():
+        row = int(np.argmin(actions))
+        raise InvalidInput(f"interaction {table['event_id'][row]}: unknown action {table['action'][row]}")
+    return encode_contexts(table, encoding), actions, table["reward"].to_numpy()
+
+
+def encode_contexts(table: pa.Table, encoding: Encoding) -> np.ndarray:
+    """Observations [B, dim] of the contexts of a table.
+
+    Raises:
+        InvalidInput: a vector has another length than the task's; names the interaction.
+    """
+    arrays = contexts(table)
+    for feature in encoding.context.vectors:
+        lengths = pc.list_value_length(arrays.field(feature.name)).fill_null(0).to_numpy()
+        wrong = (lengths != feature.length) & (feature.plain | (lengths > 0))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InvalidInput(
+                f"interaction {table['event_id'][row]}: context.{feature.name} has {lengths[row]} numbers; the task's "
+                f"have {feature.length}. Give a changed task its own backend.root"
+            )
+    return encoding.context.encode(arrays)
+
+
+def contexts(table: pa.Table) -> pa.StructArray:
+    """The contexts of a table in one array."""
+    return table["context"].combine_chunks() if table.num_rows else pa.array([], table.schema.field("context").type)
 
 
 def sample_weight(table: pa.Table) -> np.ndarray | None:
     """Inverse logging probability per interaction [B], or None if everything was logged."""
-    pass_probability = table["pass_probability"].to_numpy()
-    return None if (pass_probability == 1).all() else 1 / pass_probability
-
-
-def next_manifest(config: Config, window: Window, parent: Manifest | None, run_id: str) -> Manifest:
-    """The manifest of the policy that a training produces. The same training always gets the same version."""
-    generation = parent.generation + 1 if parent else 1
-    agent = config.agent.model_dump(mode="json")
-    identity = [parent and parent.version, config.to_dict(), window.model_dump(mode="json")]
-    return Manifest(
-        version=f"v{generation}-{digest(identity)}",
-        parent=parent.version if parent else None,
-        generation=generation,
-        agent=agent,
-        task=task_digest(config),
-        exploration=config.policy.exploration,
-        dim=config.environment.dim,
-        actions=config.environment.actions,
-        window=window,
-        interactions=window.interactions + (parent.interactions if parent else 0),
-        seed=agent.get("seed"),
-        run=run_id,
-    )
+    logging_probability = table["logging_probability"].to_numpy()
+    return None if (logging_probability == 1).all() else 1 / logging_probability

@@ -13,8 +13,11 @@ from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.comparison import compare
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
-from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.events.contexts import context_array
+from banditloop.rl_core.events.rows import decision_table
+from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.training.train import contexts
 from tests.benchmarks.ratio import Row, seconds, times_faster
 from tests.conftest import START, make_config, make_policy
 
@@ -48,32 +51,29 @@ def rows() -> list[Row]:
 
 
 def _log(config: Config, policy: SavedPolicy) -> pa.Table:
-    random = np.random.default_rng(0)
-    observations = random.normal(size=(ROWS, config.environment.dim)).astype(np.float32)
-    tables = []
+    random, tables = np.random.default_rng(0), []
+    observations = random.normal(size=(ROWS, policy.manifest.dim)).astype(np.float32)
     for start in range(0, ROWS, BATCH):
         batch = observations[start : start + BATCH]
-        decisions, count = policy.decide(batch, random.random(len(batch))), len(batch)
-        columns = [
-            pa.array([f"{start + row:x}" for row in range(count)]),
-            pa.array([START] * count, INTERACTION.field("timestamp").type),
-            pa.array([policy.manifest.version] * count),
-            pa.FixedSizeListArray.from_arrays(pa.array(batch.ravel()), batch.shape[1]).cast(INTERACTION.field(3).type),
-            pa.array(decisions.actions.astype(np.int32)),
-            pa.array(decisions.propensities),
-            pa.array([[]] * count, INTERACTION.field("probabilities").type),
-            pa.array(["online"] * count),
-            pa.array([1.0] * count),
-            pa.array(5.0 * (random.random(count) < 0.3)),
-        ]
-        tables.append(pa.table(columns, schema=INTERACTION))
-    return pa.concat_tables(tables)
+        decided, count = policy.decide(batch, random.random(len(batch))), len(batch)
+        decisions = decision_table(
+            config.task,
+            event_id=[f"{start + row:x}" for row in range(count)],
+            timestamp=START,
+            policy_version=policy.manifest.version,
+            context=context_array(config.task, {"observation": batch}),
+            action=list(map(str, decided.actions.tolist())),
+            propensity=decided.propensities,
+            probabilities=list(decided.probabilities),
+        )
+        tables.append(decisions.append_column("reward", pa.array(5.0 * (random.random(count) < 0.3))))
+    return pa.concat_tables(tables).cast(interaction_schema(config.task))
 
 
 def _unbatched(table: pa.Table, champion: SavedPolicy, candidate: SavedPolicy):
     """Whole arrays; each estimator recomputes weights and baseline for both policies. The reward model is given."""
-    observations = table["observation"].combine_chunks().flatten().to_numpy().reshape(ROWS, -1)
-    actions, rewards = table["action"].to_numpy(), table["reward"].to_numpy() / 5
+    observations = champion.observations(contexts(table))
+    actions, rewards = table["action"].cast(pa.int32()).to_numpy(), table["reward"].to_numpy() / 5
     propensities, row = table["propensity"].to_numpy(), np.arange(ROWS)
     predictions = np.random.default_rng(0).random((ROWS, ACTIONS), dtype=np.float32)
 

@@ -36,10 +36,16 @@ class Measure:
 
 
 def measure(
-    url: str, batch: int = 1, seconds: float = 2.0, rate: float | None = None, connections: int = 16
+    url: str,
+    batch: int = 1,
+    seconds: float = 2.0,
+    rate: float | None = None,
+    connections: int = 16,
+    named: bool = False,
 ) -> Measure:
-    """Put load on a server from another process."""
-    options = json.dumps({"batch": batch, "seconds": seconds, "rate": rate, "connections": connections})
+    """Put load on a server from another process. named: with contexts of named features, not of plain vectors."""
+    load = {"batch": batch, "seconds": seconds, "rate": rate, "connections": connections, "named": named}
+    options = json.dumps(load)
     command = [sys.executable, "-m", "tests.benchmarks.load", url, options]
     return Measure(**json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
 
@@ -47,14 +53,14 @@ def measure(
 class Load:
     """Due requests, idle connections, and the measured latencies in seconds."""
 
-    def __init__(self, url: str, batch: int) -> None:
+    def __init__(self, requests: list[bytes]) -> None:
         self.due: deque[float] = deque()
         self.idle: deque[Connection] = deque()
         self.latencies: list[float] = []
         self.lateness: list[float] = [0.0]
         self.closed_loop = False
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests = itertools.cycle(_requests(url, batch))
+        self._requests = itertools.cycle(requests)
 
     def on_response(self, connection: "Connection", due: float) -> None:
         now = time.perf_counter()
@@ -103,21 +109,41 @@ class Connection(asyncio.Protocol):
             self._load.on_response(self, self._due)
 
 
-def _requests(url: str, batch: int) -> list[bytes]:
+def named_context(draws: random.Random) -> dict[str, object]:
+    """A random context of named features."""
+    return {
+        "age": draws.randint(18, 90),
+        "visits": round(draws.paretovariate(1.5), 2),
+        "hour": draws.randrange(24),
+        "member": draws.random() < 0.3,
+        "returning": draws.random() < 0.7,
+        "device": draws.choice(["phone", "tablet", "desktop"]),
+        "country": draws.choice(["AT", "BE", "CH", "CZ", "DE", "DK", "FR", "IT", "NL", "PL"]),
+        "referrer": draws.choice(["search", "mail", "friend", "advert", "none"]),
+        "interests": draws.sample(["politics", "sport", "music", "film", "food", "travel", "science", "games"], 3),
+        "history": [round(draws.gauss(), 4) for _ in range(6)],
+    }
+
+
+def _instance(draws: random.Random, named: bool) -> object:
+    return {"context": named_context(draws)} if named else [round(draws.gauss(), 6) for _ in range(DIM)]
+
+
+def _requests(url: str, batch: int, named: bool) -> list[bytes]:
     """Complete requests, built in advance."""
     parts, draws = urlsplit(url), random.Random(0)
     requests = []
     for _ in range(BODIES):
-        instances = [[round(draws.gauss(), 6) for _ in range(DIM)] for _ in range(batch)]
+        instances = [_instance(draws, named) for _ in range(batch)]
         body = json.dumps({"instances": instances}, separators=(",", ":"))
         head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
         requests.append(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     return requests
 
 
-async def _run(url: str, batch: int, seconds: float, rate: float | None, connections: int) -> Measure:
+async def _run(url: str, batch: int, seconds: float, rate: float | None, connections: int, named: bool) -> Measure:
     loop, parts = asyncio.get_running_loop(), urlsplit(url)
-    load = Load(url, batch)
+    load = Load(_requests(url, batch, named))
     for _ in range(connections):
         _, connection = await loop.create_connection(lambda: Connection(load), parts.hostname, parts.port)
         load.idle.append(connection)

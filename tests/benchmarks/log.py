@@ -14,7 +14,10 @@ from deltalake import DeltaTable, write_deltalake
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.events.schema import DECISION, LOGGED_AT, REWARD, SCHEMAS, TIME, encode
+from banditloop.rl_core.events.json_format import encode
+from banditloop.rl_core.events.rows import decision_table
+from banditloop.rl_core.events.schema import LOGGED_AT, REWARD, STORED_TABLES, TIME
+from banditloop.rl_core.settings.task import Task
 from tests.benchmarks.ratio import Row, at_least, at_most, seconds
 from tests.conftest import make_config
 from tests.support.processes import process, wait_until
@@ -23,6 +26,7 @@ EVENTS, MESSAGE, REPEATED = 100_000, 200, 10  # decisions and as many rewards; e
 ROWS, FILE_ROWS, WIDTH, REWARDED = 10_000_000, 500_000, 20, 0.9
 REPEATS, GIGABYTE = 3, 1 << 20  # ru_maxrss counts kilobytes
 ID_MULTIPLIER = 0x9E3779B97F4A7C15F39CC0605CEDC835
+TASK = Task.parse({"actions": WIDTH, "context": {"observation": {"vector": WIDTH}}}, "task")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 START_MICROSECONDS = int(START.timestamp()) * 1_000_000
 
@@ -30,7 +34,7 @@ START_MICROSECONDS = int(START.timestamp()) * 1_000_000
 def rows() -> list[Row]:
     logged = [2 * EVENTS / _log() for _ in range(REPEATS)]
     with tempfile.TemporaryDirectory() as folder:
-        config = make_config(Path(folder), reward={"attribution_window_seconds": 10.0})
+        config = make_config(Path(folder), task=TASK.model_dump(), reward={"attribution_window_seconds": 10.0})
         _store(connect(config).warehouse._root)
         with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             read = [pool.apply(_read, (config,)) for _ in range(REPEATS)]
@@ -44,7 +48,7 @@ def rows() -> list[Row]:
 def _log() -> float:
     """Seconds until every published event is in the tables once."""
     with tempfile.TemporaryDirectory() as folder:
-        config = make_config(Path(folder))
+        config = make_config(Path(folder), task=TASK.model_dump())
         messages = [
             (topic, encode(make(start, MESSAGE)))
             for start in range(0, EVENTS, MESSAGE)
@@ -73,7 +77,9 @@ def _publish(config: Config, messages: list[tuple[str, bytes]], start: Event) ->
 
 def _rows(root: Path) -> int:
     """Number of rows according to the Delta log's statistics, which costs the logger no processor time."""
-    tables = [DeltaTable(root / table) for table in SCHEMAS if DeltaTable.is_deltatable(str(root / table))]
+    tables = [
+        DeltaTable(root / table) for table in STORED_TABLES.values() if DeltaTable.is_deltatable(str(root / table))
+    ]
     return sum(sum(pa.table(table.get_add_actions())["num_records"].to_pylist()) for table in tables)
 
 
@@ -94,24 +100,25 @@ def _store(root: Path) -> None:
             if table == "rewards":
                 events = events.slice(0, int(REWARDED * FILE_ROWS))
             logged_at = pa.array([START + timedelta(days=1, seconds=start)] * events.num_rows, TIME)
-            write_deltalake(root / table, events.append_column(LOGGED_AT, logged_at), mode="append")
+            write_deltalake(root / STORED_TABLES[table], events.append_column(LOGGED_AT, logged_at), mode="append")
 
 
 def _decisions(start: int, count: int) -> pa.Table:
     random = np.random.default_rng(start)
     probabilities = random.dirichlet(np.ones(WIDTH), count)
-    columns = [
-        _event_ids(start, count),
-        _times(start, count),
-        pa.array(["v1-00000000"] * count),
-        _lists(random.normal(size=(count, WIDTH)).astype(np.float32)),
-        pa.array(np.zeros(count, np.int32)),
-        pa.array(probabilities[:, 0].clip(1e-9)),
-        _lists(probabilities),
-        pa.array(["online"] * count),
-        pa.array(np.ones(count)),
-    ]
-    return pa.table(columns, DECISION)
+    observations = pa.StructArray.from_arrays(
+        [_lists(random.normal(size=(count, WIDTH)).astype(np.float32))], fields=list(TASK.context_type)
+    )
+    return decision_table(
+        TASK,
+        event_id=_event_ids(start, count),
+        timestamp=_times(start, count),
+        policy_version="v1-00000000",
+        context=observations,
+        action="0",
+        propensity=probabilities[:, 0].clip(1e-9),
+        probabilities=_lists(probabilities),
+    )
 
 
 def _rewards(start: int, count: int) -> pa.Table:

@@ -9,6 +9,7 @@ from banditloop.rl_core.agents import NeuralEpsilonGreedy
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from tests.benchmarks.load import Measure
+from tests.benchmarks.named import TASK, make_named_policy
 from tests.benchmarks.ratio import Row, at_least, at_most
 from tests.benchmarks.server import Server, comparison_server, predictor
 from tests.conftest import deploy, make_config, make_policy
@@ -23,6 +24,7 @@ def rows() -> list[Row]:
         folder = Path(name)
         make_policy(folder / "policy", saved_model=True)
         make_policy(folder / "network", agent=NeuralEpsilonGreedy())
+        make_named_policy(folder / "names")
         config = make_config(folder)
         servers = {
             "ours": stack.enter_context(predictor(_config(folder / "ours"))),
@@ -32,11 +34,13 @@ def rows() -> list[Row]:
             "our model": stack.enter_context(comparison_server(config, "reference", str(folder / "policy"), "--ours")),
             "constant": stack.enter_context(comparison_server(config, "constant")),
             "neural": stack.enter_context(predictor(_config(folder / "neural", "network"))),
+            "named": stack.enter_context(predictor(_config(folder / "named", "names", task=TASK.model_dump()))),
             "its model": stack.enter_context(comparison_server(config, "reference", str(folder / "network"), "--ours")),
         }
-        for server in servers.values():
-            server.measure(seconds=WARM_SECONDS)
+        for name, server in servers.items():
+            server.measure(seconds=WARM_SECONDS, named=name == "named")
         batch_1 = _alternate(servers, ("ours", "reference", "our model", "constant", "neural", "its model"))
+        named = _alternate(servers, ("named", "constant"), named=True)
         half_rate = _half_rate(batch_1["ours"])
         paced = _alternate(servers, ("ours", "constant"), PACED_REPEATS, rate=half_rate)
         logged = _alternate(servers, ("ours", "silent", "no bus"), PACED_REPEATS, rate=half_rate / 2)
@@ -54,6 +58,9 @@ def rows() -> list[Row]:
         at_least("serve: reference, batch 8", _ratios(batch_8, "reference"), "times faster", 1),
         at_least("serve: reference, batch 512", _ratios(batch_512, "reference"), "times faster", 1),
         at_least("serve: fraction of a constant app's rate, batch 1", _ratios(batch_1, "constant"), "", 0.6),
+        at_least(
+            "serve: the same with ten named features, 50 candidates", _ratios(named, "constant", "named"), "", 0.22
+        ),
         at_most(f"serve: median latency, {half_rate:,.0f} a second", [run.p50 for run in paced["ours"]], "ms", 5),
         at_most(f"serve: 99th percentile, {half_rate:,.0f} a second", [run.p99 for run in paced["ours"]], "ms", 5),
         at_most("serve: 99th percentile of the constant app", [run.p99 for run in paced["constant"]], "ms", 5),
@@ -71,9 +78,9 @@ def rows() -> list[Row]:
     ]
 
 
-def _config(folder: Path, policy: str = "policy", bus: bool = True) -> Config:
+def _config(folder: Path, policy: str = "policy", bus: bool = True, **sections: Any) -> Config:
     """A config with a deployed policy. Without a bus, a file takes its place so that publishing fails."""
-    config = make_config(folder)
+    config = make_config(folder, **sections)
     deploy(connect(config).endpoint, folder.parent / policy)
     if not bus:
         (Path(config.backend.root) / "bus").write_text("")

@@ -30,8 +30,12 @@ def estimate(value: float | None, width: float = 0.4) -> dict[str, float | None]
 
 
 def evaluation(
-    version: str = "v2-3b1a0364", reason: str = "earns more than random: 87 to 1", decision: str = "promote"
+    version: str = "v2-3b1a0364",
+    reason: str = "earns more than random: 87 to 1",
+    decision: str = "promote",
+    name: str = "interests=sport",
 ):
+    """name: that of features and actions."""
     counts = np.random.default_rng(0).multinomial(411, [1 / 12] * 12).tolist()
     diagnostics = {"effective_sample_size": 24.1, "largest_weight": 19.05, "without_overlap": 0.1} | {
         "mean_weight": 1.3,
@@ -49,6 +53,7 @@ def evaluation(
         | {"better": 18.3, "worse": -0.7},
         "interactions": 411,
         "unknown_version_rows": 3,
+        "ignored": 7,
         "clipped": 1,
         "logging_mix": {"random": 0.6, version: 0.4},
         "coverage": 0.98,
@@ -69,9 +74,10 @@ def evaluation(
             {"version": name, "interactions": 4000, "mean_reward": mean}
             for name, mean in (("random", 0.9), (version, 4.1))
         ],
+        "action_ids": [f"{name} {number}" for number in range(20)],
         "actions": {"candidate": [0.01] * 10 + [0.09] * 10, "champion": [0.05] * 20},
         "segments": [
-            {"segment": f"feature {feature} below its mean", "fraction": 0.47} | estimate(feature - 3.0)
+            {"segment": f"{name} {feature} below its mean", "fraction": 0.47} | estimate(feature - 3.0)
             for feature in range(12)
         ],
     }
@@ -87,18 +93,23 @@ def without_values(content: Any) -> Any:
 def empty_evaluation() -> dict[str, Any]:
     whole = evaluation(decision="canary")
     empty = {"weights": whole["weights"] | {side: [0] * 12 for side in ("candidate", "champion")}, "interactions": 0}
-    return without_values(whole) | empty | {"needed": whole["needed"], "logging_mix": {}}
+    return without_values(whole) | empty | {"needed": whole["needed"], "logging_mix": {}, "ignored": 0}
 
 
 def version_row(version: str, status: str, percent: int, mean: float | None, reason: str = "") -> dict[str, Any]:
     bounds = {"low": mean and mean - 0.2, "high": mean and mean + 0.2}
-    counts = {"learned_from": 700, "interactions": 1200, "rewarded": 1100, "shadowed": 12}
+    counts = {"learned_from": 700, "interactions": 1200, "rewarded": 1100, "ignored": 40, "shadowed": 12}
     verdict = {"decision": "promote" if reason else "", "reason": reason}
     row = {"version": version, "status": status, "traffic_percent": percent, "mean_reward": mean}
     return row | bounds | counts | verdict
 
 
-def report(version: str = "v3-0f3c11aa", reason: str = "earns more than v2: 65 to 1 against chance, 40 needed"):
+def report(
+    version: str = "v3-0f3c11aa",
+    reason: str = "earns more than v2: 65 to 1 against chance, 40 needed",
+    name: str = "interests=sport",
+):
+    """name: that of features."""
     means = {"random": 0.9, "v1-05d3c608": 3.4, "v2-3b1a0364": 4.1, version: 4.3, "v4-77aa0c1d": 4.5}
     return {
         "endpoint": "movielens",
@@ -116,7 +127,7 @@ def report(version: str = "v3-0f3c11aa", reason: str = "earns more than v2: 65 t
         ],
         "alarms": [{"kind": "reward", "text": f"the mean reward of {version} has fallen since it started serving"}],
         "features": [
-            {"feature": n, "training_mean": n / 10, "recent_mean": 0.7 - n / 12, "p_value": 0.003 * n}
+            {"feature": f"{name} {n}", "training_mean": n / 10, "recent_mean": 0.7 - n / 12, "p_value": 0.003 * n}
             for n in range(20)
         ],
         "exploration": {"version": version, "mean_reward": 4.3, "greedy_value": 4.5, "low": 4.4, "high": 4.6},
@@ -146,16 +157,23 @@ def loop(version: str = "v2-3b1a0364") -> dict[str, Any]:
     return {"oracle": 4.57, "best_fixed": 2.38, "uniform": 0.88, "versions": versions}
 
 
+def loop_without_values() -> dict[str, Any]:
+    """Of an environment that does not know the value of a policy."""
+    keys = "version", "interactions", "mean_reward"
+    return {"versions": [{key: row[key] for key in keys} for row in loop()["versions"]]}
+
+
 PAGES = {
     "evaluation": (write_evaluation, evaluation, {"estimates", "wealth", "weights", "actions", "segments", "learning"}),
     "report": (write_report, report, {"reward", "evidence", "features"}),
     "loop": (write_loop, loop, {"learning"}),
+    "loop without values": (write_loop, loop_without_values, {"learning"}),
     "empty evaluation": (write_evaluation, empty_evaluation, set()),
     "empty report": (write_report, empty_report, set()),
 }
 HOSTILE_PAGES = {
-    "evaluation": (write_evaluation, lambda: evaluation(HOSTILE, HOSTILE)),
-    "report": (write_report, lambda: report(HOSTILE, HOSTILE)),
+    "evaluation": (write_evaluation, lambda: evaluation(HOSTILE, HOSTILE, name=HOSTILE)),
+    "report": (write_report, lambda: report(HOSTILE, HOSTILE, HOSTILE)),
     "loop": (write_loop, lambda: loop(HOSTILE)),
 }
 

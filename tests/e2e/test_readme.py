@@ -8,14 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 from pydantic_core import PydanticUndefined
 
 from banditloop import pipelines
 from banditloop.rl_core.agents import AGENTS
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import ENVIRONMENTS
-from banditloop.rl_core.events.schema import INTERACTION, REWARD
+from banditloop.rl_core.events.schema import REWARD, interaction_schema
 from banditloop.rl_core.settings.backend import BACKENDS, Backend
+from tests.conftest import vector_task
 from tests.support.processes import wait_until
 
 README_CONFIG = Path(pipelines.__file__).parent / "configs" / "movielens.toml"
@@ -79,10 +81,19 @@ def rows() -> list[str]:
         for key, field in section.model_fields.items()
         if (key != "name" or name == "reward") and not (key in Backend.model_fields and name.startswith("backend ("))
     ]
-    fields = {field.name: field for field in [*INTERACTION, *(f for f in REWARD if f.name not in INTERACTION.names)]}
+    interaction = interaction_schema(vector_task())
+    fields = {field.name: field for field in [*interaction, *(f for f in REWARD if f.name not in interaction.names)]}
     return keys + [
-        f"| {name} | {field.type} | {field.metadata[b'description'].decode()} |" for name, field in fields.items()
+        f"| {name} | {type_name(field.type)} | {field.metadata[b'description'].decode()} |"
+        for name, field in fields.items()
     ]
+
+
+def type_name(kind: pa.DataType) -> str:
+    """The name of a field's type; the fields of structs are the task's."""
+    if pa.types.is_list(kind):
+        return f"list<item: {type_name(kind.value_type)}>"
+    return "struct" if pa.types.is_struct(kind) else str(kind)
 
 
 def test_the_readme_documents_every_config_key_and_event_field():

@@ -15,12 +15,14 @@ from banditloop.pipelines.cli.supervisor import services
 from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.events.examples import example_files, read_examples
+from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.events.rows import reward_table
-from banditloop.rl_core.events.schema import INTERACTION, encode
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Window
-from banditloop.rl_core.policies.saved_policy import write_policy
 from banditloop.rl_core.promotion.monitor import check_canary
-from banditloop.rl_core.training.train import initial_statistics, next_manifest, train
+from banditloop.rl_core.training.lineage import next_manifest
+from banditloop.rl_core.training.train import initial_statistics, train
 from tests.conftest import make_config
 from tests.policies.test_components import artifact, evaluate
 from tests.support.processes import wait_until
@@ -113,15 +115,15 @@ class Users:
     def _visit(self, users):
         with self._lock:
             environment = self.config.environment
-            observations = environment.observe(users, self._random)
+            contexts = environment.observe(users, self._random)
             url = f"{self.platform.endpoint.url()}/predict"
-            response = requests.post(url, json={"instances": observations.tolist()}, timeout=20)
+            response = requests.post(url, json={"instances": contexts["observation"].tolist()}, timeout=20)
             if response.status_code != 200:
                 self.failures.append(response.text)
                 return
             answers = response.json()["predictions"]
             ids, actions = [a["event_id"] for a in answers], np.array([a["action"] for a in answers])
-            values = environment.reward(observations, actions, ids)
+            values = environment.reward(contexts, actions, ids)
             values[[a["policy_version"] == self.unrewarded for a in answers]] = 0.0
             self.platform.bus.publish(
                 "rewards", encode(reward_table(event_id=ids, value=values, timestamp=datetime.now(UTC)))
@@ -133,10 +135,13 @@ def train_on_shuffled_rewards(config, platform, folder):
     """The directory of a policy trained on rewards shuffled between users."""
     examples = artifact(dsl.Dataset, folder / "examples")
     ingester.python_func(config=config.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
-    table = pa.concat_tables(read_examples(example_files(folder / "examples")))
+    table = pa.concat_tables(read_examples(example_files(folder / "examples"), config.task))
     shuffled = np.random.default_rng(0).permutation(table["reward"].to_numpy())
-    table = table.set_column(table.column_names.index("reward"), INTERACTION.field("reward"), pa.array(shuffled))
-    window = Window.parse({key: examples.metadata[key] for key in Window.model_fields})
-    manifest = next_manifest(config, window, None, "sabotage")
-    write_policy(folder / "sabotaged", manifest, train(config, [table], initial_statistics(config, None)))
+    column = table.schema.get_field_index("reward")
+    table = table.set_column(column, table.schema.field(column), pa.array(shuffled))
+    window = Window.parse({key: examples.metadata[key] for key in Window.model_fields if key in examples.metadata})
+    encoding, generation = Encoding.unfitted(config.task), examples.metadata["generation"]
+    manifest = next_manifest(config, window, None, encoding, generation, "sabotage")
+    statistics = train(config, encoding, [table], initial_statistics(config, encoding, None))
+    write_policy(folder / "sabotaged", manifest, statistics, encoding)
     return folder / "sabotaged"

@@ -13,7 +13,7 @@ from google.cloud import pubsub_v1
 from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import PlatformError
-from banditloop.rl_core.events.schema import encode
+from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.policies.release import Release
 from tests.conftest import decisions, make_policy
 from tests.ports.conftest import google, kfp, kubeflow

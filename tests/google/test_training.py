@@ -19,15 +19,17 @@ from banditloop.rl_core.backends.google.clients import location_name, vertex_cli
 from banditloop.rl_core.backends.google.custom_job_replica import shard
 from banditloop.rl_core.errors import InvalidInput, PlatformError
 from banditloop.rl_core.events import examples
+from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.training import shards
-from banditloop.rl_core.training.train import initial_statistics, train
+from banditloop.rl_core.training.train import initial_statistics
 from tests.conftest import assert_same, make_config, make_policy, random_interactions
 from tests.ports.conftest import vertex
 from tests.support.containers import IMAGE
 from tests.support.processes import wait_until
 
 GOOGLE = {"name": "google", "project": "banditloop-test", "bucket": "training", "image": IMAGE}
-DIM, ACTIONS, ROWS, FILES = 20, 20, 20, 120
+ROWS, FILES = 20, 120
+ENCODING = Encoding.of_vectors(20, 20)
 
 
 class Preempted(Exception):
@@ -58,11 +60,11 @@ def write_files(folder, files=FILES):
 
 
 def train_in_one_pass(config, folder, parent=None):
-    return train(config, examples.read_examples(examples.example_files(folder)), initial_statistics(config, parent))
+    return shards.train_here(config, folder, ENCODING, parent)
 
 
-def run_training(config, folder, parent, work):
-    return connect(config).runner.train(config, folder, parent, work)
+def run_training(config, folder, parent, work, encoding=ENCODING):
+    return connect(config).runner.train(config, folder, encoding, parent, work)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,7 @@ def five_files(tmp_path_factory):
 def test_interrupted_shards_add_up_to_one_pass(five_files, shard_count, stops, tmp_path_factory):
     work = tmp_path_factory.mktemp("work")
     config = make_config(work)
+    ENCODING.write(work)
     for number, calls in stops:
         with pytest.MonkeyPatch.context() as patch, pytest.raises(Preempted):
             patch.setattr(shards, "_checkpoint", preempted_after(calls, shards._checkpoint))
@@ -99,18 +102,19 @@ def preempted_after(calls, function):
 
 
 def test_seeding_the_first_shard_again_keeps_its_checkpoint(five_files, tmp_path):
-    config, statistics = make_config(tmp_path), initial_statistics(make_config(tmp_path), None)
-    shards.seed_first_shard(tmp_path, statistics)
+    config, statistics = make_config(tmp_path), initial_statistics(make_config(tmp_path), ENCODING, None)
+    shards.seed_first_shard(tmp_path, statistics, ENCODING)
     shards.train_shard(config, five_files, tmp_path, 0, 1)
-    shards.seed_first_shard(tmp_path, statistics)  # by a second attempt
+    shards.seed_first_shard(tmp_path, statistics, ENCODING)  # by a second attempt
     assert_same(shards.merge_shards(config, five_files, tmp_path, 1), train_in_one_pass(config, five_files))
 
 
 def test_merging_unfinished_shards_is_an_error(five_files, tmp_path):
-    config = make_config(tmp_path)
-    shards.train_shard(config, five_files, tmp_path / "work", 1, 3)
+    config, work = make_config(tmp_path), tmp_path / "work"
+    shards.seed_first_shard(work, initial_statistics(config, ENCODING, None), ENCODING)
+    shards.train_shard(config, five_files, work, 1, 3)
     with pytest.raises(PlatformError, match=r"shards \[0, 2\] of 3 are unfinished"):
-        shards.merge_shards(config, five_files, tmp_path / "work", 3)
+        shards.merge_shards(config, five_files, work, 3)
 
 
 def test_a_spot_job_with_two_preempted_replicas_equals_one_pass(jobs, tmp_path):
@@ -154,7 +158,7 @@ def test_a_preempted_job_continues_a_network_from_its_parent(jobs, tmp_path):
         jobs.replicas[latest_job(jobs).name][0, 0].kill()
         statistics = training.result(600)
     assert jobs.restarts[latest_job(jobs).name] == [(0, 0)]
-    shards.seed_first_shard(tmp_path / "here", initial_statistics(config, parent))
+    shards.seed_first_shard(tmp_path / "here", initial_statistics(config, ENCODING, parent), ENCODING)
     shards.train_shard(config, folder, tmp_path / "here", 0, 1)
     assert_same(statistics, shards.merge_shards(config, folder, tmp_path / "here", 1))
     assert statistics["counts"].sum() == 400 + 12 * ROWS
@@ -162,11 +166,8 @@ def test_a_preempted_job_continues_a_network_from_its_parent(jobs, tmp_path):
 
 def test_a_failed_job_is_raised_in_one_line(jobs, tmp_path):
     config = google_config(tmp_path, machine_type="n1-standard-4")
-    changed = make_config(
-        tmp_path, backend=config.backend.model_dump(), training=config.training.model_dump(), environment={"movies": 3}
-    )
     with pytest.raises(PlatformError, match=r"custom job \d+: failed: The replica workerpool0-0 exited with status 2"):
-        run_training(changed, write_files(tmp_path / "examples", 1), None, tmp_path / "work")
+        run_training(config, write_files(tmp_path / "examples", 1), None, tmp_path / "work", Encoding.of_vectors(20, 3))
 
 
 def test_an_accelerator_unknown_to_vertex_ai_is_refused(jobs, tmp_path):

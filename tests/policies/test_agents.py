@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banditloop.rl_core.agents import AGENTS, Batch, LinUCB, MergeableAgent, NeuralEpsilonGreedy
+from banditloop.rl_core.agents import ACTION_FEATURES, AGENTS, Batch, LinUCB, MergeableAgent, NeuralEpsilonGreedy
 from banditloop.rl_core.testing.agents import AgentConformance
 from banditloop.rl_core.testing.merging import (
     MergeConformance,
@@ -108,3 +108,18 @@ def test_rewards_of_one_linucb_arm_do_not_change_the_other_arms():
     extreme = Batch(np.full((50, DIM), 1e6, np.float32), np.zeros(50, int), np.full(50, 1e6))
     models = [agent.solve(arrays) for arrays in (statistics, agent.update(statistics, [extreme]))]
     np.testing.assert_array_equal(*(model.theta[1:] for model in models))
+
+
+def test_an_untried_action_starts_from_its_features():
+    """The weights of 30 actions are linear in two features; LinUCB predicts those of five that were never taken."""
+    random = np.random.default_rng(0)
+    features, loadings = random.normal(size=(35, 2)), random.normal(size=(2, 4))
+    theta = 1 + features @ loadings
+    observations, actions = random.normal(size=(6000, 4)).astype(np.float32), random.integers(30, size=6000)
+    rewards = (observations * theta[actions]).sum(axis=1) + random.normal(0, 0.1, size=6000)
+    agent = LinUCB()
+    statistics = agent.update(agent.initial_statistics(4, 35), [Batch(observations, actions, rewards)])
+    np.testing.assert_allclose(agent.solve(statistics).theta[30:], np.tile(theta[:30].mean(axis=0), (5, 1)), atol=0.3)
+    predicted = agent.solve(statistics | {ACTION_FEATURES: features}).theta
+    np.testing.assert_allclose(predicted[30:], theta[30:], atol=0.4)
+    np.testing.assert_array_equal(predicted[:30], agent.solve(statistics).theta[:30])

@@ -46,7 +46,7 @@ def test_the_components_run_one_after_another(tmp_path):
     ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
     training = metrics.metadata["interactions"]
     assert training == examples.metadata["interactions"] == pytest.approx(270, abs=20)
-    assert examples.metadata["parent"] == "random"
+    assert (examples.metadata["parent"], examples.metadata["previous"]) == ("", "random")
 
     first = train(config, examples, tmp_path / "first")
     assert first.metadata["version"].startswith("v1-")
@@ -117,34 +117,40 @@ def test_interactions_of_another_environment_are_refused(config, tmp_path):
     smaller = make_config(tmp_path, environment={"rank": 5})
     examples, metrics = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Metrics, "metrics")
     ingester.python_func(config=smaller.to_dict(), examples=examples, metrics=metrics)
-    with pytest.raises(InvalidInput, match=r"interaction simulated-\w+-\d+: an observation of 20 numbers"):
+    with pytest.raises(InvalidInput, match=r"interaction simulated-\w+-\d+: context.observation has 20 numbers"):
         train(smaller, examples, tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
 
 
-def test_training_does_not_resume_from_a_policy_of_another_shape(config, tmp_path):
-    """With another number of actions, training restarts from the whole history."""
+def test_actions_that_go_keep_their_history(tmp_path):
+    """Of 20 movies 10 go: training starts anew, since the environment changed, and still learns of all 20."""
+    config = make_config(tmp_path, environment={"rank": 5})
     generate(config, 300)
     deploy_trained(config, tmp_path)
-    fewer_movies = make_config(tmp_path, environment={"movies": 10})
+    fewer_movies = make_config(tmp_path, environment={"rank": 5, "movies": 10})
     examples = artifact(dsl.Dataset, tmp_path / "more")
     ingester.python_func(config=fewer_movies.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
     assert examples.metadata["parent"] == ""
     assert examples.metadata["interactions"] == pytest.approx(270, abs=20)
-    with pytest.raises(InvalidInput, match=r"Give a changed environment its own backend\.root"):
-        train(fewer_movies, examples, tmp_path / "fewer_movies")
+    policy = SavedPolicy.load(Path(train(fewer_movies, examples, tmp_path / "fewer_movies").path))
+    assert (policy.manifest.actions, policy.manifest.generation) == (20, 2)
 
 
 def test_a_changed_reward_definition_restarts_training_from_the_whole_history(config, tmp_path):
     generate(config, 300)
     deploy_trained(config, tmp_path)
-    changed = make_config(tmp_path, reward={"default": -1.0})
+    changed = make_config(tmp_path, reward={"default": 1.0})
     examples = artifact(dsl.Dataset, tmp_path / "more")
     ingester.python_func(config=changed.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
     assert (examples.metadata["parent"], examples.metadata["interactions"]) == ("", pytest.approx(270, abs=20))
     deployer.python_func(config=changed.to_dict(), policy=train(changed, examples, tmp_path / "changed"))
-    assert set(read_manifest(tmp_path / "changed").files) == {"statistics.npz", "weights.npz"}
-    assert latest_released(connect(changed).endpoint).parent is None
+    assert set(read_manifest(tmp_path / "changed").files) == {
+        "encoding.json",
+        "statistics.npz",
+        "weights.npz",
+    }
+    latest, _ = latest_released(connect(changed).endpoint)
+    assert (latest.parent, latest.generation) == (None, 2)
 
 
 def deploy_trained(config, tmp_path):
@@ -211,7 +217,7 @@ def test_the_pipelines_run_from_their_compiled_files(templates, config):
     platform.runner.submit(startup, parameters | {"interactions": 200}, "first")
     wait_until(lambda: platform.runner.state("first") != "running", 120)
     assert platform.runner.state("first") == "succeeded", platform.runner.explain("first")
-    first = latest_released(platform.endpoint)
+    first, _ = latest_released(platform.endpoint)
     assert (first.generation, first.interactions, first.run) == (1, pytest.approx(180, abs=15), "first")
     assert platform.endpoint.release().role(first.version) == "canary"
 
@@ -224,11 +230,8 @@ def test_the_pipelines_run_from_their_compiled_files(templates, config):
     platform.runner.submit(retraining, parameters | {"run_id": "second"}, "second")
     wait_until(lambda: platform.runner.state("second") != "running", 120)
     assert platform.runner.state("second") == "succeeded", platform.runner.explain("second")
-    assert latest_released(platform.endpoint).parent == first.version
-    assert [(v.decision, v.by, v.run) for v in platform.endpoint.verdicts()] == [
-        ("canary", "evaluator", "first"),
-        ("canary", "evaluator", "second"),
-    ]
+    assert latest_released(platform.endpoint)[0].parent == first.version
+    assert [(v.by, v.run) for v in platform.endpoint.verdicts()] == [("evaluator", "first"), ("evaluator", "second")]
 
 
 @pytest.mark.parametrize("arguments", [["seed"], ["none=1"], ["interactions=many"], ["interactions=1.5"], ["config=1"]])

@@ -20,13 +20,17 @@ from banditloop.rl_core.evaluation.comparison import compare, user_level_evidenc
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.log_window import LoggedWindow, logged_window
 from banditloop.rl_core.evaluation.summary import kfp_metrics
-from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.events.contexts import context_array
+from banditloop.rl_core.events.rows import decision_table
+from banditloop.rl_core.events.schema import interaction_schema
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Window
-from banditloop.rl_core.policies.saved_policy import SavedPolicy, write_policy
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.candidate import evaluate_candidate
 from banditloop.rl_core.promotion.decision import decide_heldout
 from banditloop.rl_core.promotion.transitions import ensure_champion
-from banditloop.rl_core.training.train import next_manifest, random_manifest
+from banditloop.rl_core.training.lineage import next_manifest, random_manifest
 from tests.conftest import START, make_config
 from tests.policies.test_components import artifact, generate
 
@@ -41,14 +45,16 @@ def policies(config, tmp_path_factory):
     """The random policy and two trained ones by version, the second trained on 20 times as many interactions."""
     folder, environment, random = tmp_path_factory.mktemp("policies"), config.environment, np.random.default_rng(0)
     manifest = random_manifest(config)
-    write_policy(folder / "0", manifest, config.agent.initial_statistics(manifest.dim, manifest.actions))
+    encoding = Encoding.unfitted(config.task)
+    write_policy(folder / "0", manifest, {}, encoding)
     for number, rows in ((1, 150), (2, 3000)):
-        observations, actions = environment.observe(rows, random), random.integers(environment.actions, size=rows)
-        rewards = environment.reward(observations, actions, [""] * rows)
+        contexts, actions = environment.observe(rows, random), random.integers(manifest.actions, size=rows)
+        rewards = environment.reward(contexts, actions, [""] * rows)
         statistics = config.agent.initial_statistics(manifest.dim, manifest.actions)
-        statistics = config.agent.update(statistics, [Batch(observations, actions, rewards)])
-        manifest = next_manifest(config, Window(until=START, interactions=rows), manifest, "")
-        write_policy(folder / str(number), manifest, statistics)
+        statistics = config.agent.update(statistics, [Batch(contexts["observation"], actions, rewards)])
+        window = Window(until=START, interactions=rows)
+        manifest = next_manifest(config, window, manifest, encoding, manifest.generation + 1, "")
+        write_policy(folder / str(number), manifest, statistics, encoding)
     loaded = [SavedPolicy.load(folder / str(number)) for number in range(3)]
     return {policy.manifest.version: policy for policy in loaded}
 
@@ -57,29 +63,34 @@ def logged(config, policies, counts: dict[str, int], seed: int) -> pa.Table:
     """The interactions that the policies log; `counts` by version."""
     random, environment, tables = np.random.default_rng(seed), config.environment, []
     for version, rows in counts.items():
-        observations = environment.observe(rows, random)
-        sampled_decisions = policies[version].decide(observations, random.random(len(observations)))
-        columns = {
-            "event_id": [f"{version}-{seed}-{row}" for row in range(rows)],
-            "timestamp": [START] * rows,
-            "policy_version": [version] * rows,
-            "observation": list(observations),
-            "action": sampled_decisions.actions.astype(np.int32),
-            "propensity": sampled_decisions.propensities,
-            "probabilities": sampled_decisions.probabilities.tolist(),
-            "mode": ["online"] * rows,
-            "pass_probability": [1.0] * rows,
-            "reward": environment.reward(observations, sampled_decisions.actions, [""] * rows),
-        }
-        tables.append(pa.table(columns, schema=INTERACTION))
+        contexts = environment.observe(rows, random)
+        observations = contexts["observation"]
+        decisions = policies[version].decide(observations, random.random(len(observations)))
+        table = decision_table(
+            config.task,
+            event_id=[f"{version}-{seed}-{row}" for row in range(rows)],
+            timestamp=START,
+            policy_version=version,
+            context=context_array(config.task, contexts),
+            action=[str(action) for action in decisions.actions],
+            propensity=decisions.propensities,
+            probabilities=decisions.probabilities.tolist(),
+        )
+        rewards = environment.reward(contexts, decisions.actions, [""] * rows)
+        tables.append(table.append_column(interaction_schema(config.task).field("reward"), pa.array(rewards)))
     table = pa.concat_tables(tables).take(random.permutation(sum(counts.values())))
     return with_timestamps(table, START)
 
 
 def with_timestamps(table: pa.Table, start: datetime) -> pa.Table:
     """The interactions with timestamps a second apart, from `start`."""
-    times = [start + timedelta(seconds=row) for row in range(table.num_rows)]
-    return table.set_column(1, INTERACTION.field("timestamp"), pa.array(times, INTERACTION.field("timestamp").type))
+    return with_column(table, "timestamp", [start + timedelta(seconds=row) for row in range(table.num_rows)])
+
+
+def with_column(table: pa.Table, name: str, values) -> pa.Table:
+    """The table with other values in a column."""
+    field = table.schema.field(name)
+    return table.set_column(table.column_names.index(name), field, pa.array(values, field.type))
 
 
 def window_of(config, policies, table) -> LoggedWindow:
@@ -93,7 +104,7 @@ def test_estimates_are_unbiased_for_any_logging_mix(config, policies, counts):
     window = window_of(config, policies, table)
     _, champion, candidate = policies.values()
     evaluation = evaluate(window, champion, candidate)
-    population = config.environment.population()
+    population = config.environment.population()["observation"]
     for estimates, policy in ((evaluation.champion, champion), (evaluation.candidate, candidate)):
         truth = policy_value(config.environment, policy.probabilities(population)) / 5
         for name in ("ips", "snips", "dr"):
@@ -111,10 +122,9 @@ def test_estimates_correct_for_sampled_logging(config, policies):
     _, version, _ = policies
     table = logged(config, policies, {version: 6000}, seed=3)
     later, random = np.arange(6000) >= 2000, np.random.default_rng(0)
-    rewards, pass_probability = np.where(later, 4.0, 1.0), np.where(later, 0.2, 1.0)
-    for column, values in (("reward", rewards), ("pass_probability", pass_probability)):
-        table = table.set_column(table.column_names.index(column), INTERACTION.field(column), pa.array(values))
-    sampled = table.filter(pa.array(random.random(6000) < pass_probability))
+    rewards, logging_probability = np.where(later, 4.0, 1.0), np.where(later, 0.2, 1.0)
+    table = with_column(with_column(table, "reward", rewards), "logging_probability", logging_probability)
+    sampled = table.filter(pa.array(random.random(6000) < logging_probability))
     champion = policies[version]
     estimates = evaluate(window_of(config, policies, sampled), champion, champion).champion
     for name in ("ips", "snips", "dr"):
@@ -165,7 +175,7 @@ def test_reward_drift_during_a_traffic_change_is_no_evidence(config, policies, e
         )
         table, random = pa.concat_tables([alone, both]), np.random.default_rng(seed)
         rewards = 5.0 * (random.random(2000) < np.where(np.arange(2000) < 1500, earlier, later))
-        table = table.set_column(table.column_names.index("reward"), INTERACTION.field("reward"), pa.array(rewards))
+        table = with_column(table, "reward", rewards)
         window = window_of(config, policies, table)
         better, worse = compare(window, policies[champion], policies[candidate], BettingTest(), BettingTest())
         users = user_level_evidence(window, champion, candidate, BettingTest())
@@ -195,7 +205,7 @@ def test_without_held_out_interactions_the_decision_is_canary_and_values_are_non
     candidate = list(policies.values())[2]
     statistics = config.agent.initial_statistics(20, 20)
     manifest = candidate.manifest.model_copy(update={"files": {}, "window": Window(until=START, interactions=0)})
-    write_policy(folder, manifest, statistics)
+    write_policy(folder, manifest, statistics, candidate.encoding)
     verdict, evaluation = evaluate_candidate(platform, config, folder, "run")
     assert (verdict.decision, verdict.champion, evaluation["interactions"]) == ("canary", "random", 0)
     assert evaluation["difference"] == {"value": None, "low": None, "high": None}
@@ -208,8 +218,7 @@ def test_versions_in_the_log_cannot_traverse_paths(started, tmp_path):
     table = pa.Table.from_batches(platform.warehouse.interactions(platform.warehouse.window(None)))
     decisions = table.drop_columns("reward").slice(0, 3)
     for column, values in (("event_id", ["x", "y", "z"]), ("policy_version", ["../versions/random", ".", ""])):
-        index = decisions.column_names.index(column)
-        decisions = decisions.set_column(index, INTERACTION.field(column), pa.array(values))
+        decisions = with_column(decisions, column, values)
     platform.warehouse.append("decisions", decisions)
     window = logged_window(platform, config, platform.warehouse.window(None))
     assert (window.unknown_version_rows, set(window.policies)) == (3, {"random"})
@@ -229,11 +238,10 @@ def test_ingestion_fails_on_inconsistent_propensities(started, policies, tmp_pat
     explored = np.random.default_rng(0).random(4000) < 0.01 / greedy
     raw = np.where(np.isclose(true, greedy) & ~explored, 0.8, 0.01)
     for name, propensities, fails in (("true", true, False), ("raw", raw, True)):
-        decisions = table.drop_columns("reward").set_column(5, INTERACTION.field("propensity"), [propensities])
-        ids = pa.array([f"{name}-{row}" for row in range(4000)])
-        decisions = decisions.set_column(0, INTERACTION.field("event_id"), ids)
-        modes = pa.array(["simulated"] * 4000)  # complete at once
-        platform.warehouse.append("decisions", decisions.set_column(7, INTERACTION.field("mode"), modes))
+        decisions = with_column(table.drop_columns("reward"), "propensity", propensities)
+        decisions = with_column(decisions, "event_id", [f"{name}-{row}" for row in range(4000)])
+        decisions = with_column(decisions, "mode", ["simulated"] * 4000)  # complete at once
+        platform.warehouse.append("decisions", decisions)
         outputs = {"examples": artifact(dsl.Dataset, tmp_path / name), "metrics": artifact(dsl.Metrics, "metrics")}
         if fails:
             with pytest.raises(

@@ -1,26 +1,61 @@
 """Interactions survive a round trip through TFRecord files."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banditloop.rl_core.events import examples
-from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.events.actions_seen import FILE
+from banditloop.rl_core.events.rows import decision_table
+from banditloop.rl_core.events.schema import interaction_schema
+from banditloop.rl_core.settings.task import Task
+from tests.conftest import START, random_interactions, vector_task
 
+TASK = Task.parse(
+    {
+        "actions": ["a", "b"],
+        "context": {
+            "age": "number",
+            "member": "boolean",
+            "country": "category",
+            "device": ["phone", "tablet"],
+            "interests": "categories",
+            "history": {"vector": 2},
+        },
+        "action_features": {"price": "number", "tags": "categories"},
+    }
+)
 float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
+fraction = st.floats(0, 1, width=32)
+features = {
+    "age": st.none() | float32,
+    "member": st.none() | st.booleans(),
+    "country": st.none() | st.text(),
+    "device": st.none() | st.sampled_from(["phone", "tablet"]),
+    "interests": st.lists(st.text(), max_size=3),
+    "history": st.lists(float32, max_size=2),
+}
+candidate = st.fixed_dictionaries({"price": st.none() | float32, "tags": st.lists(st.text(), max_size=2)})
 interaction = st.fixed_dictionaries(
     {
         "event_id": st.text(),
         "timestamp": st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
         "policy_version": st.text(),
-        "observation": st.lists(float32, max_size=5),
-        "action": st.integers(0, 2**31 - 1),
-        "propensity": st.floats(0, 1, width=32),
-        "probabilities": st.lists(st.floats(0, 1, width=32), max_size=5),
+        "context": st.fixed_dictionaries(features),
+        "candidates": st.lists(st.text(), max_size=3),
+        "candidate_features": st.lists(candidate, max_size=3),
+        "action": st.text(),
+        "propensity": fraction,
+        "probabilities": st.lists(fraction, max_size=5),
         "mode": st.text(),
-        "pass_probability": st.just(0.5),
+        "logging_probability": st.just(0.5),
+        "assignment_share": st.none() | fraction,
+        "episode_id": st.none() | st.text(),
+        "step": st.none() | st.integers(0, 2**31 - 1),
+        "terminal": st.none() | st.booleans(),
         "reward": float32,
     }
 )
@@ -29,31 +64,46 @@ interaction = st.fixed_dictionaries(
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows=st.lists(interaction, max_size=7), cut=st.integers(0, 7))
 def test_examples_are_read_as_written(rows, cut, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("examples")
-    table = pa.Table.from_pylist(rows, INTERACTION)
+    folder, schema = tmp_path_factory.mktemp("examples"), interaction_schema(TASK)
+    table = pa.Table.from_pylist(rows, schema)
     batches = [*table.slice(0, cut).to_batches(), *table.slice(cut).to_batches()]
     assert examples.write_examples(batches, folder) == len(rows)
-    read = list(examples.read_examples(examples.example_files(folder))) if rows else [INTERACTION.empty_table()]
-    assert pa.concat_tables(read) == table
+    read = list(examples.read_examples(examples.example_files(folder), TASK)) if rows else [schema.empty_table()]
+    assert pa.concat_tables(read).to_pylist() == table.to_pylist()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_actions_are_beside_the_files_or_read_from_them(tmp_path, kept):
+    """The latest features of every candidate, wherever the rows are cut."""
+    decisions = decision_table(
+        TASK,
+        event_id=["1", "2", "3"],
+        timestamp=[START, START + timedelta(seconds=2), START + timedelta(seconds=1)],
+        policy_version="v",
+        context=[{}] * 3,
+        candidates=[["a", "b"], ["b", "c"], ["c", "b"]],
+        candidate_features=[[{"price": 1.0}, {"price": 2.0}], [{"price": 3.0}, {"price": 4.0}], []],
+        action=["a", "c", "b"],
+        propensity=0.5,
+        probabilities=[[0.5, 0.5]] * 3,
+    )
+    schema = interaction_schema(TASK)
+    table = decisions.append_column(schema.field("reward"), pa.array([0.0] * 3))
+    for rows_per_batch in (1, 2, 3):
+        examples.write_examples(table.to_batches(max_chunksize=rows_per_batch), tmp_path)
+        if not kept:
+            (tmp_path / FILE).unlink()
+        seen = examples.example_actions(tmp_path, TASK)
+        assert seen.ids == {"a", "b", "c"}
+        assert {action: features["price"] for action, features in seen.features.items()} == {"a": 1, "b": 3, "c": 4}
 
 
 def test_many_rows_are_written_to_several_files(tmp_path, monkeypatch):
     monkeypatch.setattr(examples, "ROWS_PER_FILE", 10)
-    monkeypatch.setattr(examples, "ROWS_PER_BATCH", 4)
-    row = {
-        "timestamp": datetime(2026, 1, 1, tzinfo=UTC),
-        "policy_version": "v",
-        "observation": [1.0],
-        "action": 0,
-        "propensity": 0.5,
-        "probabilities": [0.5, 0.5],
-        "mode": "online",
-        "pass_probability": 1.0,
-        "reward": 1.0,
-    }
     for rows in (9, 10, 11, 20, 25):
-        folder = tmp_path / str(rows)
-        table = pa.Table.from_pylist([row | {"event_id": str(i)} for i in range(rows)], INTERACTION)
+        folder, table = tmp_path / str(rows), random_interactions(rows)
         examples.write_examples(table.to_batches(max_chunksize=7), folder)
         assert len(list(folder.glob("*.tfrecord"))) == -(-rows // 10)
-        assert pa.concat_tables(examples.read_examples(examples.example_files(folder))) == table
+        read = pa.concat_tables(examples.read_examples(examples.example_files(folder), vector_task()))
+        assert read["event_id"] == table["event_id"]
+        assert read["context"].combine_chunks() == table["context"].combine_chunks()

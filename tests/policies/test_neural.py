@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from banditloop.rl_core.agents import Batch, LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, greedy_accuracy, linear, noise, saved_and_loaded, trained
 from banditloop.rl_core.training.train import train
 from tests.conftest import make_config, random_interactions
@@ -94,9 +95,8 @@ def test_while_the_replay_buffer_holds_everything_several_trainings_equal_one():
 def test_training_does_not_depend_on_the_order_of_the_log(tmp_path):
     config = make_config(tmp_path, agent={"name": "neural_epsilon_greedy", "epochs": 2})
     table, order = random_interactions(300), np.random.default_rng(0).permutation(300)
-    in_order, shuffled = (
-        train(config, [part], config.agent.initial_statistics(20, 20)) for part in (table, table.take(order))
-    )
+    encoding, initial = Encoding.of_vectors(20, 20), config.agent.initial_statistics(20, 20)
+    in_order, shuffled = (train(config, encoding, [part], initial) for part in (table, table.take(order)))
     for name in in_order:
         np.testing.assert_array_equal(in_order[name], shuffled[name])
 

@@ -8,13 +8,15 @@ import pytest
 from pydantic import Field
 
 from banditloop.rl_core.agents import MergeableAgent, Model, one_hot
-from banditloop.rl_core.agents.agent import learning_metrics, reward_sums
+from banditloop.rl_core.agents.agent import append_zeros, learning_metrics, reward_sums
 from banditloop.rl_core.agents.linucb_saved_model import save_linucb
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import Environment
-from banditloop.rl_core.environments.reward_range import RewardRange
+from banditloop.rl_core.environments import ENVIRONMENTS, Environment
+from banditloop.rl_core.environments.environment import draw
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.settings.feature_kinds import Vector
+from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.agents import AgentConformance
 from banditloop.rl_core.testing.environments import EnvironmentConformance
 from banditloop.rl_core.testing.merging import MergeConformance
@@ -33,8 +35,8 @@ class RidgeModel(Model):
         actions, dim = self.theta.shape
         return dim, actions
 
-    def probabilities(self, observations):
-        return one_hot(self.greedy_actions(observations), len(self.theta))
+    def probabilities(self, observations, eligible=None):
+        return one_hot(self.greedy_actions(observations, eligible), len(self.theta))
 
     def expected_rewards(self, observations):
         return np.einsum("bi,ai->ba", observations.astype(float), self.theta)
@@ -49,6 +51,9 @@ class Ridge(MergeableAgent):
     def initial_statistics(self, dim, actions):
         arrays = {"covariances": np.zeros((actions, dim, dim)), "vectors": np.zeros((actions, dim))}
         return arrays | {"counts": np.zeros(actions, np.int64), "rewards": np.zeros(actions)}
+
+    def with_actions(self, statistics, actions):
+        return {name: append_zeros(array, actions) for name, array in statistics.items()}
 
     def accumulate(self, statistics, batch):
         observations, actions, rewards, sample_weight = batch
@@ -87,31 +92,26 @@ class Clicks(Environment):
     banners: int = Field(3, ge=2)
 
     @property
-    def dim(self):
-        return 4
+    def task(self):
+        return Task(actions=self.banners, reward_range=[0.0, 1.0], context={"user": Vector(vector=4)})
 
-    @property
-    def actions(self):
-        return self.banners
-
-    @property
-    def reward_range(self):
-        return RewardRange(0.0, 1.0)
+    def observe(self, batch, random):
+        return draw(self.population(), batch, random)
 
     def population(self):
-        return np.random.default_rng(0).normal(size=(self.users, self.dim)).astype(np.float32)
+        return {"user": np.random.default_rng(0).normal(size=(self.users, 4)).astype(np.float32)}
 
     def expected_rewards(self):
-        return self._click_probabilities(self.population())
+        return self._click_probabilities(self.population()["user"])
 
-    def reward(self, observations, actions, event_ids):
+    def reward(self, contexts, actions, event_ids):
         uniforms = [np.random.default_rng(zlib.crc32(event_id.encode())).random() for event_id in event_ids]
-        probabilities = self._click_probabilities(observations)[np.arange(len(actions)), actions]
+        probabilities = self._click_probabilities(contexts["user"])[np.arange(len(actions)), actions]
         return (np.array(uniforms) < probabilities).astype(float)
 
-    def _click_probabilities(self, observations):
-        weights = np.random.default_rng(1).normal(size=(self.dim, self.banners))
-        return 1 / (1 + np.exp(-observations.astype(float) @ weights))
+    def _click_probabilities(self, users):
+        weights = np.random.default_rng(1).normal(size=(4, self.banners))
+        return 1 / (1 + np.exp(-users.astype(float) @ weights))
 
 
 RIDGE, CLICKS = f"{__name__}:Ridge", f"{__name__}:Clicks"
@@ -160,7 +160,9 @@ def test_a_config_selects_custom_parts_by_entry_point(installed):
 def test_entry_point_names_are_unknown_without_the_distribution():
     with pytest.raises(InvalidInput, match=r"agent\.name = 'ridge': is not one of: linucb, neural_epsilon_greedy"):
         custom_config("ridge", CLICKS)
-    with pytest.raises(InvalidInput, match=r"environment\.name = 'clicks': is not one of: movielens"):
+    with pytest.raises(
+        InvalidInput, match=f"environment.name = 'clicks': is not one of: {', '.join(sorted(ENVIRONMENTS))};"
+    ):
         Config.parse({"agent": {"name": "linucb"}, "environment": {"name": "clicks"}})
 
 

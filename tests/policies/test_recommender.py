@@ -7,12 +7,16 @@ import orjson
 import pytest
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import DECISION, decode
+from banditloop.rl_core.events.json_format import decode
+from banditloop.rl_core.events.schema import decision_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.predict_request import read_predict_request
 from banditloop.rl_core.serving.recommender import APPLICATION, CACHED_ANSWERS, Recommender
 from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
-from tests.conftest import make_policy
+from tests.conftest import make_policy, vector_task
+
+TASK = vector_task()
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ class LoggingRecommender:
 
     def __init__(self, sample_rate: float = 1.0) -> None:
         self.logged: list[bytes] = []
-        self.recommender = Recommender(self.logged.append, sample_rate)
+        self.recommender = Recommender(TASK, Catalogue(TASK), self.logged.append, sample_rate)
 
     def predict(self, split, *requests):
         """The answers to requests in one batch: predictions or an error."""
@@ -36,7 +40,9 @@ class LoggingRecommender:
 
     def decisions(self):
         """The decisions logged since the last call by event id, decoded as by the logger."""
-        rows = {row["event_id"]: row for events in self.logged for row in decode(DECISION, events).to_pylist()}
+        rows = {
+            row["event_id"]: row for events in self.logged for row in decode(decision_schema(TASK), events).to_pylist()
+        }
         self.logged.clear()
         return rows
 
@@ -75,7 +81,7 @@ def test_an_event_id_gets_one_decision_across_versions_and_restarts(splits):
     [first] = recommender.predict(splits[0], request)
     assert [answer["event_id"] for answer in first] == [f"mine-{n}" for n in range(40)]
     logged = recommender.decisions()
-    assert [logged[answer["event_id"]]["action"] for answer in first] == [answer["action"] for answer in first]
+    assert [logged[a["event_id"]]["action"] for a in first] == [str(a["action"]) for a in first]
     assert recommender.predict(splits[1], request, request) == [first, first]
     assert recommender.decisions() == {}
     after_restart = LoggingRecommender().predict(splits[0], request)  # a restarted process with the same version
@@ -97,7 +103,7 @@ def test_a_retried_request_gets_the_same_answer_after_a_release_change(splits):
     [
         ([[0.0] * 20] * 999 + [[0.0] * 19 + ["x" * 100_000]], "observation 999: number 19 is 'x"),
         ([[0.0] * 19 + [True]], "number 19 is True"),
-        ([[0]] * 10_001, "10,001 observations: at most 10,000 are allowed"),
+        ([[0]] * 10_001, "10,001 contexts: at most 10,000 are allowed"),
     ],
 )
 def test_oversized_requests_are_refused_with_bounded_memory(splits, observations, message):
@@ -130,7 +136,10 @@ def test_answers_that_could_not_be_logged_are_not_cached(splits):
     def disk_full(events):
         raise OSError("no space left")
 
-    recommender, request = Recommender(disk_full), {"instances": [instances(1)[0] | {"event_id": "a"}]}
+    recommender, request = (
+        Recommender(TASK, Catalogue(TASK), disk_full),
+        {"instances": [instances(1)[0] | {"event_id": "a"}]},
+    )
     for _ in range(2):
         with pytest.raises(OSError):
             recommender.predict(splits[0], [read_predict_request(orjson.dumps(request))])
@@ -154,8 +163,8 @@ def test_external_decisions_are_logged_with_the_champions_shadow_decisions(split
     assert logged[answers[1]["event_id"]]["probabilities"] == probabilities
     modes = [(row["policy_version"], row["mode"]) for row in logged.values()]
     assert sorted(modes) == [
-        (APPLICATION, "logged"),
-        (APPLICATION, "logged"),
+        (APPLICATION, "external"),
+        (APPLICATION, "external"),
         ("v1-00000001", "online"),
         ("v1-00000001", "shadow"),
         ("v1-00000001", "shadow"),
@@ -165,8 +174,8 @@ def test_external_decisions_are_logged_with_the_champions_shadow_decisions(split
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"action": 20}, "action = 20: there are 20 actions"),
-        ({"action": 0, "probabilities": [1.0]}, "one for each of the 20 actions"),
+        ({"action": 20}, "action = '20': is not one of the 20 candidates"),
+        ({"action": 0, "probabilities": [1.0]}, "one for each of the 20 candidates"),
         ({"action": 0, "probabilities": [0.5] * 20}, "sum to 1"),
         ({"action": 0, "probabilities": [0.0, 1.0] + [0.0] * 18}, "cannot be 0"),
         ({"probabilities": [0.05] * 20}, "probabilities: give action too"),
@@ -189,7 +198,11 @@ def test_invalid_external_decisions_are_refused(splits, keys, message):
         ({"observation": [1.0], "event_id": ""}, "instance 0.event_id = ''"),
         ({"observation": [1.0], "event_id": 1}, "instance 0.event_id = 1"),
         ({"observation": [1.0], "deferred": "yes"}, "instance 0.deferred = 'yes'"),
-        ({"observation": [1.0], "action": -1}, "instance 0.action = -1"),
+        ({"observation": [1.0], "action": 1.5}, "instance 0.action = 1.5"),
+        ({"observation": [1.0], "context": {"age": 1}}, "instance 0: give a context"),
+        ({"user": "a"}, "instance 0: give a context"),
+        ({"observation": [1.0], "step": 1}, "give episode_id too"),
+        ({"observation": [1.0], "actions": []}, "instance 0.actions = []"),
         ({"observation": [1.0], "action": 1, "deferred": True}, "once it is shown"),
         ({"observation": [1.0], "event-id": "a"}, "instance 0.event-id"),
     ],
@@ -211,7 +224,7 @@ def test_the_logged_sample_is_determined_by_the_event_ids(splits):
         recommender.predict(splits[0], {"instances": instances(1000, start)})
     logged = recommender.decisions()
     assert abs(len(logged) - sample_rate * count) < 4 * np.sqrt(count * sample_rate * (1 - sample_rate))
-    assert {row["pass_probability"] for row in logged.values()} == {sample_rate}
+    assert {row["logging_probability"] for row in logged.values()} == {sample_rate}
     request = {"instances": [instance | {"event_id": f"mine-{n}"} for n, instance in enumerate(instances(50))]}
     [first], logged_ids = recommender.predict(splits[0], request), recommender.decisions().keys()
     restarted = LoggingRecommender(sample_rate=0.3)

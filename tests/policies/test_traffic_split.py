@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
+from banditloop.rl_core.serving.traffic_split import LoadedPolicy, Requested, TrafficSplit
 from tests.conftest import make_policy
 
 ROWS = 200
+CANDIDATES = Candidates(tuple(map(str, range(20))))
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +22,16 @@ def policies(tmp_path_factory):
     return [SavedPolicy.load(folder / str(generation)) for generation in (1, 2)]
 
 
-def decide(split, users=None):
+def decide(split, keys=None):
     observations = np.random.default_rng(0).normal(size=(ROWS, 20)).astype(np.float32)
     uniforms = np.random.default_rng(1).random((ROWS, 2))
-    return split.decide(range(ROWS), observations, users or [None] * ROWS, uniforms)
+    return split.decide(range(ROWS), Requested(observations, CANDIDATES), keys or [None] * ROWS, uniforms)
 
 
 def with_broken_model(policy):
     """The policy with a model for observations of another length."""
     model = replace(policy.model, theta=policy.model.theta[:, :3], whitening=policy.model.whitening[:3, :, :3])
-    return SavedPolicy(policy.manifest, model)
+    return replace(policy, model=model)
 
 
 @pytest.mark.parametrize("percent", [0, 1, 50, 99])
@@ -52,6 +54,30 @@ def test_the_champion_answers_for_a_failing_challenger_and_failures_are_counted(
     assert sum(len(group.rows) for group in groups) == ROWS
     assert challenger.failures == challenger.decisions > 0
     assert champion.failures == 0
+
+
+@pytest.mark.parametrize("percent", [0, 20])
+def test_the_share_with_which_a_version_was_to_answer_is_known(policies, percent):
+    groups = decide(TrafficSplit(*map(LoadedPolicy, policies), percent))
+    shares = {(group.version, group.mode): group.share for group in groups}
+    champion, challenger = (policy.manifest.version for policy in policies)
+    expected = {(champion, "online"): 1 - percent / 100}
+    assert shares == expected | ({(challenger, "online"): 0.2} if percent else {(challenger, "shadow"): 0.0})
+
+
+def test_the_share_is_unknown_where_another_version_answers_or_a_platform_splits(policies):
+    groups = decide(TrafficSplit(LoadedPolicy(policies[0]), LoadedPolicy(with_broken_model(policies[1])), 50))
+    assert [group.share for group in groups] == [0.5, None]
+    [group] = decide(TrafficSplit(LoadedPolicy(policies[0]), knows_shares=False))
+    assert group.share is None
+
+
+def test_a_key_always_gets_one_version(policies):
+    keys = [f"user-{row % 20}" for row in range(ROWS)]
+    groups = decide(TrafficSplit(*map(LoadedPolicy, policies), 50), keys)
+    by_version = [{keys[row] for row in group.rows} for group in groups]
+    assert len(by_version) == 2
+    assert not by_version[0] & by_version[1]
 
 
 def test_decisions_equal_the_policies_and_latency_is_measured(policies):

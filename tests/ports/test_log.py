@@ -1,7 +1,11 @@
-"""Contract of reward attribution on every backend: windows, deferred and sampled decisions, counts."""
+"""Contract of the log on every backend: features, reward attribution, deferred and sampled decisions, counts."""
 
-from banditloop.rl_core.testing.backends import AttributionContract
+from banditloop.rl_core.testing.backends import AttributionContract, FeatureContract
 from tests.ports.conftest import EveryBackend
+
+
+class TestFeatures(EveryBackend, FeatureContract):
+    pass
 
 
 class TestAttribution(EveryBackend, AttributionContract):

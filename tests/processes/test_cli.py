@@ -60,7 +60,7 @@ def test_a_bad_config_is_refused_before_anything_is_written(tmp_path, command, t
 
 def test_a_missing_config_is_refused(tmp_path):
     assert_refused(banditloop("status", "-c", "none.toml", cwd=tmp_path), "none.toml", "No such file")
-    assert_refused(banditloop("status", cwd=tmp_path, **{ENVIRONMENT_VARIABLE: '{"a": 1}'}), "environment.name")
+    assert_refused(banditloop("status", cwd=tmp_path, **{ENVIRONMENT_VARIABLE: '{"a": 1}'}), "task: is missing")
 
 
 def test_missing_ratings_are_refused_before_anything_starts(tmp_path, config):
@@ -155,7 +155,7 @@ def test_status_warehouse_and_policy_show_tables_and_json(config, config_file, t
     platform.warehouse.append("rewards", rewards(["a"], 3.0))
     [row] = json.loads(banditloop("status", "-c", config_file, "--json").stdout)["versions"]
     expected = {"version": version, "status": "champion", "traffic_percent": 100, "interactions": 2, "rewarded": 1}
-    assert row == expected | {"mean_reward": 1.5, "shadowed": 0}
+    assert row == expected | {"mean_reward": 1.5, "shadowed": 0, "ignored": 0}
     assert version in banditloop("status", "-c", config_file).stdout
     [row] = json.loads(banditloop("warehouse", "-c", config_file, "--json").stdout)
     assert row["mean_reward"] == 1.5
@@ -192,7 +192,7 @@ def test_the_versions_fit_a_terminal_of_80_columns_and_wide_shows_all(config, co
 def test_dead_letters_are_listed_and_replayed(config, config_file):
     platform = connect(config)
     platform.bus.publish("rewards", b'[{"event_id": 1}]')
-    platform.bus.deliver("rewards", lambda payloads: log_events(platform, "rewards", payloads))
+    platform.bus.deliver("rewards", lambda payloads: log_events(config.task, platform, "rewards", payloads))
     [letter] = json.loads(banditloop("dead-letters", "list", "-c", config_file, "--json").stdout)
     assert letter["topic"] == "rewards"
     assert letter["reason"].startswith("event.0.event_id = 1")
@@ -232,14 +232,15 @@ def test_serve_answers_logs_retrains_and_stops_its_processes(tmp_path, config):
     config = Config.parse(values)
     (tmp_path / "config.json").write_text(json.dumps(values))
     platform = connect(config)
-    make_policy(tmp_path / "policy", dim=config.environment.dim)
+    make_policy(tmp_path / "policy")
     first = deploy(platform.endpoint, tmp_path / "policy")
     with process(config, "-m", "banditloop.pipelines", "serve", "-c", str(tmp_path / "config.json")) as serving:
         wait_until(lambda: platform.endpoint.serving_versions() == [first])
         simulate(config, platform, Visit(users=50, seed=0))
         wait_until(lambda: len(platform.endpoint.serving_versions()) == 2)
         assert platform.endpoint.release().champion == first
-        assert 35 <= latest_released(platform.endpoint).interactions <= 50  # without the held-out ones
+        latest, _ = latest_released(platform.endpoint)
+        assert 35 <= latest.interactions <= 50  # without the held-out ones
         serving.send_signal(signal.SIGTERM)
         assert serving.wait(30) == 0
     assert platform.endpoint.serving_versions() == []

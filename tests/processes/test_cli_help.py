@@ -28,7 +28,7 @@ GROUPS = {
     "import": ["vertex-sample"],
     "cloud": ["down", "plan", "up"],
 }
-COMMANDS = ["compile", "export-components", "loop", "serve", "status", "warehouse"]
+COMMANDS = ["compile", "export-components", "init", "loop", "serve", "status", "upgrade", "warehouse"]
 GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
 
 
@@ -85,13 +85,24 @@ def test_config_show_names_the_source_of_every_key(tmp_path):
     assert keys["backend.name"] == {"value": "local", "source": "default"}
     assert keys["bus.publish_seconds"] == {"value": 0.1, "source": "backend"}
     assert keys["bus.lease_seconds"]["source"] == "default"
-    assert {row["source"] for row in keys.values()} == {"file", "default", "backend"}
+    assert keys["task.actions"] == {"value": 20, "source": "simulator"}
+    assert {row["source"] for row in keys.values()} == {"file", "default", "backend", "simulator"}
     sections = Config.load(path).model_dump(mode="json")
     assert keys.keys() == {f"{name}.{key}" for name, section in sections.items() for key in section}
     assert {key: row["value"] for key, row in keys.items()} == {
         f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()
     }
     assert all(key in run("config", "show", "-c", path) for key in keys)
+
+
+def test_config_show_shows_a_config_without_an_environment(tmp_path):
+    (tmp_path / "loop.toml").write_text("[task]\nactions = ['a', 'b']\n[task.context]\nage = 'number'")
+    keys = json.loads(run("config", "show", "-c", tmp_path / "loop.toml", "--json"))
+    assert keys["task.actions"] == {"value": ["a", "b"], "source": "file"}
+    assert keys["task.context"] == {"value": {"age": "number"}, "source": "file"}
+    assert keys["task.reward_range"] == {"value": [0.0, 1.0], "source": "default"}
+    assert keys["backend.root"] == {"value": str(tmp_path / "build" / "loop"), "source": "default"}
+    assert not [key for key in keys if key.startswith("environment.")]
 
 
 def test_config_show_names_the_environment_and_the_backend_as_sources(tmp_path):
@@ -108,7 +119,10 @@ def test_the_schema_allows_what_the_config_allows(tmp_path):
     schema = json.loads(run("config", "schema"))
     validator = jsonschema_rs.validator_for(schema)
     shipped = tomllib.loads(DEFAULT_CONFIG.read_text())
-    for values in (shipped, make_config(tmp_path).to_dict(), make_config(tmp_path, backend=GOOGLE).to_dict()):
+    kinds = {"age": "number", "device": ["phone", "tablet"], "history": {"vector": 20}}
+    task = {"actions": {"table": "a.parquet", "id": "article"}, "context": kinds, "reward_range": [0, 1]}
+    own = make_config(tmp_path).to_dict(), make_config(tmp_path, backend=GOOGLE).to_dict(), {"task": task}
+    for values in (shipped, *own):
         validator.validate(values)
     assert validator.is_valid(shipped | {"agent": {"name": "mine.agents:Mine", "anything": 1}})
     for section, values in (
@@ -120,16 +134,19 @@ def test_the_schema_allows_what_the_config_allows(tmp_path):
         ("backend", {"project": "a-project"}),
         ("reward", {"attribution_window_seconds": 0}),
         ("nonsense", {}),
+        ("task", {"actions": "many"}),
+        ("task", {"context": {"age": "numbr"}}),
     ):
         assert not validator.is_valid(shipped | {section: values}), (section, values)
+    assert not validator.is_valid({"agent": {"name": "linucb"}})  # neither a task nor an environment
 
 
 def test_the_schema_has_every_key_with_its_description():
     schema = json.loads(run("config", "schema"))
     assert schema["properties"].keys() == Config.model_fields.keys()
-    for section, (registry, _) in REGISTRIES.items():
+    for section, (registry, base) in REGISTRIES.items():
         parts = registered_parts(registry, section)
-        choices = schema["properties"][section]["oneOf"][:-1]
+        choices = schema["$defs"][base.__name__]["oneOf"][:-1]
         assert [choice["properties"]["name"]["const"] for choice in choices] == list(parts)
         for choice, part in zip(choices, parts.values(), strict=True):
             keys = schema["$defs"][choice["$ref"].rpartition("/")[2]]["properties"]

@@ -20,7 +20,7 @@ from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.local.warehouse import _interruptible
 from banditloop.rl_core.events.holdout import is_held_out
-from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.promotion.current import latest_released
 from tests.conftest import deploy, make_config, make_policy
 from tests.support.processes import process, served, wait_until
@@ -48,7 +48,7 @@ def test_the_loop_survives_killed_processes(config):
     object.__setattr__(platform.endpoint, "predict", recording_predict)
     with services(config) as processes:
         loop_steps.run_startup(config, platform, 200, seed=0, report=quiet)
-        first = latest_released(platform.endpoint)
+        first, _ = latest_released(platform.endpoint)
         for name in ("banditloop.functions.predictor", "banditloop.functions.logger") * 3:
             with ThreadPoolExecutor(1) as pool:
                 traffic = pool.submit(lambda: [simulate(config, platform, Visit(users=10)) for _ in range(10)])
@@ -67,12 +67,12 @@ def test_the_loop_survives_killed_processes(config):
     assert states[f"retraining-{first.version}-1"] == "failed"
     assert platform.runner.explain(f"retraining-{first.version}-1").startswith("its process was killed during: ")
     assert states[f"retraining-{first.version}-2"] == "succeeded"
-    second = latest_released(platform.endpoint)
+    second, _ = latest_released(platform.endpoint)
     assert second.parent == first.version
 
     assert len(answered_ids) == len(set(answered_ids)) == 600
     window = platform.warehouse.window(None)
-    table = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)
+    table = pa.Table.from_batches(platform.warehouse.interactions(window), interaction_schema(config.task))
     ids = table["event_id"].to_pylist()
     assert len(ids) == len(set(ids))  # no duplicates
     assert set(answered_ids) <= set(ids)  # nothing lost
@@ -116,7 +116,8 @@ def test_a_killed_startup_is_repeated(config):
         "startup-1": "failed",
         "startup-2": "succeeded",
     }
-    assert latest_released(platform.endpoint).interactions == pytest.approx(90, abs=10)
+    [_, trained] = platform.endpoint.versions()
+    assert trained.interactions == pytest.approx(90, abs=10)
 
 
 def test_an_interrupt_during_a_query_raises_keyboard_interrupt():
@@ -146,7 +147,7 @@ def publishers(root: Path) -> list[str]:
 def test_no_process_outlives_a_killed_run_or_serve(config, tmp_path):
     """kill -9 of a run ends its task; kill -9 of `serve` ends its predictor and logger."""
     platform = connect(config)
-    make_policy(tmp_path / "policy", dim=config.environment.dim)
+    make_policy(tmp_path / "policy")
     deploy(platform.endpoint, tmp_path / "policy")
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     with process(config, "-m", "banditloop.pipelines", "serve", "-c", str(tmp_path / "config.json")) as serving:

@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 
 from banditloop.pipelines.cli.supervisor import services
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.events.schema import STORED_TABLES
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.serving.metrics import log_counts
@@ -161,7 +162,7 @@ def test_joined_interactions_and_counts_are_exact_despite_faults(disk, tmp_path)
         wait_until(lambda: log_counts(platform)["rewards"]["dead"] == 3)
     assert set(killed) == {"banditloop.functions.predictor", "banditloop.functions.logger"}
     assert joined(platform) == {
-        event_id: (users.answers[event_id]["action"], users.answers[event_id]["propensity"], value)
+        event_id: (str(users.answers[event_id]["action"]), users.answers[event_id]["propensity"], value)
         for event_id, value in users.expected.items()
     }
     counts = log_counts(platform)
@@ -175,7 +176,7 @@ def logged(platform) -> tuple[int, int]:
     return tuple(counts.received[table] - counts.duplicate[table] for table in ("decisions", "rewards"))
 
 
-def joined(platform) -> dict[str, tuple[int, float, float]]:
+def joined(platform) -> dict[str, tuple[str, float, float]]:
     window = Window(until=END_OF_TIME, interactions=0)
     rows = [row for batch in platform.warehouse.interactions(window) for row in batch.to_pylist()]
     assert len(rows) == DECISIONS
@@ -184,7 +185,7 @@ def joined(platform) -> dict[str, tuple[int, float, float]]:
 
 def assert_files_are_complete(disk: Path) -> None:
     """Every referenced file is readable, and no event is left in the scratch folder."""
-    for table in ("decisions", "rewards"):
+    for table in STORED_TABLES.values():
         for file in DeltaTable(disk / "loop" / "warehouse" / table).file_uris():
             pq.read_table(file)
     for path in disk.rglob("*.json"):

@@ -1,6 +1,7 @@
 """The functions as CloudEvent functions; the logger, the simulator and their events."""
 
 import base64
+from functools import partial
 
 import numpy as np
 import orjson
@@ -15,10 +16,12 @@ from banditloop.functions.logger import log_events
 from banditloop.functions.simulator import Visit, simulate, simulator
 from banditloop.rl_core import cloud_events
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.environments.history import simulated_history
+from banditloop.rl_core.environments.history import chosen_actions, simulated_history
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import INTERACTION, encode
+from banditloop.rl_core.events.json_format import encode
+from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.training.train import contexts
 from tests.conftest import decisions, deploy, make_config, make_policy, rewards
 from tests.support.processes import free_port, process, wait_until
 
@@ -26,7 +29,7 @@ from tests.support.processes import free_port, process, wait_until
 @pytest.mark.parametrize("name", ["logger", "simulator", "trigger", "monitor"])
 def test_functions_framework_runs_the_function_unchanged(name, config, tmp_path):
     platform = connect(config)
-    make_policy(tmp_path / "policy", dim=config.environment.dim)
+    make_policy(tmp_path / "policy")
     port = free_port()
     command = ("-m", "functions_framework", "--target", name, "--source", f"functions/{name}.py")
     options = ("--signature-type", "cloudevent", "--port", str(port), "--host", "127.0.0.1")
@@ -80,18 +83,18 @@ def test_events_delivered_twice_and_shuffled_are_stored_once(tmp_path_factory, s
     for topic, payload in messages:
         platform.bus.publish(topic, payload)
         if shuffler.random() < 0.3:
-            drain(platform)
-    drain(platform)
+            drain(config, platform)
+    drain(config, platform)
     window = platform.warehouse.window(None)
-    table = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)
+    table = pa.Table.from_batches(platform.warehouse.interactions(window), interaction_schema(config.task))
     assert sorted(table["event_id"].to_pylist()) == sorted(ids)
     lengths = {event_id: float(len(part)) for part in parts for event_id in part}
     assert dict(zip(table["event_id"].to_pylist(), table["reward"].to_pylist(), strict=True)) == lengths
 
 
-def drain(platform):
+def drain(config, platform):
     for topic in ("decisions", "rewards"):
-        while platform.bus.deliver(topic, lambda payloads, topic=topic: log_events(platform, topic, payloads)):
+        while platform.bus.deliver(topic, partial(log_events, config.task, platform, topic)):
             pass
 
 
@@ -99,19 +102,19 @@ def test_a_poison_message_becomes_a_dead_letter_and_the_others_are_logged(config
     platform = connect(config)
     for payload in (encode(decisions(["a"])), b'[{"event_id": 1}]', encode(decisions(["b"]))):
         platform.bus.publish("decisions", payload)
-    drain(platform)
+    drain(config, platform)
     [(reason, payload)] = platform.bus.dead_letters("decisions")
     assert reason.startswith("event.0.event_id = 1: Input should be a valid string")
     assert payload == b'[{"event_id": 1}]'
     assert [row["interactions"] for row in platform.warehouse.policy_totals()] == [2]
 
 
-@pytest.mark.parametrize("setting", ["classic", "held_out"])
-def test_logged_rewards_match_their_observations_and_actions(setting, tmp_path):
+@pytest.mark.parametrize(("setting", "dim"), [("classic", 20), ("held_out", 24)])
+def test_logged_rewards_match_their_contexts_and_actions(setting, dim, tmp_path):
     """Over real HTTP, bus and warehouse, for the rewards of the simulator and of the generator."""
     config = make_config(tmp_path, environment={"setting": setting})
     environment, platform = config.environment, connect(config)
-    make_policy(tmp_path / "policy", dim=environment.dim)
+    make_policy(tmp_path / "policy", dim=dim)
     version = deploy(platform.endpoint, tmp_path / "policy")
     with process(config, "-m", "banditloop.functions.predictor"), process(config, "-m", "banditloop.functions.logger"):
         wait_until(platform.endpoint.serving_versions)
@@ -121,15 +124,16 @@ def test_logged_rewards_match_their_observations_and_actions(setting, tmp_path):
     for decision_events, reward_events in simulated_history(environment, 100, "reward", seed=0):
         platform.warehouse.append("rewards", reward_events)
         platform.warehouse.append("decisions", decision_events)
-    table = pa.Table.from_batches(platform.warehouse.interactions(platform.warehouse.window(None)), INTERACTION)
+    batches = platform.warehouse.interactions(platform.warehouse.window(None))
+    table = pa.Table.from_batches(batches, interaction_schema(config.task))
     assert table.num_rows == 300
-    observations = np.array(table["observation"].to_pylist(), np.float32)
-    expected = environment.reward(observations, table["action"].to_numpy(), table["event_id"].to_pylist())
+    policy, actions = SavedPolicy.load(tmp_path / "policy"), chosen_actions(config.task, table["action"].to_pylist())
+    observations = policy.observations(contexts(table))
+    expected = environment.reward({"observation": observations}, actions, table["event_id"].to_pylist())
     np.testing.assert_array_equal(table["reward"].to_numpy(), expected)
     # and the propensities are those of the serving policy
     online = np.array(table["policy_version"].to_pylist()) == version
-    probabilities = SavedPolicy.load(tmp_path / "policy").probabilities(observations[online])
-    chosen = probabilities[np.arange(online.sum()), table["action"].to_numpy()[online]]
+    chosen = policy.probabilities(observations[online])[np.arange(online.sum()), actions[online]]
     np.testing.assert_allclose(table["propensity"].to_numpy()[online], chosen, rtol=1e-12)
 
 

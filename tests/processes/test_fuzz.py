@@ -1,6 +1,7 @@
 """Fuzzing over HTTP and the bus: the endpoint never fails and no invalid event is stored. 10,000 cases."""
 
 import contextlib
+import functools
 import json
 from collections import Counter
 
@@ -17,17 +18,26 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 from banditloop.functions.logger import log_events
 from banditloop.functions.simulator import Visit
 from banditloop.rl_core import cloud_events
+from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import DECISION, REWARD, decode, encode
+from banditloop.rl_core.events.json_format import decode, encode
+from banditloop.rl_core.events.schema import REWARD, decision_schema
+from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.serving.outbox import Outbox
 from banditloop.rl_core.serving.predict_request import read_predict_request
 from banditloop.rl_core.serving.reward_request import read_activations, read_rewards
-from tests.conftest import decisions, rewards
-from tests.support.processes import served, wait_until
+from banditloop.rl_core.settings.task import Task
+from banditloop.rl_core.testing.backends.features import ACTION_FEATURES, CONTEXT
+from tests.conftest import decisions, make_config, rewards, vector_task
+from tests.support.processes import process, served, wait_until
 
-HTTP, DECODER = 400, 1500  # cases for each of 3 requests, valid and invalid, and for each of 7 decoders
+HTTP, DECODER = 400, 1500  # cases for each of 4 requests, valid and invalid, and for each of 7 decoders
+TASK = vector_task(2, 2)
+DECISION = decision_schema(TASK)
+NAMED = Task.parse({"context": CONTEXT, "action_features": ACTION_FEATURES})
+ROUTES = [("vectors", "/predict"), ("names", "/predict"), ("vectors", "/reward"), ("vectors", "/activate")]
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
-statuses: dict[tuple[str, GenerationMode], Counter[int]] = {}
+statuses: dict[tuple[str, str, GenerationMode], Counter[int]] = {}
 DETERMINISTIC = {"deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 
 anything = st.recursive(
@@ -38,41 +48,53 @@ anything = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("fuzz")) as platform:
-        yield platform
+def platforms(tmp_path_factory):
+    """The platforms of a task of plain vectors, with a policy, and of one of named features, with the random policy."""
+    config = make_config(tmp_path_factory.mktemp("names"), task=NAMED.model_dump())
+    names = connect(config)
+    ensure_champion(config, names.endpoint)
+    with served(tmp_path_factory.mktemp("vectors")) as vectors, process(config, "-m", "banditloop.functions.predictor"):
+        wait_until(names.endpoint.serving_versions)
+        yield {"vectors": vectors, "names": names}
 
 
 @pytest.fixture(scope="module")
-def described(platform):
-    return schemathesis.openapi.from_url(f"{platform.endpoint.url()}/openapi.json")
+def described(platforms):
+    return {
+        task: schemathesis.openapi.from_url(f"{platform.endpoint.url()}/openapi.json")
+        for task, platform in platforms.items()
+    }
 
 
 @pytest.mark.parametrize("mode", GenerationMode)
-@pytest.mark.parametrize("path", ["/predict", "/reward", "/activate"])
+@pytest.mark.parametrize(("task", "path"), ROUTES)
 @settings(max_examples=HTTP, **DETERMINISTIC)
 @given(data=st.data())
-def test_no_request_causes_a_server_error_or_an_undocumented_answer(described, path, mode, data):
-    case = data.draw(described[path]["POST"].as_strategy(generation_mode=mode))
+def test_no_request_causes_a_server_error_or_an_undocumented_answer(described, task, path, mode, data):
+    case = data.draw(described[task][path]["POST"].as_strategy(generation_mode=mode))
     response = case.call_and_validate(checks=CHECKS)
-    statuses.setdefault((path, mode), Counter())[response.status_code] += 1
+    statuses.setdefault((task, path, mode), Counter())[response.status_code] += 1
 
 
-def test_accepted_requests_are_logged_without_dead_letters(platform):
+@pytest.mark.parametrize(("name", "task", "topics"), [("vectors", TASK, 2), ("names", NAMED, 1)])
+def test_accepted_requests_are_logged_without_dead_letters(platforms, name, task, topics):
     """After the test above: every message on the bus is valid, and there were many."""
-    accepted = [statuses[path, GenerationMode.POSITIVE] for path in ("/predict", "/reward", "/activate")]
-    assert [counts[200] + counts[202] > HTTP / 8 for counts in accepted] == [True] * 3, accepted
-    delivered = dict.fromkeys(("decisions", "rewards"), 0)
-    for topic in delivered:
+    accepted = {route: statuses[*route, GenerationMode.POSITIVE] for route in ROUTES}
+    assert all(counts[200] + counts[202] > HTTP / 8 for counts in accepted.values()), accepted
+    platform, delivered = platforms[name], set()
+
+    def log(topic, payloads):
+        delivered.add(topic)
+        log_events(task, platform, topic, payloads)
+
+    for topic in ("decisions", "rewards"):
         wait_until(
             lambda: not any(Outbox(folder).pending_bytes() for folder in (platform.scratch / "outbox").iterdir())
         )
-        while platform.bus.deliver(
-            topic, lambda payloads, topic=topic: delivered.update({topic: 1}) or log_events(platform, topic, payloads)
-        ):
+        while platform.bus.deliver(topic, functools.partial(log, topic)):
             pass
         assert platform.bus.dead_letters(topic) == []
-    assert delivered == {"decisions": 1, "rewards": 1}
+    assert len(delivered) == topics
 
 
 def close_to(good):
@@ -90,7 +112,7 @@ def json_of(value):
 
 
 DECODERS = {
-    "decisions": lambda payload: decode(DECISION, payload),
+    "decisions": lambda payload: decode(DECISION, payload, TASK),
     "rewards": lambda payload: decode(REWARD, payload),
     "request": read_predict_request,
     "reward request": lambda body: read_rewards(body, "reward"),
@@ -103,7 +125,7 @@ DECODERS = {
 GOOD = {
     "decisions": orjson.loads(encode(decisions(["a"])))[0],
     "rewards": orjson.loads(encode(rewards(["a"])))[0],
-    "request": {"observation": [1.0], "user": "u", "event_id": "e", "deferred": True, "action": 1},
+    "request": {"observation": [1.0], "user": "u", "event_id": "e", "deferred": True, "action": 1, "exclude": ["2"]},
     "reward request": {"event_id": "e", "value": 1.0, "source_id": "s", "name": "n"},
     "activation request": {"event_ids": ["e"]},
     "visit": {"users": 3, "seed": 1},

@@ -10,7 +10,8 @@ from banditloop.pipelines.cli.import_log import vertex_sample
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.propensity_audit import audit_propensities
-from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.events.schema import interaction_schema
+from tests.conftest import make_config
 
 BATCHES, USERS = 40, 8
 
@@ -27,9 +28,10 @@ def sample(config, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     with (tmp_path / "table.json").open("w") as file:
         for _ in range(BATCHES):
-            observation = environment.observe(USERS, random)
-            action = random.integers(environment.actions, size=USERS)
-            reward = environment.reward(observation, action, [str(user) for user in range(USERS)]).astype(np.float32)
+            contexts = environment.observe(USERS, random)
+            [observation] = contexts.values()
+            action = random.integers(config.task.actions, size=USERS)
+            reward = environment.reward(contexts, action, [str(user) for user in range(USERS)]).astype(np.float32)
             step = trajectory.single_step(observation, action, (), reward, np.ones(USERS, np.float32))
             row = {
                 "step_type": np.asarray(step.step_type).tolist(),
@@ -46,7 +48,8 @@ def sample(config, tmp_path):
 
 def read(config) -> pa.Table:
     warehouse = connect(config).warehouse
-    return pa.Table.from_batches(audit_propensities(warehouse.interactions(warehouse.window(None))), INTERACTION)
+    interactions = audit_propensities(warehouse.interactions(warehouse.window(None)))
+    return pa.Table.from_batches(interactions, interaction_schema(config.task))
 
 
 def test_every_user_of_every_batch_is_imported_once(config, sample, capsys):
@@ -56,13 +59,14 @@ def test_every_user_of_every_batch_is_imported_once(config, sample, capsys):
     interactions = read(config)
     rows = [json.loads(line) for line in sample[0].read_text().splitlines()]
     users = [
-        (observed["observation_batch"], action, reward)
+        (observed["observation_batch"], str(action), reward)
         for row in rows
         for observed, action, reward in zip(row["observation"], row["action"], row["reward"], strict=True)
     ]
-    columns = [interactions[name].to_pylist() for name in ("observation", "action", "reward")]
+    observations = [context[config.task.plain] for context in interactions["context"].to_pylist()]
+    columns = [observations, *(interactions[name].to_pylist() for name in ("action", "reward"))]
     assert sorted(zip(*columns, strict=True)) == sorted(users)
-    assert set(interactions["propensity"].to_pylist()) == {1 / config.environment.actions}
+    assert set(interactions["propensity"].to_pylist()) == {1 / config.task.actions}
 
 
 def test_decisions_of_an_unknown_policy_are_imported_as_the_applications(config, sample):
@@ -79,7 +83,10 @@ def test_decisions_of_an_unknown_policy_are_imported_as_the_applications(config,
         ("no JSON", r"line 41: Invalid JSON"),
         ('{"observation": [], "action": []}', r"line 41\.reward: Field required"),
         ('{"observation": [], "action": [1], "reward": [1.0]}', "differ in their numbers of users"),
-        ('{"observation": [{"observation_batch": [1]}], "action": [1], "reward": [1]}', "a list of 20 numbers"),
+        (
+            '{"observation": [{"observation_batch": [1]}], "action": [1], "reward": [1]}',
+            "observation: give 20 numbers per user",
+        ),
         (
             json.dumps({"observation": [{"observation_batch": [0.0] * 20}], "action": [20], "reward": [1]}),
             "action = 20: give 0 to 19",
@@ -92,3 +99,11 @@ def test_a_bad_line_is_named_and_nothing_is_imported(config, sample, line, messa
     with pytest.raises(InvalidInput, match=message):
         vertex_sample(*sample)
     assert connect(config).warehouse.policy_totals() == []
+
+
+def test_a_task_with_named_features_is_refused(config, sample, tmp_path):
+    values = make_config(tmp_path, task={"actions": 20, "context": {"age": "number"}}).to_dict()
+    del values["environment"]
+    sample[1].write_text(json.dumps(values))
+    with pytest.raises(InvalidInput, match=r"observations are one vector and its actions are numbers; give a task"):
+        vertex_sample(*sample)

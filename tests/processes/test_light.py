@@ -17,7 +17,8 @@ HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "goo
 SCRIPTS = {
     "logger": """
 import banditloop.functions.logger as f
-f.log_events(f.platform_from_environment()[1], 'decisions', [encode(decisions(['a']))])
+config, platform = f.platform_from_environment()
+f.log_events(config.task, platform, 'decisions', [encode(decisions(['a']))])
 """,
     "trigger": """
 import banditloop.functions.trigger as f
@@ -32,7 +33,6 @@ assert f.check_canary(config, platform) == (None, 'there is no challenger')
     "simulator": """
 import banditloop.functions.simulator as f
 config, platform = f.platform_from_environment()
-observations = config.environment.observe(3, __import__('numpy').random.default_rng(0))
 platform.endpoint.__class__.predict = lambda self, x: [{'event_id': str(i), 'action': 0} for i in range(len(x))]
 f.simulate(config, platform, f.Visit(users=3))
 """,
@@ -41,7 +41,8 @@ import orjson, pathlib, banditloop.functions.predictor as f
 import banditloop.rl_core.serving.http.endpoint as endpoint
 follower = f.ReleaseFollower(f.SinglePolicySource(pathlib.Path(FOLDER))); follower.refresh()
 request = endpoint.read_predict_request(orjson.dumps({'instances': [[0.0] * 20]}))
-endpoint.Recommender(print).predict(follower.split, [request])
+catalogue = f.Catalogue(TASK)
+endpoint.Recommender(TASK, catalogue, print).predict(follower.split, [request])
 """,
     "help": """
 import sys, banditloop.pipelines.cli.main as cli
@@ -68,7 +69,8 @@ def run(part, config, policy):
     deploy(connect(config).endpoint, policy)
     script = f"""
 import sys
-from tests.conftest import decisions; from banditloop.rl_core.events.schema import encode
+from tests.conftest import decisions, vector_task; from banditloop.rl_core.events.json_format import encode
+TASK = vector_task()
 FOLDER = {str(policy)!r}
 {SCRIPTS[part]}
 heavy = [name for name in {HEAVY!r} if name in sys.modules]

@@ -4,11 +4,13 @@ import json
 import time
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import requests
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments.history import simulated_history
+from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.promotion.monitor import check_canary
 from banditloop.rl_core.promotion.transitions import start_canary
 from banditloop.rl_core.reports.drift import ObservationSample, RewardStats, drifted_features, drifted_reward
@@ -96,7 +98,7 @@ def test_the_report_finds_fallen_rewards_and_drifted_features(tmp_path):
     content = report(config, platform)
     assert [alarm["kind"] for alarm in content["alarms"]] == ["reward", "features"]
     assert "has fallen" in content["alarms"][0]["text"]
-    assert content["alarms"][1]["text"].endswith("features 5")
+    assert content["alarms"][1]["text"].endswith("features observation[5]")
     [version] = content["versions"]
     assert version["low"] < version["mean_reward"] == 2.5 < version["high"]
     assert content["periods"][-1]["interactions"] == 2000
@@ -106,27 +108,28 @@ def test_the_report_finds_fallen_rewards_and_drifted_features(tmp_path):
 def log(config, seed, version, shift, reward):
     """Log 400 interactions with feature 5 shifted and the same reward for all."""
     [(decisions, rewards)] = simulated_history(config.environment, 400, "reward", seed)
-    observations = np.array(decisions["observation"].to_pylist(), np.float32)
+    observations = np.array([context["observation"] for context in decisions["context"].to_pylist()], np.float32)
     observations[:, 5] += shift
-    decisions = replaced(replaced(decisions, "observation", list(observations)), "policy_version", [version] * 400)
+    shifted = context_array(config.task, {"observation": observations})
+    decisions = replaced(replaced(decisions, "context", shifted), "policy_version", pa.array([version] * 400))
     warehouse = connect(config).warehouse
-    warehouse.append("rewards", replaced(rewards, "value", [reward] * 400))
+    warehouse.append("rewards", replaced(rewards, "value", pa.array([reward] * 400)))
     warehouse.append("decisions", decisions)
     time.sleep(0.2)
 
 
 def replaced(table, column, values):
     field = table.schema.field(column)
-    return table.set_column(table.column_names.index(column), field, [values])
+    return table.set_column(table.column_names.index(column), field, values)
 
 
-@pytest.mark.parametrize(("shift", "alarms"), [(0.0, []), (0.05, []), (0.5, [3])])
+@pytest.mark.parametrize(("shift", "alarms"), [(0.0, []), (0.05, []), (0.5, ["d"])])
 def test_drifted_features_are_found_and_small_shifts_ignored(shift, alarms):
     random, baseline, recent = np.random.default_rng(0), ObservationSample(), ObservationSample()
     baseline.add(random.normal(size=(3000, 6)), 3000)
     recent.add(random.normal(size=(3000, 6)) + shift * (np.arange(6) == 3), 3000)
-    assert [feature for feature, *_, is_alarm in drifted_features(baseline, recent) if is_alarm] == alarms
-    assert drifted_features(baseline, ObservationSample()) == []
+    assert [feature for feature, *_, is_alarm in drifted_features(baseline, recent, "abcdef") if is_alarm] == alarms
+    assert drifted_features(baseline, ObservationSample(), "abcdef") == []
 
 
 @pytest.mark.parametrize(("mean", "change"), [(0.5, ""), (0.2, "fallen"), (0.8, "risen")])

@@ -8,14 +8,17 @@ import pytest
 import requests
 
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.events.schema import DECISION, REWARD, decode
+from banditloop.rl_core.events.json_format import decode
+from banditloop.rl_core.events.schema import REWARD, decision_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.transitions import promote, start_canary
 from banditloop.rl_core.serving.outbox import Outbox
 from banditloop.rl_core.serving.outbox_publisher import outbox_folder
-from tests.conftest import AGENTS, deploy, make_config, make_policy
+from tests.conftest import AGENTS, deploy, make_config, make_policy, vector_task
 from tests.support.processes import free_port, process, wait_until
+
+DECISION = decision_schema(vector_task())
 
 
 @pytest.fixture(scope="module", params=AGENTS, ids=[agent.name for agent in AGENTS])
@@ -83,11 +86,12 @@ def test_every_instance_is_answered_and_logged_as_answered(url, platform, policy
     probabilities = policy.probabilities(contexts)
     for row, answer in enumerate(answers):
         decision = decisions[answer["event_id"]]
-        assert answer == {key: decision[key] for key in ("event_id", "action", "propensity", "policy_version")}
-        assert decision["policy_version"] == policy.manifest.version
-        np.testing.assert_array_equal(np.float32(decision["observation"]), contexts[row])
+        logged_answer = {key: decision[key] for key in ("event_id", "propensity", "policy_version")}
+        assert answer == logged_answer | {"action": int(decision["action"])}
+        assert (decision["policy_version"], decision["assignment_share"]) == (policy.manifest.version, 1.0)
+        np.testing.assert_array_equal(np.float32(decision["context"]["observation"]), contexts[row])
         np.testing.assert_allclose(decision["probabilities"], probabilities[row], rtol=1e-12)
-        assert decision["propensity"] == decision["probabilities"][decision["action"]]
+        assert decision["propensity"] == decision["probabilities"][int(decision["action"])]
 
 
 def test_concurrent_requests_are_answered_and_logged_separately(url, platform, policy):
@@ -110,8 +114,8 @@ def test_concurrent_requests_are_answered_and_logged_separately(url, platform, p
     assert len(decisions) == 800
     for row, answer in answered:
         decision = decisions[answer["event_id"]]
-        assert (decision["action"], decision["propensity"]) == (answer["action"], answer["propensity"])
-        np.testing.assert_array_equal(np.float32(decision["observation"]), contexts[row])
+        assert (decision["action"], decision["propensity"]) == (str(answer["action"]), answer["propensity"])
+        np.testing.assert_array_equal(np.float32(decision["context"]["observation"]), contexts[row])
         np.testing.assert_allclose(decision["probabilities"], probabilities[row], rtol=1e-12)
 
 
@@ -141,7 +145,7 @@ def test_the_request_format_of_googles_sample_is_accepted(url, platform):
         (b'{"instances": [{"observation": []}]}', "observation 0 has 0 numbers"),
         (b'{"instances": [{"observation": [[]]}]}', "observation 0 has 0 numbers"),
         (b'{"instances": [{"item": 1}]}', "instance 0.item"),
-        (b'{"instances": [{"user": "u"}]}', "observation 0 is None"),
+        (b'{"instances": [{"user": "u"}]}', "instance 0: give a context, features by name, or an observation"),
         (b'{"instances": [{"user": 1}]}', "instance 0.user = 1: Input should be a valid string"),
         (orjson.dumps({"instances": [[*[0.0] * 19, "x"]]}), "number 19 is 'x'"),
         (

@@ -1,6 +1,7 @@
 """The trigger: when it submits a retraining, once, and again after a failure."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,7 +10,9 @@ from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.policies.release import Verdict
-from tests.conftest import deploy, make_config, make_policy
+from banditloop.rl_core.promotion.transitions import ensure_champion
+from banditloop.rl_core.testing.events import TASK
+from tests.conftest import decisions, deploy, make_config, make_policy, rewards
 from tests.support.processes import wait_until
 
 
@@ -23,13 +26,16 @@ def config(tmp_path):
 def deployed(config, tmp_path):
     """The platform with a champion."""
     platform = connect(config)
-    make_policy(tmp_path / "policy", dim=config.environment.dim)
+    make_policy(tmp_path / "policy")
     deploy(platform.endpoint, tmp_path / "policy")
     return platform
 
 
 def test_the_trigger_waits_for_a_policy_and_for_enough_interactions(config, tmp_path):
-    assert tick(config, connect(config)) == (None, "no policy is deployed yet: run the startup pipeline first")
+    assert tick(config, connect(config)) == (
+        None,
+        "no policy is deployed yet: start `banditloop serve`, or run the startup pipeline",
+    )
     platform = deployed(config, tmp_path)
     add_history(config, platform, 9)
     assert tick(config, platform) == (None, "9 new interactions of 10")
@@ -60,6 +66,24 @@ def test_the_interval_alone_triggers_if_anything_is_new(tmp_path):
     assert tick(config, platform)[0] is None
     add_history(config, platform, 1)
     assert tick(config, platform)[0] is not None
+
+
+def test_the_random_policy_is_retrained_after_the_interval_since_the_first_decision(tmp_path):
+    config = make_config(
+        tmp_path,
+        task=TASK.model_dump(mode="json"),
+        retraining={"min_new_interactions": 10, "max_interval_seconds": 60.0},
+    )
+    compile_pipelines(tmp_path / "pipelines")
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    assert tick(config, platform) == (None, "0 new interactions of 10")
+    add(platform, ["a", "b", "c"], datetime.now(UTC))
+    assert tick(config, platform) == (None, "3 new interactions of 10")
+    add(platform, ["d"], datetime.now(UTC) - timedelta(minutes=2))
+    run_id, reason = tick(config, platform)
+    assert (run_id, reason) == ("retraining-random-1", "4 new interactions")
+    wait_until(lambda: platform.runner.state(run_id) != "running")
 
 
 def test_concurrent_triggers_submit_one_run(config, tmp_path, monkeypatch):
@@ -96,6 +120,12 @@ def test_a_failed_run_is_retried_under_a_new_id(config, tmp_path):
     run_id, reason = tick(broken, platform)  # a third attempt has to wait
     assert run_id is None
     assert reason.startswith("retraining-v1-00000000-2 failed; the next attempt is at ")
+
+
+def add(platform, event_ids, at):
+    """Add decisions made at a time, and their rewards."""
+    platform.warehouse.append("rewards", rewards(event_ids, at=at))
+    platform.warehouse.append("decisions", decisions(event_ids, version="random", at=at))
 
 
 def add_history(config, platform, interactions):

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
-from banditloop.rl_core.events.schema import DECISION, decode
+from banditloop.rl_core.events.json_format import decode
+from banditloop.rl_core.events.schema import decision_schema
 from banditloop.rl_core.serving.http.admission import MAX_BODY_BYTES, MAX_BYTES_IN_FLIGHT, Admission, HttpError
 from banditloop.rl_core.serving.http.app import Route, create_app
 from banditloop.rl_core.serving.http.app import json as json_reply
@@ -216,8 +217,8 @@ def test_shutdown_answers_pending_requests_and_publishes_all_decisions(tmp_path)
             user.join()
         assert server.wait(20) in (0, -signal.SIGTERM)
     assert not refused
-    logged = []
-    while platform.bus.deliver("decisions", lambda p: logged.extend(decode(DECISION, x)["event_id"] for x in p)):
+    logged, schema = [], decision_schema(config.task)
+    while platform.bus.deliver("decisions", lambda p: logged.extend(decode(schema, x)["event_id"] for x in p)):
         pass
     assert {answer["event_id"] for answer in answered} <= {i for ids in logged for i in ids.to_pylist()}
     assert not list((platform.scratch / "outbox").glob("*/*"))

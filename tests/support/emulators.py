@@ -21,6 +21,7 @@ from filelock import FileLock
 from tests.support.processes import free_port, listening, wait_until
 
 HOME = Path(__file__).parents[2] / "build" / "emulators"
+BIGQUERY = Path(__file__).parent / "local_bigquery_server.py"
 DUCKDB = "1.5.5"  # required by local-bigquery 0.3; 0.4 needs extensions that are in no package
 EXTENSIONS = ("ducklake", "icu", "httpfs", "avro", "spatial")
 PACKAGES = (
@@ -54,7 +55,7 @@ def emulators() -> Iterator[dict[str, str]]:
         }
         commands = (
             [
-                *(python.parent / "local-bigquery", "serve", "--host", "127.0.0.1", "--port", bigquery),
+                *(python, BIGQUERY, "serve", "--host", "127.0.0.1", "--port", bigquery),
                 *("--grpc-port", read_api, "--data-dir", state / "bigquery", "--project", PROJECT),
             ],
             [*pubsub_command, "--host=127.0.0.1", f"--port={pubsub}"],

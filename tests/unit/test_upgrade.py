@@ -1,47 +1,59 @@
-"""A warehouse of schema version 1 is read, appended to and compacted like one of the current version."""
+"""The command `banditloop upgrade`: what it says, which tasks it refuses, and that it creates nothing by itself."""
 
-import pyarrow as pa
+import json
+
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from typer.testing import CliRunner
 
+from banditloop.pipelines.cli.main import app
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.events.schema import FIELD_DEFAULTS, INTERACTION, LOGGED_AT, SCHEMAS
-from tests.conftest import START, decisions, make_config, rewards
+from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
+from banditloop.rl_core.errors import InvalidInput
+from tests.conftest import make_config
+from tests.support import version_2
+from tests.support.version_2 import BATCHES, ROWS, TASK
 
 
 @pytest.fixture
-def platform(tmp_path):
-    """A root with one decision and its reward, as written with version 1 of the schema."""
-    config = make_config(tmp_path)
-    for name, events in (("decisions", decisions(["old"], mode="simulated")), ("rewards", rewards(["old"], 4.0))):
-        logged = events.append_column(LOGGED_AT, pa.array([START], LOGGED_AT.type))
-        write_deltalake(
-            tmp_path / "loop" / "warehouse" / name,
-            logged.drop_columns([f for f in FIELD_DEFAULTS if f in logged.column_names]),
-        )
-    return connect(config)
+def root(tmp_path):
+    """The folder of a warehouse of version 2."""
+    version_2.write_local(tmp_path / "loop" / "warehouse")
+    return tmp_path / "loop" / "warehouse"
 
 
-def read(platform):
-    window = platform.warehouse.window(None)
-    rows = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION).to_pylist()
-    return {row["event_id"]: (row["reward"], row["pass_probability"]) for row in rows}
+def test_the_command_says_what_it_copied(root, tmp_path):
+    config = make_config(tmp_path, task=TASK.model_dump())
+    environment = {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
+    texts = [CliRunner().invoke(app, ["upgrade"], env=environment).stdout for _ in range(2)]
+    assert texts == [f"copied {BATCHES * ROWS} decisions\n", "nothing to upgrade\n"]
+    result = CliRunner().invoke(app, ["upgrade", "--json"], env=environment)
+    assert json.loads(result.stdout) == {"copied": 0}
 
 
-def test_rows_of_version_1_are_read_with_defaults(platform):
-    assert read(platform) == {"old": (4.0, 1.0)}
-    counts = platform.warehouse.event_counts()
-    assert (counts.received, counts.duplicate) == ({"decisions": 1, "rewards": 1}, {"decisions": 0, "rewards": 0})
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"actions": 3, "context": {"age": "number"}},
+        {"actions": ["a", "b", "c"], "context": {"observation": {"vector": 4}}},
+    ],
+)
+def test_a_task_of_other_features_or_actions_is_refused(root, tmp_path, task):
+    before = sorted(root.rglob("*"))
+    with pytest.raises(InvalidInput, match="whose context is one vector and whose actions are numbers"):
+        connect(make_config(tmp_path, task=task)).warehouse.upgrade()
+    assert sorted(root.rglob("*")) == before
 
 
-def test_new_rows_are_appended_and_compacted(platform, tmp_path):
-    column = SCHEMAS["decisions"].get_field_index("pass_probability")
-    for number in range(60):
-        new = decisions([f"{number}"], mode="simulated")
-        sampled = new.set_column(column, SCHEMAS["decisions"].field(column), [[0.5]])
-        assert platform.warehouse.append("decisions", sampled) == 1
-    assert platform.warehouse.append("decisions", decisions(["old"], at=START)) in (0, 1)
-    assert len(DeltaTable(tmp_path / "loop" / "warehouse" / "decisions").file_uris()) < 60
-    interactions = read(platform)
-    assert interactions.pop("old") == (4.0, 1.0)
-    assert interactions == {f"{number}": (0.0, 0.5) for number in range(60)}
+def test_reading_an_unupgraded_warehouse_creates_nothing(root, tmp_path):
+    before = sorted(root.rglob("*"))
+    with pytest.raises(InvalidInput, match="banditloop upgrade"):
+        connect(make_config(tmp_path, task=TASK.model_dump())).warehouse.window(None)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_reading_an_empty_warehouse_creates_nothing(tmp_path):
+    warehouse = connect(make_config(tmp_path)).warehouse
+    assert warehouse.upgrade() == warehouse.window(None).interactions == 0
+    assert warehouse.policy_totals() == []
+    assert warehouse.event_counts().received == {"decisions": 0, "rewards": 0}
+    assert not (tmp_path / "loop").exists()

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import pyarrow as pa
+
+from banditloop.rl_core.backends.google.action_table import BigQueryTables, is_table_name
 from banditloop.rl_core.backends.google.bus import PubSubBus
 from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
@@ -17,16 +20,20 @@ from banditloop.rl_core.ports import Platform, Resource, Runner
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GooglePlatform(Platform):
     """The ports on Google Cloud."""
 
     config: Config
+    tables: BigQueryTables
 
     def fetch(self, uri: str) -> Path:
         if not uri.startswith("gs://"):
             return Path(uri)
         return fetch(uri, self.scratch / "fetched" / sha256(uri.encode()).hexdigest()[:16])
+
+    def read_table(self, name: str) -> pa.Table | None:
+        return self.tables.read(name) if is_table_name(name) else super().read_table(name)
 
     def resources(self, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
         from banditloop.rl_core.backends.google.provisioning import resources
@@ -40,12 +47,15 @@ def connect(config: Config) -> Platform:
     assert isinstance(backend, GoogleBackend)
     scratch = Path(tempfile.gettempdir()) / f"banditloop-{backend.endpoint}"
     return GooglePlatform(
-        warehouse=with_retries(BigQueryWarehouse(backend, config.reward, config.gate.holdout_fraction), GOOGLE),
+        warehouse=with_retries(
+            BigQueryWarehouse(backend, config.task, config.reward, config.gate.holdout_fraction), GOOGLE
+        ),
         bus=with_retries(PubSubBus(backend, config.bus.lease_seconds), GOOGLE),
         endpoint=with_retries(VertexEndpoint(config, backend, scratch / "policies"), GOOGLE),
         runner=_runner(backend, scratch),
         scratch=scratch,
         config=config,
+        tables=BigQueryTables(backend),
     )
 
 

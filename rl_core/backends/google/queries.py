@@ -7,8 +7,9 @@ attribution window. Parameters on logged_at prune the partitions.
 
 from banditloop.rl_core.backends.google.tables import LOG
 from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold
-from banditloop.rl_core.events.schema import FIELD_DEFAULTS, INTERACTION, KEYS, SCHEMAS
+from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, STORED_TABLES
 
+DECISIONS, REWARDS = STORED_TABLES["decisions"], STORED_TABLES["rewards"]
 REWARD_ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
 AGGREGATE_FUNCTIONS = {"sum": "SUM", "mean": "AVG", "max": "MAX", "min": "MIN"}
 IS_LATE = """(r.timestamp > TIMESTAMP_ADD(d.timestamp, INTERVAL @window MICROSECOND)
@@ -22,9 +23,9 @@ FOLD_FILTERS: dict[Fold | None, str] = {
 }
 
 
-def append(dataset: str, table: str, staging: str) -> str:
+def append(dataset: str, table: str, columns: list[str], staging: str) -> str:
     """Insert the events of a staging table whose keys are new, each once, and return the number of inserted rows."""
-    columns = ", ".join(SCHEMAS[table].names)
+    names = ", ".join(columns)
     same_key = " AND ".join(f"existing.{key} = staged.{key}" for key in KEYS[table])
     return f"""
 DECLARE added INT64;
@@ -33,10 +34,10 @@ BEGIN TRANSACTION;
 UPDATE `{dataset}`.{LOG} SET received = received + @events,
     logged_at = GREATEST(CURRENT_TIMESTAMP(), TIMESTAMP_ADD(logged_at, INTERVAL 1 MILLISECOND)) WHERE name = '{table}';
 SET stamp = (SELECT logged_at FROM `{dataset}`.{LOG} WHERE name = '{table}');
-INSERT INTO `{dataset}`.{table} ({columns}, logged_at)
-SELECT {columns}, stamp FROM `{dataset}`.{staging} AS staged
+INSERT INTO `{dataset}`.{STORED_TABLES[table]} ({names}, {LOGGED_AT.name})
+SELECT {names}, stamp FROM `{dataset}`.{staging} AS staged
 WHERE NOT EXISTS (
-    SELECT 1 FROM `{dataset}`.{table} AS existing
+    SELECT 1 FROM `{dataset}`.{STORED_TABLES[table]} AS existing
     WHERE {same_key} AND existing.timestamp BETWEEN @earliest AND @latest AND existing.logged_at >= @logged_since)
 QUALIFY ROW_NUMBER() OVER (PARTITION BY {", ".join(KEYS[table])}) = 1;
 SET added = @@row_count;
@@ -44,13 +45,15 @@ COMMIT TRANSACTION;
 SELECT added;"""
 
 
-def window(dataset: str, aggregation: str) -> str:
+def window(dataset: str, aggregation: str, ignores: bool) -> str:
     """The end of the complete window after @since, and its number of interactions.
 
     The query updates the log row of the rewards. So it conflicts with a concurrent append of rewards and is retried,
     and every reward that is appended afterwards has a later logged_at.
     """
     settled = "AND event_id NOT IN (SELECT event_id FROM rewarded)" if aggregation == "first" else ""
+    counted = "w.event_id" if ignores else "d.event_id"
+    join = "LEFT JOIN rewarded AS w ON w.event_id = d.event_id" if ignores else ""
     return f"""
 DECLARE complete STRUCT<until TIMESTAMP, interactions INT64>;
 BEGIN TRANSACTION;
@@ -61,39 +64,41 @@ SET complete = (
         SELECT TIMESTAMP_SUB(MIN(logged_at), INTERVAL 1 MICROSECOND) AS until FROM eligible
         WHERE logged_at > @since AND mode <> 'simulated' {settled}
         AND TIMESTAMP_ADD(logged_at, INTERVAL @window MICROSECOND) > CURRENT_TIMESTAMP())
-    SELECT AS STRUCT MAX(d.logged_at) AS until, COUNT(d.logged_at) AS interactions
-    FROM decisions AS d CROSS JOIN still_open AS s
+    SELECT AS STRUCT MAX(d.logged_at) AS until, COUNT({counted}) AS interactions
+    FROM decisions AS d CROSS JOIN still_open AS s {join}
     WHERE d.logged_at > @since AND d.logged_at <= COALESCE(s.until, @until));
 COMMIT TRANSACTION;
 SELECT complete.until, complete.interactions;"""
 
 
-def interactions(dataset: str, aggregation: str, fold: Fold | None) -> str:
-    """The interactions logged after @since and up to @until."""
-    columns = ", ".join(f"d.{name}" for name in INTERACTION.names if name != "reward")
+def interactions(dataset: str, aggregation: str, columns: list[str], fold: Fold | None, ignores: bool) -> str:
+    """The interactions logged after @since and up to @until, with these columns of their decisions."""
     return f"""WITH {_interactions(dataset, aggregation)}
-SELECT {columns}, COALESCE(rewarded.reward, @default) AS reward
-FROM decisions AS d LEFT JOIN rewarded ON rewarded.event_id = d.event_id
+SELECT {", ".join(f"d.{name}" for name in columns)}, {_value(ignores)} AS reward
+FROM decisions AS d {"" if ignores else "LEFT"} JOIN rewarded ON rewarded.event_id = d.event_id
 WHERE d.logged_at > @since AND d.logged_at <= @until {FOLD_FILTERS[fold]}"""
 
 
 def earliest(dataset: str) -> str:
     """The earliest timestamp of the decisions logged after @since and up to @until."""
-    return f"SELECT MIN(timestamp) FROM `{dataset}`.decisions WHERE logged_at > @since AND logged_at <= @until"
+    return f"SELECT MIN(timestamp) FROM `{dataset}`.{DECISIONS} WHERE logged_at > @since AND logged_at <= @until"
 
 
-def totals(dataset: str, aggregation: str) -> str:
-    """Per policy version: interactions, rewarded interactions, mean reward and shadow decisions."""
+def totals(dataset: str, aggregation: str, ignores: bool) -> str:
+    """Per policy version: interactions, rewarded and ignored ones, mean reward and shadow decisions."""
+    value = _value(ignores)
     return f"""WITH {_interactions(dataset, aggregation)},
 shown AS (
-    SELECT d.policy_version, COUNT(*) AS interactions, COUNT(reward) AS rewarded, MIN(logged_at) AS first,
-        SUM(COALESCE(reward, @default) / pass_probability) / SUM(1 / pass_probability) AS mean_reward
+    SELECT d.policy_version, COUNT({value}) AS interactions, COUNT(*) - COUNT({value}) AS ignored,
+        COUNT(reward) AS rewarded, MIN(logged_at) AS first,
+        SUM({value} / logging_probability) / SUM(IF({value} IS NULL, NULL, 1 / logging_probability)) AS mean_reward
     FROM decisions AS d LEFT JOIN rewarded ON rewarded.event_id = d.event_id GROUP BY d.policy_version),
 shadowed AS (
     SELECT policy_version, COUNT(*) AS shadowed, MIN(logged_at) AS first FROM logged
     WHERE mode = 'shadow' GROUP BY policy_version)
 SELECT COALESCE(shown.policy_version, shadowed.policy_version) AS version, COALESCE(interactions, 0) AS interactions,
-    COALESCE(rewarded, 0) AS rewarded, mean_reward, COALESCE(shadowed, 0) AS shadowed
+    COALESCE(rewarded, 0) AS rewarded, mean_reward, COALESCE(ignored, 0) AS ignored,
+    COALESCE(shadowed, 0) AS shadowed
 FROM shown FULL JOIN shadowed ON shown.policy_version = shadowed.policy_version
 ORDER BY LEAST(COALESCE(shown.first, shadowed.first), COALESCE(shadowed.first, shown.first))"""
 
@@ -103,10 +108,15 @@ def counts(dataset: str) -> str:
     return f"""SELECT l.name, l.received, IF(l.name = 'decisions', decided.row_count, earned.row_count) AS row_count,
     COALESCE(earned.late, 0) AS late, earned.dangling
 FROM `{dataset}`.{LOG} AS l
-CROSS JOIN (SELECT COUNT(*) AS row_count FROM `{dataset}`.decisions) AS decided
+CROSS JOIN (SELECT COUNT(*) AS row_count FROM `{dataset}`.{DECISIONS}) AS decided
 CROSS JOIN (
     SELECT COUNT(*) AS row_count, COUNTIF({IS_LATE}) AS late, COUNTIF(d.event_id IS NULL) AS dangling
-    FROM `{dataset}`.rewards AS r LEFT JOIN `{dataset}`.decisions AS d ON r.event_id = d.event_id) AS earned"""
+    FROM `{dataset}`.{REWARDS} AS r LEFT JOIN `{dataset}`.{DECISIONS} AS d ON r.event_id = d.event_id) AS earned"""
+
+
+def _value(ignores: bool) -> str:
+    """SQL of the reward of an interaction; null where a decision without one is ignored."""
+    return "reward" if ignores else "COALESCE(reward, @default)"
 
 
 def _interactions(dataset: str, aggregation: str) -> str:
@@ -115,10 +125,9 @@ def _interactions(dataset: str, aggregation: str) -> str:
         reward, grouping = "r.value", order
     else:
         reward, grouping = f"{AGGREGATE_FUNCTIONS[aggregation]}(r.value)", "GROUP BY d.event_id"
-    defaults = ", ".join(f"COALESCE({name}, {value}) AS {name}" for name, value in FIELD_DEFAULTS.items())
     return f"""logged AS (
-    SELECT * REPLACE ({defaults}) FROM `{dataset}`.decisions WHERE logged_at > @since AND logged_at <= @until),
-earned AS (SELECT * FROM `{dataset}`.rewards WHERE logged_at >= @logged_since),
+    SELECT * FROM `{dataset}`.{DECISIONS} WHERE logged_at > @since AND logged_at <= @until),
+earned AS (SELECT * FROM `{dataset}`.{REWARDS} WHERE logged_at >= @logged_since),
 eligible AS (SELECT * FROM logged WHERE mode <> 'shadow'),
 activated AS (
     SELECT DISTINCT d.event_id FROM earned AS r JOIN eligible AS d ON r.event_id = d.event_id

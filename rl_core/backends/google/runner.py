@@ -22,6 +22,7 @@ from banditloop.rl_core.backends.google import custom_job, run_logs
 from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.cron import check_cron
 from banditloop.rl_core.pipeline_specs.template import check_run
 from banditloop.rl_core.ports import Run, RunState, Schedule
@@ -55,12 +56,12 @@ class VertexRunner:
     def _scheduler(self) -> ScheduleServiceClient:
         return vertex_client(self._backend, ScheduleServiceClient)
 
-    def train(self, config: Config, examples: Path, parent: Path | None, work: Path) -> Statistics:
+    def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         from banditloop.rl_core.training import shards  # imports TensorFlow
 
         if not config.training.machine_type:
-            return shards.train_here(config, examples, parent)
-        shards.seed_first_shard(work, initial_statistics(config, parent))
+            return shards.train_here(config, examples, encoding, parent)
+        shards.seed_first_shard(work, initial_statistics(config, encoding, parent), encoding)
         custom_job.run(config, self._backend, [str(examples), str(work)])
         return shards.merge_shards(config, examples, work, config.training.replicas)
 

@@ -17,14 +17,17 @@ from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
 from banditloop.rl_core.backends.google import queries
 from banditloop.rl_core.backends.google.clients import credentials, reader
-from banditloop.rl_core.backends.google.tables import column, create_tables
+from banditloop.rl_core.backends.google.tables import arrow_schema, column, create_tables
+from banditloop.rl_core.backends.google.upgrade import upgrade
 from banditloop.rl_core.backends.retries import retry_while
+from banditloop.rl_core.backends.stored_features import merged, without_null_lists
 from banditloop.rl_core.events.holdout import Fold, hash_bound
-from banditloop.rl_core.events.schema import INTERACTION, SCHEMAS
+from banditloop.rl_core.events.schema import KEYS, STORED_TABLES, decision_schema, interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
 from banditloop.rl_core.settings.backend import GoogleBackend
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
+from banditloop.rl_core.settings.task import Task
 
 EPOCH, END_OF_TIME = datetime.fromtimestamp(0, UTC), datetime(9999, 1, 1, tzinfo=UTC)
 MAX_SKEW = timedelta(days=1)  # between duplicates, and by which a reward may precede its decision
@@ -48,14 +51,19 @@ def _is_lost_upload(error: BaseException) -> bool:
 class BigQueryWarehouse:
     """See banditloop.rl_core.ports.Warehouse. Every append costs a load job and a transaction: append large batches."""
 
-    def __init__(self, backend: GoogleBackend, reward: RewardSection, held_out: float) -> None:
-        self._backend, self._reward, self._held_out = backend, reward, hash_bound(held_out)
+    def __init__(self, backend: GoogleBackend, task: Task, reward: RewardSection, held_out: float) -> None:
+        self._backend, self._task, self._reward, self._held_out = backend, task, reward, hash_bound(held_out)
+        self._ignores = reward.default == "ignore"
+
+    @cached_property
+    def _connection(self) -> bigquery.Client:
+        return bigquery.Client(self._backend.project, credentials(), location=self._backend.location)
 
     @cached_property
     def _client(self) -> bigquery.Client:
-        client = bigquery.Client(self._backend.project, credentials(), location=self._backend.location)
-        create_tables(client, self._backend)
-        return client
+        """The client, once the tables exist with all columns of the task."""
+        create_tables(self._connection, self._backend, self._task)
+        return self._connection
 
     def append(self, table: str, events: pa.Table) -> int:
         if not events.num_rows:
@@ -68,37 +76,48 @@ class BigQueryWarehouse:
             "logged_since": _logged_since(times["min"], datetime.now(UTC)),
         }
         staging = self._stage(table, events)
-        [(added,)] = self._query(queries.append(self._backend.dataset, table, staging), parameters)
+        query = queries.append(self._backend.dataset, table, events.schema.names, staging)
+        [(added,)] = self._query(query, parameters)
         self._client.delete_table(self._table_id(staging), not_found_ok=True)
         return added
 
     def window(self, since: datetime | None) -> Window:
-        query = queries.window(self._backend.dataset, self._reward.aggregation)
+        query = queries.window(self._backend.dataset, self._reward.aggregation, self._ignores)
         [(until, interactions)] = self._query(query, self._parameters(since or EPOCH, END_OF_TIME))
         return Window(since=since, until=until or since or EPOCH, interactions=interactions)
 
     def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
-        query = queries.interactions(self._backend.dataset, self._reward.aggregation, fold)
-        parameters: dict[str, Any] = {"default": self._reward.default} | ({"held_out": self._held_out} if fold else {})
+        columns, schema = decision_schema(self._task).names, interaction_schema(self._task)
+        query = queries.interactions(self._backend.dataset, self._reward.aggregation, columns, fold, self._ignores)
+        parameters = self._default | ({"held_out": self._held_out} if fold else {})
         rows = self._query(query, self._parameters(window.since or EPOCH, window.until) | parameters)
         for batch in rows.to_arrow_iterable(bqstorage_client=self._reader):
-            yield batch.select(INTERACTION.names).cast(INTERACTION)
+            yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def policy_totals(self) -> list[dict[str, Any]]:
-        query = queries.totals(self._backend.dataset, self._reward.aggregation)
-        rows = self._query(query, self._parameters(EPOCH, END_OF_TIME) | {"default": self._reward.default})
+        query = queries.totals(self._backend.dataset, self._reward.aggregation, self._ignores)
+        rows = self._query(query, self._parameters(EPOCH, END_OF_TIME) | self._default)
         return [dict(row) for row in rows]
 
     def event_counts(self) -> LogCounts:
         query = queries.counts(self._backend.dataset)
         rows = {row["name"]: row for row in self._query(query, {"window": self._window_microseconds})}
-        received = {name: rows[name]["received"] for name in SCHEMAS}
-        duplicate = {name: received[name] - rows[name]["row_count"] for name in SCHEMAS}
+        received = {name: rows[name]["received"] for name in KEYS}
+        duplicate = {name: received[name] - rows[name]["row_count"] for name in KEYS}
         return LogCounts(received, duplicate, rows["rewards"]["late"], rows["rewards"]["dangling"])
 
+    def upgrade(self) -> int:
+        return upgrade(self._connection, self._backend, self._task)
+
     def _stage(self, table: str, events: pa.Table) -> str:
-        """Load events into a new staging table and return its name."""
-        columns = [column(field) for field in SCHEMAS[table]]
+        """Load events into a new staging table and return its name.
+
+        Their features are in the order of the table's and have null for those that the task lacks: INSERT goes by
+        position.
+        """
+        stored = self._client.get_table(self._table_id(STORED_TABLES[table]))
+        events = events.cast(merged(arrow_schema(stored.schema), events.schema))
+        columns = [column(field) for field in events.schema]
         staging = bigquery.Table(self._table_id(f"{table}_{uuid.uuid4().hex}"), columns)
         staging.expires = datetime.now(UTC) + STAGING_LIFETIME
         self._client.create_table(staging, exists_ok=True)  # it exists if the response to a first attempt was lost
@@ -147,6 +166,10 @@ class BigQueryWarehouse:
             "window": self._window_microseconds,
             "max_skew": _microseconds(MAX_SKEW),
         }
+
+    @property
+    def _default(self) -> dict[str, Any]:
+        return {} if self._ignores else {"default": self._reward.default}
 
     @property
     def _window_microseconds(self) -> int:

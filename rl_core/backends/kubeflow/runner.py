@@ -26,6 +26,7 @@ from banditloop.rl_core.backends.kubeflow.experiment import SCHEDULE_DESCRIPTION
 from banditloop.rl_core.backends.retries import RetryPolicy
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.cron import check_cron, next_run
 from banditloop.rl_core.pipeline_specs.template import check_run
 from banditloop.rl_core.ports import Run, RunState, Schedule
@@ -48,10 +49,10 @@ class KubeflowRunner:
         self._root = f"gs://{backend.bucket}/{backend.endpoint}/runs"
         self._unanswered: set[str] = set()  # run ids we may have created: the response was lost
 
-    def train(self, config: Config, examples: Path, parent: Path | None, work: Path) -> Statistics:
+    def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         from banditloop.rl_core.training.shards import train_here  # imports TensorFlow
 
-        return train_here(config, examples, parent)
+        return train_here(config, examples, encoding, parent)
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
         spec = check_run(template, parameters, remote=True)

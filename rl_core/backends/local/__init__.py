@@ -24,7 +24,7 @@ def connect(config: Config) -> Platform:
             f"backend.root = {str(root)!r}: a path with {' '.join(sorted(forbidden))} cannot hold the warehouse"
         )
     return Platform(
-        LocalWarehouse(root / "warehouse", config.reward, config.gate.holdout_fraction),
+        LocalWarehouse(root / "warehouse", config.task, config.reward, config.gate.holdout_fraction),
         LocalBus(root / "bus", config.bus.lease_seconds),
         LocalEndpoint(root / "endpoints" / backend.endpoint),
         LocalRunner(root / "runs"),

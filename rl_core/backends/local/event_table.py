@@ -20,7 +20,9 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from filelock import FileLock
 
 from banditloop.rl_core.backends.local.deduplication import KeyIndex
-from banditloop.rl_core.events.schema import FIELD_DEFAULTS, KEYS, LOGGED_AT, SCHEMAS, TIME
+from banditloop.rl_core.backends.stored_features import merged
+from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, STORED_TABLES, TIME, event_schema
+from banditloop.rl_core.settings.task import Task
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 MAX_SKEW = timedelta(days=1)  # between duplicates, and by which a reward may precede its decision
@@ -42,16 +44,15 @@ class DataFile(NamedTuple):
     rows: int
     earliest: datetime  # smallest timestamp
     first_mode: str | None  # alphabetically smallest mode; None in rewards
-    fields: frozenset[str]  # the fields of FIELD_DEFAULTS (added by later schema versions) that it has
 
 
 class EventTable:
-    """The table `decisions` or `rewards`."""
+    """The table `decisions` or `rewards` of a task, under the name of its schema version."""
 
-    def __init__(self, root: Path, name: str) -> None:
-        self._root, self._name = root, name
-        self.stored = pa.schema([f.with_nullable(f.name in FIELD_DEFAULTS) for f in [*SCHEMAS[name], LOGGED_AT]])
-        self._key_index = KeyIndex(KEYS[name])
+    def __init__(self, root: Path, table: str, task: Task) -> None:
+        self._root, self._name = root, STORED_TABLES[table]
+        self.schema = pa.schema([*event_schema(table, task), LOGGED_AT])
+        self._key_index = KeyIndex(KEYS[table])
 
     def append(self, events: pa.Table) -> int:
         """Add the events with new keys; returns how many these are."""
@@ -59,15 +60,15 @@ class EventTable:
             return 0
         self._root.mkdir(parents=True, exist_ok=True)
         times = pc.min_max(events["timestamp"]).as_py()
-        with FileLock(self._root / f"{self._name}.lock"):
+        with self.lock():
             delta = self._delta_table() or DeltaTable.create(
-                self._root / self._name, self.stored, configuration=LOG_SETTINGS
+                self._root / self._name, self.schema, configuration=LOG_SETTINGS
             )
-            files = _files(delta, "timestamp", times["min"] - MAX_SKEW, times["max"] + MAX_SKEW)
+            files = data_files(delta, "timestamp", times["min"] - MAX_SKEW, times["max"] + MAX_SKEW)
             new = self._key_index.new_events(events, [file.path for file in files])
             logged_at = pa.array([_next_logged_at(delta)] * new.num_rows, TIME)
-            rows = new.append_column(LOGGED_AT, logged_at).cast(self.stored)
-            commit = CommitProperties(custom_metadata={RECEIVED_KEY: str(_received(delta) + events.num_rows)})
+            rows = new.append_column(LOGGED_AT, logged_at).cast(self._stored(delta))
+            commit = received_commit(received(delta) + events.num_rows)
             write_deltalake(delta, rows, mode="append", schema_mode="merge", commit_properties=commit)
             try:
                 _compact(delta, commit)
@@ -77,23 +78,40 @@ class EventTable:
 
     def wait(self) -> None:
         """Wait until an append in progress, if any, has committed; later ones have a later `logged_at`."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._root / f"{self._name}.lock"):
-            pass
+        if self._root.exists():  # reading creates nothing
+            with self.lock():
+                pass
+
+    def lock(self) -> FileLock:
+        """The lock of the table's appends."""
+        return FileLock(self._root / f"{self._name}.lock")
 
     def files(self, column: str, earliest: datetime, latest: datetime) -> list[DataFile]:
         """The data files that may hold rows whose time `column` lies between two times, inclusive."""
         delta = self._delta_table()
-        return _files(delta, column, earliest, latest) if delta else []
+        return data_files(delta, column, earliest, latest) if delta else []
 
     def counts(self) -> tuple[int, int]:
         """Number of events received, and of duplicates among them."""
         delta = self._delta_table()
-        return (_received(delta), _received(delta) - _rows(delta)) if delta else (0, 0)
+        return (received(delta), received(delta) - _rows(delta)) if delta else (0, 0)
 
     def _delta_table(self) -> DeltaTable | None:
         path = self._root / self._name
-        return DeltaTable(path) if DeltaTable.is_deltatable(str(path)) else None
+        if not DeltaTable.is_deltatable(str(path)):
+            return None
+        delta = DeltaTable(path)
+        self._stored(delta)  # raises where a feature is of another kind than the task says
+        return delta
+
+    def _stored(self, delta: DeltaTable) -> pa.Schema:
+        """The schema of new rows: the task's, with the features that the table has besides."""
+        return merged(pa.schema(delta.schema()), self.schema)
+
+
+def received_commit(count: int) -> CommitProperties:
+    """The properties of a commit after which `count` events have been received."""
+    return CommitProperties(custom_metadata={RECEIVED_KEY: str(count)})
 
 
 def _folder(delta: DeltaTable) -> Path:
@@ -104,7 +122,7 @@ def _actions(delta: DeltaTable) -> pa.Table:
     return pa.table(delta.get_add_actions(flatten=True))
 
 
-def _files(delta: DeltaTable, column: str, earliest: datetime, latest: datetime) -> list[DataFile]:
+def data_files(delta: DeltaTable, column: str, earliest: datetime, latest: datetime) -> list[DataFile]:
     """The data files whose range of `column`, by the statistics in the Delta log, overlaps the given one."""
     root = _folder(delta)
     return [
@@ -113,7 +131,6 @@ def _files(delta: DeltaTable, column: str, earliest: datetime, latest: datetime)
             action["num_records"],
             action["min.timestamp"],
             action.get("min.mode"),
-            frozenset(field for field in FIELD_DEFAULTS if action.get(f"null_count.{field}") is not None),
         )
         for action in _actions(delta).to_pylist()
         if action[f"min.{column}"] <= latest and action[f"max.{column}"] >= earliest
@@ -124,7 +141,7 @@ def _rows(delta: DeltaTable) -> int:
     return sum(_actions(delta)["num_records"].to_pylist())
 
 
-def _received(delta: DeltaTable) -> int:
+def received(delta: DeltaTable) -> int:
     """Number of events received, from the metadata of the last commit; without it (in older tables), the rows.
 
     Read from the commit file, since `history` finds nothing if the path has characters that are escaped in URLs.

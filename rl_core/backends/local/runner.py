@@ -19,6 +19,7 @@ from banditloop.rl_core.agents import Statistics
 from banditloop.rl_core.backends.local.files import read_text
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.template import check_run
 from banditloop.rl_core.ports import Run, RunState, Schedule
 
@@ -32,10 +33,10 @@ class LocalRunner:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def train(self, config: Config, examples: Path, parent: Path | None, work: Path) -> Statistics:
+    def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         from banditloop.rl_core.training.shards import train_here  # imports TensorFlow
 
-        return train_here(config, examples, parent)
+        return train_here(config, examples, encoding, parent)
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
         check_run(template, parameters)

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,17 @@ import duckdb
 import pyarrow as pa
 
 from banditloop.rl_core.backends.local.event_table import EPOCH, MAX_SKEW, DataFile, EventTable
+from banditloop.rl_core.backends.local.upgrade import is_upgraded, upgrade
+from banditloop.rl_core.backends.local.views import create_view
+from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
+from banditloop.rl_core.backends.stored_features import without_null_lists
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold, hash_bound
-from banditloop.rl_core.events.schema import FIELD_DEFAULTS, INTERACTION
+from banditloop.rl_core.events.schema import KEYS, interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
+from banditloop.rl_core.settings.task import Task
 
 BATCH_ROWS = 65_536
 SLICE_ROWS = (
@@ -25,9 +32,9 @@ MICROSECOND = timedelta(microseconds=1)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 EVENT_HASH = f"substr(sha256(d.event_id), 1, {HEX_DIGITS})"
 FOLD_FILTERS = {None: "", "training": f"AND {EVENT_HASH} >= $held_out", "held_out": f"AND {EVENT_HASH} < $held_out"}
-ROW_NUMBER = "file_index::BIGINT << 32 | file_row_number"  # unique, and cheaper to sort and join by than the event id
 REWARD_ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
 AGGREGATE_FUNCTIONS = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
+REWARDED_COUNT = "count(*) FILTER (number IN (SELECT number FROM rewarded))"
 IS_LATE = """(r.timestamp > d.timestamp + to_microseconds($window)
     OR r.logged_at > d.logged_at + to_microseconds($window))"""  # or interactions already read would change
 IS_IN_TIME = f"NOT {IS_LATE} AND r.timestamp >= d.timestamp - to_microseconds($max_skew)"
@@ -36,11 +43,19 @@ IS_IN_TIME = f"NOT {IS_LATE} AND r.timestamp >= d.timestamp - to_microseconds($m
 class LocalWarehouse:
     """See banditloop.rl_core.ports.Warehouse."""
 
-    def __init__(self, root: Path, reward: RewardSection, held_out: float) -> None:
+    def __init__(self, root: Path, task: Task, reward: RewardSection, held_out: float) -> None:
         self._root = root
+        self._task = task
         self._reward = reward
         self._held_out = hash_bound(held_out)
-        self._tables = {name: EventTable(root, name) for name in ("decisions", "rewards")}
+        self._ignores = reward.default == "ignore"
+
+    @cached_property
+    def _tables(self) -> dict[str, EventTable]:
+        """The tables, once they are known to have this schema version."""
+        if not is_upgraded(self._root):
+            raise InvalidInput(NOT_UPGRADED)
+        return {table: EventTable(self._root, table, self._task) for table in KEYS}
 
     def append(self, table: str, events: pa.Table) -> int:
         return self._tables[table].append(events)
@@ -58,36 +73,41 @@ class LocalWarehouse:
                 {settled}""",
                 {"since": since_or_start, "now": now} | self._reward_parameters(open_since),
             ).fetchall()[0][0]
-            until, rows = connection.execute(
-                "SELECT max(logged_at), count(*) FROM decisions WHERE logged_at > $since AND logged_at <= $until",
-                {"since": since_or_start, "until": still_open or END_OF_TIME},
-            ).fetchall()[0]
+            parameters = {"since": since_or_start, "until": still_open or END_OF_TIME}
+            query = "SELECT max(logged_at), count(*) FROM decisions d WHERE logged_at > $since AND logged_at <= $until"
+            if self._ignores:
+                query = f"WITH {self._rewarded} {query.replace('count(*)', REWARDED_COUNT)}"
+                parameters |= self._reward_parameters(since_or_start)
+            until, rows = connection.execute(query, parameters).fetchall()[0]
         return Window(since=since, until=until or since_or_start, interactions=rows)
 
     def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
         query = f"""WITH {self._rewarded}
-            SELECT d.* EXCLUDE (logged_at, number), coalesce(rewarded.reward, $default) AS reward
-            FROM decisions d LEFT JOIN rewarded USING (number)
+            SELECT d.* EXCLUDE (logged_at, number), {self._value} AS reward
+            FROM decisions d {"" if self._ignores else "LEFT"} JOIN rewarded USING (number)
             WHERE d.logged_at > $since AND d.logged_at <= $until {FOLD_FILTERS[fold]}"""
         parameters: dict[str, Any] = {"held_out": self._held_out} if fold else {}
-        parameters |= {"since": window.since or EPOCH, "until": window.until, "default": self._reward.default}
+        parameters |= {"since": window.since or EPOCH, "until": window.until} | self._default
+        schema = interaction_schema(self._task)
         for files in _slices(self._decisions(window.since or EPOCH, window.until)):
             with self._connection(files) as connection:
                 relation = connection.sql(query, params=parameters | self._reward_parameters())
                 for batch in relation.to_arrow_reader(BATCH_ROWS):
-                    yield batch.select(INTERACTION.names).cast(INTERACTION)
+                    yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def policy_totals(self) -> list[dict[str, Any]]:
         query = f"""WITH {self._rewarded}, shown AS (
-                SELECT policy_version, count(*) AS interactions, count(reward) AS rewarded, min(logged_at) AS first,
-                    sum(coalesce(reward, $default) / pass_probability) / sum(1 / pass_probability) AS mean_reward
+                SELECT policy_version, count({self._value}) AS interactions, count(*) - count({self._value}) AS ignored,
+                    count(reward) AS rewarded, min(logged_at) AS first, sum({self._value} / logging_probability)
+                    / sum(1 / logging_probability) FILTER ({self._value} IS NOT NULL) AS mean_reward
                 FROM decisions LEFT JOIN rewarded USING (number) GROUP BY ALL),
             shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
             SELECT policy_version AS version, coalesce(interactions, 0) AS interactions,
-                coalesce(rewarded, 0) AS rewarded, mean_reward, coalesce(shadowed, 0) AS shadowed
+                coalesce(rewarded, 0) AS rewarded, mean_reward, coalesce(ignored, 0) AS ignored,
+                coalesce(shadowed, 0) AS shadowed
             FROM shown FULL JOIN shadowed USING (policy_version) ORDER BY least(shown.first, shadowed.first)"""
         with self._connection(self._decisions(EPOCH)) as connection:
-            relation = connection.sql(query, params={"default": self._reward.default} | self._reward_parameters())
+            relation = connection.sql(query, params=self._default | self._reward_parameters())
             return relation.to_arrow_table().to_pylist()
 
     def event_counts(self) -> LogCounts:
@@ -98,6 +118,18 @@ class LocalWarehouse:
         with self._connection(self._decisions(EPOCH), EPOCH) as connection:
             late, dangling = connection.execute(query, {"window": self._durations["window"]}).fetchall()[0]
         return LogCounts(received, duplicate, late, dangling)
+
+    def upgrade(self) -> int:
+        return 0 if is_upgraded(self._root) else upgrade(self._root, self._task)
+
+    @property
+    def _value(self) -> str:
+        """SQL of the reward of an interaction; null where a decision without one is ignored."""
+        return "reward" if self._ignores else "coalesce(reward, $default)"
+
+    @property
+    def _default(self) -> dict[str, Any]:
+        return {} if self._ignores else {"default": self._reward.default}
 
     @property
     def _rewarded(self) -> str:
@@ -140,8 +172,8 @@ class LocalWarehouse:
             connection.execute("SET temp_directory = $spill", {"spill": str(self._root / "spill")})
             earliest = since or min((file.earliest for file in decisions), default=END_OF_TIME) - MAX_SKEW
             rewards = self._tables["rewards"].files("timestamp", earliest, END_OF_TIME)
-            _view(connection, "logged_decisions", decisions, self._tables["decisions"].stored)
-            _view(connection, "rewards", rewards, self._tables["rewards"].stored)
+            create_view(connection, "logged_decisions", decisions, self._tables["decisions"].schema)
+            create_view(connection, "rewards", rewards, self._tables["rewards"].schema)
             connection.execute("CREATE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
             connection.execute("CREATE VIEW eligible AS FROM logged_decisions WHERE mode <> 'shadow'")
             if any(file.first_mode == "deferred" for file in decisions):  # alphabetically the first mode
@@ -167,20 +199,6 @@ def _interruptible() -> Iterator[None]:
         if "Query interrupted" in str(error):
             raise KeyboardInterrupt from None
         raise
-
-
-def _view(connection: duckdb.DuckDBPyConnection, name: str, files: list[DataFile], stored: pa.Schema) -> None:
-    """View of the rows of some files, numbered; fields missing in older files have the values of FIELD_DEFAULTS."""
-    if files:
-        differ = len({file.fields for file in files}) > 1  # union_by_name opens every file, as slow as reading it
-        rows = connection.read_parquet([file.path for file in files], union_by_name=differ)
-    else:
-        rows = connection.from_arrow(stored.empty_table())
-    columns = {field: field for field in stored.names} | {"number": ROW_NUMBER if files else "0"}
-    for field in FIELD_DEFAULTS.keys() & columns.keys():
-        default = FIELD_DEFAULTS[field]
-        columns[field] = f"coalesce({field}, {default})" if field in rows.columns else f"{default}"
-    rows.project(", ".join(f"{expression} AS {field}" for field, expression in columns.items())).create_view(name)
 
 
 def _slices(files: list[DataFile]) -> Iterator[list[DataFile]]:

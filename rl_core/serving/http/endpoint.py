@@ -11,8 +11,10 @@ from prometheus_client.metrics_core import Metric
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.serving import openapi
+from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.http.admission import RETRY_AFTER, Admission
 from banditloop.rl_core.serving.http.app import App, Response, Route, create_app, json
+from banditloop.rl_core.serving.http.cors import with_cors
 from banditloop.rl_core.serving.metrics import RequestMetrics, outbox_family, version_families
 from banditloop.rl_core.serving.microbatch import MicroBatch
 from banditloop.rl_core.serving.outbox import Outbox
@@ -31,10 +33,12 @@ log = logging.getLogger("banditloop.predictor")
 class Predictor:
     """The handlers of the endpoint's routes. `follower` holds the policies; decisions and rewards go to outboxes."""
 
-    def __init__(self, follower: ReleaseFollower, decisions: Outbox, rewards: Outbox, config: Config) -> None:
-        self._follower, self._reward_name = follower, config.reward.name
+    def __init__(
+        self, follower: ReleaseFollower, catalogue: Catalogue, decisions: Outbox, rewards: Outbox, config: Config
+    ) -> None:
+        self._follower, self._catalogue, self._config = follower, catalogue, config
         self._decisions, self._rewards = decisions, rewards
-        self._recommender = Recommender(decisions.put, config.logging.sample_rate)
+        self._recommender = Recommender(config.task, catalogue, decisions.put, config.logging.sample_rate)
         self._batch = MicroBatch(self._recommend, lambda request: len(request.options), BATCH_OBSERVATIONS)
         self._metrics = RequestMetrics(self._metric_families)
 
@@ -49,7 +53,8 @@ class Predictor:
             OPENAPI_ROUTE: Route(self._openapi, "GET"),
         }
         self._described_routes = predict_route, REWARD_ROUTE, ACTIVATE_ROUTE
-        return create_app(routes, admission, self._metrics.observe, self._lifespan)
+        app = create_app(routes, admission, self._metrics.observe, self._lifespan)
+        return with_cors(app, self._config.serving.cors_origins)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
@@ -67,6 +72,7 @@ class Predictor:
         while True:
             try:
                 await asyncio.to_thread(self._follower.refresh)
+                await asyncio.to_thread(self._catalogue.refresh)
                 await asyncio.sleep(POLL_SECONDS)
             except Exception as error:  # whatever is wrong with a new version, the loaded ones keep serving
                 log.error("%s; still serving %s", error, ", ".join(self._follower.versions) or "nothing")
@@ -87,7 +93,7 @@ class Predictor:
         return self._recommender.predict(self._follower.split, requests)
 
     async def _reward(self, body: bytes) -> Response:
-        return self._accept(read_rewards(body, self._reward_name))
+        return self._accept(read_rewards(body, self._config.reward.name))
 
     async def _activate(self, body: bytes) -> Response:
         return self._accept(read_activations(body))
@@ -104,8 +110,7 @@ class Predictor:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST.encode())
 
     async def _openapi(self, body: bytes) -> Response:
-        dim = self._follower.split and self._follower.split.champion.policy.manifest.dim
-        return json(openapi.document(*self._described_routes, dim))
+        return json(openapi.document(*self._described_routes, self._config.task))
 
     def _metric_families(self) -> Iterable[Metric]:
         pending = {"decisions": self._decisions.pending_bytes(), "rewards": self._rewards.pending_bytes()}

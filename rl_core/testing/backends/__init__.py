@@ -3,12 +3,20 @@
 from banditloop.rl_core.testing.backends.attribution import AttributionContract
 from banditloop.rl_core.testing.backends.bus import BusContract
 from banditloop.rl_core.testing.backends.endpoint import EndpointContract
+from banditloop.rl_core.testing.backends.features import FeatureContract
 from banditloop.rl_core.testing.backends.warehouse import WarehouseContract
 
-__all__ = ["AttributionContract", "BackendContract", "BusContract", "EndpointContract", "WarehouseContract"]
+__all__ = [
+    "AttributionContract",
+    "BackendContract",
+    "BusContract",
+    "EndpointContract",
+    "FeatureContract",
+    "WarehouseContract",
+]
 
 
-class BackendContract(WarehouseContract, AttributionContract, BusContract, EndpointContract):
+class BackendContract(WarehouseContract, FeatureContract, AttributionContract, BusContract, EndpointContract):
     """Checks that every backend must pass. A test file of yours subclasses it and says how to configure the backend:
 
         class TestMine(BackendContract):

@@ -15,6 +15,7 @@ from banditloop.rl_core.policies.release import CanaryEvidence, Release, Verdict
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.current import champion_manifest
 from banditloop.rl_core.testing.backends.fixtures import BackendFixtures, Configure
+from banditloop.rl_core.testing.events import TASK
 from banditloop.rl_core.testing.policies import START, make_policy
 
 BETTER = BettingTest(count=3, log_wealths=[[0.1] * 12, [-1 / 3] * 12])
@@ -104,22 +105,22 @@ class EndpointContract(BackendFixtures):
     ) -> None:
         version = _add(platform, tmp_path, 1)
         platform.endpoint.set_release(None, Release(champion=version))
-        with self.server(configure()):
+        with self.server(configure(task=TASK.model_dump())):
             _wait_until_serving(platform, [version])
             for _ in range(20):
-                answers = platform.endpoint.predict([[0.1] * 20] * 3)
+                answers = platform.endpoint.predict([[0.1] * 2] * 3)
             assert [answer["policy_version"] for answer in answers] == [version] * 3
             assert len({answer["event_id"] for answer in answers}) == 3
             if self.has_vitals(platform):
                 vitals = platform.endpoint.vitals()[version]
                 assert vitals[:2] == (60, 0)
                 assert 0 < vitals.p95_latency_ms < 1000
-            with pytest.raises(InvalidInput, match="an observation is a list of 20 numbers"):
+            with pytest.raises(InvalidInput, match="an observation is a list of 2 numbers"):
                 platform.endpoint.predict([[0.1]])
 
 
 def _add(platform: Platform, folder: Path, generation: int) -> str:
-    make_policy(folder / "policy", generation)
+    make_policy(folder / "policy", generation, dim=2, actions=2)
     return platform.endpoint.add(folder / "policy")
 
 

@@ -7,6 +7,7 @@ import pytest
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.testing.events import TASK
 
 Configure = Callable[..., Config]  # from sections that override the backend's usual ones, by keyword
 
@@ -16,8 +17,8 @@ class BackendFixtures:
 
     @pytest.fixture
     def platform(self, configure: Configure) -> Platform:
-        """The connected ports of a config without overrides."""
-        return connect(configure())
+        """The connected ports of a config for the task of banditloop.rl_core.testing.events."""
+        return connect(configure(task=TASK.model_dump()))
 
     @pytest.fixture
     def pace(self) -> float:

@@ -13,11 +13,11 @@ import pytest
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.holdout import Fold, is_held_out
-from banditloop.rl_core.events.schema import INTERACTION
+from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.testing.backends.fixtures import BackendFixtures, Configure
-from banditloop.rl_core.testing.events import decisions, rewards
+from banditloop.rl_core.testing.events import TASK, decisions, rewards
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,10 +42,12 @@ class WarehouseContract(BackendFixtures):
         random = np.random.default_rng(seed)
         tables = random.choice(["decisions", "rewards"], size=8)
         appends = [(str(table), list(random.choice(list("abcdef"), size=random.integers(8)))) for table in tables]
-        assert_appends_are_idempotent(connect(configure(reward={"attribution_window_seconds": 3600.0})), appends)
+        assert_appends_are_idempotent(
+            connect(configure(task=TASK.model_dump(), reward={"attribution_window_seconds": 3600.0})), appends
+        )
 
     def test_the_folds_of_a_window_follow_the_hash_of_the_event_id(self, configure: Configure) -> None:
-        platform = connect(configure(gate={"holdout_fraction": 0.2}))
+        platform = connect(configure(task=TASK.model_dump(), gate={"holdout_fraction": 0.2}))
         ids = [f"event-{number}" for number in range(500)]
         platform.warehouse.append("decisions", decisions(ids, mode="simulated"))
         window, held_out = platform.warehouse.window(None), {name for name in ids if is_held_out(name, 0.2)}
@@ -53,7 +55,7 @@ class WarehouseContract(BackendFixtures):
         assert 70 <= len(held_out) <= 130
         folds: dict[Fold, set[str]] = {"held_out": held_out, "training": set(ids) - held_out}
         for fold, expected in folds.items():
-            table = pa.Table.from_batches(platform.warehouse.interactions(window, fold), INTERACTION)
+            table = pa.Table.from_batches(platform.warehouse.interactions(window, fold), interaction_schema(TASK))
             assert set(table["event_id"].to_pylist()) == expected
 
     def test_shadow_decisions_are_no_interactions(self, platform: Platform) -> None:
@@ -64,7 +66,7 @@ class WarehouseContract(BackendFixtures):
         assert totals == [("v1-a", 1, 0), ("v2-b", 0, 2)]
 
     def test_a_decision_with_a_timestamp_in_the_future_delays_nothing(self, configure: Configure) -> None:
-        platform = connect(configure(reward={"attribution_window_seconds": 0.3}))
+        platform = connect(configure(task=TASK.model_dump(), reward={"attribution_window_seconds": 0.3}))
         platform.warehouse.append("decisions", decisions(["a"], at=LONG_AGO + timedelta(days=36_500)))
         time.sleep(0.4)
         assert read_rewards(platform, platform.warehouse.window(None)) == {"a": 0.0}
@@ -114,7 +116,10 @@ class WarehouseContract(BackendFixtures):
     ) -> None:
         """Three processes append overlapping events while this one reads every new window."""
         context, batches = get_context("spawn"), 8 if pace == 1 else 3
-        writers = [context.Process(target=_append_batches, args=(configure(), number, batches)) for number in range(3)]
+        writers = [
+            context.Process(target=_append_batches, args=(configure(task=TASK.model_dump()), number, batches))
+            for number in range(3)
+        ]
         for writer in writers:
             writer.start()
         since: datetime | None = None
@@ -130,7 +135,7 @@ class WarehouseContract(BackendFixtures):
 
 def read_rewards(platform: Platform, window: Window) -> dict[str, float]:
     """The rewards of a window's interactions, by event id."""
-    table = pa.Table.from_batches(platform.warehouse.interactions(window), INTERACTION)
+    table = pa.Table.from_batches(platform.warehouse.interactions(window), interaction_schema(TASK))
     assert table.num_rows == window.interactions
     return dict(zip(table["event_id"].to_pylist(), table["reward"].to_pylist(), strict=True))
 

@@ -30,6 +30,7 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     _check(backend)
     decisions, rewards, dead, ticks = (Topic(backend, name) for name in ("decisions", "rewards", "dead", "ticks"))
     pipelines = Templates(backend, templates)
+    dataset = Dataset(backend, config.task)
     function_config = _function_config(config, pipelines)
     logger = CloudRunService(function_config, backend, "logger", MAX_LOGGERS)
     logged = [PushSubscription(config, backend, topic, logger, dead_letters=dead) for topic in (decisions, rewards)]
@@ -38,11 +39,11 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     return [
         Apis(backend),
         Bucket(backend),
-        Dataset(backend),
+        dataset,
         pipelines,
         *(decisions, rewards, dead, ticks),
         *_accounts(backend),
-        *iam_grants.worker_grants(backend, simulator),
+        *iam_grants.worker_grants(backend, dataset, simulator),
         logger,
         *logged,
         Subscription(backend, dead),

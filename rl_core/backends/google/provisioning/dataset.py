@@ -9,6 +9,7 @@ from banditloop.rl_core.backends.google.clients import LABEL, credentials
 from banditloop.rl_core.backends.google.tables import create_tables, has_tables
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.task import Task
 
 WRITER = "WRITER"  # BigQuery's name for roles/bigquery.dataEditor on a dataset
 
@@ -16,8 +17,8 @@ WRITER = "WRITER"  # BigQuery's name for roles/bigquery.dataEditor on a dataset
 class Dataset:
     """The dataset. It belongs to the loop whose endpoint its label names."""
 
-    def __init__(self, backend: GoogleBackend) -> None:
-        self._backend = backend
+    def __init__(self, backend: GoogleBackend, task: Task) -> None:
+        self._backend, self._task = backend, task
 
     def __str__(self) -> str:
         return f"dataset {self._backend.dataset}"
@@ -36,10 +37,10 @@ class Dataset:
     def state(self) -> ResourceState:
         if self.find() is None:
             return "missing"
-        return "present" if has_tables(self._client, self._backend.dataset) else "changed"
+        return "present" if has_tables(self._client, self._backend.dataset, self._task) else "changed"
 
     def make(self) -> None:
-        create_tables(self._client, self._backend)
+        create_tables(self._client, self._backend, self._task)
 
     def remove(self) -> bool:
         dataset = self.find()

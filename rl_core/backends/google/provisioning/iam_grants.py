@@ -24,7 +24,7 @@ ACCOUNT_ADMIN = "roles/iam.serviceAccountAdmin"  # Vertex AI needs it to serve u
 PROJECT_ROLES = ("roles/aiplatform.user", "roles/bigquery.jobUser", "roles/bigquery.readSessionUser")
 
 
-def worker_grants(backend: GoogleBackend, simulator: bool) -> list[Resource]:
+def worker_grants(backend: GoogleBackend, dataset: Dataset, simulator: bool) -> list[Resource]:
     """Grants pipelines, served versions and functions access to the log, to training and to deployment."""
     worker, functions = backend.service_account_email(), backend.account_email("functions")
     user_managed = backend.service_account
@@ -37,7 +37,7 @@ def worker_grants(backend: GoogleBackend, simulator: bool) -> list[Resource]:
     return [
         Access(f"project {backend.project}", projects, dict.fromkeys(PROJECT_ROLES, members), user_managed),
         Access(Bucket(backend), BucketPolicyStore(backend), {"roles/storage.objectAdmin": members}, user_managed),
-        DatasetAccess(Dataset(backend), [worker, functions], user_managed),
+        DatasetAccess(dataset, [worker, functions], user_managed),
         _account_access(f"projects/{backend.project}/serviceAccounts/{worker}", account_roles),
         _publisher_access(Topic(backend, "decisions"), worker),
         _publisher_access(Topic(backend, "rewards"), worker, *([functions] if simulator else [])),

@@ -1,0 +1,92 @@
+"""The kind of feature that a column of a log could be, by its name and its values."""
+
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from banditloop.pipelines.cli.read_log import REWARD_NAMES, bare_name
+from banditloop.rl_core.settings.feature_kinds import Kind, Vector
+
+PROPENSITY_NAMES = (
+    *("propensity", "propensity_score", "pscore", "probability", "prob", "p"),
+    *("action_prob", "action_probability", "logging_probability"),
+)
+USER_NAMES = ("user", "visitor", "customer", "client", "session", "cookie", "member", "account", "ip", "email")
+TIME_NAMES = r"(.*_)?(timestamp|time|ts|date|datetime|epoch)|.*_at"
+EPOCH_SECONDS = 1e8  # of 1973: no other number in a column that is called a time is so large
+MIN_ROWS = 10  # with fewer rows or values, nothing is a sign of ids
+
+
+def feature_kind(name: str, present: pa.ChunkedArray) -> tuple[Kind | None, str]:
+    """The kind of a feature by its values that are not null; None and the reason if the column is no feature."""
+    if not len(present):
+        return None, "it is empty"
+    if reason := _reason_by_name(name, present):
+        return None, reason
+    if is_list(present.type):
+        return _list_kind(present)
+    if types.is_temporal(present.type):
+        return None, "it is a time"
+    if not (types.is_boolean(present.type) or is_number(present.type) or is_text(present.type)):
+        return None, f"it holds {present.type}"
+    return _scalar_kind(name, present)
+
+
+def _scalar_kind(name: str, present: pa.ChunkedArray) -> tuple[Kind | None, str]:
+    distinct = present.unique()
+    if len(distinct) == 1:
+        return None, "all its values are the same"
+    if types.is_boolean(present.type):
+        return "boolean", ""
+    if is_text(present.type):
+        if len(present) >= MIN_ROWS and len(distinct) > len(present) / 2:
+            return None, "it looks like an id: its values hardly ever occur twice"
+        return "category", ""
+    if types.is_integer(present.type) and (re.search(r"(^|_)id$", name.lower()) or _counts_rows(present, distinct)):
+        return None, "it looks like an id, and the size of an id says nothing"
+    return ("boolean" if set(distinct.to_pylist()) == {0, 1} else "number"), ""
+
+
+def _reason_by_name(name: str, present: pa.ChunkedArray) -> str:
+    """Why a column of this name is no feature; empty if it may be one."""
+    bare = bare_name(name)
+    low, high = pc.min_max(present).as_py().values() if is_number(present.type) else (0, 0)
+    if bare in PROPENSITY_NAMES and low > 0 and high <= 1:
+        return "it is the probability of the action"
+    if bare in REWARD_NAMES:
+        return "it looks like a reward, which is unknown when an action is chosen"
+    if bare in USER_NAMES and len(present.unique()) > MIN_ROWS:
+        return "it identifies users: send it as `user` beside the context"
+    return "it is a time" if re.fullmatch(TIME_NAMES, name.lower()) and low > EPOCH_SECONDS else ""
+
+
+def _list_kind(present: pa.ChunkedArray) -> tuple[Kind | None, str]:
+    items = present.type.value_type
+    if is_text(items):
+        return "categories", ""
+    lengths = pc.list_value_length(present).unique().to_pylist()
+    if is_number(items) and len(lengths) == 1 and lengths[0]:
+        return Vector(vector=lengths[0]), ""
+    return None, "its lists are neither of texts nor of numbers in equal number"
+
+
+def _counts_rows(present: pa.ChunkedArray, distinct: pa.Array) -> bool:
+    ends = pc.min_max(present).as_py()
+    return len(present) >= MIN_ROWS and len(distinct) == len(present) == ends["max"] - ends["min"] + 1
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values are texts."""
+    return types.is_string(kind) or types.is_large_string(kind)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether values are numbers, booleans excluded."""
+    return types.is_integer(kind) or types.is_floating(kind)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values are lists."""
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)

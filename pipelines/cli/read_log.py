@@ -1,0 +1,101 @@
+"""Reading of a log of decisions with their rewards, as another system wrote it: CSV, Parquet or JSON lines."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from banditloop.rl_core.errors import InvalidInput
+
+ACTION_NAMES = (
+    *("action", "arm", "choice", "article", "item", "offer", "product", "variant", "treatment", "banner", "ad"),
+    *("movie", "option", "content", "creative", "campaign", "recommendation"),
+)
+REWARD_NAMES = (
+    *("reward", "click", "clicks", "clicked", "is_click", "conversion", "converted", "purchase", "purchased"),
+    *("bought", "rating", "revenue", "outcome", "label", "score", "success"),
+)
+SEPARATORS = ",;\t|"
+
+
+def read_log(path: Path) -> pa.Table:
+    """The rows of a .csv, .parquet or .jsonl file; texts of CSV that are JSON lists become lists.
+
+    Raises:
+        InvalidInput: it cannot be read, is of another kind, or has no rows.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidInput(f"--from {path}: give a file of: {', '.join(READERS)}")
+    try:
+        table = reader(path)
+    except OSError as error:
+        raise InvalidInput(f"--from {path}: {error.strerror or error}") from None
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise InvalidInput(f"--from {path}: {error}") from None
+    if not table.num_rows:
+        raise InvalidInput(f"--from {path}: has no rows")
+    return pa.table([_plain(column) for column in table.columns], table.column_names)
+
+
+def choose_column(columns: Sequence[str], given: str, names: Sequence[str], option: str) -> str:
+    """The given column or, without one, the only one of these names, of which the first takes precedence.
+
+    Raises:
+        InvalidInput: there is none, or there are several; lists the columns, to be given with the option.
+    """
+    listed = f"give one of the log's columns: {', '.join(columns)}"
+    if given:
+        if given not in columns:
+            raise InvalidInput(f"{option} {given!r}: {listed}")
+        return given
+    matching = [column for column in columns if bare_name(column) in names]
+    matching = [column for column in matching if bare_name(column) == names[0]] or matching
+    if len(matching) != 1:
+        found = f"{' and '.join(matching)} could be meant" if matching else "no column has a usual name"
+        raise InvalidInput(f"{option}: {found}; {listed}")
+    return matching[0]
+
+
+def bare_name(column: str) -> str:
+    """The name of a column in lower case, without what usually stands around it: chosen_article_id is an article."""
+    name = re.sub(r"\W+", "_", column).strip("_").lower()
+    return re.sub(r"^(chosen|shown|selected|displayed)_|_(id|name)$", "", name)
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with path.open(encoding="utf-8") as file:
+        header = file.readline()
+    return pa.csv.read_csv(
+        path,
+        parse_options=pa.csv.ParseOptions(delimiter=max(SEPARATORS, key=header.count), newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(strings_can_be_null=True, true_values=TRUE, false_values=FALSE),
+    )
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """A column of texts, numbers or lists, however it is stored."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_decimal(column.type):
+        return column.cast(pa.float64())
+    if not pa.types.is_string(column.type) or not pc.all(pc.starts_with(column, "[")).as_py():
+        return column
+    try:
+        return pa.array([text and json.loads(text) for text in column.to_pylist()])
+    except (ValueError, pa.ArrowException):
+        return column
+
+
+TRUE, FALSE = ["true", "True", "TRUE", "yes"], ["false", "False", "FALSE", "no"]
+READERS: dict[str, Callable[[Path], pa.Table]] = {
+    ".csv": _read_csv,
+    ".parquet": pa.parquet.read_table,
+    ".jsonl": pa.json.read_json,
+}

@@ -1,0 +1,82 @@
+"""DuckDB views of the data files of an event table, whose rows may have other features than the task has now.
+
+Files are grouped by the features that they hold. A group that has all fields of the task is read as it is; in others,
+missing features are null. One group, the usual case, costs nothing.
+"""
+
+from collections import defaultdict
+from functools import lru_cache
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from banditloop.rl_core.backends.local.event_table import DataFile
+from banditloop.rl_core.events.schema import TIME
+
+SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+    pa.int32(): "INTEGER",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    TIME: "TIMESTAMPTZ",
+}
+CACHED_FILES = 1024  # more than a table has after compaction, unless it is huge
+
+
+def create_view(connection: duckdb.DuckDBPyConnection, name: str, files: list[DataFile], schema: pa.Schema) -> None:
+    """Create a view with the fields of `schema` and a `number` that is unique among the rows of the files.
+
+    The number is cheaper to sort and join by than the event id.
+    """
+    groups: dict[tuple[tuple[str, pa.DataType], ...], list[str]] = defaultdict(list)
+    for file in files:
+        groups[stored_fields(file.path)].append(file.path)
+    parts: list[str] = []
+    first = 0
+    for fields, paths in groups.items():
+        parts.append(f"{name}_{len(parts)}")
+        columns = [f"{_projected(fields, field)} AS {field.name}" for field in schema]
+        number = f"(file_index + {first})::BIGINT << 32 | file_row_number AS number"
+        connection.read_parquet(paths).project(", ".join([*columns, number])).create_view(parts[-1])
+        first += len(paths)
+    if not parts:
+        connection.from_arrow(schema.empty_table()).project("*, 0 AS number").create_view(name)
+    else:
+        connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(f'FROM {part}' for part in parts)}")
+
+
+@lru_cache(CACHED_FILES)
+def stored_fields(path: str) -> tuple[tuple[str, pa.DataType], ...]:
+    """Name and type of the fields of a data file, which never change."""
+    return tuple((field.name, field.type) for field in pq.read_schema(path))
+
+
+def _projected(fields: tuple[tuple[str, pa.DataType], ...], wanted: pa.Field) -> str:
+    return _expression(dict(fields).get(wanted.name), wanted.type, f'"{wanted.name}"')
+
+
+def _expression(stored: pa.DataType | None, wanted: pa.DataType, value: str) -> str:
+    """SQL that gives a stored value the fields of the wanted type; the value itself where it has them."""
+    if stored is None:
+        return f"CAST(NULL AS {_sql_type(wanted)})"
+    if pa.types.is_struct(wanted):
+        known = {field.name: field.type for field in stored}
+        parts = {f.name: (f'{value}."{f.name}"', known.get(f.name), f.type) for f in wanted}
+        expressions = {name: _expression(kind, wish, part) for name, (part, kind, wish) in parts.items()}
+        if list(known) == list(parts) and all(expressions[name] == part for name, (part, _, _) in parts.items()):
+            return value
+        return "struct_pack(" + ", ".join(f'"{name}" := {sql}' for name, sql in expressions.items()) + ")"
+    if pa.types.is_list(wanted):
+        item = _expression(stored.value_type, wanted.value_type, "item")
+        return value if item == "item" else f"list_transform({value}, lambda item: {item})"
+    return value
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return "STRUCT(" + ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in kind) + ")"
+    return SQL_TYPES[kind]

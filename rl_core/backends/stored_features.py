@@ -1,0 +1,71 @@
+"""The stored features of a log and those of its task: features come and go, and keep their kinds."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from banditloop.rl_core.errors import InvalidInput
+
+SECTIONS = {"context": "task.context", "candidate_features": "task.action_features"}  # of the config, by column
+KINDS = {pa.float64(): "number", pa.bool_(): "boolean", pa.string(): "category"}
+
+
+def merged(stored: pa.Schema, wanted: pa.Schema) -> pa.Schema:
+    """The wanted schema, with the features that are only stored; these keep their order, so that positions match.
+
+    Raises:
+        InvalidInput: a feature is stored as another kind, or in another spelling; names it.
+    """
+    return pa.schema(
+        [_field(stored.field(field.name), field) if field.name in stored.names else field for field in wanted]
+    )
+
+
+def without_null_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with missing lists among its features as empty ones, which is the same on every backend."""
+    columns = [_filled(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _field(stored: pa.Field, wanted: pa.Field) -> pa.Field:
+    if pa.types.is_struct(wanted.type):
+        return wanted.with_type(_struct(stored.type, wanted.type, SECTIONS[wanted.name]))
+    if pa.types.is_list(wanted.type) and pa.types.is_struct(wanted.type.value_type):
+        struct = _struct(stored.type.value_type, wanted.type.value_type, SECTIONS[wanted.name])
+        return wanted.with_type(pa.list_(struct))
+    return wanted
+
+
+def _struct(stored: pa.StructType, wanted: pa.StructType, section: str) -> pa.StructType:
+    spellings = {field.name.lower(): field for field in stored}
+    for field in wanted:
+        if known := spellings.get(field.name.lower()):
+            _check(known, field, f"{section}.{field.name}")
+    features = {field.name: field for field in wanted}
+    return pa.struct(list(({field.name: field for field in stored} | features).values()))
+
+
+def _check(stored: pa.Field, wanted: pa.Field, key: str) -> None:
+    if stored.name != wanted.name:
+        raise InvalidInput(f"{key}: is stored as {stored.name}, and SQL does not distinguish them; spell it the same")
+    before, now = _kind(stored.type), _kind(wanted.type)
+    if before != now:
+        raise InvalidInput(f"{key}: is stored as {before}; the task says {now}: rename the feature")
+
+
+def _kind(stored: pa.DataType) -> str:
+    """The kind of features that are stored with a type."""
+    if pa.types.is_list(stored):
+        return "vector" if pa.types.is_floating(stored.value_type) else "categories"
+    return KINDS.get(stored, str(stored))
+
+
+def _filled(values: pa.Array) -> pa.Array:
+    kind = values.type
+    if pa.types.is_struct(kind):
+        return pa.StructArray.from_arrays([_filled(column) for column in values.flatten()], fields=list(kind))
+    if not pa.types.is_list(kind):
+        return values
+    filled = pc.coalesce(values, pa.scalar([], kind)) if values.null_count else values
+    if not pa.types.is_struct(kind.value_type):
+        return filled
+    return pa.ListArray.from_arrays(filled.offsets, _filled(filled.values), type=kind)

@@ -1,0 +1,56 @@
+"""Tables in files that may change: read again only when they have."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+from pyarrow.fs import FileSystem, FileType, LocalFileSystem
+
+from banditloop.rl_core.errors import InvalidInput
+
+READERS = {
+    ".parquet": pyarrow.parquet.read_table,
+    ".csv": pyarrow.csv.read_csv,
+    ".jsonl": pyarrow.json.read_json,
+    ".json": pyarrow.json.read_json,
+}
+
+
+class TableFile:
+    """Reads Parquet, CSV and JSON lines files by path or URI, such as gs://bucket/articles.parquet."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[datetime | None, int]] = {}
+
+    def read(self, name: str) -> pa.Table | None:
+        """The content of a file; None if its time and size are those of the last call.
+
+        Raises:
+            InvalidInput: there is no such file, or it is not in a format that is known.
+        """
+        reader = READERS.get(Path(name).suffix)
+        if reader is None:
+            raise InvalidInput(f"table {name!r}: is not a file of: {', '.join(READERS)}")
+        try:
+            file_system, path = _file_system(name)
+            info = file_system.get_file_info(path)
+            if info.type != FileType.File:
+                raise InvalidInput(f"table {name!r}: there is no such file")
+            state = info.mtime, info.size
+            if self._seen.get(name) == state:
+                return None
+            with file_system.open_input_file(path) as file:
+                content = reader(file)
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidInput(f"table {name!r}: {error}") from None
+        self._seen[name] = state
+        return content
+
+
+def _file_system(name: str) -> tuple[FileSystem, str]:
+    if "://" in name:
+        return FileSystem.from_uri(name)
+    return LocalFileSystem(), str(Path(name).expanduser())

@@ -1,0 +1,216 @@
+"""The encodings of single features: columns of numbers, by the feature's kind and what was found in the log.
+
+Each has two forms that give the same numbers to the last bit: `append` for one value of a request, in plain Python,
+which is the fastest for one row, and `columns` for the values of a log.
+"""
+
+import abc
+import bisect
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from banditloop.rl_core.settings.section import Section
+
+LIMIT = 10.0  # standardised numbers are clipped here, in standard deviations
+UNIT = 3**0.5  # numbers that are uniform from -UNIT to UNIT have a variance of 1
+MISSING = "missing"
+
+
+class FeatureEncoding(Section, abc.ABC):
+    """The columns of one feature."""
+
+    name: str
+
+    @property
+    @abc.abstractmethod
+    def names(self) -> list[str]:
+        """The names of the columns."""
+
+    @abc.abstractmethod
+    def append(self, value: Any, row: list[float]) -> None:
+        """Append the columns' numbers for a value of the feature's kind, or for None where it is missing."""
+
+    @abc.abstractmethod
+    def columns(self, values: pa.Array) -> np.ndarray:
+        """The columns' numbers [B, columns] for the values of B rows."""
+
+
+class NumberEncoding(FeatureEncoding):
+    """A number, standardised, and whether it is missing.
+
+    A skewed one is mapped piecewise linearly from its quantiles, the knots, to equal distances.
+    """
+
+    kind: Literal["number"] = "number"
+    mean: float = 0.0
+    deviation: float = 1.0
+    knots: list[float] = Field([])
+
+    @property
+    def names(self) -> list[str]:
+        return [self.name, f"{self.name}={MISSING}"]
+
+    def append(self, value: float | None, row: list[float]) -> None:
+        if value is None:
+            row += (0.0, 1.0)
+            return
+        number = float(np.float32(value))  # the precision of examples
+        if self.knots:
+            row += (self._from_knots(number), 0.0)
+        else:
+            row += (min(max((number - self.mean) / self.deviation, -LIMIT), LIMIT), 0.0)
+
+    def columns(self, values: pa.Array) -> np.ndarray:
+        missing = values.is_null().to_numpy(zero_copy_only=False)
+        numbers = values.fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float32).astype(np.float64)
+        if self.knots:
+            encoded = self._all_from_knots(numbers)
+        else:
+            encoded = np.clip((numbers - self.mean) / self.deviation, -LIMIT, LIMIT)
+        return np.column_stack([np.where(missing, 0.0, encoded), missing])
+
+    def _from_knots(self, value: float) -> float:
+        knots, last = self.knots, len(self.knots) - 1
+        left = min(max(bisect.bisect_right(knots, value) - 1, 0), last - 1)
+        fraction = min(max((value - knots[left]) / (knots[left + 1] - knots[left]), 0.0), 1.0)
+        return ((left + fraction) / last * 2 - 1) * UNIT
+
+    def _all_from_knots(self, values: np.ndarray) -> np.ndarray:
+        knots, last = np.array(self.knots), len(self.knots) - 1
+        left = np.clip(np.searchsorted(knots, values, side="right") - 1, 0, last - 1)
+        fraction = np.clip((values - knots[left]) / (knots[left + 1] - knots[left]), 0.0, 1.0)
+        return ((left + fraction) / last * 2 - 1) * UNIT
+
+
+class BooleanEncoding(FeatureEncoding):
+    """Whether a boolean is true, and whether it is missing."""
+
+    kind: Literal["boolean"] = "boolean"
+
+    @property
+    def names(self) -> list[str]:
+        return [self.name, f"{self.name}={MISSING}"]
+
+    def append(self, value: bool | None, row: list[float]) -> None:
+        row += (0.0, 1.0) if value is None else (float(value), 0.0)
+
+    def columns(self, values: pa.Array) -> np.ndarray:
+        missing = values.is_null().to_numpy(zero_copy_only=False)
+        return np.column_stack([values.fill_null(False).to_numpy(zero_copy_only=False), missing]).astype(float)
+
+
+class CategoryEncoding(FeatureEncoding):
+    """One column per known category, `hashed` columns that all others share, and whether it is missing."""
+
+    kind: Literal["category"] = "category"
+    categories: list[str] = Field([])
+    hashed: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        others = [f"{self.name}=other {number}" for number in range(self.hashed)]
+        return [*(f"{self.name}={category}" for category in self.categories), *others, f"{self.name}={MISSING}"]
+
+    def append(self, value: str | None, row: list[float]) -> None:
+        zeros = self._zeros.copy()
+        zeros[self._column(value)] = 1.0
+        row += zeros
+
+    def columns(self, values: pa.Array) -> np.ndarray:
+        encoded = np.zeros((len(values), len(self._zeros)))
+        encoded[np.arange(len(values)), self._column_indices(values)] = 1.0
+        return encoded
+
+    def _column_indices(self, values: pa.Array) -> np.ndarray:
+        """The column of each value; computed once per distinct value."""
+        dictionary = values.dictionary_encode(null_encoding="encode")
+        columns = np.array([self._column(value) for value in dictionary.dictionary.to_pylist()], int)
+        return columns[dictionary.indices.to_numpy(zero_copy_only=False)] if len(values) else np.zeros(0, int)
+
+    def _column(self, value: str | None) -> int:
+        if value is None:
+            return len(self._zeros) - 1
+        column = self._index.get(value)
+        if column is not None:
+            return column
+        if not self.hashed:
+            return len(self._zeros) - 1
+        return len(self.categories) + zlib.crc32(value.encode()) % self.hashed
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {category: column for column, category in enumerate(self.categories)}
+
+    @cached_property
+    def _zeros(self) -> list[float]:
+        return [0.0] * len(self.names)
+
+
+class CategoriesEncoding(CategoryEncoding):
+    """A set of categories: several columns may be 1. An empty set is missing."""
+
+    kind: Literal["categories"] = "categories"  # type: ignore[assignment]
+
+    def append(self, value: Sequence[str] | None, row: list[float]) -> None:
+        zeros = self._zeros.copy()
+        for column in map(self._column, value) if value else (-1,):
+            zeros[column] = 1.0
+        row += zeros
+
+    def columns(self, values: pa.Array) -> np.ndarray:
+        encoded = np.zeros((len(values), len(self._zeros)))
+        lengths = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False)
+        rows = np.repeat(np.arange(len(values)), lengths)
+        encoded[rows, self._column_indices(pc.list_flatten(values))] = 1.0
+        encoded[lengths == 0, -1] = 1.0
+        return encoded
+
+
+class VectorEncoding(FeatureEncoding):
+    """A vector's numbers, each standardised, and whether it is missing.
+
+    A plain one, the only feature of a task, is used as it is and cannot be missing.
+    """
+
+    kind: Literal["vector"] = "vector"
+    length: int
+    plain: bool = False
+    means: list[float] = Field([])
+    deviations: list[float] = Field([])
+
+    @property
+    def names(self) -> list[str]:
+        numbers = [f"{self.name}[{index}]" for index in range(self.length)]
+        return numbers if self.plain else [*numbers, f"{self.name}={MISSING}"]
+
+    def append(self, value: Sequence[float] | None, row: list[float]) -> None:
+        if not value:
+            row += [0.0] * self.length + [1.0]
+        else:
+            row += self._standardised(np.array(value, np.float32)[None])[0].tolist()
+            row.append(0.0)
+
+    def columns(self, values: pa.Array) -> np.ndarray:
+        if self.plain:
+            return pc.list_flatten(values).to_numpy(zero_copy_only=False).reshape(-1, self.length)
+        given = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False) > 0
+        encoded = np.zeros((len(values), self.length + 1))
+        flat = pc.list_flatten(values).to_numpy(zero_copy_only=False).reshape(-1, self.length)
+        encoded[given, :-1] = self._standardised(flat)
+        encoded[~given, -1] = 1.0
+        return encoded
+
+    def _standardised(self, vectors: np.ndarray) -> np.ndarray:
+        if not self.means:
+            return vectors.astype(np.float64)
+        return np.clip((vectors.astype(np.float64) - self.means) / self.deviations, -LIMIT, LIMIT)
+
+
+FEATURE_ENCODINGS = (NumberEncoding, BooleanEncoding, CategoryEncoding, CategoriesEncoding, VectorEncoding)

@@ -1,0 +1,96 @@
+"""The encoding of a policy: what the numbers of its arrays stand for, the features and the actions by their ids."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, ValidationError
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.features.encoder import Encoder
+from banditloop.rl_core.settings.section import Section, explain
+from banditloop.rl_core.settings.task import Task
+
+ENCODING = "encoding.json"
+
+
+class Encoding(Section):
+    """The encoder of contexts, that of actions' features, and the ids of the actions, in the order of the arrays."""
+
+    context: Encoder
+    action: Encoder | None = None
+    actions: int | list[str] = Field(description="ids of the actions; a number stands for 0, 1, …")
+    action_features: dict[str, dict[str, Any]] = Field({}, description="latest features of each action, by id")
+    new_actions: list[str] = Field([], description="actions that joined later and were not tried enough yet")
+
+    @classmethod
+    def unfitted(cls, task: Task) -> Self:
+        """The encoding of a task before any training."""
+        plain = task.plain is not None
+        action = Encoder.unfitted(task.action_features) if task.action_features else None
+        actions = task.actions if isinstance(task.actions, int) else list(task.action_ids or ())
+        return cls(context=Encoder.unfitted(task.context, plain), action=action, actions=actions)
+
+    @classmethod
+    def of_vectors(cls, dim: int, actions: int) -> Self:
+        """The encoding of plain vectors and numbered actions: that of policies without one of their own."""
+        return cls.unfitted(Task.parse({"context": {"observation": {"vector": dim}}, "actions": actions}))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The encoding in a policy directory. InvalidInput: it is missing or invalid."""
+        try:
+            return cls.model_validate_json((folder / ENCODING).read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"policy {folder}: {ENCODING}: {error}") from None
+        except ValidationError as error:
+            raise InvalidInput(f"policy {folder}: {ENCODING}: {explain(error)}") from None
+
+    @classmethod
+    def read_if_any(cls, folder: Path) -> Self | None:
+        """The encoding in a policy directory; None in one of an older version, which has none."""
+        return cls.read(folder) if (folder / ENCODING).exists() else None
+
+    def write(self, folder: Path) -> None:
+        """Write the encoding into a policy directory."""
+        (folder / ENCODING).write_text(self.model_dump_json())
+
+    def with_actions(self, ids: Iterable[str]) -> Self:
+        """This encoding with the actions among `ids` that it lacks added, sorted."""
+        added = sorted(set(ids) - self.index.keys())
+        if not added:
+            return self
+        if isinstance(self.actions, int):
+            numbers = [int(action) for action in added if action.isdecimal()]
+            if len(numbers) < len(added):
+                raise InvalidInput(f"action {added[0]!r}: the task's actions are numbers, 0 to {self.actions - 1}")
+            return self.model_copy(update={"actions": max(numbers) + 1})
+        return self.model_copy(update={"actions": [*self.actions, *added]})
+
+    def with_features(self, task: Task, features: Mapping[str, dict[str, Any]]) -> Self:
+        """This encoding with the latest features of actions, to which their encoder is fitted anew."""
+        if not features:
+            return self
+        known = self.action_features | dict(features)
+        values = pa.array([known[action] for action in sorted(known)], task.candidate_type)
+        encoder = Encoder.unfitted(task.action_features).fit(values)
+        return self.model_copy(update={"action_features": known, "action": encoder})
+
+    def feature_matrix(self) -> np.ndarray | None:
+        """The encoded features of all actions [actions, k]; None if actions have none."""
+        if self.action is None:
+            return None
+        return self.action.encode_rows([self.action_features.get(action, {}) for action in self.action_ids])
+
+    @cached_property
+    def action_ids(self) -> tuple[str, ...]:
+        """The ids of the actions, in the order of the arrays."""
+        return tuple(map(str, range(self.actions))) if isinstance(self.actions, int) else tuple(self.actions)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The position of each action in the arrays."""
+        return {action: position for position, action in enumerate(self.action_ids)}

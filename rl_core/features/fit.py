@@ -1,0 +1,92 @@
+"""Fitting of feature encodings to values of the log.
+
+What is found depends on sizes, such as a skewness or a share of the rows, not on significance, which any difference
+reaches if only the log is long enough.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from banditloop.rl_core.features.columns import (
+    BooleanEncoding,
+    CategoriesEncoding,
+    CategoryEncoding,
+    FeatureEncoding,
+    NumberEncoding,
+    VectorEncoding,
+)
+from banditloop.rl_core.settings.feature_kinds import Kind, Vector
+
+SKEWED = 2.0  # a number of larger absolute skewness is encoded by its quantiles
+MAX_KNOTS = 21
+MAX_CATEGORIES = 50  # with a column of their own
+MIN_SHARE, MIN_COUNT = 0.002, 2  # of the rows, for a column of its own
+HASHED_COLUMNS = 4
+
+
+def unfitted(name: str, kind: Kind, plain: bool = False) -> FeatureEncoding:
+    """The encoding of a feature of which nothing was seen yet."""
+    if isinstance(kind, Vector):
+        return VectorEncoding(name=name, length=kind.vector, plain=plain)
+    if isinstance(kind, list):
+        return CategoryEncoding(name=name, categories=kind)
+    if kind == "number":
+        return NumberEncoding(name=name)
+    if kind == "boolean":
+        return BooleanEncoding(name=name)
+    return (CategoryEncoding if kind == "category" else CategoriesEncoding)(name=name, hashed=HASHED_COLUMNS)
+
+
+def fitted(encoding: FeatureEncoding, values: pa.Array) -> FeatureEncoding:
+    """The unfitted encoding with what is found in the values of the log; closed lists and booleans need nothing."""
+    if isinstance(encoding, NumberEncoding):
+        return encoding.model_copy(update=_fit_number(values.drop_null().to_numpy(zero_copy_only=False)))
+    if isinstance(encoding, CategoryEncoding) and encoding.hashed:
+        flat = pc.list_flatten(values) if isinstance(encoding, CategoriesEncoding) else values
+        return encoding.model_copy(update={"categories": _frequent(flat.drop_null(), len(values))})
+    if isinstance(encoding, VectorEncoding) and not encoding.plain:
+        flat = pc.list_flatten(values).to_numpy(zero_copy_only=False)
+        return encoding.model_copy(update=_fit_vectors(flat.reshape(-1, encoding.length).astype(np.float64)))
+    return encoding
+
+
+def is_fitted(encoding: FeatureEncoding) -> bool:
+    """Whether the encoding depends on the log it was fitted to, so that more of the log would give another."""
+    if isinstance(encoding, CategoryEncoding):
+        return encoding.hashed > 0
+    return isinstance(encoding, NumberEncoding) or (isinstance(encoding, VectorEncoding) and not encoding.plain)
+
+
+def _fit_number(numbers: np.ndarray) -> dict[str, object]:
+    if not len(numbers):
+        return {}
+    numbers = numbers.astype(np.float32).astype(np.float64)  # the precision of examples
+    mean, deviation = float(numbers.mean()), float(numbers.std())
+    if deviation <= 1e-9 * max(1.0, abs(mean)):
+        return {"mean": mean, "deviation": 1.0}
+    skewness = float((((numbers - mean) / deviation) ** 3).mean())
+    knots = np.unique(np.quantile(numbers, np.linspace(0, 1, MAX_KNOTS)))
+    if abs(skewness) > SKEWED and len(knots) > 2:
+        return {"mean": mean, "deviation": deviation, "knots": knots.tolist()}
+    return {"mean": mean, "deviation": deviation}
+
+
+def _fit_vectors(vectors: np.ndarray) -> dict[str, object]:
+    if not len(vectors):
+        return {}
+    deviations = vectors.std(axis=0)
+    return {
+        "means": vectors.mean(axis=0).tolist(),
+        "deviations": np.where(deviations > 1e-9, deviations, 1.0).tolist(),
+    }
+
+
+def _frequent(values: pa.Array, rows: int) -> list[str]:
+    """The categories with columns of their own, the most frequent first; equally frequent ones sorted."""
+    counts = Counter({item["values"]: item["counts"] for item in values.value_counts().to_pylist()})
+    enough = max(MIN_COUNT, MIN_SHARE * rows)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [category for category, count in ranked[:MAX_CATEGORIES] if count >= enough]

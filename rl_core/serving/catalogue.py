@@ -1,0 +1,99 @@
+"""The catalogue: the actions that may be chosen now, where requests do not list their own."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import MAX_PROBABILITIES
+from banditloop.rl_core.settings.feature_kinds import nearest
+from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH, ActionTable, Task
+
+REFRESH_SECONDS = 2.0
+log = logging.getLogger("banditloop.predictor")
+
+
+class Catalogue:
+    """The ids of all actions; None while every request must list its own candidates.
+
+    read_table: the content of a table of actions by its name, or None where it has not changed since the last call.
+    """
+
+    def __init__(self, task: Task, read_table: Callable[[str], pa.Table | None] | None = None) -> None:
+        self.ids = task.action_ids
+        self._positions = _positions(self.ids or ())
+        self.numbered = task.numbered
+        self._table = task.actions if isinstance(task.actions, ActionTable) else None
+        self._read_table, self._next_refresh = read_table, 0.0
+        if self._table:
+            self._load(self._table)
+
+    def refresh(self) -> None:
+        """Read the table of actions again, if there is one and it has changed. Errors leave the actions as they are."""
+        if self._table is None or time.monotonic() < self._next_refresh:
+            return
+        self._next_refresh = time.monotonic() + REFRESH_SECONDS
+        try:
+            self._load(self._table)
+        except (InvalidInput, OSError) as error:
+            log.error("%s; still serving the actions of before", error)
+
+    def candidates(self, number: int, listed: Sequence[str] | None, exclude: Sequence[str]) -> tuple[str, ...]:
+        """The candidates of the decision `number` of a request: those listed, else all, without the excluded ones.
+
+        Raises:
+            InvalidInput: one is not in the catalogue, none are left, or there are too many to log.
+        """
+        if self.ids is None and listed is None:
+            raise InvalidInput(f"context {number}: actions: are missing; the task has no list of them")
+        for action in listed or () if self.ids else ():
+            if action not in self._positions:
+                raise InvalidInput(
+                    f"context {number}: action {action!r}: is unknown; {nearest(action, self.ids or ())}"
+                )
+        excluded = set(exclude)
+        ids = tuple(action for action in (self.ids or () if listed is None else listed) if action not in excluded)
+        if not ids:
+            raise InvalidInput(f"context {number}: exclude: leaves no action to choose")
+        if len(ids) > MAX_CANDIDATES:
+            raise _too_many(len(ids), MAX_CANDIDATES)
+        return ids
+
+    def check_size(self) -> None:
+        """InvalidInput: all actions are too many for one decision, whose candidates and probabilities are logged."""
+        actions, limit = len(self._positions), MAX_PROBABILITIES if self.numbered else MAX_CANDIDATES
+        if actions > limit:
+            raise _too_many(actions, limit)
+
+    def position(self, action: str) -> int:
+        """The position of an action in the catalogue."""
+        return self._positions[action]
+
+    def _load(self, table: ActionTable) -> None:
+        assert self._read_table
+        content = self._read_table(table.table)
+        if content is None:
+            return
+        if table.id not in content.column_names:
+            hint = nearest(table.id, content.column_names)
+            raise InvalidInput(f"task.actions.id = {table.id!r}: {table.table} has no such column; {hint}")
+        ids = tuple(map(str, content[table.id].drop_null().to_pylist()))
+        if len(set(ids)) < len(ids) or not ids:
+            raise InvalidInput(f"task.actions.table = {table.table!r}: column {table.id} is empty or has an id twice")
+        if too_long := next((action for action in ids if len(action) > MAX_ID_LENGTH), None):
+            raise InvalidInput(
+                f"task.actions.table = {table.table!r}: the id {too_long:.20}… has more than {MAX_ID_LENGTH} characters"
+            )
+        self.ids, self._positions = ids, _positions(ids)
+
+
+def _positions(ids: Sequence[str]) -> dict[str, int]:
+    return {action: position for position, action in enumerate(ids)}
+
+
+def _too_many(candidates: int, limit: int) -> InvalidInput:
+    return InvalidInput(
+        f"actions: {candidates:,} candidates: at most {limit:,}; list those that a first, cheaper choice retrieves"
+    )

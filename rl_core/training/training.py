@@ -1,0 +1,108 @@
+"""One training of a policy: its parent, the encoding of its statistics, and the manifest of its result."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from banditloop.rl_core.agents import Statistics
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.manifest import Manifest, Window, read_manifest
+from banditloop.rl_core.settings.task import ActionTable, Task
+from banditloop.rl_core.training.lineage import FIT_ROWS, next_manifest
+from banditloop.rl_core.training.train import contexts
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training: the policy that it resumes from and the one before, if any, and the encoding of its statistics."""
+
+    config: Config
+    parent: Manifest | None
+    previous: Manifest | None
+    previous_encoding: Encoding | None
+    encoding: Encoding
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        examples: Path,
+        parent: Path | None,
+        previous: Path | None,
+        read_table: Callable[[str], pa.Table | None] = lambda name: None,
+    ) -> "Training":
+        """The training on a folder of examples; parent, previous: policy directories.
+
+        Its encoding is the parent's, or one fitted to the examples, with all their actions, and the features of these
+        from the examples or from the task's table of actions, which `read_table` reads. Imports TensorFlow.
+        """
+        from banditloop.rl_core.events.examples import example_actions, example_files, read_examples
+
+        tables = read_examples(example_files(examples), config.task)
+        encoding = Encoding.read(parent) if parent else fit_encoding(Encoding.unfitted(config.task), tables)
+        seen = example_actions(examples, config.task)
+        encoding = encoding.with_actions([*(config.task.action_ids or ()), *seen.ids])
+        features = table_features(config.task, read_table) | seen.features
+        encoding = encoding.with_features(config.task, features)
+        return cls(
+            config,
+            read_manifest(parent) if parent else None,
+            read_manifest(previous) if previous else None,
+            Encoding.read_if_any(previous) if previous else None,
+            encoding,
+        )
+
+    def result(self, window: Window, statistics: Statistics, run_id: str) -> tuple[Manifest, Encoding]:
+        """The manifest and the encoding of the policy with the trained statistics."""
+        generation = self.previous.generation + 1 if self.previous else 1
+        manifest = next_manifest(self.config, window, self.parent, self.encoding, generation, run_id)
+        new = self._new_actions(action_counts(statistics, manifest.actions)) if generation > 1 else []
+        return manifest, self.encoding.model_copy(update={"new_actions": new})
+
+    def _new_actions(self, counts: np.ndarray) -> list[str]:
+        """The actions that joined after the first training and were not tried enough; counts: interactions of each."""
+        before = self.previous_encoding or self.encoding
+        settled, few = set(before.action_ids) - set(before.new_actions), counts < self.config.policy.new_action_trials
+        pairs = zip(self.encoding.action_ids, few, strict=True)
+        return [action for action, is_few in pairs if is_few and action not in settled]
+
+
+def table_features(task: Task, read_table: Callable[[str], pa.Table | None]) -> dict[str, dict[str, Any]]:
+    """The features of all actions in the task's table of actions, by id; empty without such a table, or features."""
+    if not (isinstance(task.actions, ActionTable) and task.action_features):
+        return {}
+    content = read_table(task.actions.table)
+    if content is None:
+        return {}
+    names = [name for name in task.action_features if name in content.column_names]
+    kinds = [task.candidate_type.field(name) for name in names]
+    try:
+        rows = content.select(names).cast(pa.schema(kinds)).to_pylist()
+    except pa.ArrowException as error:
+        raise InvalidInput(f"task.actions.table = {task.actions.table!r}: {error}") from None
+    return dict(zip(map(str, content[task.actions.id].to_pylist()), rows, strict=True))
+
+
+def fit_encoding(encoding: Encoding, interactions: Iterable[pa.Table]) -> Encoding:
+    """The encoding with its encoder of contexts fitted to the first FIT_ROWS interactions."""
+    if not encoding.context.is_fitted:
+        return encoding
+    arrays, rows = [], 0
+    for table in interactions:
+        arrays.append(contexts(table.slice(0, FIT_ROWS - rows)))
+        rows += len(arrays[-1])
+        if rows >= FIT_ROWS:
+            break
+    context = encoding.context.fit(pa.concat_arrays(arrays)) if rows else encoding.context
+    return encoding.model_copy(update={"context": context})
+
+
+def action_counts(statistics: Statistics, actions: int) -> np.ndarray:
+    """Interactions of each action [actions]; an agent that does not count them has tried all of them enough."""
+    return statistics.get("counts", np.full(actions, np.iinfo(np.int64).max))

@@ -1,0 +1,143 @@
+"""The simulator's requests and rewards in every kind of environment, and the learning curve that comes of them."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from banditloop.functions.simulator import Visit, instances, simulate
+from banditloop.pipelines.cli.display import Report
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.environments import MovieLens
+from banditloop.rl_core.environments.classification import Classification
+from banditloop.rl_core.environments.delayed import Delayed
+from banditloop.rl_core.environments.drifting import Drifting
+from banditloop.rl_core.environments.linear import Linear
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.promotion.transitions import ensure_champion
+from banditloop.rl_core.reports.learning_curve import summary
+from banditloop.rl_core.reports.learning_curve_page import write_page
+from tests.policies.test_built_in_environments import write_flowers
+
+
+class FirstCandidate:
+    """An endpoint that answers every instance with its first candidate, or with `default`."""
+
+    def __init__(self, default):
+        self.default, self.requests = default, []
+
+    def predict(self, instances):
+        self.requests.append(instances)
+        return [{"event_id": f"event-{row}", "action": self._action(part)} for row, part in enumerate(instances)]
+
+    def _action(self, instance):
+        candidates = instance.get("actions") if isinstance(instance, dict) else None
+        if not candidates:
+            return self.default
+        first = candidates[0]["id"] if isinstance(candidates[0], dict) else candidates[0]
+        return int(first) if isinstance(self.default, int) else first
+
+
+class Published:
+    """A bus that keeps what is published, with the time."""
+
+    def __init__(self):
+        self.messages = []
+
+    def publish(self, topic, payload):
+        self.messages.append((topic, datetime.now(UTC), json.loads(payload)))
+
+
+def visit(environment, tmp_path, default=0, users=5):
+    """The messages and the one request of a visit."""
+    config = make_config(environment, tmp_path)
+    platform = replace(connect(config), endpoint=FirstCandidate(default), bus=Published())
+    mean = simulate(config, platform, Visit(users=users, seed=0))
+    rewards = [event for _, _, events in platform.bus.messages for event in events]
+    assert mean == pytest.approx(np.mean([event["value"] for event in rewards]))
+    assert sorted(event["event_id"] for event in rewards) == sorted(f"event-{row}" for row in range(users))
+    return platform.bus.messages, platform.endpoint.requests[0]
+
+
+def make_config(environment, tmp_path):
+    backend = {"root": str(tmp_path / "loop")}
+    return Config.parse({"backend": backend, "environment": environment.model_dump(), "policy": {"saved_model": False}})
+
+
+def test_plain_vectors_are_sent_as_lists(tmp_path):
+    environment = Linear(dim=3)
+    [(topic, _, rewards)], request = visit(environment, tmp_path)
+    assert topic == "rewards"
+    contexts = environment.observe(5, np.random.default_rng(0))
+    assert request == contexts["observation"].tolist()
+    expected = environment.reward(contexts, np.zeros(5, int), [f"event-{row}" for row in range(5)])
+    assert [event["value"] for event in rewards] == expected.tolist()
+
+
+def test_named_features_are_sent_by_name_and_hidden_columns_never(tmp_path):
+    environment = Classification(dataset=str(write_flowers(tmp_path)))
+    [(_, _, rewards)], request = visit(environment, tmp_path, default="setosa")
+    assert [list(instance) for instance in request] == [["context"]] * 5
+    assert all(instance["context"].keys() == environment.task.context.keys() for instance in request)
+    is_setosa = [float(instance["context"]["colour"] == "white") for instance in request]
+    assert [event["value"] for event in rewards] == is_setosa
+    assert all(isinstance(instance, list) for instance in visit(Drifting(), tmp_path)[1])
+
+
+def test_candidates_and_their_features_are_sent_where_the_environment_gives_them(tmp_path):
+    environment = MovieLens(available=3)
+    for instance in visit(environment, tmp_path)[1]:
+        assert len(instance["actions"]) == 3
+        assert len(instance["context"]["observation"]) == 20
+    features = MovieLens(genres=True).action_features()
+    for instance in visit(MovieLens(genres=True), tmp_path)[1]:
+        assert instance["actions"] == [{"id": str(movie)} | row for movie, row in enumerate(features)]
+    contexts = environment.observe(2, np.random.default_rng(0))
+    [first, second] = instances(environment, contexts, np.random.default_rng(1))
+    assert first["actions"] != second["actions"]
+
+
+def test_delayed_rewards_are_published_when_they_are_due(tmp_path):
+    environment = Delayed(environment=Linear(dim=3), mean_seconds=0.3)
+    started = datetime.now(UTC)
+    messages, _ = visit(environment, tmp_path, users=20)
+    assert len(messages) > 2
+    delays = environment.delays([f"event-{row}" for row in range(20)])
+    due = {
+        event["event_id"]: datetime.fromisoformat(event["timestamp"]) for _, _, events in messages for event in events
+    }
+    first = min(due.values())
+    for row, delay in enumerate(delays):
+        assert (due[f"event-{row}"] - first).total_seconds() == pytest.approx(delay - delays.min(), abs=1e-5)
+    for _, published, events in messages:
+        assert all(started < datetime.fromisoformat(event["timestamp"]) <= published for event in events)
+
+
+def test_a_config_without_an_environment_has_nothing_to_simulate(tmp_path):
+    config = Config.parse({"backend": {"root": str(tmp_path / "loop")}, "task": {"actions": ["a", "b"]}})
+    with pytest.raises(InvalidInput, match=r"^environment: is missing; the simulator needs one$"):
+        simulate(config, connect(config), Visit())
+
+
+@pytest.mark.parametrize(
+    "environment", [Linear(actions=4), MovieLens(available=4), Drifting()], ids=lambda part: part.name
+)
+def test_the_learning_curve_has_values_where_the_environment_knows_them(environment, tmp_path):
+    config = make_config(environment, tmp_path)
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    content = summary(config, platform)
+    [version] = content["versions"]
+    known = environment.expected_rewards() is not None
+    assert known == (environment.name == "linear")
+    assert ("value" in version) == ("greedy_value" in version) == ("oracle" in content) == known
+    if known:
+        assert version["value"] == pytest.approx(content["uniform"])
+    write_page(content, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert ("does not know the true value" in page) != known
+    assert ("value as served" in page) == known
+    Report(None).table(content)

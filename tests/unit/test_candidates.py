@@ -1,0 +1,64 @@
+"""Candidates of decisions, from lists and from the log."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.candidates import (
+    Candidates,
+    action_positions,
+    logged_candidates,
+    logged_ids,
+    logged_probabilities,
+)
+from banditloop.rl_core.events.rows import decision_table
+from tests.conftest import vector_task
+
+
+def table(candidates, probabilities, actions):
+    rows = len(actions)
+    return decision_table(
+        vector_task(2, 3),
+        event_id=[str(row) for row in range(rows)],
+        timestamp=datetime.now(UTC),
+        policy_version="v",
+        context=[{"observation": [1.0, 2.0]}] * rows,
+        action=actions,
+        propensity=0.5,
+        candidates=candidates,
+        probabilities=probabilities,
+    )
+
+
+def test_listed_candidates_are_sorted_whatever_the_order_of_the_lists():
+    candidates = Candidates.of_lists([["b", "a"], ["c"], ["a", "c"]])
+    assert candidates.ids == ("a", "b", "c")
+    np.testing.assert_array_equal(candidates.mask(3), [[1, 1, 0], [0, 0, 1], [1, 0, 1]])
+    assert Candidates.of_lists([["b", "a"], ["c"]], order="cba".index).ids == ("c", "b", "a")
+    assert Candidates.of_lists([["a", "b"], ["b", "a"]]).eligible is None
+    np.testing.assert_array_equal(candidates.take([1, 2]).mask(2), [[0, 0, 1], [1, 0, 1]])
+
+
+def test_rows_that_list_none_may_choose_all_numbered_actions():
+    logged = table([[], ["2", "0"], []], [[0.5, 0.2, 0.3], [0.4, 0.6], [0.25] * 4], ["0", "2", "3"])
+    ids = logged_ids(logged)
+    assert ids == ["0", "1", "2", "3"]
+    np.testing.assert_array_equal(logged_candidates(logged, ids).mask(3), [[1, 1, 1, 0], [1, 0, 1, 0], [1, 1, 1, 1]])
+    np.testing.assert_array_equal(logged_probabilities(logged, ids), [[0.5, 0.2, 0.3, 0], [0.6, 0, 0.4, 0], [0.25] * 4])
+    np.testing.assert_array_equal(action_positions(logged, ids), [0, 2, 3])
+
+
+def test_named_actions_are_sorted_and_may_be_looked_up_among_more():
+    logged = table([["sport", "news"], ["music"]], [[0.4, 0.6], [1.0]], ["news", "music"])
+    ids = logged_ids(logged)
+    assert ids == ["music", "news", "sport"]
+    more = ["art", *ids]
+    np.testing.assert_array_equal(logged_probabilities(logged, more), [[0, 0, 0.6, 0.4], [0, 1, 0, 0]])
+    np.testing.assert_array_equal(action_positions(logged, ["news"]), [0, -1])
+
+
+def test_candidates_and_probabilities_of_different_lengths_are_named():
+    with pytest.raises(InvalidInput, match="interaction 0: 2 candidates with 1 probabilities"):
+        logged_probabilities(table([["a", "b"]], [[1.0]], ["a"]), ["a", "b"])
