@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from banditloop.pipelines.cli.read_log import REWARD_NAMES, bare_name
+from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_CATEGORIES, MAX_TEXT_LENGTH
 from banditloop.rl_core.settings.feature_kinds import Kind, Vector
 
 PROPENSITY_NAMES = (
@@ -16,6 +17,8 @@ PROPENSITY_NAMES = (
 USER_NAMES = ("user", "visitor", "customer", "client", "session", "cookie", "member", "account", "ip", "email")
 TIME_NAMES = r"(.*_)?(timestamp|time|ts|date|datetime|epoch)|.*_at"
 EPOCH_SECONDS = 1e8  # of 1973: no other number in a column that is called a time is so large
+BEYOND = f"values beyond {MAX_ABS_VALUE:,.0f}; scale it"
+LONG = f"texts of more than {MAX_TEXT_LENGTH} characters; shorten them"
 MIN_ROWS = 10  # with fewer rows or values, nothing is a sign of ids
 
 
@@ -41,11 +44,15 @@ def _scalar_kind(name: str, present: pa.ChunkedArray) -> tuple[Kind | None, str]
     if types.is_boolean(present.type):
         return "boolean", ""
     if is_text(present.type):
+        if _has_long(present):
+            return None, f"it has {LONG}"
         if len(present) >= MIN_ROWS and len(distinct) > len(present) / 2:
             return None, "it looks like an id: its values hardly ever occur twice"
         return "category", ""
     if types.is_integer(present.type) and (re.search(r"(^|_)id$", name.lower()) or _counts_rows(present, distinct)):
         return None, "it looks like an id, and the size of an id says nothing"
+    if is_beyond(present):
+        return None, f"it has {BEYOND}"
     return ("boolean" if set(distinct.to_pylist()) == {0, 1} else "number"), ""
 
 
@@ -63,13 +70,23 @@ def _reason_by_name(name: str, present: pa.ChunkedArray) -> str:
 
 
 def _list_kind(present: pa.ChunkedArray) -> tuple[Kind | None, str]:
-    items = present.type.value_type
-    if is_text(items):
+    items, lengths = pc.list_flatten(present), pc.list_value_length(present).unique().to_pylist()
+    if is_text(items.type):
+        if _has_long(items) or max(lengths) > MAX_CATEGORIES:
+            return None, f"it has {LONG}" if _has_long(items) else f"it has lists of more than {MAX_CATEGORIES:,} texts"
         return "categories", ""
-    lengths = pc.list_value_length(present).unique().to_pylist()
-    if is_number(items) and len(lengths) == 1 and lengths[0]:
-        return Vector(vector=lengths[0]), ""
+    if is_number(items.type) and len(lengths) == 1 and lengths[0] and not items.null_count:
+        return (None, f"it has {BEYOND}") if is_beyond(items) else (Vector(vector=lengths[0]), "")
     return None, "its lists are neither of texts nor of numbers in equal number"
+
+
+def is_beyond(numbers: pa.ChunkedArray) -> bool:
+    """Whether any of the numbers is one that requests refuse."""
+    return not pc.all(pc.less_equal(pc.abs(numbers.cast(pa.float64(), safe=False)), MAX_ABS_VALUE), min_count=0).as_py()
+
+
+def _has_long(texts: pa.ChunkedArray) -> bool:
+    return not pc.all(pc.less_equal(pc.utf8_length(texts), MAX_TEXT_LENGTH), min_count=0).as_py()
 
 
 def _counts_rows(present: pa.ChunkedArray, distinct: pa.Array) -> bool:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from banditloop.pipelines.cli.column_kinds import feature_kind, is_list, is_number, is_text
+from banditloop.pipelines.cli.column_kinds import BEYOND, feature_kind, is_beyond, is_list, is_number, is_text
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.feature_kinds import Kind
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, OPEN
@@ -49,10 +49,12 @@ def infer_range(column: pa.ChunkedArray) -> list[float]:
     (0 is the reward of a decision without any.)
 
     Raises:
-        InvalidInput: the rewards are no numbers.
+        InvalidInput: the rewards are no numbers, or are too large.
     """
     if not (is_number(column.type) or types.is_boolean(column.type)):
         raise InvalidInput(f"--reward: the column holds {column.type}; rewards are numbers or booleans")
+    if is_beyond(column):
+        raise InvalidInput(f"--reward: the column has {BEYOND}")
     values = pc.min_max(column.cast(pa.float64())).as_py()
     low, high = min(values["min"] or 0.0, 0.0), max(values["max"] or 0.0, 0.0)
     if low == high:
@@ -106,7 +108,7 @@ def _examples(table: pa.Table, columns: dict[str, str], kinds: dict[str, Kind]) 
 
 def _example(kind: Kind, value: Any) -> Any:
     if isinstance(value, list):
-        return [_example("number", item) for item in value]
+        return [_example("number", item) for item in value if item not in (None, "")]
     if isinstance(value, float):
         return float(f"{value:.4g}")
     return bool(value) if kind == "boolean" else value

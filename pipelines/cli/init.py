@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from banditloop.pipelines.cli import display
-from banditloop.pipelines.cli.new_loop import NewLoop, example_contexts, kind_text
+from banditloop.pipelines.cli.new_loop import NewLoop, example_contexts, kind_text, number_text
 from banditloop.pipelines.cli.options import JsonOption
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import MAX_ABS_VALUE
 from banditloop.rl_core.settings.task import OPEN, Task
 
 CONFIG_FILE = "loop.toml"
@@ -115,9 +116,12 @@ def _parse_feature(text: str) -> tuple[str, Any]:
 
 def _parse_range(text: str) -> list[float]:
     try:
-        return [float(number) for number in text.split(",")]
+        values = [float(number) for number in text.split(",")]
     except ValueError:
         raise InvalidInput(f"--reward-range {text!r}: give the smallest and the largest reward, as 0,1") from None
+    if not all(abs(value) <= MAX_ABS_VALUE for value in values):
+        raise InvalidInput(f"--reward-range {text!r}: has values beyond {MAX_ABS_VALUE:,.0f}; scale the rewards")
+    return values
 
 
 def _check_free(folder: Path) -> None:
@@ -151,7 +155,7 @@ def _show(folder: Path, task: Task, notes: dict[str, str]) -> None:
     actions = task.actions if isinstance(task.actions, int | str) else f"{len(task.action_ids or ())}: "
     ids = "" if isinstance(task.actions, int) else ", ".join(task.action_ids or ())
     display.line(_shortened(f"actions: {actions}{ids}"))
-    display.line(f"rewards: {task.rewards.low:g} to {task.rewards.high:g}")
+    display.line(f"rewards: {number_text(task.rewards.low)} to {number_text(task.rewards.high)}")
     rows = [{"feature": name, "kind": _shortened(kind_text(kind))} for name, kind in task.context.items()]
     display.table("features of a context", rows)
     if notes:

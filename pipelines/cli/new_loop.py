@@ -43,14 +43,14 @@ class NewLoop(NamedTuple):
             "endpoint": self.endpoint,
             "port": self.port,
             "actions": _list(actions) if isinstance(actions, list) else json.dumps(actions),
-            "reward_range": f"[{low:g}, {high:g}]",
+            "reward_range": f"[{number_text(low)}, {number_text(high)}]",
             "default": "0" if has_zero else '"ignore"',
             "unrewarded": "counts as 0" if has_zero else "is left out",
             "context": "\n".join(f"{name} = {kind_text(kind)}" for name, kind in self.task.context.items()),
             "contexts": "\n".join(f"    {_python(context)}," for context in self.contexts),
             "candidates": f', "actions": {list(ids)}' if actions == OPEN else "",
             "favourite": int(ids[0]) if self.task.numbered else json.dumps(ids[0]),
-            "value": "is_good" if is_binary else f"{high:g} if is_good else {low:g}",
+            "value": "is_good" if is_binary else f"{number_text(high)} if is_good else {number_text(low)}",
             "predict": shlex.quote(json.dumps({"instances": [instance]})),
             "reward": shlex.quote(json.dumps({"rewards": rewards})),
             "notes": "\n".join(["\nOf the columns of the log:\n", *notes, ""]) if notes else "",
@@ -62,6 +62,11 @@ def kind_text(kind: Kind) -> str:
     if isinstance(kind, Vector):
         return f"{{vector = {kind.vector}}}"
     return _list(kind) if isinstance(kind, list) else json.dumps(kind)
+
+
+def number_text(value: float) -> str:
+    """A number as TOML and Python, exactly."""
+    return repr(int(value)) if value.is_integer() else repr(value)
 
 
 def example_contexts(kinds: Mapping[str, Kind]) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ CONFIG = """\
 actions = {actions}  # they may come and go
 reward_range = {reward_range}  # smallest and largest reward
 
-[task.context]  # what is known of a visit, by name. Kinds: "number", "boolean", "category", a list of the possible
-# texts, "categories" (a set of texts), {{vector = LENGTH}} (numbers). Missing values and unseen texts are allowed.
+[task.context]  # what is known of a visit, by name. Kinds: "number", "boolean", "category" (any text, unseen ones too),
+# a list of the only possible texts, "categories" (a set of any texts), {{vector = LENGTH}}. Values may be missing.
 {context}
 
 [task.action_features]  # what is known of an action, by name, likewise; requests give the values

@@ -80,11 +80,17 @@ def _read_csv(path: Path) -> pa.Table:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    """A column of texts, numbers or lists, however it is stored."""
+    """A column of texts, numbers or lists, however it is stored; empty texts and NaN are missing, as in CSV."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_decimal(column.type):
         return column.cast(pa.float64())
+    if pa.types.is_large_string(column.type):
+        column = column.cast(pa.string())
+    if pa.types.is_floating(column.type):
+        return pc.if_else(pc.is_nan(column), None, column)
+    if pa.types.is_string(column.type):
+        column = pc.if_else(pc.equal(column, ""), None, column)
     if not pa.types.is_string(column.type) or not pc.all(pc.starts_with(column, "[")).as_py():
         return column
     try:

@@ -86,7 +86,7 @@ def rollback(reason: ReasonOption = "", config: ConfigOption = None, as_json: Js
 def _release(endpoint: Endpoint) -> Release:
     release = endpoint.release()
     if release is None:
-        raise InvalidInput("endpoint: no version is served yet; run the startup pipeline first")
+        raise InvalidInput("endpoint: no version is served yet; run `banditloop serve` first")
     return release
 
 

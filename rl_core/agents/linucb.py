@@ -6,7 +6,7 @@ takes the arm with the highest θ_aᵀx + α √(xᵀ (A_a + λI)⁻¹ x). A and
 yesterday's statistics plus today's interactions equal a full retrain.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,9 @@ from banditloop.rl_core.agents.agent import (
 from banditloop.rl_core.agents.arrays import ACTION_FEATURES, STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
 from banditloop.rl_core.errors import InvalidInput
 
+CHUNK_NUMBERS = 4_000_000  # 32 MB: more rows are scored one after the other
+MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one of four
+
 
 @dataclass(frozen=True)
 class LinUCBModel(Model):
@@ -41,17 +44,35 @@ class LinUCBModel(Model):
         return dim, actions
 
     def probabilities(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
-        return one_hot(best_actions(self._bounds(observations), eligible), len(self.theta))
+        arms = len(self.theta)
+        if eligible is not None:
+            columns = np.flatnonzero(eligible.any(axis=0))
+            if 0 < MIN_ARMS_RATIO * len(columns) <= arms:
+                best = best_actions(self._of(columns)._bounds(observations), eligible[:, columns])
+                return one_hot(columns[best], arms)
+        return one_hot(best_actions(self._bounds(observations), eligible), arms)
 
     def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
         return observations @ self.theta.T
 
     def _bounds(self, observations: np.ndarray) -> np.ndarray:
         """Upper confidence bounds [B, actions]."""
-        arms, dim = self.theta.shape
         x = observations.astype(np.float64)
+        bounds = x @ self.theta.T
+        rows = max(1, CHUNK_NUMBERS // self.theta.size)
+        for start in range(0, len(x), rows):
+            bounds[start : start + rows] += self.alpha * self._widths(x[start : start + rows])
+        return bounds
+
+    def _widths(self, x: np.ndarray) -> np.ndarray:
+        """Confidence widths [B, actions] at α = 1."""
+        arms, dim = self.theta.shape
         whitened = (x @ self.whitening.reshape(dim, arms * dim)).reshape(len(x), arms, dim)
-        return x @ self.theta.T + self.alpha * np.sqrt(np.vecdot(whitened, whitened))
+        return np.sqrt(np.vecdot(whitened, whitened))
+
+    def _of(self, arms: np.ndarray) -> "LinUCBModel":
+        """The model of some of the arms."""
+        return replace(self, theta=self.theta[arms], whitening=self.whitening.take(arms, axis=1))
 
 
 def _predicted_weights(features: np.ndarray, theta: np.ndarray, tried: np.ndarray) -> np.ndarray:
@@ -115,7 +136,7 @@ class LinUCB(MergeableAgent):
         if tried.any() and not tried.all():
             features = statistics.get(ACTION_FEATURES, np.ones((len(tried), 1)))
             theta[~tried] = _predicted_weights(features, theta, tried)[~tried]
-        whitening = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # the layout that _bounds multiplies by
+        whitening = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # the layout that _widths multiplies by
         return LinUCBModel(theta, whitening, self.alpha)
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:

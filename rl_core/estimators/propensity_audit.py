@@ -16,7 +16,8 @@ from banditloop.rl_core.events.schema import split_by_version
 
 MIN_EXPECTED_COUNT = 5.0  # expected decisions an action needs for a χ² cell of its own
 TOLERANCE = 1e-6
-AUDIT_ROWS = 8192  # at a time: each takes a number per candidate
+AUDIT_NUMBERS = 4_000_000  # at a time: each row takes a number per candidate
+MAX_CELLS = 300  # actions with a χ² cell of their own: the test's time grows with their cube
 MIN_VARIANCE_RATIO = 25.0  # variance needed for the normal test, in squares of the largest 1 / probability
 
 
@@ -26,7 +27,8 @@ class PropensityAudit:
 
     First, a consistency check: the propensity is the probability of the action, and the probabilities sum to 1.
     Second, a χ² test of the counts O of the actions against their expectation E = Σ p, with covariance
-    Σ diag(p) - p pᵀ because the probabilities differ between decisions; rare actions share one cell.
+    Σ diag(p) - p pᵀ because the probabilities differ between decisions; rare actions share one cell, and so do all
+    actions from position MAX_CELLS on, whose counts are kept as one.
     Third, a normal test of the mean of 1 / propensity. Its expectation is the number K of possible actions, whatever
     the policy, since Σ p / p = K; its variance is Σ 1 / p - K². Both tests abstain on too few decisions.
 
@@ -35,9 +37,9 @@ class PropensityAudit:
 
     count: int
     inconsistent: int  # decisions that fail the consistency check
-    expected_counts: np.ndarray  # E [K]
-    excess_counts: np.ndarray  # O - E [K]
-    covariance: np.ndarray  # of the counts [K, K]
+    expected_counts: np.ndarray  # E [cells], where cells = K, or MAX_CELLS + 1 if that is less
+    excess_counts: np.ndarray  # O - E [cells]
+    covariance: np.ndarray  # of the counts [cells, cells]
     inverse_excess: float  # Σ (1 / propensity - K)
     inverse_variance: float  # Σ (Σ 1 / p - K²)
     max_inverse: float  # largest 1 / p of any action
@@ -46,7 +48,8 @@ class PropensityAudit:
     def of(cls, actions: np.ndarray, propensities: np.ndarray, probabilities: np.ndarray) -> Self:
         """The audit of decisions: actions [B], propensities [B], all positive, probabilities [B, K]."""
         possible = probabilities > 0
-        possible_actions, expected_counts = possible.sum(axis=1), probabilities.sum(axis=0)
+        possible_actions, cells = possible.sum(axis=1), _cells(probabilities)
+        expected_counts = cells.sum(axis=0)
         inverse = np.divide(1, probabilities, out=np.zeros(probabilities.shape), where=possible)
         errors = np.abs(probabilities[np.arange(len(actions)), actions] - propensities)
         inconsistent = (errors > TOLERANCE) | (np.abs(probabilities.sum(axis=1) - 1) > TOLERANCE)
@@ -54,8 +57,8 @@ class PropensityAudit:
             count=len(actions),
             inconsistent=int(inconsistent.sum()),
             expected_counts=expected_counts,
-            excess_counts=np.bincount(actions, minlength=len(expected_counts)) - expected_counts,
-            covariance=np.diag(expected_counts) - probabilities.T @ probabilities,
+            excess_counts=np.bincount(np.minimum(actions, MAX_CELLS), minlength=len(expected_counts)) - expected_counts,
+            covariance=np.diag(expected_counts) - cells.T @ cells,
             inverse_excess=float((1 / propensities - possible_actions).sum()),
             inverse_variance=float((inverse.sum(axis=1) - possible_actions**2).sum()),
             max_inverse=float(inverse.max(initial=0.0)),
@@ -80,7 +83,7 @@ class PropensityAudit:
     def chi_square(self) -> float:
         """The p-value of the χ² test of the actions' counts; 1 if there are too few decisions."""
         rare = self.expected_counts < MIN_EXPECTED_COUNT
-        cells = np.vstack([np.eye(len(rare))[~rare], rare[None, :]])  # [cells, K]
+        cells = np.vstack([np.eye(len(rare))[~rare], rare[None, :]])
         cells = cells[cells @ self.expected_counts >= MIN_EXPECTED_COUNT]
         excess, covariance = cells @ self.excess_counts, cells @ self.covariance @ cells.T
         freedom = np.linalg.matrix_rank(covariance, rtol=1e-9, hermitian=True) if len(cells) else 0
@@ -111,6 +114,14 @@ class PropensityAudit:
         return not self.inconsistent and min(self.chi_square(), self.inverse_propensity()) >= level
 
 
+def _cells(probabilities: np.ndarray) -> np.ndarray:
+    """The probabilities [B, K] with those from position MAX_CELLS on as one, their sum."""
+    if probabilities.shape[1] <= MAX_CELLS:
+        return probabilities
+    rest = probabilities[:, MAX_CELLS:].sum(axis=1, keepdims=True)
+    return np.hstack([probabilities[:, :MAX_CELLS], rest])
+
+
 def audit_propensities(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Pass interactions through unchanged while auditing them per policy version.
 
@@ -124,8 +135,9 @@ def audit_propensities(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordB
         # Decisions of the application state its own propensities: they are trained on without an audit.
         own = pa.table(batch.filter(pc.not_equal(batch["mode"], "external")))
         ids |= dict.fromkeys(logged_ids(own))
-        for start in range(0, own.num_rows, AUDIT_ROWS):
-            for version, interactions in split_by_version(own.slice(start, AUDIT_ROWS)):
+        rows = max(1, AUDIT_NUMBERS // max(1, len(ids)))
+        for start in range(0, own.num_rows, rows):
+            for version, interactions in split_by_version(own.slice(start, rows)):
                 audit = _audit(interactions, list(ids))
                 audits[version] = audits[version] + audit if version in audits else audit
     failures = [f"{version}: {audit.explain()}" for version, audit in audits.items() if not audit.passes()]

@@ -21,6 +21,7 @@ from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.interactions import Interactions, scaled_interactions
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
+from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
@@ -149,11 +150,21 @@ def _probabilities(policy: SavedPolicy, batch: LoggedBatch) -> np.ndarray:
     return policy.probabilities(policy.observations(interactions.contexts), interactions.candidates)
 
 
-def logged_window(platform: Platform, config: Config, window: Window, fold: Fold | None = None) -> LoggedWindow:
-    """A window of the warehouse's log, or one fold of it, with its policies that the endpoint still has."""
+def logged_window(
+    platform: Platform, config: Config, window: Window, compared: Iterable[SavedPolicy] = (), fold: Fold | None = None
+) -> LoggedWindow:
+    """A window of the warehouse's log, or one fold of it, with its policies that the endpoint still has.
+
+    It is read with the features of the task and of the policies that are compared, which the task may have dropped.
+    Other policies that need more features are not available.
+    """
     versions = {manifest.version for manifest in platform.endpoint.versions()}
+    task = with_features_of(config.task, [policy.encoding for policy in compared])
 
     def load(version: str) -> SavedPolicy | None:  # a version from the log becomes a path only if the endpoint has it
-        return SavedPolicy.load(platform.endpoint.policy(version)) if version in versions else None
+        if version not in versions:
+            return None
+        policy = SavedPolicy.load(platform.endpoint.policy(version))
+        return policy if policy.encoding.readable(task) else None
 
-    return LoggedWindow.of(config, load, platform.warehouse.interactions(window, fold))
+    return LoggedWindow.of(config, load, platform.warehouse.reading(task).interactions(window, fold))

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.errors import InvalidInput
 
+MAX_MASK = 10_000_000  # decisions × candidates: deciding takes some numbers for each, 8 bytes long
+
 
 class Candidates(NamedTuple):
     """What B decisions choose from: ids [K], and which of them each may choose, bool [B, K]; None: all of them."""
@@ -23,10 +25,14 @@ class Candidates(NamedTuple):
 
         Their ids are sorted, by the key `order` if given: in which order a decision has its candidates does not depend
         on the others.
+
+        Raises:
+            InvalidInput: the decisions and their candidates are too many together.
         """
         ids = tuple(sorted(set(chain.from_iterable(lists)), key=order))
         if all(len(candidates) == len(ids) for candidates in lists):
             return cls(ids)
+        check_size(len(lists), len(ids))
         index = {action: position for position, action in enumerate(ids)}
         eligible = np.zeros((len(lists), len(ids)), bool)
         for row, candidates in enumerate(lists):
@@ -40,6 +46,15 @@ class Candidates(NamedTuple):
     def take(self, rows: Sequence[int] | np.ndarray) -> Self:
         """The candidates of some of the decisions."""
         return self if self.eligible is None else self._replace(eligible=self.eligible[rows])
+
+
+def check_size(decisions: int, ids: int) -> None:
+    """InvalidInput: so many decisions, with so many different candidates altogether, would take too much memory."""
+    if decisions * ids > MAX_MASK:
+        raise InvalidInput(
+            f"request: {decisions:,} contexts with {ids:,} different candidates altogether: too many; "
+            "send fewer instances per request"
+        )
 
 
 def logged_ids(table: pa.Table) -> list[str]:

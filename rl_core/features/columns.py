@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from banditloop.rl_core.settings.feature_kinds import Kind, Vector
 from banditloop.rl_core.settings.section import Section
 
 LIMIT = 10.0  # standardised numbers are clipped here, in standard deviations
-UNIT = 3**0.5  # numbers that are uniform from -UNIT to UNIT have a variance of 1
+HALF_WIDTH = 3**0.5  # numbers that are uniform from -HALF_WIDTH to HALF_WIDTH have a variance of 1
 MISSING = "missing"
 
 
@@ -27,6 +28,11 @@ class FeatureEncoding(Section, abc.ABC):
     """The columns of one feature."""
 
     name: str
+
+    @property
+    @abc.abstractmethod
+    def feature_kind(self) -> Kind:
+        """The kind of the feature, as in a task."""
 
     @property
     @abc.abstractmethod
@@ -52,6 +58,10 @@ class NumberEncoding(FeatureEncoding):
     mean: float = 0.0
     deviation: float = 1.0
     knots: list[float] = Field([])
+
+    @property
+    def feature_kind(self) -> Kind:
+        return "number"
 
     @property
     def names(self) -> list[str]:
@@ -80,19 +90,23 @@ class NumberEncoding(FeatureEncoding):
         knots, last = self.knots, len(self.knots) - 1
         left = min(max(bisect.bisect_right(knots, value) - 1, 0), last - 1)
         fraction = min(max((value - knots[left]) / (knots[left + 1] - knots[left]), 0.0), 1.0)
-        return ((left + fraction) / last * 2 - 1) * UNIT
+        return ((left + fraction) / last * 2 - 1) * HALF_WIDTH
 
     def _all_from_knots(self, values: np.ndarray) -> np.ndarray:
         knots, last = np.array(self.knots), len(self.knots) - 1
         left = np.clip(np.searchsorted(knots, values, side="right") - 1, 0, last - 1)
         fraction = np.clip((values - knots[left]) / (knots[left + 1] - knots[left]), 0.0, 1.0)
-        return ((left + fraction) / last * 2 - 1) * UNIT
+        return ((left + fraction) / last * 2 - 1) * HALF_WIDTH
 
 
 class BooleanEncoding(FeatureEncoding):
     """Whether a boolean is true, and whether it is missing."""
 
     kind: Literal["boolean"] = "boolean"
+
+    @property
+    def feature_kind(self) -> Kind:
+        return "boolean"
 
     @property
     def names(self) -> list[str]:
@@ -112,6 +126,10 @@ class CategoryEncoding(FeatureEncoding):
     kind: Literal["category"] = "category"
     categories: list[str] = Field([])
     hashed: int = 0
+
+    @property
+    def feature_kind(self) -> Kind:
+        return "category" if self.hashed else self.categories
 
     @property
     def names(self) -> list[str]:
@@ -158,6 +176,10 @@ class CategoriesEncoding(CategoryEncoding):
 
     kind: Literal["categories"] = "categories"  # type: ignore[assignment]
 
+    @property
+    def feature_kind(self) -> Kind:
+        return "categories"
+
     def append(self, value: Sequence[str] | None, row: list[float]) -> None:
         zeros = self._zeros.copy()
         for column in map(self._column, value) if value else (-1,):
@@ -176,7 +198,8 @@ class CategoriesEncoding(CategoryEncoding):
 class VectorEncoding(FeatureEncoding):
     """A vector's numbers, each standardised, and whether it is missing.
 
-    A plain one, the only feature of a task, is used as it is and cannot be missing.
+    A plain one, the only feature of a task, is used as it is. (It is missing only where the task got more features
+    since; then it is zeros.)
     """
 
     kind: Literal["vector"] = "vector"
@@ -186,25 +209,31 @@ class VectorEncoding(FeatureEncoding):
     deviations: list[float] = Field([])
 
     @property
+    def feature_kind(self) -> Kind:
+        return Vector(vector=self.length)
+
+    @property
     def names(self) -> list[str]:
         numbers = [f"{self.name}[{index}]" for index in range(self.length)]
         return numbers if self.plain else [*numbers, f"{self.name}={MISSING}"]
 
     def append(self, value: Sequence[float] | None, row: list[float]) -> None:
-        if not value:
-            row += [0.0] * self.length + [1.0]
-        else:
+        if value:
             row += self._standardised(np.array(value, np.float32)[None])[0].tolist()
-            row.append(0.0)
+        else:
+            row += [0.0] * self.length
+        if not self.plain:
+            row.append(0.0 if value else 1.0)
 
     def columns(self, values: pa.Array) -> np.ndarray:
-        if self.plain:
-            return pc.list_flatten(values).to_numpy(zero_copy_only=False).reshape(-1, self.length)
         given = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False) > 0
-        encoded = np.zeros((len(values), self.length + 1))
         flat = pc.list_flatten(values).to_numpy(zero_copy_only=False).reshape(-1, self.length)
-        encoded[given, :-1] = self._standardised(flat)
-        encoded[~given, -1] = 1.0
+        if self.plain and given.all():
+            return flat
+        encoded = np.zeros((len(values), len(self.names)))
+        encoded[given, : self.length] = self._standardised(flat)
+        if not self.plain:
+            encoded[~given, -1] = 1.0
         return encoded
 
     def _standardised(self, vectors: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The encoder: named features to an observation, fitted to the log, deterministic, the same in training and serving."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Self
 
@@ -60,6 +60,11 @@ class Encoder(Section):
         return len(self.names)
 
     @property
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of each feature, by name."""
+        return {feature.name: feature.feature_kind for feature in self.features}
+
+    @property
     def vectors(self) -> list[VectorEncoding]:
         """The encodings of vectors, whose lengths a log does not guarantee."""
         return [feature for feature in self.features if isinstance(feature, VectorEncoding)]
@@ -71,11 +76,15 @@ class Encoder(Section):
         parts = [*constant, *columns] or [np.zeros((len(values), 0))]
         return (parts[0] if len(parts) == 1 else np.hstack(parts)).astype(np.float32, copy=False)
 
-    def encode_rows(self, rows: Iterable[Mapping[str, Any]] | np.ndarray) -> np.ndarray:
-        """Observations float32 [B, dim] of validated features of requests, or of plain vectors [B, dim]."""
-        if isinstance(rows, np.ndarray):
-            return rows
-        return np.array([self._row(row) for row in rows], np.float32).reshape(-1, self.dim)
+    def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Observations float32 [B, dim] of validated features of requests; features that a row lacks are missing."""
+        return np.array([self._row(row) for row in rows], np.float32).reshape(len(rows), self.dim)
+
+    def encode_vectors(self, vectors: np.ndarray, name: str) -> np.ndarray:
+        """Observations [B, dim] of the plain vectors [B, length] of the feature `name`: these themselves, if plain."""
+        if [feature.name for feature in self.vectors if feature.plain] == [name]:
+            return vectors
+        return self.encode_rows([{name: vector.tolist()} for vector in vectors])
 
     def _row(self, features: Mapping[str, Any]) -> list[float]:
         row = [1.0] if self.constant else []

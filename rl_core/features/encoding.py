@@ -1,6 +1,6 @@
 """The encoding of a policy: what the numbers of its arrays stand for, the features and the actions by their ids."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoder import Encoder
 from banditloop.rl_core.settings.section import Section, explain
-from banditloop.rl_core.settings.task import Task
+from banditloop.rl_core.settings.task import MAX_ACTIONS, Task
 
 ENCODING = "encoding.json"
 
@@ -33,6 +33,10 @@ class Encoding(Section):
         action = Encoder.unfitted(task.action_features) if task.action_features else None
         actions = task.actions if isinstance(task.actions, int) else list(task.action_ids or ())
         return cls(context=Encoder.unfitted(task.context, plain), action=action, actions=actions)
+
+    def readable(self, task: Task) -> bool:
+        """Whether contexts of this task's type have all features that are encoded."""
+        return self.context.kinds.keys() <= task.context.keys()
 
     @classmethod
     def of_vectors(cls, dim: int, actions: int) -> Self:
@@ -63,18 +67,15 @@ class Encoding(Section):
         added = sorted(set(ids) - self.index.keys())
         if not added:
             return self
-        if isinstance(self.actions, int):
-            numbers = [int(action) for action in added if action.isdecimal()]
-            if len(numbers) < len(added):
-                raise InvalidInput(f"action {added[0]!r}: the task's actions are numbers, 0 to {self.actions - 1}")
-            return self.model_copy(update={"actions": max(numbers) + 1})
-        return self.model_copy(update={"actions": [*self.actions, *added]})
+        if isinstance(self.actions, int) and all(map(_is_number, added)):
+            return self.model_copy(update={"actions": max(map(int, added)) + 1})
+        return self.model_copy(update={"actions": [*self.action_ids, *added]})
 
-    def with_features(self, task: Task, features: Mapping[str, dict[str, Any]]) -> Self:
-        """This encoding with the latest features of actions, to which their encoder is fitted anew."""
-        if not features:
+    def with_features(self, task: Task, features: dict[str, dict[str, Any]]) -> Self:
+        """This encoding with the latest features of its actions, to which their encoder is fitted anew."""
+        known = {action: values for action, values in (self.action_features | features).items() if action in self.index}
+        if not known:
             return self
-        known = self.action_features | dict(features)
         values = pa.array([known[action] for action in sorted(known)], task.candidate_type)
         encoder = Encoder.unfitted(task.action_features).fit(values)
         return self.model_copy(update={"action_features": known, "action": encoder})
@@ -94,3 +95,14 @@ class Encoding(Section):
     def index(self) -> dict[str, int]:
         """The position of each action in the arrays."""
         return {action: position for position, action in enumerate(self.action_ids)}
+
+
+def _is_number(action: str) -> bool:
+    """Whether an id is that of a numbered action: 7, but neither 007 nor a number that no task may have."""
+    return action.isdecimal() and len(action) <= len(str(MAX_ACTIONS)) and str(int(action)) == action
+
+
+def with_features_of(task: Task, encodings: Iterable[Encoding]) -> Task:
+    """The task with the features that these encodings need too, which it may have dropped."""
+    encoded = {name: kind for encoding in encodings for name, kind in encoding.context.kinds.items()}
+    return task.model_copy(update={"context": encoded | task.context})

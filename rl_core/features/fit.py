@@ -1,7 +1,7 @@
 """Fitting of feature encodings to values of the log.
 
-What is found depends on sizes, such as a skewness or a share of the rows, not on significance, which any difference
-reaches if only the log is long enough.
+Thresholds are on effect sizes, such as a skewness or a share of the rows, and not on p-values: these become small for
+any difference if the log is long enough.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
 """SavedPolicy: a policy read from a policy directory, and its decisions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -55,8 +55,8 @@ class SavedPolicy:
             raise InvalidInput(f"policy {folder}: the shape of its model differs from dim and actions in {MANIFEST}")
         return cls(manifest, model, encoding)
 
-    def observations(self, contexts: pa.StructArray | np.ndarray | Iterable[Mapping[str, Any]]) -> np.ndarray:
-        """Observations [B, dim] of contexts of the log, of requests, or of a task's plain vectors."""
+    def observations(self, contexts: pa.StructArray | Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Observations [B, dim] of contexts of the log, or of requests."""
         encoder = self.encoding.context
         return encoder.encode(contexts) if isinstance(contexts, pa.StructArray) else encoder.encode_rows(contexts)
 
@@ -68,16 +68,16 @@ class SavedPolicy:
         """
         floor = self.manifest.exploration
         candidates = candidates or Candidates(self.encoding.action_ids)
-        everything = candidates.eligible is None and candidates.ids == self.encoding.action_ids
-        if everything and not self.encoding.new_actions:  # the common case
+        are_its_own = candidates.eligible is None and candidates.ids == self.encoding.action_ids
+        if are_its_own and not self.encoding.new_actions:  # the common case
             return (1 - floor) * self.model.probabilities(observations) + floor / self.manifest.actions
         eligible = candidates.mask(len(observations))
         uniform = eligible / eligible.sum(axis=1, keepdims=True)
-        new = eligible * (self._new(candidates.ids) * self.manifest.new_action_exploration)
-        shares = np.maximum(new.sum(axis=1, keepdims=True), MAX_NEW_EXPLORATION) / MAX_NEW_EXPLORATION
-        new = (1 - floor) * new / shares
-        learned = 1 - floor - new.sum(axis=1, keepdims=True)
-        return learned * self._learned(observations, candidates, uniform) + floor * uniform + new
+        least = eligible * (self._is_new(candidates.ids) * self.manifest.new_action_exploration)
+        excess = np.maximum(least.sum(axis=1, keepdims=True), MAX_NEW_EXPLORATION) / MAX_NEW_EXPLORATION
+        least = (1 - floor) * least / excess
+        learned = 1 - floor - least.sum(axis=1, keepdims=True)
+        return learned * self._learned(observations, candidates, uniform) + floor * uniform + least
 
     def decide(self, observations: np.ndarray, uniforms: np.ndarray, candidates: Candidates | None = None) -> Decisions:
         """Actions for observations [B, dim], drawn by inverse-CDF sampling.
@@ -113,20 +113,20 @@ class SavedPolicy:
             return self.model.probabilities(observations)
         eligible = np.zeros((len(observations), actions), bool)
         eligible[:, positions[known]] = candidates.mask(len(observations))[:, known]
-        ignorant = ~eligible.any(axis=1)
-        if ignorant.all():
+        knows_none = ~eligible.any(axis=1)
+        if knows_none.all():
             return uniform
-        eligible[ignorant] = True
+        eligible[knows_none] = True
         learned = np.zeros(uniform.shape)
         learned[:, known] = self.model.probabilities(observations, eligible)[:, positions[known]]
-        learned[ignorant] = uniform[ignorant]
+        learned[knows_none] = uniform[knows_none]
         return learned
 
     def _positions(self, ids: Sequence[str]) -> np.ndarray:
         """The positions of actions in the encoding [K]; -1: unknown."""
         return _positions(self.encoding.action_ids, tuple(ids))
 
-    def _new(self, ids: tuple[str, ...]) -> np.ndarray:
+    def _is_new(self, ids: tuple[str, ...]) -> np.ndarray:
         """Whether actions are new [K]."""
         return (self._positions(ids) < 0) | np.isin(ids, self.encoding.new_actions)
 

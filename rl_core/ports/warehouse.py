@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.settings.task import Task
 
 
 class LogCounts(NamedTuple):
@@ -38,6 +39,12 @@ class Warehouse(Protocol):
 
         Idempotent: an event is dropped if the table, or the batch, already holds its key (schema.KEYS) with a timestamp
         at most a day apart. Atomic: all new events become visible at once or, after a crash, none.
+        """
+
+    def reading(self, task: Task) -> "Warehouse":
+        """The same log, read with the features of another task, such as one that has dropped features, too.
+
+        They must have been stored with the kinds that this task gives them.
         """
 
     def window(self, since: datetime | None) -> Window:

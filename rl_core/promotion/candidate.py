@@ -27,17 +27,19 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     """
     release = platform.endpoint.release()
     if release is None:
-        raise InvalidInput("endpoint: has no champion to compare with yet; run the startup pipeline first")
+        raise InvalidInput("endpoint: has no champion to compare with yet; run `banditloop serve` first")
     candidate = SavedPolicy.load(folder)
     champion = SavedPolicy.load(platform.endpoint.policy(release.champion))
     verdicts = platform.endpoint.verdicts()
     margin = config.gate.noninferiority_margin
     until, before = candidate_line(verdicts, release.champion, candidate.manifest.version, margin)
     window = Window(since=champion.manifest.window.until, until=candidate.manifest.window.until, interactions=0)
-    heldout = logged_window(platform, config, window, "held_out")
+    heldout = logged_window(platform, config, window, [champion, candidate], "held_out")
     better, worse = compare(heldout, champion, candidate, before, BettingTest())
     if until:
-        unseen = logged_window(platform, config, window.model_copy(update={"since": until}), "held_out")
+        unseen = logged_window(
+            platform, config, window.model_copy(update={"since": until}), [champion, candidate], "held_out"
+        )
         better, _ = compare(unseen, champion, candidate, before, BettingTest())
     decision, reason = decide_heldout(config, better, worse, release.champion)
     verdict = Verdict(

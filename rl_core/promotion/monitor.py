@@ -50,7 +50,7 @@ def _updated_evidence(
 ) -> CanaryEvidence:
     """The evidence with the interactions of a window added, which neither policy was trained on."""
     champion, challenger = (SavedPolicy.load(platform.endpoint.policy(version)) for version in release.traffic())
-    logged = logged_window(platform, config, window)
+    logged = logged_window(platform, config, window, [champion, challenger])
     better, worse = compare(logged, champion, challenger, before.better, before.worse.restarted())
     worse_by_user = user_level_evidence(
         logged, release.champion, challenger.manifest.version, before.worse_by_user.restarted()

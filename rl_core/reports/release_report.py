@@ -23,7 +23,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     """
     champion, release = champion_manifest(platform.endpoint), platform.endpoint.release()
     if champion is None or release is None:
-        raise InvalidInput("endpoint: has no champion to report on yet; run the startup pipeline first")
+        raise InvalidInput("endpoint: has no champion to report on yet; run `banditloop serve` first")
     rows = version_rows(platform, *TOTALS, "learned_from", "decision", "reason")
     served = sum(row["interactions"] for row in rows if row["version"] == champion.version)
     reading = read_log(config, platform, champion, served // 2)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.candidates import Candidates
+from banditloop.rl_core.events.candidates import Candidates, check_size
 from banditloop.rl_core.policies.saved_policy import Decisions
 from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.predict_request import InstanceOptions
@@ -46,9 +46,11 @@ class CandidateSets:
         Raises:
             InvalidInput: candidates are unknown, malformed, missing or too many.
         """
-        ids = self._catalogue.ids
+        actions = self._catalogue.actions
+        ids = actions.ids
         if ids is not None and not any(option.actions is not None or option.exclude for option in options):
-            self._catalogue.check_size()
+            actions.check_size(0)
+            check_size(len(options), len(ids))
             return CandidateSet(Candidates(ids), [None] * len(options), None)
         listed: list[Sequence[str] | None] = []
         features: list[dict[str, Features]] = []
@@ -58,19 +60,22 @@ class CandidateSets:
             if option.actions is not None:
                 own, described = self._reader.read(number, option.actions)
             features.append(dict(zip(own or (), described, strict=False)))
-            is_whole = ids is not None and own is None and not option.exclude
-            listed.append(None if is_whole else self._catalogue.candidates(number, own, option.exclude))
+            if ids is not None and own is None and not option.exclude:
+                actions.check_size(number)
+                listed.append(None)
+            else:
+                listed.append(actions.candidates(number, own, option.exclude))
         lists = [ids or () if candidates is None else candidates for candidates in listed]
-        candidates = Candidates.of_lists(lists, self._catalogue.position if ids is not None else None)
+        candidates = Candidates.of_lists(lists, actions.position if ids is not None else None)
         return CandidateSet(candidates, listed, features if any(features) else None)
 
-    def has_numbers(self, candidates: Candidates) -> bool:
-        """Whether these are all actions of a task with numbered ones, which rows that may choose any need not list."""
-        return self._catalogue.numbered and candidates.ids == self._catalogue.ids
+    def are_all_numbers(self, candidates: Candidates) -> bool:
+        """Whether these are all actions of a task that numbers them: a row that may choose any need not list them."""
+        return self._catalogue.actions.numbered and candidates.ids == self._catalogue.actions.ids
 
     def answered(self, action: str) -> str | int:
         """The action as it is answered: a number where the task numbers its actions."""
-        return int(action) if self._catalogue.numbered else action
+        return int(action) if self._catalogue.actions.numbered else action
 
 
 def external_decisions(options: Sequence[InstanceOptions], chosen_from: CandidateSet) -> Decisions:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -15,18 +16,56 @@ REFRESH_SECONDS = 2.0
 log = logging.getLogger("banditloop.predictor")
 
 
+class Actions(NamedTuple):
+    """The actions of a catalogue at one moment, with their positions; ids are None where requests must list them."""
+
+    ids: tuple[str, ...] | None
+    positions: dict[str, int]
+    numbered: bool
+    closed: bool  # whether the config lists them, so that an unknown id is a mistake
+
+    def candidates(self, number: int, listed: Sequence[str] | None, exclude: Sequence[str]) -> tuple[str, ...]:
+        """The candidates of the decision `number` of a request: those listed, else all, without the excluded ones.
+
+        Raises:
+            InvalidInput: one is not in the catalogue, none are left, or there are too many to log.
+        """
+        if self.ids is None and listed is None:
+            raise InvalidInput(f"context {number}: actions: are missing; the task has no list of them")
+        for action in [*(listed or ()), *(exclude if self.closed else ())] if self.ids else ():
+            if action not in self.positions:
+                raise InvalidInput(
+                    f"context {number}: action {action!r}: is unknown; {nearest(action, self.positions)}"
+                )
+        excluded = set(exclude)
+        ids = tuple(action for action in (self.ids or () if listed is None else listed) if action not in excluded)
+        if not ids:
+            raise InvalidInput(f"context {number}: exclude: leaves no action to choose")
+        if len(ids) > MAX_CANDIDATES:
+            raise _too_many(number, len(ids), MAX_CANDIDATES)
+        return ids
+
+    def check_size(self, number: int) -> None:
+        """InvalidInput: all actions are too many for one decision, whose candidates and probabilities are logged."""
+        limit = MAX_PROBABILITIES if self.numbered else MAX_CANDIDATES
+        if len(self.positions) > limit:
+            raise _too_many(number, len(self.positions), limit)
+
+    def position(self, action: str) -> int:
+        """The position of an action in the catalogue."""
+        return self.positions[action]
+
+
 class Catalogue:
-    """The ids of all actions; None while every request must list its own candidates.
+    """The actions that may be chosen now; a table of them is read again when it changes.
 
     read_table: the content of a table of actions by its name, or None where it has not changed since the last call.
     """
 
     def __init__(self, task: Task, read_table: Callable[[str], pa.Table | None] | None = None) -> None:
-        self.ids = task.action_ids
-        self._positions = _positions(self.ids or ())
-        self.numbered = task.numbered
         self._table = task.actions if isinstance(task.actions, ActionTable) else None
         self._read_table, self._next_refresh = read_table, 0.0
+        self.actions = _actions(task.action_ids, task.numbered, task.action_ids is not None)
         if self._table:
             self._load(self._table)
 
@@ -40,60 +79,30 @@ class Catalogue:
         except (InvalidInput, OSError) as error:
             log.error("%s; still serving the actions of before", error)
 
-    def candidates(self, number: int, listed: Sequence[str] | None, exclude: Sequence[str]) -> tuple[str, ...]:
-        """The candidates of the decision `number` of a request: those listed, else all, without the excluded ones.
-
-        Raises:
-            InvalidInput: one is not in the catalogue, none are left, or there are too many to log.
-        """
-        if self.ids is None and listed is None:
-            raise InvalidInput(f"context {number}: actions: are missing; the task has no list of them")
-        for action in listed or () if self.ids else ():
-            if action not in self._positions:
-                raise InvalidInput(
-                    f"context {number}: action {action!r}: is unknown; {nearest(action, self.ids or ())}"
-                )
-        excluded = set(exclude)
-        ids = tuple(action for action in (self.ids or () if listed is None else listed) if action not in excluded)
-        if not ids:
-            raise InvalidInput(f"context {number}: exclude: leaves no action to choose")
-        if len(ids) > MAX_CANDIDATES:
-            raise _too_many(len(ids), MAX_CANDIDATES)
-        return ids
-
-    def check_size(self) -> None:
-        """InvalidInput: all actions are too many for one decision, whose candidates and probabilities are logged."""
-        actions, limit = len(self._positions), MAX_PROBABILITIES if self.numbered else MAX_CANDIDATES
-        if actions > limit:
-            raise _too_many(actions, limit)
-
-    def position(self, action: str) -> int:
-        """The position of an action in the catalogue."""
-        return self._positions[action]
-
     def _load(self, table: ActionTable) -> None:
         assert self._read_table
         content = self._read_table(table.table)
         if content is None:
             return
+        where = f"task.actions.table = {table.table!r}"
         if table.id not in content.column_names:
-            hint = nearest(table.id, content.column_names)
-            raise InvalidInput(f"task.actions.id = {table.id!r}: {table.table} has no such column; {hint}")
+            raise InvalidInput(
+                f"{where}: has no column {table.id!r}; {nearest(table.id, content.column_names, 'the table')}"
+            )
         ids = tuple(map(str, content[table.id].drop_null().to_pylist()))
         if len(set(ids)) < len(ids) or not ids:
-            raise InvalidInput(f"task.actions.table = {table.table!r}: column {table.id} is empty or has an id twice")
+            raise InvalidInput(f"{where}: column {table.id} is empty or has an id twice")
         if too_long := next((action for action in ids if len(action) > MAX_ID_LENGTH), None):
-            raise InvalidInput(
-                f"task.actions.table = {table.table!r}: the id {too_long:.20}… has more than {MAX_ID_LENGTH} characters"
-            )
-        self.ids, self._positions = ids, _positions(ids)
+            raise InvalidInput(f"{where}: the id {too_long:.20}… has more than {MAX_ID_LENGTH} characters")
+        self.actions = _actions(ids, numbered=False, closed=False)  # replaced at once: another thread reads it
 
 
-def _positions(ids: Sequence[str]) -> dict[str, int]:
-    return {action: position for position, action in enumerate(ids)}
+def _actions(ids: tuple[str, ...] | None, numbered: bool, closed: bool) -> Actions:
+    return Actions(ids, {action: position for position, action in enumerate(ids or ())}, numbered, closed)
 
 
-def _too_many(candidates: int, limit: int) -> InvalidInput:
+def _too_many(number: int, candidates: int, limit: int) -> InvalidInput:
     return InvalidInput(
-        f"actions: {candidates:,} candidates: at most {limit:,}; list those that a first, cheaper choice retrieves"
+        f"context {number}: {candidates:,} candidates: at most {limit:,} are allowed; list those that a first, cheaper "
+        "choice retrieves"
     )

@@ -4,10 +4,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from banditloop.rl_core.events.feature_types import features_type
 from banditloop.rl_core.events.json_format import row_type
 from banditloop.rl_core.events.schema import MAX_ABS_VALUE, REWARD
 from banditloop.rl_core.serving.predict_request import INSTANCE
-from banditloop.rl_core.serving.request_features import ContextReader, features_type
+from banditloop.rl_core.serving.request_features import ContextReader
 from banditloop.rl_core.settings.feature_kinds import Kind, Vector
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH, OPEN, Task
 

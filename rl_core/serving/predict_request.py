@@ -37,17 +37,26 @@ class InstanceOptions(NamedTuple):
 NO_OPTIONS = InstanceOptions()
 MAX_STEP = 2**31 - 1  # of the type of the event's field
 MAX_DECISIONS = 10_000  # per request: deciding takes kilobytes of memory for each
+MAX_LISTED = 1_000_000  # candidates that a request lists, altogether
+LISTED_PER_DECISION = 40  # that count as one decision in a batch of requests
 
 
 class PredictRequest(NamedTuple):
     """The contexts of a request, not yet checked, and the options of each: a plain vector, or features by name.
 
     instance_rows: the rows of each instance's contexts; None: every instance is one context.
+    listed: number of candidates that the options list, altogether.
     """
 
     contexts: list[Any]
     options: list[InstanceOptions]
     instance_rows: list[int | slice] | None = None
+    listed: int = 0
+
+    @property
+    def size(self) -> int:
+        """The number of decisions, or more where they list many candidates: a batch has a number for each of both."""
+        return max(len(self.options), self.listed // LISTED_PER_DECISION)
 
 
 def as_integer(value: Any) -> Any:
@@ -117,10 +126,16 @@ def read_predict_request(body: bytes) -> PredictRequest:
             option if option.key else option._replace(key=f"{request_id} {row}") for row, option in enumerate(options)
         ]
     _check_count(len(options))
+    listed = sum(len(option.actions) for option in options if option.actions)
+    if listed > MAX_LISTED:
+        raise InvalidInput(
+            f"request: {listed:,} candidates altogether: at most {MAX_LISTED:,} are allowed; "
+            "send fewer instances per request"
+        )
     event_ids = [option.event_id for option in options if option.event_id]
     if len(set(event_ids)) < len(event_ids):
         raise InvalidInput("request: an event_id occurs twice; give each instance its own")
-    return PredictRequest(contexts, options, instance_rows)
+    return PredictRequest(contexts, options, instance_rows, listed)
 
 
 def _parse(body: bytes) -> tuple[list[Any], str | None]:

@@ -18,11 +18,12 @@ from banditloop.rl_core.serving.candidate_sets import CandidateSet, CandidateSet
 from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.predict_request import NO_OPTIONS, InstanceOptions, PredictRequest
 from banditloop.rl_core.serving.request_features import ContextReader
-from banditloop.rl_core.serving.traffic_split import Requested, TrafficSplit, VersionDecisions
+from banditloop.rl_core.serving.traffic_split import DecisionRequest, TrafficSplit, VersionDecisions
 from banditloop.rl_core.settings.task import Task
 
 APPLICATION = "application"  # policy_version of decisions that the application took itself
 CACHED_ANSWERS = 10_000
+CACHED_PROBABILITIES = 10  # that take as much memory as an answer without any
 Answer = dict[str, Any]
 
 
@@ -41,6 +42,7 @@ class Recommender:
         self._log, self._sample_rate = log, sample_rate
         self._random = np.random.default_rng()
         self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._cached = 0  # number of answers, where probabilities count too
 
     def predict(self, split: TrafficSplit, requests: list[PredictRequest]) -> list[list[Any] | InvalidInput]:
         """The predictions for each request, or the error in it.
@@ -68,11 +70,12 @@ class Recommender:
         rows = [row for row, answer in enumerate(cached) if not answer]
         decided = iter(self._decide(split, [contexts[row] for row in rows], [options[row] for row in rows]))
         answers = [answer or next(decided) for answer in cached]
-        self._answers.update(
-            (option.key, answer) for option, answer in zip(options, answers, strict=True) if option.key
-        )
-        while len(self._answers) > CACHED_ANSWERS:
-            self._answers.popitem(last=False)
+        for option, answer in zip(options, answers, strict=True):
+            if option.key and option.key not in self._answers:
+                self._answers[option.key] = answer
+                self._cached += _weight(answer)
+        while self._cached > CACHED_ANSWERS:
+            self._cached -= _weight(self._answers.popitem(last=False)[1])
         return answers
 
     def _decide(self, split: TrafficSplit, contexts: list[Any], options: list[InstanceOptions]) -> list[Answer]:
@@ -80,7 +83,7 @@ class Recommender:
         if not options:
             return []
         chosen_from = self._candidates.of(options)
-        requested = Requested(self._reader.read(contexts), chosen_from.candidates)
+        requested = DecisionRequest(self._reader.read(contexts), chosen_from.candidates, self._reader.vector)
         answers: list[Answer] = [{}] * len(options)
         events: list[Answer] = []
         for group in self._assign(split, options, requested, chosen_from):
@@ -89,7 +92,7 @@ class Recommender:
         return answers
 
     def _assign(
-        self, split: TrafficSplit, options: list[InstanceOptions], requested: Requested, chosen_from: CandidateSet
+        self, split: TrafficSplit, options: list[InstanceOptions], requested: DecisionRequest, chosen_from: CandidateSet
     ) -> list[VersionDecisions]:
         """Decisions for all rows by version. Where the application decided itself, the champion is a shadow."""
         uniforms = self._random.random((len(options), 2))
@@ -113,7 +116,7 @@ class Recommender:
         self,
         group: VersionDecisions,
         options: list[InstanceOptions],
-        requested: Requested,
+        requested: DecisionRequest,
         features: list[dict[str, Features]] | None,
         answers: list[Answer],
         events: list[Answer],
@@ -121,20 +124,22 @@ class Recommender:
         """Append a version's decisions to `events` and set their `answers`, except a shadow's. One loop: it is hot."""
         now, random_ids = datetime.now(UTC), os.urandom(16 * len(group.rows)).hex()
         decisions, ids, eligible = group.decisions, group.candidates.ids, group.candidates.eligible
-        numbers = self._candidates.has_numbers(group.candidates)
+        numbered = self._candidates.are_all_numbers(group.candidates)
         for i, (row, position, propensity) in enumerate(
             zip(group.rows, decisions.actions.tolist(), decisions.propensities.tolist(), strict=True)
         ):
             option, action, probabilities = options[row], ids[position], decisions.probabilities[i]
-            candidates: Sequence[str] = () if numbers else ids
-            if eligible is not None and not (numbers and eligible[i].all()):
+            described = features[row] if features else {}
+            implied = numbered and not described and (eligible is None or eligible[i].all())
+            candidates: Sequence[str] = () if implied else ids
+            if eligible is not None and not implied:
                 positions = np.flatnonzero(eligible[i])
                 candidates, probabilities = [ids[k] for k in positions.tolist()], probabilities[positions]
             event_id = random_ids[32 * i : 32 * i + 32] if option.key is None else _event_id(option, group)
             if group.mode != "shadow":
                 answers[row] = {
                     "event_id": event_id,
-                    "action": position if numbers else self._candidates.answered(action),
+                    "action": position if numbered else self._candidates.answered(action),
                     "propensity": propensity,
                     "policy_version": group.version,
                 }
@@ -148,7 +153,7 @@ class Recommender:
                         policy_version=group.version,
                         context=self._reader.row(requested.contexts[row]),
                         candidates=candidates,
-                        candidate_features=[features[row][k] for k in candidates] if features and features[row] else (),
+                        candidate_features=[described[candidate] for candidate in candidates] if described else (),
                         action=action,
                         propensity=propensity,
                         probabilities=probabilities,
@@ -159,6 +164,11 @@ class Recommender:
                         step=option.step,
                     )
                 )
+
+
+def _weight(answer: Answer) -> int:
+    """What an answer takes of the cache, in answers without probabilities."""
+    return 1 + len(answer.get("probabilities", ())) // CACHED_PROBABILITIES
 
 
 def _event_id(option: InstanceOptions, group: VersionDecisions) -> str:

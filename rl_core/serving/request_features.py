@@ -2,36 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from pydantic import TypeAdapter, ValidationError
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.json_format import STRICT
+from banditloop.rl_core.events.feature_types import features_type
 from banditloop.rl_core.events.observations import check_observations
-from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_CATEGORIES, MAX_TEXT_LENGTH
 from banditloop.rl_core.serving.predict_request import as_text
 from banditloop.rl_core.settings.feature_kinds import Kind, Vector, nearest
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH, Task
-
-Number = Annotated[float, Field(ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_LENGTH)]
-TYPES: dict[Any, Any] = {
-    "number": Number,
-    "boolean": bool,
-    "category": Text,
-    "categories": Annotated[list[Text], Field(max_length=MAX_CATEGORIES)],
-}
 
 
 class ContextReader:
     """Checks the contexts of requests."""
 
     def __init__(self, task: Task) -> None:
-        self._kinds, self._plain = task.context, task.plain
+        self._kinds, self.vector = task.context, task.plain
         kind = task.context[task.plain] if task.plain else None
         self._dim = kind.vector if isinstance(kind, Vector) else 0
 
@@ -41,21 +30,21 @@ class ContextReader:
         Raises:
             InvalidInput: a context does not fit the task; names context, feature and what would be right.
         """
-        if self._plain is None:
+        if self.vector is None:
             return _validated(self._adapter, list(contexts), self._kinds, "context")
         return check_observations([self._vector(context) for context in contexts], self._dim)
 
     def row(self, context: Any) -> dict[str, Any]:
         """A context that was read, as the features of an event."""
-        return {self._plain: context} if self._plain else context
+        return {self.vector: context} if self.vector else context
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON schema of a context, features by name."""
         return TypeAdapter(features_type(self._kinds)).json_schema()
 
     def _vector(self, context: Any) -> Any:
-        if isinstance(context, dict) and context.keys() == {self._plain}:
-            return context[self._plain]
+        if isinstance(context, dict) and context.keys() == {self.vector}:
+            return context[self.vector]
         return context
 
     @cached_property
@@ -95,20 +84,6 @@ def _action_id(number: int, value: Any) -> str:
             f"each a text of 1 to {MAX_ID_LENGTH} characters"
         )
     return text
-
-
-def features_type(kinds: Mapping[str, Kind]) -> Any:
-    """TypedDict of features by name, all optional and nullable, against which Pydantic validates."""
-    dynamic: Any = TypedDict  # type checkers accept only literal fields
-    return with_config(STRICT)(
-        dynamic("Features", {name: _type(kind) | None for name, kind in kinds.items()}, total=False)
-    )
-
-
-def _type(kind: Kind) -> Any:
-    if isinstance(kind, Vector):
-        return Annotated[list[Number], Field(min_length=kind.vector, max_length=kind.vector)]
-    return Literal[tuple(kind)] if isinstance(kind, list) else TYPES[kind]
 
 
 def _validated(

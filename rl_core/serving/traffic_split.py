@@ -16,19 +16,29 @@ MAX_LATENCIES, MIN_LATENCIES = 500, 20  # kept for the 95th percentile; fewer th
 log = logging.getLogger("banditloop.serving")
 
 
-class Requested(NamedTuple):
-    """What is to be decided: contexts [B], float32 [B, dim] where they are plain vectors, and their candidates."""
+class DecisionRequest(NamedTuple):
+    """What is to be decided: contexts [B] and their candidates.
+
+    vector: the name of the task's only feature, where contexts are its plain vectors, float32 [B, dim].
+    """
 
     contexts: np.ndarray | list[dict[str, Any]]
     candidates: Candidates
+    vector: str | None = None
 
-    def take(self, rows: Sequence[int]) -> "Requested":
+    def observations(self, policy: SavedPolicy) -> np.ndarray:
+        """The contexts as a policy encodes them [B, dim]."""
+        if isinstance(self.contexts, np.ndarray):
+            return policy.encoding.context.encode_vectors(self.contexts, self.vector or "")
+        return policy.observations(self.contexts)
+
+    def take(self, rows: Sequence[int]) -> "DecisionRequest":
         """Some of the rows, ascending."""
         contexts = self.contexts
         if len(rows) == len(contexts):
             return self
         taken = contexts[rows] if isinstance(contexts, np.ndarray) else [contexts[row] for row in rows]
-        return Requested(taken, self.candidates.take(rows))
+        return DecisionRequest(taken, self.candidates.take(rows), self.vector)
 
 
 class VersionDecisions(NamedTuple):
@@ -54,7 +64,7 @@ class LoadedPolicy:
         self._latencies: deque[float] = deque(maxlen=MAX_LATENCIES)
 
     def decide(
-        self, rows: Sequence[int], requested: Requested, uniforms: np.ndarray, mode: str, share: float | None
+        self, rows: Sequence[int], requested: DecisionRequest, uniforms: np.ndarray, mode: str, share: float | None
     ) -> VersionDecisions:
         """Decisions for `rows` of what is requested; uniforms [B, 2] as in TrafficSplit.decide."""
         self.decisions += len(rows)
@@ -62,7 +72,7 @@ class LoadedPolicy:
         if len(rows) < len(uniforms):
             requested, uniforms = requested.take(rows), uniforms[rows]
         try:
-            observations = self.policy.observations(requested.contexts)
+            observations = requested.observations(self.policy)
             decisions = self.policy.decide(observations, uniforms[:, 1], requested.candidates)
         except Exception:
             self.failures += len(rows)
@@ -87,7 +97,7 @@ class TrafficSplit(NamedTuple):
     knows_shares: bool = True
 
     def decide(
-        self, rows: Sequence[int], requested: Requested, keys: list[str | None], uniforms: np.ndarray
+        self, rows: Sequence[int], requested: DecisionRequest, keys: list[str | None], uniforms: np.ndarray
     ) -> list[VersionDecisions]:
         """Decisions for `rows`, ascending, of what is requested [B].
 
@@ -117,7 +127,7 @@ class TrafficSplit(NamedTuple):
         return uniforms[0] if key is None else hash_to_unit(key, self.challenger.policy.manifest.version)
 
     def _challenge(
-        self, rows: Sequence[int], requested: Requested, uniforms: np.ndarray, mode: str, share: float
+        self, rows: Sequence[int], requested: DecisionRequest, uniforms: np.ndarray, mode: str, share: float
     ) -> list[VersionDecisions]:
         """The challenger's decisions, none if it fails: users must not notice its errors, whatever they are."""
         assert self.challenger

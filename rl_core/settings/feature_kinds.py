@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from banditloop.rl_core.settings.section import Section
 KINDS = ("number", "boolean", "category", "categories")
 HINT = "give 'number', 'boolean', 'category', 'categories', a list of texts, or {vector = LENGTH}"
 MAX_TEXT_LENGTH = 256  # of a category
+MAX_COMPARED = 1_000  # names, which takes some milliseconds
 
 
 class Vector(Section):
@@ -63,9 +65,9 @@ def arrow_type(kind: Kind) -> pa.DataType:
     return types[kind]
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint at the name that was probably meant, or else at all of them; empty if there are none."""
-    names = list(names)
+def nearest(name: str, names: Iterable[str], owner: str = "the task") -> str:
+    """A hint at the name that was probably meant, or else at those that the owner has."""
+    names = list(islice(names, MAX_COMPARED))
     if close := difflib.get_close_matches(name, names, n=1):
         return f"did you mean {close[0]!r}?"
-    return f"is not one of: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}" if names else "there are none"
+    return f"{owner} has: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}" if names else f"{owner} has none"

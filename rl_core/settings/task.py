@@ -14,7 +14,8 @@ OPEN = "open"
 MAX_ID_LENGTH = 256
 MAX_ACTIONS = 1_000_000
 MAX_CANDIDATES = 1_000  # that one request or one decision may list
-BIGQUERY_TABLE = r"(?!.*\.(parquet|csv|jsonl?)$)[\w:-]+\.\w+\.[\w$-]+"  # project.dataset.table, and no file's name
+# project.dataset.table, and no file's name; old projects are named as domain.com:project
+BIGQUERY_TABLE = r"([a-z0-9.-]+:)?[a-z][a-z0-9-]+\.\w+\.(?!(parquet|csv|jsonl?)$)[\w-]+"
 NO_FEATURES = pa.struct({"none": pa.bool_()})  # Parquet has no struct without fields
 
 

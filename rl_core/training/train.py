@@ -73,7 +73,7 @@ def encode_contexts(table: pa.Table, encoding: Encoding) -> np.ndarray:
             row = int(np.argmax(wrong))
             raise InvalidInput(
                 f"interaction {table['event_id'][row]}: context.{feature.name} has {lengths[row]} numbers; the task's "
-                f"have {feature.length}. Give a changed task its own backend.root"
+                f"have {feature.length}. Give a changed task its own backend.root, or rename the feature"
             )
     return encoding.context.encode(arrays)
 

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
 
 from banditloop.rl_core.agents import Statistics
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.feature_types import features_type
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.manifest import Manifest, Window, read_manifest
+from banditloop.rl_core.settings.feature_kinds import nearest
+from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import ActionTable, Task
 from banditloop.rl_core.training.lineage import FIT_ROWS, next_manifest
 from banditloop.rl_core.training.train import contexts
@@ -40,7 +44,8 @@ class Training:
         """The training on a folder of examples; parent, previous: policy directories.
 
         Its encoding is the parent's, or one fitted to the examples, with all their actions, and the features of these
-        from the examples or from the task's table of actions, which `read_table` reads. Imports TensorFlow.
+        from the examples and, where it has them, from the task's table of actions, which `read_table` reads. Imports
+        TensorFlow.
         """
         from banditloop.rl_core.events.examples import example_actions, example_files, read_examples
 
@@ -48,7 +53,9 @@ class Training:
         encoding = Encoding.read(parent) if parent else fit_encoding(Encoding.unfitted(config.task), tables)
         seen = example_actions(examples, config.task)
         encoding = encoding.with_actions([*(config.task.action_ids or ()), *seen.ids])
-        features = table_features(config.task, read_table) | seen.features
+        known = encoding.action_features | seen.features
+        current = table_features(config.task, read_table).items()
+        features = seen.features | {action: known.get(action, {}) | values for action, values in current}
         encoding = encoding.with_features(config.task, features)
         return cls(
             config,
@@ -68,25 +75,52 @@ class Training:
     def _new_actions(self, counts: np.ndarray) -> list[str]:
         """The actions that joined after the first training and were not tried enough; counts: interactions of each."""
         before = self.previous_encoding or self.encoding
-        settled, few = set(before.action_ids) - set(before.new_actions), counts < self.config.policy.new_action_trials
-        pairs = zip(self.encoding.action_ids, few, strict=True)
-        return [action for action, is_few in pairs if is_few and action not in settled]
+        settled = set(before.action_ids) - set(before.new_actions)
+        is_tried_little = counts < self.config.policy.new_action_trials
+        pairs = zip(self.encoding.action_ids, is_tried_little, strict=True)
+        return [action for action, tried_little in pairs if tried_little and action not in settled]
 
 
 def table_features(task: Task, read_table: Callable[[str], pa.Table | None]) -> dict[str, dict[str, Any]]:
-    """The features of all actions in the task's table of actions, by id; empty without such a table, or features."""
+    """The features of all actions in the task's table of actions, by id; empty without such a table, or features.
+
+    They are checked as those of requests are. Empty texts and lists are missing, since CSV and BigQuery have no others.
+
+    Raises:
+        InvalidInput: the table has no column of ids, or a value does not fit the task; names action and column.
+    """
     if not (isinstance(task.actions, ActionTable) and task.action_features):
         return {}
     content = read_table(task.actions.table)
     if content is None:
         return {}
-    names = [name for name in task.action_features if name in content.column_names]
-    kinds = [task.candidate_type.field(name) for name in names]
+    where, column = f"task.actions.table = {task.actions.table!r}", task.actions.id
+    if column not in content.column_names:
+        raise InvalidInput(f"{where}: has no column {column!r}; {nearest(column, content.column_names, 'the table')}")
+    content = content.filter(content[column].is_valid())
+    columns = {
+        field.name: _cast(content[field.name], field, where)
+        for field in task.candidate_type
+        if field.name in content.column_names
+    }
+    if not columns:
+        return {}
+    row_type = TypeAdapter(features_type(task.action_features))
+    features = {}
+    for action, *row in zip(map(str, content[column].to_pylist()), *columns.values(), strict=True):
+        try:
+            features[action] = row_type.validate_python(dict(zip(columns, row, strict=True)))
+        except ValidationError as error:
+            raise InvalidInput(f"{where}: action {action!r}: {explain(error)}") from None
+    return features
+
+
+def _cast(values: pa.ChunkedArray, field: pa.Field, where: str) -> list[Any]:
+    """The values of a column of the table in the feature's type; None where they are missing."""
     try:
-        rows = content.select(names).cast(pa.schema(kinds)).to_pylist()
+        return [None if value in ("", []) else value for value in values.cast(field.type).to_pylist()]
     except pa.ArrowException as error:
-        raise InvalidInput(f"task.actions.table = {task.actions.table!r}: {error}") from None
-    return dict(zip(map(str, content[task.actions.id].to_pylist()), rows, strict=True))
+        raise InvalidInput(f"{where}: column {field.name}: {error}") from None
 
 
 def fit_encoding(encoding: Encoding, interactions: Iterable[pa.Table]) -> Encoding:
@@ -104,5 +138,5 @@ def fit_encoding(encoding: Encoding, interactions: Iterable[pa.Table]) -> Encodi
 
 
 def action_counts(statistics: Statistics, actions: int) -> np.ndarray:
-    """Interactions of each action [actions]; an agent that does not count them has tried all of them enough."""
+    """Interactions of each action [actions]; the largest number where an agent does not count them."""
     return statistics.get("counts", np.full(actions, np.iinfo(np.int64).max))

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -91,8 +90,11 @@ def serving(config: Path, output: Path):
             wait_until(endpoint.serving_versions)
             yield
         finally:
-            server.send_signal(signal.SIGINT)
-            assert server.wait(60) == 0
+            server.terminate()  # SIGINT is ignored where the tests run in the background
+            try:
+                assert server.wait(60) == 0
+            finally:
+                server.kill()
 
 
 def visit(site: Site, application, config: Config, visits: int, articles: list[str]) -> list[tuple[str, float, float]]:

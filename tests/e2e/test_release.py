@@ -140,8 +140,8 @@ def train_on_shuffled_rewards(config, platform, folder):
     column = table.schema.get_field_index("reward")
     table = table.set_column(column, table.schema.field(column), pa.array(shuffled))
     window = Window.parse({key: examples.metadata[key] for key in Window.model_fields if key in examples.metadata})
-    encoding, generation = Encoding.unfitted(config.task), examples.metadata["generation"]
-    manifest = next_manifest(config, window, None, encoding, generation, "sabotage")
+    encoding = Encoding.unfitted(config.task)
+    manifest = next_manifest(config, window, None, encoding, 1, "sabotage")
     statistics = train(config, encoding, [table], initial_statistics(config, encoding, None))
     write_policy(folder / "sabotaged", manifest, statistics, encoding)
     return folder / "sabotaged"

@@ -1,11 +1,15 @@
 """Every agent passes the conformance suite; mergeable agents with searched examples; LinUCB equals TF-Agents'."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from banditloop.rl_core.agents import ACTION_FEATURES, AGENTS, Batch, LinUCB, MergeableAgent, NeuralEpsilonGreedy
+from banditloop.rl_core.agents.agent import best_actions
+from banditloop.rl_core.agents.linucb import LinUCBModel
 from banditloop.rl_core.testing.agents import AgentConformance
 from banditloop.rl_core.testing.merging import (
     MergeConformance,
@@ -123,3 +127,48 @@ def test_an_untried_action_starts_from_its_features():
     predicted = agent.solve(statistics | {ACTION_FEATURES: features}).theta
     np.testing.assert_allclose(predicted[30:], theta[30:], atol=0.4)
     np.testing.assert_array_equal(predicted[:30], agent.solve(statistics).theta[:30])
+
+
+def linucb_model(arms, dim):
+    random = np.random.default_rng(0)
+    return LinUCBModel(random.normal(size=(arms, dim)), random.normal(size=(dim, arms, dim)), 1.0)
+
+
+def upper_bounds(model, observations):
+    widths = [np.linalg.norm(observations @ model.whitening[:, arm], axis=1) for arm in range(len(model.theta))]
+    return observations @ model.theta.T + np.stack(widths, axis=1)
+
+
+def test_linucb_scores_large_batches_with_bounded_memory():
+    """All widths at once would take 192 MB."""
+    model, observations = linucb_model(300, 40), np.random.default_rng(1).normal(size=(2000, 40))
+    tracemalloc.start()
+    probabilities = model.probabilities(observations)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 << 20
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), upper_bounds(model, observations).argmax(axis=1))
+
+
+@pytest.mark.parametrize("candidates", [1, 10, 60])
+def test_linucb_takes_the_best_eligible_arm_however_few_are(candidates):
+    model, random = linucb_model(100, 8), np.random.default_rng(1)
+    observations, eligible = random.normal(size=(200, 8)), np.zeros((200, 100), bool)
+    some = random.choice(100, candidates, replace=False)
+    eligible[:, some] = random.random((200, candidates)) < 0.5
+    eligible[np.arange(200), random.choice(some, 200)] = True
+    probabilities = model.probabilities(observations, eligible)
+    assert probabilities.shape == (200, 100)
+    expected = best_actions(upper_bounds(model, observations), eligible)
+    np.testing.assert_array_equal(probabilities, np.eye(100)[expected])
+
+
+def test_linucb_computes_the_widths_of_no_others_than_the_eligible_arms():
+    model, eligible = linucb_model(2000, 30), np.zeros((100, 2000), bool)
+    eligible[:, 7:17] = True
+    observations = np.random.default_rng(1).normal(size=(100, 30))
+    tracemalloc.start()
+    model.probabilities(observations, eligible)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20  # of which the probabilities take 1.6 MB; the widths of all arms would take 32 MB

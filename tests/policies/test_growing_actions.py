@@ -38,7 +38,7 @@ class Site:
     def __init__(self, folder) -> None:
         self.folder, self.table = folder, folder / "articles.csv"
         self.publish(range(7))
-        self.config = Config.parse(
+        config = Config.parse(
             {
                 "task": {"actions": {"table": str(self.table), "id": "article"}, "context": {"age": ["young", "old"]}},
                 "backend": {"root": str(folder / "loop")},
@@ -46,11 +46,17 @@ class Site:
                 "reward": {"attribution_window_seconds": 0.01},
             }
         )
-        self.platform, self.logged = connect(self.config), []
+        self.random, self.visits, self.trainings = np.random.default_rng(0), 0, 0
+        self.connect(config)
+
+    def connect(self, config: Config) -> None:
+        self.config, self.platform, self.logged = config, connect(config), []
         ensure_champion(self.config, self.platform.endpoint)
         self.catalogue = Catalogue(self.config.task, self.platform.read_table)
         self.recommender = Recommender(self.config.task, self.catalogue, self.logged.append)
-        self.random, self.visits, self.trainings = np.random.default_rng(0), 0, 0
+
+    def context(self, age: str) -> dict:
+        return {"age": age}
 
     def publish(self, numbers, *others: str) -> None:
         ids = [*(f"article {number}" for number in numbers), *others]
@@ -63,7 +69,7 @@ class Site:
         follower = ReleaseFollower(self.platform.endpoint)
         follower.refresh()
         ages = self.random.choice(["young", "old"], size=visitors)
-        body = orjson.dumps({"instances": [{"context": {"age": str(age)}} for age in ages]})
+        body = orjson.dumps({"instances": [{"context": self.context(str(age))} for age in ages]})
         [answers] = self.recommender.predict(follower.split, [read_predict_request(body)])
         actions = [answer["action"] for answer in answers]
         chances = [click_chance(age, action) for age, action in zip(ages, actions, strict=True)]

@@ -126,6 +126,7 @@ def test_missing_and_unseen_values_are_legal(endpoint, context):
         ({"context": {}, "actions": [{"price": 1}]}, "None is no id"),
         ({"context": {}, "actions": [{"id": "sport", "pirce": 1}]}, "pirce: is no feature of the task; did you mean"),
         ({"context": {}, "exclude": ["sport", "music", "politics"]}, "leaves no action to choose"),
+        ({"context": {}, "exclude": ["Sport"]}, "action 'Sport': is unknown; did you mean 'sport'?"),
         ({"context": {}, "action": "art"}, "action = 'art': is not one of the 3 candidates"),
     ],
 )
@@ -195,6 +196,25 @@ def test_an_open_task_takes_whatever_candidates_requests_list(tmp_path):
         endpoint.predict({"context": {}, "actions": [*thousand, "one more"]})
 
 
+def test_too_many_named_actions_must_be_listed_whatever_else_is_in_the_batch(tmp_path):
+    """A row lists its candidates: one of more than 1,000 could not be logged."""
+    endpoint = Endpoint(VALUES | {"actions": [f"a{number}" for number in range(1001)]}, tmp_path)
+    for instances in ([{"context": {}}], [{"context": {}, "actions": ["a1", "a2"]}, {"context": {}}]):
+        with pytest.raises(InvalidInput, match="1,001 candidates: at most 1,000 are allowed"):
+            endpoint.predict(*instances)
+    endpoint.predict({"context": {}, "actions": ["a1", "a2"]})
+    assert len(endpoint.decisions()) == 1
+
+
+def test_features_of_numbered_actions_are_logged_with_them(tmp_path):
+    endpoint = Endpoint(VALUES | {"actions": 2}, tmp_path)
+    [answer] = endpoint.predict({"context": {}, "actions": [{"id": 0, "price": 1}, {"id": 1, "price": 2}]})
+    assert answer["action"] in (0, 1)
+    [row] = endpoint.decisions()
+    assert row["candidates"] == ["0", "1"]
+    assert [features["price"] for features in row["candidate_features"]] == [1, 2]
+
+
 def test_a_table_of_actions_is_read_again_when_it_changes(tmp_path):
     contents = [pa.table({"article": ["a", "b"]}), None, pa.table({"article": [7, 8, 9]})]
     values = VALUES | {"actions": {"table": "articles.csv", "id": "article"}}
@@ -231,7 +251,7 @@ def test_a_task_without_features_needs_an_empty_context(tmp_path):
     assert answer["action"] in ("a", "b")
     [row] = endpoint.decisions()
     assert row["context"] == {"none": None}
-    with pytest.raises(InvalidInput, match="there are none"):
+    with pytest.raises(InvalidInput, match="age: is no feature of the task; the task has none"):
         endpoint.predict({"context": {"age": 1}})
 
 
@@ -270,7 +290,7 @@ class Spy:
     """A reader of contexts that keeps what it has read."""
 
     def __init__(self, reader, served) -> None:
-        self.reader, self.served = reader, served
+        self.reader, self.served, self.vector = reader, served, None
 
     def read(self, contexts):
         """The contexts that policies encode."""

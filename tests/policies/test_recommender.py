@@ -10,9 +10,10 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import decode
 from banditloop.rl_core.events.schema import decision_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.serving.candidate_sets import CandidateSets
 from banditloop.rl_core.serving.catalogue import Catalogue
-from banditloop.rl_core.serving.predict_request import read_predict_request
-from banditloop.rl_core.serving.recommender import APPLICATION, CACHED_ANSWERS, Recommender
+from banditloop.rl_core.serving.predict_request import NO_OPTIONS, read_predict_request
+from banditloop.rl_core.serving.recommender import APPLICATION, CACHED_ANSWERS, CACHED_PROBABILITIES, Recommender
 from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
 from tests.conftest import make_policy, vector_task
 
@@ -132,6 +133,20 @@ def test_the_answer_cache_is_bounded(splits):
     assert list(recommender.decisions()) == ["0"]  # decided again; the warehouse keeps the first
 
 
+def test_explained_answers_take_more_of_the_cache(splits):
+    recommender, weight = LoggingRecommender(), 1 + 20 // CACHED_PROBABILITIES
+    for start in range(0, 4000, 1000):
+        explained = [i | {"event_id": f"{start + n}", "explain": True} for n, i in enumerate(instances(1000))]
+        recommender.predict(splits[0], {"instances": explained})
+    [last] = recommender.predict(splits[1], {"instances": explained})
+    assert {answer["policy_version"] for answer in last} == {"v1-00000001"}
+    assert all(len(answer["probabilities"]) == 20 for answer in last)
+    assert len(recommender.recommender._answers) == CACHED_ANSWERS // weight
+    plain = [instance | {"event_id": f"plain-{n}"} for n, instance in enumerate(instances(CACHED_ANSWERS))]
+    recommender.predict(splits[0], {"instances": plain})
+    assert len(recommender.recommender._answers) == CACHED_ANSWERS  # the explained ones are gone, and their weight
+
+
 def test_answers_that_could_not_be_logged_are_not_cached(splits):
     def disk_full(events):
         raise OSError("no space left")
@@ -211,6 +226,32 @@ def test_an_invalid_instance_key_is_named(instance, message):
     with pytest.raises(InvalidInput) as error:
         read_predict_request(orjson.dumps({"instances": [instance]}))
     assert message in str(error.value)
+
+
+def test_the_candidates_of_a_request_are_bounded_altogether():
+    def request(count):
+        listing = [{"context": {}, "actions": ["a"] * 1000}] * count
+        return read_predict_request(orjson.dumps({"instances": listing}))
+
+    with pytest.raises(InvalidInput) as error:
+        request(1001)
+    assert str(error.value) == (
+        "request: 1,001,000 candidates altogether: at most 1,000,000 are allowed; send fewer instances per request"
+    )
+    assert (request(100).size, request(1).size) == (2500, 25)  # of micro-batches of 256
+    assert read_predict_request(orjson.dumps({"instances": instances(3)})).size == 3
+
+
+@pytest.mark.parametrize("listed", [None, [f"{number}" for number in range(10)]])
+def test_decisions_and_their_candidates_are_bounded_together(listed):
+    task = vector_task(20, 10_000)
+    sets = CandidateSets(task, Catalogue(task))
+    options = [NO_OPTIONS if listed is None else NO_OPTIONS._replace(actions=listed)] * 1001
+    if listed:
+        assert len(sets.of(options).candidates.ids) == 10
+    else:
+        with pytest.raises(InvalidInput, match="1,001 contexts with 10,000 different candidates altogether: too many"):
+            sets.of(options)
 
 
 def test_duplicate_event_ids_in_a_request_are_refused():

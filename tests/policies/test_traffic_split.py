@@ -7,7 +7,7 @@ import pytest
 
 from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.serving.traffic_split import LoadedPolicy, Requested, TrafficSplit
+from banditloop.rl_core.serving.traffic_split import DecisionRequest, LoadedPolicy, TrafficSplit
 from tests.conftest import make_policy
 
 ROWS = 200
@@ -25,7 +25,9 @@ def policies(tmp_path_factory):
 def decide(split, keys=None):
     observations = np.random.default_rng(0).normal(size=(ROWS, 20)).astype(np.float32)
     uniforms = np.random.default_rng(1).random((ROWS, 2))
-    return split.decide(range(ROWS), Requested(observations, CANDIDATES), keys or [None] * ROWS, uniforms)
+    return split.decide(
+        range(ROWS), DecisionRequest(observations, CANDIDATES, "observation"), keys or [None] * ROWS, uniforms
+    )
 
 
 def with_broken_model(policy):

@@ -90,10 +90,21 @@ def test_a_range_without_zero_ignores_decisions_without_a_reward(tmp_path):
     assert Config.load(tmp_path / "new" / "loop.toml").reward.default == "ignore"
 
 
+def test_numbers_are_written_exactly(tmp_path):
+    output = init(tmp_path / "new", "--actions", 3, "--reward-range", "-0.1,123456.75")
+    assert Config.load(tmp_path / "new" / "loop.toml").task.reward_range == [-0.1, 123456.75]
+    assert "rewards: -0.1 to 123456.75" in output
+    assert "123456.75 if is_good else -0.1" in (tmp_path / "new" / "application.py").read_text()
+    init(tmp_path / "whole", "--actions", 3, "--reward-range", "0,1e6")
+    assert "reward_range = [0, 1000000]" in (tmp_path / "whole" / "loop.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "--actions: is missing"),
+        (["--actions", 3, "--reward-range", "0,1234564"], "--reward-range '0,1234564': has values beyond 1,000,000"),
+        (["--actions", 3, "--reward-range", "nan,1"], "--reward-range 'nan,1': has values beyond 1,000,000"),
         (["--actions", "one"], r"task.actions = \['one'\]"),
         (["--actions", 3, "--feature", "age"], "--feature 'age': give NAME=KIND"),
         (["--actions", 3, "--feature", "age=numbr"], "task.context.age = 'numbr': is not a kind"),

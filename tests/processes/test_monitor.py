@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 import requests
 
+from banditloop.rl_core.agents import NeuralEpsilonGreedy
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.events.contexts import context_array
@@ -38,7 +39,7 @@ def test_a_failing_or_slow_challenger_is_rolled_back_without_failed_requests(can
     if fault == "failing":
         make_policy(tmp_path / "challenger", 2, dim=3)  # for observations of another length
     else:
-        make_policy(tmp_path / "challenger", 2, actions=3000)
+        make_policy(tmp_path / "challenger", 2, agent=NeuralEpsilonGreedy(epochs=1))  # a call of TensorFlow's
     challenger = platform.endpoint.add(tmp_path / "challenger")
     start_canary(platform.endpoint, challenger, canary_percent, margin=0.0)
     with process(config, "-m", "banditloop.functions.predictor"):

@@ -1,5 +1,6 @@
 """Candidates of decisions, from lists and from the log."""
 
+import tracemalloc
 from datetime import UTC, datetime
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import (
+    MAX_MASK,
     Candidates,
     action_positions,
     logged_candidates,
@@ -39,6 +41,18 @@ def test_listed_candidates_are_sorted_whatever_the_order_of_the_lists():
     assert Candidates.of_lists([["b", "a"], ["c"]], order="cba".index).ids == ("c", "b", "a")
     assert Candidates.of_lists([["a", "b"], ["b", "a"]]).eligible is None
     np.testing.assert_array_equal(candidates.take([1, 2]).mask(2), [[0, 0, 1], [1, 0, 1]])
+
+
+def test_decisions_with_too_many_different_candidates_are_refused():
+    """10,000 decisions may choose from the same 1,000; nothing of their product is allocated where it is larger."""
+    same = [str(number) for number in range(1000)]
+    assert Candidates.of_lists([same[:999], *[same] * 9_999]).mask(10_000).sum() == MAX_MASK - 1
+    tracemalloc.start()
+    with pytest.raises(InvalidInput, match="request: 10,000 contexts with 10,000 different candidates altogether"):
+        Candidates.of_lists([[str(number)] for number in range(10_000)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 << 20
 
 
 def test_rows_that_list_none_may_choose_all_numbered_actions():

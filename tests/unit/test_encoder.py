@@ -137,9 +137,34 @@ def test_a_plain_vector_is_used_as_it_is():
     vectors = np.array([[1e5, -2.5], [0.1, 3.0]], np.float32)
     assert encoder.dim == 2
     assert not encoder.is_fitted
-    assert encoder.encode_rows(vectors) is vectors
+    assert encoder.encode_vectors(vectors, "observation") is vectors
     rows = [{"observation": vector} for vector in vectors.tolist()]
     np.testing.assert_array_equal(encoder.encode(pa.array(rows, task.context_type)), vectors)
+
+
+def test_plain_vectors_and_named_features_are_read_by_each_others_encoders():
+    """A task may get more features than its vector, or keep only that: policies of before still serve."""
+    plain = Encoding.unfitted(Task.parse({"actions": 3, "context": {"history": {"vector": 3}}})).context
+    vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
+    rows = [{"history": vector, "age": 30.0} for vector in vectors.tolist()]
+    np.testing.assert_array_equal(plain.encode_rows(rows), vectors)
+    np.testing.assert_array_equal(plain.encode_rows([{"age": 30.0}]), [[0, 0, 0]])
+    named = ENCODERS[1]
+    from_vectors = named.encode_vectors(vectors, "history")
+    assert from_vectors.tobytes() == named.encode_rows([{"history": row["history"]} for row in rows]).tobytes()
+    np.testing.assert_array_equal(plain.encode_vectors(vectors, "another"), np.zeros((4, 3)))
+
+
+def test_the_kinds_of_an_encoder_are_those_of_its_task():
+    for encoder in ENCODERS:
+        assert (
+            Task.parse({"context": {name: _plain(kind) for name, kind in encoder.kinds.items()}}).context
+            == TASK.context
+        )
+
+
+def _plain(kind):
+    return kind if isinstance(kind, str | list) else kind.model_dump()
 
 
 def test_a_task_without_features_has_a_constant_only():
@@ -156,4 +181,6 @@ def test_actions_join_at_the_end_sorted_and_keep_their_positions():
     assert encoding.with_actions(["b"]) is encoding
     numbered = Encoding.unfitted(Task.parse({"actions": 3})).with_actions(["5", "1"])
     assert numbered.action_ids == tuple("012345")
+    assert numbered.with_actions(["007"]).action_ids == (*"012345", "007")
+    assert numbered.with_actions(["sport"]).action_ids == (*"012345", "sport")  # the task names its actions now
     assert orjson.loads(numbered.model_dump_json())["actions"] == 6

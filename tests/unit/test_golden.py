@@ -12,7 +12,7 @@ from banditloop.rl_core.estimators import DR, IPS, SNIPS, DirectMethod, Logged
 from banditloop.rl_core.estimators.balanced import balanced_propensity
 from banditloop.rl_core.estimators.diagnostics import Diagnostics
 from banditloop.rl_core.estimators.intervals import Bootstrap, clopper_pearson, empirical_bernstein
-from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
+from banditloop.rl_core.estimators.propensity_audit import MAX_CELLS, PropensityAudit
 from banditloop.rl_core.estimators.reward_model import RewardModel
 
 OBP = Path(importlib.util.find_spec("obp").origin).parent
@@ -195,6 +195,38 @@ def test_audits_merge_and_rarely_raise_false_alarms():
         assert (halves[0] + halves[1]).chi_square() == pytest.approx(whole.chi_square(), abs=1e-9)
         alarms += not whole.passes(level=0.01)
     assert alarms <= 12  # 4 expected at 1 % from the two tests
+
+
+def thousand_actions(rows, random):
+    """Probabilities among 1,000 actions, and actions drawn by them."""
+    probabilities = random.dirichlet(np.full(1000, 50.0), size=rows) * 0.9 + 0.0001
+    return probabilities, (probabilities.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1).clip(max=999)
+
+
+def test_the_audit_of_many_actions_keeps_few_cells_and_passes_correct_propensities():
+    probabilities, actions = thousand_actions(8000, np.random.default_rng(0))
+    propensities = probabilities[np.arange(8000), actions]
+    few = np.flatnonzero(actions < 200)[:50]  # a first batch of logs in which no others have occurred
+    narrow = probabilities[few, :200] / probabilities[few, :200].sum(axis=1, keepdims=True)
+    audit = PropensityAudit.of(actions, propensities, probabilities)
+    merged = PropensityAudit.of(actions[few], narrow[np.arange(50), actions[few]], narrow) + audit
+    assert audit.passes()
+    assert merged.passes()
+    assert merged.covariance.shape == (MAX_CELLS + 1, MAX_CELLS + 1)
+    np.testing.assert_allclose(audit.excess_counts.sum(), 0, atol=1e-6)
+    assert audit.excess_counts[-1] == pytest.approx((actions >= MAX_CELLS).sum() - probabilities[:, MAX_CELLS:].sum())
+
+
+@pytest.mark.parametrize("wrong", [slice(0, 100), slice(500, 1000)], ids=["with own cells", "without"])
+def test_the_audit_of_many_actions_fails_wrong_propensities(wrong):
+    """Logged too high for one half of some actions, and too low for the other."""
+    probabilities, actions = thousand_actions(8000, np.random.default_rng(0))
+    logged, half = probabilities.copy(), (wrong.stop - wrong.start) // 2
+    logged[:, wrong] *= np.repeat([1.6, 0.4], half)
+    logged /= logged.sum(axis=1, keepdims=True)
+    audit = PropensityAudit.of(actions, logged[np.arange(8000), actions], logged)
+    assert not audit.inconsistent
+    assert not audit.passes()
 
 
 def test_balanced_weights_are_unbiased_with_less_variance():

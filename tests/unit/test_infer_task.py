@@ -1,6 +1,7 @@
 """The task that a log implies: kinds of features, actions, the range of rewards, and columns by their usual names."""
 
 import json
+import math
 from datetime import datetime
 
 import pyarrow as pa
@@ -33,6 +34,8 @@ def number_of(row):
         ([0, 1, 1, 1, 0] * 8, "boolean"),
         ([0.0, 1.0, 1.0, 1.0, 0.0] * 8, "boolean"),
         ([0, 1, 2, 3, 7] * 8, "number"),
+        ([-1000000, 1, 2, 3, 1000000] * 8, "number"),
+        (["x" * 256, "b", "c", "d", "e"] * 8, "category"),
         ([number_of(row) for row in range(ROWS)], "number"),
         ([*map(number_of, range(ROWS - 1)), None], "number"),
         (["de", "fr", "de", "us", None] * 8, "category"),
@@ -61,6 +64,14 @@ def test_a_column_is_a_feature_of_the_kind_that_its_values_have(values, kind):
         ("column", [[1.0], [1.0, 2.0]] * 20, "neither of texts nor of numbers in equal number"),
         ("column", [{"nested": 1}, {"nested": 2}] * 20, "it holds struct"),
         ("9 lives", [1, 2, 3, 4, 5] * 8, "name is made of letters"),
+        ("column", [1, 2, 3, 4, 1000001] * 8, "has values beyond 1,000,000; scale it"),
+        ("column", [1, 2, 3, 4, -(2**60)] * 8, "has values beyond 1,000,000; scale it"),
+        ("column", [1.0, 2.0, 3.0, 4.0, math.inf] * 8, "has values beyond 1,000,000; scale it"),
+        ("column", [[1.0, 2.0], [1.0, 2e6]] * 20, "has values beyond 1,000,000; scale it"),
+        ("column", [[1.0, 2.0], [1.0, None]] * 20, "neither of texts nor of numbers in equal number"),
+        ("column", ["a", "b", "x" * 257, "c", "d"] * 8, "has texts of more than 256 characters"),
+        ("column", [["a"], ["b", "x" * 257]] * 20, "has texts of more than 256 characters"),
+        ("column", [["a"], ["b"] * 1001] * 20, "has lists of more than 1,000 texts"),
     ],
 )
 def test_a_column_that_is_no_feature_is_left_out_with_the_reason(name, values, reason):
@@ -119,6 +130,9 @@ def test_the_range_of_rewards_is_rounded_outwards_and_has_zero(values, range_):
         (infer_actions, ["a", "a"], "fewer than two actions"),
         (infer_actions, [0.5, 1.5], "holds double"),
         (infer_range, ["good", "bad"], "holds string"),
+        (infer_range, [0, 1000001], "--reward: the column has values beyond 1,000,000; scale it"),
+        (infer_range, [-(2**60), 1], "--reward: the column has values beyond"),
+        (infer_range, [0.0, math.inf], "--reward: the column has values beyond"),
     ],
 )
 def test_a_column_that_cannot_be_the_action_or_the_reward_is_refused(infer, values, message):
@@ -137,6 +151,25 @@ def test_csv_parquet_and_json_lines_are_read_alike(tmp_path):
     pa.csv.write_csv(texts, tmp_path / "log.csv", pa.csv.WriteOptions(delimiter=";"))
     for name in ("log.parquet", "log.jsonl", "log.csv"):
         assert read_log(tmp_path / name).to_pylist() == rows
+
+
+def test_empty_texts_and_nan_are_missing_in_every_format(tmp_path):
+    columns = {"article": ["a", ""], "country": ["", "de"], "tags": [["", "x"], []], "age": [1.5, math.nan]}
+    table = pa.table(columns)
+    pa.parquet.write_table(table, tmp_path / "log.parquet")
+    large = table.set_column(1, "country", table["country"].cast(pa.large_string()))
+    pa.parquet.write_table(large, tmp_path / "large.parquet")
+    (tmp_path / "log.jsonl").write_text(
+        '{"article": "a", "country": "", "tags": ["", "x"], "age": 1.5}\n{"article": "", "country": "de", "tags": []}\n'
+    )
+    (tmp_path / "log.csv").write_text('article;country;tags;age\na;;["", "x"];1.5\n;de;[];nan\n')
+    for name in ("log.parquet", "large.parquet", "log.jsonl", "log.csv"):
+        read = read_log(tmp_path / name)
+        assert read.select(["article", "country", "age"]).to_pylist() == [
+            {"article": "a", "country": None, "age": 1.5},
+            {"article": None, "country": "de", "age": None},
+        ]
+        assert infer_features(read, "article", "none").examples[0] == {"tags": ["x"]}
 
 
 @pytest.mark.parametrize(

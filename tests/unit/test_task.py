@@ -1,11 +1,15 @@
 """The task section: what it accepts, and that everything else is refused in one line that says what is right."""
 
+import re
+import time
+
 import pyarrow as pa
 import pytest
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.settings.task import Task
+from banditloop.rl_core.settings.feature_kinds import nearest
+from banditloop.rl_core.settings.task import BIGQUERY_TABLE, Task
 from banditloop.rl_core.testing.sections import as_pipeline_parameter
 
 WHOLE = {
@@ -103,3 +107,45 @@ def test_a_task_that_contradicts_its_environment_is_refused(tmp_path):
         Config.load(path)
     path.write_text(path.read_text().replace("7", "20") + "reward_range = [0, 10]\n")
     assert Config.load(path).task.reward_range == [0, 10]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_table"),
+    [
+        ("my-project.shop.articles", True),
+        ("my-project.shop_2.new-articles_3", True),
+        ("example.com:my-project.shop.articles", True),
+        ("my-project.shop.csv", False),
+        ("my.new.parquet", False),
+        ("articles.csv", False),
+        ("shop.articles", False),
+        ("gs://bucket/my.new.articles", False),
+        ("./my-project.shop.articles", False),
+    ],
+)
+def test_a_table_of_bigquery_is_no_path(name, is_table, tmp_path):
+    assert bool(re.fullmatch(BIGQUERY_TABLE, name)) == is_table
+    path = tmp_path / "loop.toml"
+    path.write_text(f'task.actions = {{table = "{name}"}}')
+    is_path = not is_table and "://" not in name
+    assert Config.load(path).task.actions.table == (str(tmp_path / name) if is_path else name)
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "hint"),
+    [
+        ("agee", ["age", "country"], "did you mean 'age'?"),
+        ("y", ["x", "d", "c"], "the task has: x, d, c"),
+        ("y", [], "the task has none"),
+        ("y", map(str, range(21)), f"the task has: {', '.join(map(str, range(20)))}, …"),
+    ],
+)
+def test_the_nearest_name_is_a_hint(name, names, hint):
+    assert nearest(name, names) == hint
+
+
+def test_a_hint_among_a_million_names_is_fast():
+    names = {f"article {number}": number for number in range(1_000_000)}
+    start = time.process_time()
+    assert nearest("sport", names).startswith("the task has: article 0, article 1, ")
+    assert time.process_time() - start < 0.1

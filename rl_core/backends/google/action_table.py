@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from functools import cached_property
 
 import pyarrow as pa
 from google.api_core.exceptions import GoogleAPIError
@@ -10,13 +11,12 @@ from google.cloud import bigquery
 from banditloop.rl_core.backends.google.clients import credentials
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import GoogleBackend
-
-TABLE_NAME = re.compile(r"[a-z][a-z0-9-]+\.\w+\.(?!(parquet|csv|jsonl?)$)\w+")
+from banditloop.rl_core.settings.task import BIGQUERY_TABLE
 
 
 def is_table_name(name: str) -> bool:
     """Whether a name is that of a BigQuery table, project.dataset.table."""
-    return TABLE_NAME.fullmatch(name) is not None
+    return re.fullmatch(BIGQUERY_TABLE, name) is not None
 
 
 class BigQueryTables:
@@ -28,14 +28,17 @@ class BigQueryTables:
 
     def read(self, name: str) -> pa.Table | None:
         """The content of a table; None if it has not changed since the last call. InvalidInput: it cannot be read."""
-        client = bigquery.Client(self._backend.project, credentials(), location=self._backend.location)
         try:
-            table = client.get_table(name)
+            table = self._client.get_table(name)
             state = table.modified, table.num_rows
             if self._seen.get(name) == state:
                 return None
-            content = client.list_rows(table).to_arrow(create_bqstorage_client=False)
+            content = self._client.list_rows(table).to_arrow(create_bqstorage_client=False)
         except GoogleAPIError as error:
             raise InvalidInput(f"table {name!r}: {error}") from None
         self._seen[name] = state
         return content
+
+    @cached_property
+    def _client(self) -> bigquery.Client:
+        return bigquery.Client(self._backend.project, credentials(), location=self._backend.location)

@@ -1,5 +1,6 @@
 """The BigQuery warehouse: loads, deduplicates and joins events there, and reads them by the Storage Read API."""
 
+import copy
 import io
 import logging
 import uuid
@@ -17,9 +18,10 @@ from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
 from banditloop.rl_core.backends.google import queries
 from banditloop.rl_core.backends.google.clients import credentials, reader
+from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.tables import arrow_schema, column, create_tables
 from banditloop.rl_core.backends.google.upgrade import upgrade
-from banditloop.rl_core.backends.retries import retry_while
+from banditloop.rl_core.backends.retries import retry_while, with_retries
 from banditloop.rl_core.backends.stored_features import merged, without_null_lists
 from banditloop.rl_core.events.holdout import Fold, hash_bound
 from banditloop.rl_core.events.schema import KEYS, STORED_TABLES, decision_schema, interaction_schema
@@ -64,6 +66,12 @@ class BigQueryWarehouse:
         """The client, once the tables exist with all columns of the task."""
         create_tables(self._connection, self._backend, self._task)
         return self._connection
+
+    def reading(self, task: Task) -> "BigQueryWarehouse":
+        other = copy.copy(self)
+        other._task = task
+        other.__dict__.pop("_client", None)
+        return with_retries(other, GOOGLE)
 
     def append(self, table: str, events: pa.Table) -> int:
         if not events.num_rows:

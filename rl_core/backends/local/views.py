@@ -53,6 +53,15 @@ def stored_fields(path: str) -> tuple[tuple[str, pa.DataType], ...]:
     return tuple((field.name, field.type) for field in pq.read_schema(path))
 
 
+@lru_cache(CACHED_FILES)
+def values_per_row(path: str) -> float:
+    """Number of values in a row of a data file, on average; each item of a list is one."""
+    metadata = pq.read_metadata(path)
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    values = sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
+    return values / max(1, metadata.num_rows)
+
+
 def _projected(fields: tuple[tuple[str, pa.DataType], ...], wanted: pa.Field) -> str:
     return _expression(dict(fields).get(wanted.name), wanted.type, f'"{wanted.name}"')
 

@@ -1,6 +1,7 @@
 """The local warehouse: two Delta Lake tables, queried out of core by DuckDB."""
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from banditloop.rl_core.backends.local.event_table import EPOCH, MAX_SKEW, DataFile, EventTable
 from banditloop.rl_core.backends.local.upgrade import is_upgraded, upgrade
-from banditloop.rl_core.backends.local.views import create_view
+from banditloop.rl_core.backends.local.views import create_view, values_per_row
 from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
 from banditloop.rl_core.backends.stored_features import without_null_lists
 from banditloop.rl_core.errors import InvalidInput
@@ -24,7 +25,7 @@ from banditloop.rl_core.ports import LogCounts
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
 from banditloop.rl_core.settings.task import Task
 
-BATCH_ROWS = 65_536
+BATCH_ROWS, BATCH_VALUES = 65_536, 10_000_000  # at most: 10 million numbers and texts take about 100 MB
 SLICE_ROWS = (
     4_000_000  # decisions joined with their rewards at a time: their keys fit in memory, so that nothing spills
 )
@@ -56,6 +57,12 @@ class LocalWarehouse:
         if not is_upgraded(self._root):
             raise InvalidInput(NOT_UPGRADED)
         return {table: EventTable(self._root, table, self._task) for table in KEYS}
+
+    def reading(self, task: Task) -> "LocalWarehouse":
+        other = copy.copy(self)
+        other._task = task
+        other.__dict__.pop("_tables", None)
+        return other
 
     def append(self, table: str, events: pa.Table) -> int:
         return self._tables[table].append(events)
@@ -92,7 +99,7 @@ class LocalWarehouse:
         for files in _slices(self._decisions(window.since or EPOCH, window.until)):
             with self._connection(files) as connection:
                 relation = connection.sql(query, params=parameters | self._reward_parameters())
-                for batch in relation.to_arrow_reader(BATCH_ROWS):
+                for batch in relation.to_arrow_reader(_batch_rows(files)):
                     yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def policy_totals(self) -> list[dict[str, Any]]:
@@ -199,6 +206,12 @@ def _interruptible() -> Iterator[None]:
         if "Query interrupted" in str(error):
             raise KeyboardInterrupt from None
         raise
+
+
+def _batch_rows(files: list[DataFile]) -> int:
+    """How many decisions of the files to read at a time: the more values they have, for each candidate, the fewer."""
+    values = max(values_per_row(file.path) for file in files)
+    return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values)))
 
 
 def _slices(files: list[DataFile]) -> Iterator[list[DataFile]]:

@@ -39,7 +39,7 @@ class Predictor:
         self._follower, self._catalogue, self._config = follower, catalogue, config
         self._decisions, self._rewards = decisions, rewards
         self._recommender = Recommender(config.task, catalogue, decisions.put, config.logging.sample_rate)
-        self._batch = MicroBatch(self._recommend, lambda request: len(request.options), BATCH_OBSERVATIONS)
+        self._batch = MicroBatch(self._recommend, lambda request: request.size, BATCH_OBSERVATIONS)
         self._metrics = RequestMetrics(self._metric_families)
 
     def app(self, admission: Admission, predict_route: str, health_route: str) -> App:
