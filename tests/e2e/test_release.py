@@ -106,6 +106,7 @@ class Users:
             check_canary(self.config, self.platform)
         warehouse = self.platform.warehouse  # a late reward of one interaction cuts off all that were logged after it
         wait_until(lambda: warehouse.window(None).interactions >= 3000 + self.answered - 20)
+        check_canary(self.config, self.platform)  # with all of them, however slowly they were logged
 
     def _trickle(self):
         while not self._stopping.wait(0.2):
