@@ -10,6 +10,7 @@ import pytest
 
 from banditloop.rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.environments import synthetic
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import interaction_schema
@@ -34,6 +35,16 @@ SLOWEST_FILES = (  # started first, so that no worker still runs one of them at 
 )
 FOLDER_MARKERS = {"google": "cloud", "containers": "container", "e2e": "slow"}  # marker of all tests in a folder
 AGENTS = [LinUCB(), NeuralEpsilonGreedy(epochs=1)]  # one of each kind, for what must hold for every policy
+
+
+EVERY_KIND = {  # features of a context, one of each kind
+    "age": "number",
+    "member": "boolean",
+    "country": "category",
+    "device": ["phone", "tablet"],
+    "interests": "categories",
+    "history": {"vector": 2},
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,9 +92,7 @@ def config(tmp_path: Path) -> Config:
 
 def vector_task(dim: int = 20, actions: int = 20) -> Task:
     """A task of plain vectors and numbered actions, as that of MovieLens."""
-    return Task.parse(
-        {"actions": actions, "context": {"observation": {"vector": dim}}, "reward_range": [0.0, 5.0]}, "task"
-    )
+    return synthetic.vector_task(dim, actions, 0.0, 5.0)
 
 
 def random_interactions(rows: int, dim: int = 20, actions: int = 20) -> pa.Table:

@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from banditloop.pipelines.cli.read_log import REWARD_NAMES, bare_name
-from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_CATEGORIES, MAX_TEXT_LENGTH
-from banditloop.rl_core.settings.feature_kinds import Kind, Vector
+from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_CATEGORIES
+from banditloop.rl_core.settings.feature_kinds import MAX_TEXT_LENGTH, Kind, Vector
 
 PROPENSITY_NAMES = (
     *("propensity", "propensity_score", "pscore", "probability", "prob", "p"),

@@ -1,11 +1,10 @@
 """Files on this machine or in an object store, by path or URI."""
 
-from pathlib import Path
-
 import pyarrow
-from pyarrow.fs import FileSystem, LocalFileSystem
+from pyarrow.fs import FileSystem
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events import table_file
 
 
 def locate(source: str, key: str, hint: str) -> tuple[FileSystem, str]:
@@ -14,10 +13,8 @@ def locate(source: str, key: str, hint: str) -> tuple[FileSystem, str]:
     Raises:
         InvalidInput: the URI is not valid; names the config key, and gives the hint.
     """
-    if "://" not in source:
-        return LocalFileSystem(), str(Path(source).expanduser())
     try:
-        return FileSystem.from_uri(source)
+        return table_file.locate(source)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise InvalidInput(f"{key} = {source!r}: {error}; {hint}") from None
 

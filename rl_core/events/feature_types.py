@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from banditloop.rl_core.events.json_format import STRICT
-from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_CATEGORIES, MAX_TEXT_LENGTH
+from banditloop.rl_core.events.json_format import FEATURE_BOUNDS, STRICT
+from banditloop.rl_core.events.schema import MAX_CATEGORIES
 from banditloop.rl_core.settings.feature_kinds import Kind, Vector
 
-Number = Annotated[float, Field(ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_LENGTH)]
+Number = Annotated[float, Field(**FEATURE_BOUNDS[float])]
+Text = Annotated[str, Field(**FEATURE_BOUNDS[str])]
 TYPES: dict[Any, Any] = {
     "number": Number,
     "boolean": bool,

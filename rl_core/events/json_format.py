@@ -12,11 +12,11 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.schema import (
     MAX_ABS_VALUE,
     MAX_CATEGORIES,
-    MAX_TEXT_LENGTH,
     MAX_TIME,
     MIN_TIME,
     SCHEMA_VERSION,
 )
+from banditloop.rl_core.settings.feature_kinds import MAX_TEXT_LENGTH
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import Task
 
@@ -110,7 +110,7 @@ def row_type(schema: pa.Schema) -> Any:
 
 
 @cache
-def features_type(struct: pa.StructType) -> Any:
+def stored_features_type(struct: pa.StructType) -> Any:
     """TypedDict of features by name, all optional: those of a context or of a candidate."""
     fields = {field.name: NotRequired[_feature_type(field.type) | None] for field in struct}
     return _typed_dict("features", fields)
@@ -125,7 +125,7 @@ def _typed_dict(name: str, fields: dict[str, Any]) -> Any:
 
 def _field_type(kind: pa.DataType, bounds: dict[str, Any]) -> Any:
     if pa.types.is_struct(kind):
-        return features_type(kind)
+        return stored_features_type(kind)
     if pa.types.is_list(kind):
         item_bounds = {key.removeprefix("item_"): bounds.pop(key) for key in list(bounds) if key.startswith("item_")}
         return Annotated[list[_field_type(kind.value_type, item_bounds)], Field(**bounds)]  # type: ignore[misc]

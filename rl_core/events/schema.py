@@ -22,7 +22,6 @@ SCHEMA_VERSION = 3
 RANDOM = "random"  # the policy version that chooses actions uniformly
 MODES = ("online", "deferred", "shadow", "external", "simulated")
 MAX_ABS_VALUE = 1e6  # squares of larger numbers would dominate the sums of training
-MAX_TEXT_LENGTH = 256  # of a category
 MAX_CATEGORIES = 1_000  # in a set of them
 MAX_PROBABILITIES = 10_000  # of numbered actions that are all candidates, which a row need not list
 ID: dict[str, Any] = {"min_length": 1, "max_length": MAX_ID_LENGTH}

@@ -10,6 +10,8 @@ import pyarrow.parquet
 from pyarrow.fs import FileSystem, FileType, LocalFileSystem
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.feature_kinds import nearest
+from banditloop.rl_core.settings.task import ActionTable
 
 READERS = {
     ".parquet": pyarrow.parquet.read_table,
@@ -35,7 +37,7 @@ class TableFile:
         if reader is None:
             raise InvalidInput(f"table {name!r}: is not a file of: {', '.join(READERS)}")
         try:
-            file_system, path = _file_system(name)
+            file_system, path = locate(name)
             info = file_system.get_file_info(path)
             if info.type != FileType.File:
                 raise InvalidInput(f"table {name!r}: there is no such file")
@@ -50,7 +52,16 @@ class TableFile:
         return content
 
 
-def _file_system(name: str) -> tuple[FileSystem, str]:
+def action_ids(content: pa.Table, table: ActionTable) -> pa.ChunkedArray:
+    """The column of the actions' ids in a table of actions; nulls are no ids. InvalidInput: there is no such column."""
+    if table.id not in content.column_names:
+        hint = nearest(table.id, content.column_names, "the table")
+        raise InvalidInput(f"task.actions.table = {table.table!r}: has no column {table.id!r}; {hint}")
+    return content[table.id]
+
+
+def locate(name: str) -> tuple[FileSystem, str]:
+    """The file system of a path or of a URI such as gs://bucket/folder, and the path in it."""
     if "://" in name:
         return FileSystem.from_uri(name)
     return LocalFileSystem(), str(Path(name).expanduser())

@@ -240,6 +240,3 @@ class VectorEncoding(FeatureEncoding):
         if not self.means:
             return vectors.astype(np.float64)
         return np.clip((vectors.astype(np.float64) - self.means) / self.deviations, -LIMIT, LIMIT)
-
-
-FEATURE_ENCODINGS = (NumberEncoding, BooleanEncoding, CategoryEncoding, CategoriesEncoding, VectorEncoding)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.schema import MAX_PROBABILITIES
+from banditloop.rl_core.events.table_file import action_ids
 from banditloop.rl_core.settings.feature_kinds import nearest
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH, ActionTable, Task
 
@@ -85,11 +86,7 @@ class Catalogue:
         if content is None:
             return
         where = f"task.actions.table = {table.table!r}"
-        if table.id not in content.column_names:
-            raise InvalidInput(
-                f"{where}: has no column {table.id!r}; {nearest(table.id, content.column_names, 'the table')}"
-            )
-        ids = tuple(map(str, content[table.id].drop_null().to_pylist()))
+        ids = tuple(map(str, action_ids(content, table).drop_null().to_pylist()))
         if len(set(ids)) < len(ids) or not ids:
             raise InvalidInput(f"{where}: column {table.id} is empty or has an id twice")
         if too_long := next((action for action in ids if len(action) > MAX_ID_LENGTH), None):

@@ -15,6 +15,8 @@ from banditloop.rl_core.settings.feature_kinds import Kind, Vector, nearest
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH, Task
 
+Features = dict[str, Any]
+
 
 class ContextReader:
     """Checks the contexts of requests."""
@@ -48,8 +50,8 @@ class ContextReader:
         return context
 
     @cached_property
-    def _adapter(self) -> TypeAdapter[list[dict[str, Any]]]:
-        return TypeAdapter(list[features_type(self._kinds)])  # type: ignore[misc, arg-type]
+    def _adapter(self) -> TypeAdapter[list[Features]]:
+        return _adapter(self._kinds)
 
 
 class CandidateReader:
@@ -72,8 +74,12 @@ class CandidateReader:
         return ids, features if any(features) else []
 
     @cached_property
-    def _adapter(self) -> TypeAdapter[list[dict[str, Any]]]:
-        return TypeAdapter(list[features_type(self._kinds)])  # type: ignore[misc, arg-type]
+    def _adapter(self) -> TypeAdapter[list[Features]]:
+        return _adapter(self._kinds)
+
+
+def _adapter(kinds: Mapping[str, Kind]) -> TypeAdapter[list[Features]]:
+    return TypeAdapter(list[features_type(kinds)])  # type: ignore[misc, arg-type]
 
 
 def _action_id(number: int, value: Any) -> str:

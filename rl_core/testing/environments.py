@@ -13,7 +13,7 @@ from banditloop.rl_core.environments import ENVIRONMENTS, Environment
 from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts, context_array, context_rows
-from banditloop.rl_core.events.json_format import decode, encode, features_type
+from banditloop.rl_core.events.json_format import decode, encode, stored_features_type
 from banditloop.rl_core.events.schema import REWARD, decision_schema
 from banditloop.rl_core.settings.registry import registered
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, Task
@@ -131,7 +131,7 @@ class EnvironmentConformance(RewardConformance):
 
 def _check_features(rows: list[dict[str, Any]], kinds: pa.StructType) -> None:
     """Raise pydantic.ValidationError unless all rows are features of these kinds, within the bounds of events."""
-    row = TypeAdapter(features_type(kinds))
+    row = TypeAdapter(stored_features_type(kinds))
     for features in rows:
         row.validate_python(features)
 

@@ -13,9 +13,9 @@ from banditloop.rl_core.agents import Statistics
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.feature_types import features_type
+from banditloop.rl_core.events.table_file import action_ids
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.manifest import Manifest, Window, read_manifest
-from banditloop.rl_core.settings.feature_kinds import nearest
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import ActionTable, Task
 from banditloop.rl_core.training.lineage import FIT_ROWS, next_manifest
@@ -94,10 +94,8 @@ def table_features(task: Task, read_table: Callable[[str], pa.Table | None]) -> 
     content = read_table(task.actions.table)
     if content is None:
         return {}
-    where, column = f"task.actions.table = {task.actions.table!r}", task.actions.id
-    if column not in content.column_names:
-        raise InvalidInput(f"{where}: has no column {column!r}; {nearest(column, content.column_names, 'the table')}")
-    content = content.filter(content[column].is_valid())
+    where = f"task.actions.table = {task.actions.table!r}"
+    content = content.filter(action_ids(content, task.actions).is_valid())
     columns = {
         field.name: _cast(content[field.name], field, where)
         for field in task.candidate_type
@@ -107,7 +105,7 @@ def table_features(task: Task, read_table: Callable[[str], pa.Table | None]) -> 
         return {}
     row_type = TypeAdapter(features_type(task.action_features))
     features = {}
-    for action, *row in zip(map(str, content[column].to_pylist()), *columns.values(), strict=True):
+    for action, *row in zip(map(str, content[task.actions.id].to_pylist()), *columns.values(), strict=True):
         try:
             features[action] = row_type.validate_python(dict(zip(columns, row, strict=True)))
         except ValidationError as error:

@@ -12,19 +12,12 @@ from banditloop.rl_core.events.actions_seen import FILE
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.settings.task import Task
-from tests.conftest import START, random_interactions, vector_task
+from tests.conftest import EVERY_KIND, START, random_interactions, vector_task
 
 TASK = Task.parse(
     {
         "actions": ["a", "b"],
-        "context": {
-            "age": "number",
-            "member": "boolean",
-            "country": "category",
-            "device": ["phone", "tablet"],
-            "interests": "categories",
-            "history": {"vector": 2},
-        },
+        "context": EVERY_KIND,
         "action_features": {"price": "number", "tags": "categories"},
     }
 )

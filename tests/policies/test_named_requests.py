@@ -17,18 +17,11 @@ from banditloop.rl_core.serving.predict_request import read_predict_request
 from banditloop.rl_core.serving.recommender import Recommender
 from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
 from banditloop.rl_core.settings.task import Task
+from tests.conftest import EVERY_KIND, make_config
 
-CONTEXT = {
-    "age": "number",
-    "member": "boolean",
-    "country": "category",
-    "device": ["phone", "tablet"],
-    "interests": "categories",
-    "history": {"vector": 2},
-}
 VALUES = {
     "actions": ["politics", "sport", "music"],
-    "context": CONTEXT,
+    "context": EVERY_KIND,
     "action_features": {"price": "number", "topic": "category"},
 }
 TASK = Task.parse(VALUES, "task")
@@ -60,8 +53,6 @@ class Endpoint:
 
 
 def random_policy(task, folder) -> SavedPolicy:
-    from tests.conftest import make_config
-
     config = make_config(folder).model_copy(update={"task": task})
     endpoint = FolderEndpoint(folder / "random")
     ensure_champion(config, endpoint)
