@@ -265,9 +265,10 @@ class Vertex(CustomJobs):
     def close(self) -> None:
         """Stop the deployed models and the custom jobs."""
         self.end_jobs()
-        for process in self.processes.values():
+        processes = list(self.processes.values())  # a request may still deploy another
+        for process in processes:
             process.terminate()
-        for process in self.processes.values():
+        for process in processes:
             process.wait(120)
         self.processes.clear()
 
