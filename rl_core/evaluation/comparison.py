@@ -23,7 +23,7 @@ def compare(
         predictions = predicted_rewards(candidate, window.config, batch.interactions)
         (of_candidate, _), (of_champion, _) = window.logged_for(batch, [candidate, champion], predictions)
         better = better.add(of_candidate, of_champion)
-        worse = worse.add(of_candidate.losses(), of_champion.losses())
+        worse = worse.add_losses(of_candidate, of_champion)
     return better, worse
 
 
@@ -31,14 +31,14 @@ def user_level_evidence(window: LoggedWindow, champion: str, challenger: str, wo
     """Update the evidence that users served by the challenger earn less, comparing by assigned version, not by action.
 
     It needs more users than the comparison of actions, and detects what that cannot: a version that does harm although
-    it takes the same actions.
+    it takes the same actions. Interactions with an unknown share of the traffic are left out.
     """
     versions = list(window.policies)
     if champion not in versions or challenger not in versions:
         return worse
     compared = [versions.index(version) for version in (challenger, champion)]
     for batch in window.batches():
-        both_served = (batch.mix[:, compared] > 0).all(axis=1)  # decisions in blocks that both versions logged
+        both_served = (batch.mix[:, compared] > 0).all(axis=1)
         rewards, mix = batch.interactions.rewards[both_served], batch.mix[both_served]
         logged_by = batch.logged_by[both_served]
         propensity = mix[np.arange(len(logged_by)), logged_by]
@@ -46,16 +46,17 @@ def user_level_evidence(window: LoggedWindow, champion: str, challenger: str, wo
             Logged(rewards, propensity, (logged_by == policy) * 1.0, max_weight=1 / mix[:, policy])
             for policy in compared
         ]
-        worse = worse.add(*(side.losses() for side in sides))
+        worse = worse.add_losses(*sides)
     return worse
 
 
 def candidate_line(
     verdicts: list[Verdict], champion: str, version: str, margin: float
 ) -> tuple[datetime | None, BettingTest]:
-    """The evidence accumulated for candidates to replace this champion, and the time up to which it used the log.
+    """The evidence with which a candidate to replace this champion starts, and the time up to which it used the log.
 
-    It is that of the evaluator's last verdict on another candidate. A promotion uses it up: new evidence starts empty.
+    It continues that of the evaluator's last verdict on another candidate. A promotion uses it up: new evidence starts
+    empty.
     """
     line = [
         verdict
@@ -67,4 +68,5 @@ def candidate_line(
     ]
     if not line:
         return None, BettingTest(margin=margin)
-    return line[-1].until, BettingTest(margin=margin) if line[-1].decision == "promote" else line[-1].better
+    used_up = line[-1].decision == "promote"
+    return line[-1].until, BettingTest(margin=margin) if used_up else line[-1].better.next_candidate()

@@ -1,13 +1,12 @@
-"""Logged interactions of a window, with mixture (balanced) propensities per block of 256 interactions.
+"""Logged interactions of a window, with the propensities of the policies that could have answered them.
 
-Whichever policy logged an interaction, its propensity is that of the mixture of all policies that wrote the log around
-it (balanced weights): where champion and candidate choose alike, their difference is 0, whoever served. The mix is that
-of short blocks in the order of time, because the mixture is only valid where users and rewards are alike for all
-policies: over a longer time, traffic that moves to another policy while rewards rise would look like that policy's
-merit.
+Whichever policy logged an interaction, its propensity is that of the mixture of the policies that shared the traffic at
+that moment, by their known shares (balanced weights; Agarwal, Basu, Schnabel, Joachims: Effective Evaluation Using
+Logged Bandit Feedback from Multiple Loggers, KDD 2017): where champion and candidate choose alike, their difference is
+0, whoever served.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.interactions import Interactions, scaled_interactions
+from banditloop.rl_core.evaluation.traffic_shares import answering_shares
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.features.encoding import with_features_of
@@ -27,7 +27,7 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.training.train import sample_weight
 
-BLOCK_ROWS, BATCH_ROWS = 256, 8192
+BATCH_ROWS = 8192
 
 
 class LoggedBatch(NamedTuple):
@@ -35,7 +35,7 @@ class LoggedBatch(NamedTuple):
 
     interactions: Interactions
     logged_by: np.ndarray  # index of the logging policy [B]
-    mix: np.ndarray  # fraction of the interaction's block that each policy logged [B, policies]
+    mix: np.ndarray  # probability with which each policy was to answer [B, policies]
     sample_weight: np.ndarray | None  # [B], with a mean of 1 over the window
 
 
@@ -48,12 +48,21 @@ class LoggedWindow:
     table: pa.Table
     ids: tuple[str, ...]  # of all candidates
     unknown_version_rows: int  # interactions left out because their version's policy is not available
+    sharing: Sequence[str] = ()  # two versions that shared the traffic
 
     @classmethod
     def of(
-        cls, config: Config, load: Callable[[str], SavedPolicy | None], batches: Iterable[pa.RecordBatch]
+        cls,
+        config: Config,
+        load: Callable[[str], SavedPolicy | None],
+        batches: Iterable[pa.RecordBatch],
+        sharing: Sequence[str] = (),
     ) -> "LoggedWindow":
-        """The window of interactions given in any order; `load` returns a version's policy, or None if unknown."""
+        """The window of interactions given in any order.
+
+        load returns a version's policy, or None if unknown. sharing: two versions that are known to have shared the
+        traffic.
+        """
         tables = [pa.table(batch) for batch in batches]
         if not tables:
             return cls(config, {}, pa.table({}), (), 0)
@@ -62,7 +71,7 @@ class LoggedWindow:
         versions = table["policy_version"].unique().to_pylist()
         policies = {version: policy for version in versions if (policy := load(version))}
         usable = table.filter(pc.is_in(table["policy_version"], pa.array(list(policies), pa.string())))
-        return cls(config, policies, usable, ids, table.num_rows - usable.num_rows)
+        return cls(config, policies, usable, ids, table.num_rows - usable.num_rows, sharing)
 
     @cached_property
     def logged_by(self) -> np.ndarray:
@@ -70,18 +79,17 @@ class LoggedWindow:
         return pc.index_in(self.table["policy_version"], pa.array(list(self.policies))).to_numpy()
 
     @cached_property
-    def block(self) -> np.ndarray:
-        """The index of each interaction's block [rows]. The last block is the longest."""
-        rows = self.table.num_rows
-        return np.minimum(np.arange(rows) // BLOCK_ROWS, max(1, rows // BLOCK_ROWS) - 1)
+    def shares(self) -> np.ndarray:
+        """The probability with which the policy that logged each interaction was to answer it [rows]; NaN: unknown."""
+        return self.table["assignment_share"].to_numpy()
 
     @cached_property
-    def block_shares(self) -> np.ndarray:
-        """The fraction of each block that each policy logged [blocks, policies]."""
-        policies, blocks = len(self.policies), self.block[-1] + 1
-        pairs = self.block * policies + self.logged_by
-        counts = np.bincount(pairs, minlength=blocks * policies).reshape(blocks, policies)
-        return counts / counts.sum(axis=1, keepdims=True)
+    def mix(self) -> np.ndarray:
+        """The probability with which each policy was to answer each interaction [rows, policies]."""
+        versions = list(self.policies)
+        sharing = [versions.index(version) for version in self.sharing if version in self.policies]
+        pair = (sharing[0], sharing[1]) if len(sharing) == 2 else None
+        return answering_shares(self.logged_by, self.shares, len(versions), pair)
 
     @cached_property
     def sample_weight(self) -> np.ndarray | None:
@@ -100,7 +108,7 @@ class LoggedWindow:
             rows = slice(start, start + BATCH_ROWS)
             interactions = scaled_interactions(self.config, self.table.slice(start, BATCH_ROWS), self.ids)
             weights = None if self.sample_weight is None else self.sample_weight[rows]
-            yield LoggedBatch(interactions, self.logged_by[rows], self.block_shares[self.block[rows]], weights)
+            yield LoggedBatch(interactions, self.logged_by[rows], self.mix[rows], weights)
 
     def logged_for(
         self, batch: LoggedBatch, policies: list[SavedPolicy], predictions: np.ndarray
@@ -126,8 +134,8 @@ class LoggedWindow:
     def max_weight(self, version: str, batch: LoggedBatch) -> np.ndarray:
         """The largest importance weight [B] that a version can have, for any user.
 
-        π / p is at most 1 / (its own fraction of the block + the least probability that the exploration of the others
-        gives any candidate).
+        π / p is at most 1 / (its own share + the least probability that the exploration of the others gives any
+        candidate).
         """
         count = batch.interactions.candidates.mask(len(batch.mix)).sum(axis=1)
         floors = np.array([policy.manifest.exploration for policy in self.policies.values()]) / count[:, None]
@@ -151,7 +159,12 @@ def _probabilities(policy: SavedPolicy, batch: LoggedBatch) -> np.ndarray:
 
 
 def logged_window(
-    platform: Platform, config: Config, window: Window, compared: Iterable[SavedPolicy] = (), fold: Fold | None = None
+    platform: Platform,
+    config: Config,
+    window: Window,
+    compared: Iterable[SavedPolicy] = (),
+    fold: Fold | None = None,
+    sharing: Sequence[str] = (),
 ) -> LoggedWindow:
     """A window of the warehouse's log, or one fold of it, with its policies that the endpoint still has.
 
@@ -167,4 +180,4 @@ def logged_window(
         policy = SavedPolicy.load(platform.endpoint.policy(version))
         return policy if policy.encoding.readable(task) else None
 
-    return LoggedWindow.of(config, load, platform.warehouse.reading(task).interactions(window, fold))
+    return LoggedWindow.of(config, load, platform.warehouse.reading(task).interactions(window, fold), sharing)

@@ -26,6 +26,9 @@ class CanaryEvidence(Section):
         description="evidence that users assigned to this challenger earn less, by version instead of by action",
     )
     wealth: list[float] = Field([], description="log wealth of `better` after every check")
+    unknown_shares: int = Field(
+        0, ge=0, description="decisions left out of `worse_by_user`: their version's share of the traffic is unknown"
+    )
 
 
 class Release(Section):

@@ -54,7 +54,7 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     )
     evaluation = evaluate(heldout, champion, candidate)
     totals = platform.warehouse.policy_totals()
-    needed = Thresholds.of(config).better
+    needed = Thresholds.of(config).heldout_better
     names = candidate.encoding.context.names
     return verdict, evaluation_summary(config, heldout, evaluation, verdict, worse, verdicts, totals, needed, names)
 

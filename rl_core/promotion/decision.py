@@ -8,10 +8,10 @@ import math
 from typing import NamedTuple, Self
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.estimators.anytime_valid import TOTAL_WEALTH, BettingTest
 from banditloop.rl_core.policies.release import CanaryEvidence, VerdictDecision
 
-HELDOUT_AND_CANARY = 2  # tests that share the error α of a line of candidates
+CANARY_ERROR = 0.8  # of the error α of a line of candidates; the rest is that of its held-out test
 HARM_TESTS = 2  # tests for harm by a canary: one compares by action, one by assigned version
 MAX_CHECKS = 100  # checks within which a canary that is no worse is rolled back with probability at most α
 
@@ -19,7 +19,8 @@ MAX_CHECKS = 100  # checks within which a canary that is no worse is rolled back
 class Thresholds(NamedTuple):
     """Odds against chance at which the tests reject."""
 
-    better: float  # the candidate is promoted
+    heldout_better: float  # the candidate is promoted without a canary
+    canary_better: float  # the canary is promoted
     heldout_worse: float  # the candidate is refused
     canary_worse: float  # the canary is rolled back
 
@@ -27,7 +28,8 @@ class Thresholds(NamedTuple):
     def of(cls, config: Config) -> Self:
         """The thresholds for the config's α."""
         alpha = config.gate.alpha
-        return cls(HELDOUT_AND_CANARY / alpha, 1 / alpha, HARM_TESTS * MAX_CHECKS / alpha)
+        better = TOTAL_WEALTH / ((1 - CANARY_ERROR) * alpha), TOTAL_WEALTH / (CANARY_ERROR * alpha)
+        return cls(*better, 1 / alpha, HARM_TESTS * MAX_CHECKS / alpha)
 
 
 def decide_heldout(
@@ -40,10 +42,10 @@ def decide_heldout(
     needed = Thresholds.of(config)
     if worse.rejects(1 / needed.heldout_worse):
         return "refuse", f"earns less than {champion}: {_against_chance(worse, needed.heldout_worse)}"
-    if better.rejects(1 / needed.better):
-        return "promote", f"{claim(better, champion)}: {_against_chance(better, needed.better)}"
+    if better.rejects(1 / needed.heldout_better):
+        return "promote", f"{claim(better, champion)}: {_against_chance(better, needed.heldout_better)}"
     too_few = f"{worse.count:,} held-out interactions are too few to decide"
-    return "canary", f"{too_few}: {odds(better)} that it {claim(better, champion)}, {needed.better:,.0f} needed"
+    return "canary", f"{too_few}: {odds(better)} that it {claim(better, champion)}, {needed.heldout_better:,.0f} needed"
 
 
 def decide_canary(config: Config, evidence: CanaryEvidence, champion: str) -> tuple[VerdictDecision | None, str]:
@@ -54,9 +56,17 @@ def decide_canary(config: Config, evidence: CanaryEvidence, champion: str) -> tu
     if evidence.worse_by_user.rejects(1 / needed.canary_worse):
         harm = f"earns less from its users than {champion} from its own, whatever the actions"
         return "rollback", f"{harm}: {_against_chance(evidence.worse_by_user, needed.canary_worse)}"
-    if evidence.better.rejects(1 / needed.better):
-        return "promote", f"{claim(evidence.better, champion)}: {_against_chance(evidence.better, needed.better)}"
-    return None, f"{claim(evidence.better, champion)}: {odds(evidence.better)} so far, {needed.better:,.0f} needed"
+    if evidence.better.rejects(1 / needed.canary_better):
+        return (
+            "promote",
+            f"{claim(evidence.better, champion)}: {_against_chance(evidence.better, needed.canary_better)}",
+        )
+    so_far = f"{claim(evidence.better, champion)}: {odds(evidence.better)} so far, {needed.canary_better:,.0f} needed"
+    return None, f"{so_far}{_left_out(evidence.unknown_shares)}"
+
+
+def _left_out(decisions: int) -> str:
+    return f"; {decisions:,} decisions of unknown traffic share left out of the check by user" if decisions else ""
 
 
 def claim(better: BettingTest, champion: str) -> str:

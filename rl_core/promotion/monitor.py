@@ -1,5 +1,7 @@
 """The monitor's check of the challenger: guardrails first, then the evidence from its traffic."""
 
+import numpy as np
+
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.evaluation.comparison import compare, user_level_evidence
 from banditloop.rl_core.evaluation.log_window import logged_window
@@ -50,13 +52,18 @@ def _updated_evidence(
 ) -> CanaryEvidence:
     """The evidence with the interactions of a window added, which neither policy was trained on."""
     champion, challenger = (SavedPolicy.load(platform.endpoint.policy(version)) for version in release.traffic())
-    logged = logged_window(platform, config, window, [champion, challenger])
+    versions = release.champion, challenger.manifest.version
+    logged = logged_window(platform, config, window, [champion, challenger], sharing=versions)
     better, worse = compare(logged, champion, challenger, before.better, before.worse.restarted())
-    worse_by_user = user_level_evidence(
-        logged, release.champion, challenger.manifest.version, before.worse_by_user.restarted()
+    worse_by_user = user_level_evidence(logged, *versions, before.worse_by_user.restarted())
+    return CanaryEvidence(
+        until=window.until,
+        better=better,
+        worse=worse,
+        worse_by_user=worse_by_user,
+        wealth=[*before.wealth, better.log_wealth()][-MAX_WEALTH_POINTS:],
+        unknown_shares=before.unknown_shares + int(np.isnan(logged.shares).sum()),
     )
-    wealth = [*before.wealth, better.log_wealth()][-MAX_WEALTH_POINTS:]
-    return CanaryEvidence(until=window.until, better=better, worse=worse, worse_by_user=worse_by_user, wealth=wealth)
 
 
 def _apply_decision(

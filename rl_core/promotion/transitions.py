@@ -96,7 +96,7 @@ def with_challenger(before: Release | None, challenger: Manifest, percent: int, 
         return before.model_copy(update={"challenger_percent": percent})
     until, better = challenger.window.until, BettingTest(margin=margin)
     if before.evidence and before.evidence.better.margin == margin:
-        until, better = max(until, before.evidence.until), before.evidence.better
+        until, better = max(until, before.evidence.until), before.evidence.better.next_candidate()
     evidence = CanaryEvidence(until=until, better=better)
     return Release(champion=before.champion, challenger=version, challenger_percent=percent, evidence=evidence)
 

@@ -92,7 +92,7 @@ def _canary(config: Config, release: Release) -> dict[str, Any] | None:
         "wealth": release.evidence.wealth,
         "better": release.evidence.better.log_wealth(),
         "worse": max(release.evidence.worse.log_wealth(), release.evidence.worse_by_user.log_wealth()),
-        "needed": math.log(needed.better),
+        "needed": math.log(needed.canary_better),
         "needed_worse": math.log(needed.canary_worse),
     }
 

@@ -60,7 +60,8 @@ def policies(config, tmp_path_factory):
 
 
 def logged(config, policies, counts: dict[str, int], seed: int) -> pa.Table:
-    """The interactions that the policies log; `counts` by version."""
+    """The interactions that the policies log; `counts` by version. Two versions share the traffic as counted."""
+    shares = {version: rows / sum(counts.values()) for version, rows in counts.items() if rows}
     random, environment, tables = np.random.default_rng(seed), config.environment, []
     for version, rows in counts.items():
         contexts = environment.observe(rows, random)
@@ -75,6 +76,7 @@ def logged(config, policies, counts: dict[str, int], seed: int) -> pa.Table:
             action=[str(action) for action in decisions.actions],
             propensity=decisions.propensities,
             probabilities=decisions.probabilities.tolist(),
+            assignment_share=shares.get(version) if len(shares) < 3 else None,
         )
         rewards = environment.reward(contexts, decisions.actions, [""] * rows)
         tables.append(table.append_column(interaction_schema(config.task).field("reward"), pa.array(rewards)))
@@ -142,8 +144,8 @@ def test_no_weight_exceeds_its_bound_for_any_logging_mix(config, policies, count
 
 
 def test_the_evidence_does_not_depend_on_batches_or_order(config, policies):
-    random, first, second = policies
-    table = logged(config, policies, {random: 100, first: 900, second: 500}, seed=3)
+    _, first, second = policies
+    table = logged(config, policies, {first: 1000, second: 500}, seed=3)
     shuffled = table.take(np.random.default_rng(0).permutation(table.num_rows))
     evidence = [
         compare(
@@ -163,24 +165,52 @@ def test_the_evidence_does_not_depend_on_batches_or_order(config, policies):
     assert decide_heldout(config, BettingTest(), BettingTest(), first)[0] == "canary"
 
 
-@pytest.mark.parametrize(("earlier", "later"), [(0.5, 0.7), (0.7, 0.5)])
-def test_reward_drift_during_a_traffic_change_is_no_evidence(config, policies, earlier, later):
-    """All actions earn the same; the champion serves alone, then both: evidence in at most 2 of 40 logs."""
+@pytest.mark.parametrize(
+    ("phases", "rates"),
+    [([(1500, 500)], (0.5, 0.7)), ([(1500, 500)], (0.7, 0.5)), ([(128, 128)], (0, 1)), ([(200, 100)] * 8, (0.1, 0.3))],
+    ids=["more later", "less later", "the smallest", "a canary by day only"],
+)
+def test_traffic_that_moves_with_rewards_is_no_evidence(config, policies, phases, rates):
+    """All actions earn the same. In each phase the champion serves alone, then both: evidence in 2 of 40 logs."""
     _, champion, candidate = policies
     detections = 0
     for seed in range(40):
-        alone = logged(config, policies, {champion: 1500}, seed)
-        both = with_timestamps(
-            logged(config, policies, {champion: 250, candidate: 250}, 1000 + seed), START + timedelta(days=1)
-        )
-        table, random = pa.concat_tables([alone, both]), np.random.default_rng(seed)
-        rewards = 5.0 * (random.random(2000) < np.where(np.arange(2000) < 1500, earlier, later))
-        table = with_column(table, "reward", rewards)
+        table = moving_traffic(config, policies, phases, rates, seed)
         window = window_of(config, policies, table)
         better, worse = compare(window, policies[champion], policies[candidate], BettingTest(), BettingTest())
         users = user_level_evidence(window, champion, candidate, BettingTest())
         detections += better.rejects(0.05) or worse.rejects(0.05) or users.rejects(0.05)
     assert detections <= 2
+
+
+def moving_traffic(config, policies, phases, rates, seed: int) -> pa.Table:
+    """Interactions in phases (rows of the champion alone, rows of both), with the rate of the reward of each part."""
+    _, champion, candidate = policies
+    random, tables = np.random.default_rng(seed), []
+    for number, (alone, both) in enumerate(phases):
+        answered = int(random.binomial(both, 0.5))
+        parts = {champion: alone}, {champion: both - answered, candidate: answered}
+        for part, (counts, rate) in enumerate(zip(parts, rates, strict=True)):
+            table = logged(config, policies, counts, seed + 1000 * (2 * number + part))
+            share = [0.5 if part else 1.0] * table.num_rows
+            rewards = 5.0 * (random.random(table.num_rows) < rate)
+            tables.append(with_column(with_column(table, "reward", rewards), "assignment_share", share))
+    return with_timestamps(pa.concat_tables(tables), START)
+
+
+def test_a_canary_is_judged_by_known_shares_and_rows_without_one_by_their_own_propensity(config, policies):
+    _, champion, candidate = policies
+    table = moving_traffic(config, policies, [(50, 200)], (1, 1), seed=1)
+    known = window_of(config, policies, table)
+    assert known.mix[:50].tolist() == [[1.0, 0.0]] * 50
+    assert known.mix[50:].tolist() == [[0.5, 0.5]] * 200
+    unknown = window_of(config, policies, with_column(table, "assignment_share", [None] * 250))
+    assert (unknown.mix.max(axis=1) == 1).all()
+    [batch] = unknown.batches()
+    for logs in unknown.logged_for(batch, [policies[champion]], np.zeros((250, 20))):
+        np.testing.assert_allclose(logs[0].propensity, table["propensity"].to_numpy())
+    assert user_level_evidence(unknown, champion, candidate, BettingTest()).count == 0
+    assert user_level_evidence(known, champion, candidate, BettingTest()).count == 200
 
 
 def test_interactions_of_unknown_versions_are_excluded_and_counted(config, policies):

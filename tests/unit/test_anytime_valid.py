@@ -1,11 +1,13 @@
 """Error rates and power of the betting test and the confidence sequence under repeated checks."""
 
+import math
+
 import numpy as np
 import pytest
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.estimators.anytime_valid import TOTAL_WEALTH, BettingTest
 from banditloop.rl_core.estimators.confidence_sequence import ConfidenceSequence
 from tests.unit.test_estimators import TRUTH, logged
 
@@ -71,8 +73,6 @@ def test_the_error_rate_holds_where_the_champions_weights_depend_on_the_user():
     assert promoted <= 10
     with pytest.raises(InvalidInput, match="a weight of the champion is 9 times"):
         BettingTest().add(Logged(reward, propensity, candidate), Logged(reward, propensity, champion))
-    with pytest.raises(InvalidInput, match="same margin"):
-        BettingTest(margin=0.1) + BettingTest()
 
 
 def test_non_inferiority_is_easier_than_superiority():
@@ -82,16 +82,107 @@ def test_non_inferiority_is_easier_than_superiority():
     assert all(BettingTest(margin=0.05).add(*pair).rejects() for pair in logs)
 
 
-def test_evidence_merges_in_any_order():
+def test_evidence_is_the_same_in_parts_and_confidence_sequences_merge_in_any_order():
     random = np.random.default_rng(2)
     first, second = (paired_logs(random, 500, 0.05) for _ in range(2))
+    whole = [
+        Logged(*(np.concatenate(columns) for columns in zip(*sides, strict=True)))
+        for sides in zip(*([_columns(log) for log in pair] for pair in (first, second)), strict=True)
+    ]
     sequential = BettingTest().add(*first).add(*second)
-    merged = BettingTest().add(*second) + BettingTest().add(*first)
-    np.testing.assert_allclose(merged.log_wealths, sequential.log_wealths)
+    np.testing.assert_allclose(sequential.log_wealths, BettingTest().add(*whole).log_wealths)
     assert sequential.count == 1000
     bounds = ConfidenceSequence().add(first[0]).add(second[0])
     merged_bounds = ConfidenceSequence().add(second[0]) + ConfidenceSequence().add(first[0])
     assert merged_bounds.interval() == bounds.interval()
+
+
+def _columns(log: Logged) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return log.reward, log.propensity, log.target
+
+
+def canary_logs(random, rows: int, gain: float, scale: float = 1.0) -> tuple[Logged, Logged]:
+    """One log as challenger and champion see it: each answers half of the users and they differ for 30 % of them.
+
+    Rewards are 0 or from half of `scale` to `scale`; a fraction of .3 is positive, `gain` more under the challenger.
+    """
+    differs, challenged = random.random(rows) < 0.3, random.random(rows) < 0.5
+    rates = 0.3, 0.3 + gain / 0.3
+    positive = random.random(rows) < np.where(differs & challenged, rates[1], rates[0])
+    reward, propensity = positive * scale * random.uniform(0.5, 1, rows), np.where(differs, 0.5, 1.0)
+    sides = []
+    for rate, answered in ((rates[1], challenged), (rates[0], ~challenged)):
+        predicted = 0.75 * scale * np.where(differs & challenged, rates[1], rates[0])
+        expected = 0.75 * scale * np.where(differs, rate, rates[0])
+        sides.append(Logged(reward, propensity, np.where(differs, answered, 1.0), predicted, expected, max_weight=2.0))
+    return sides[0], sides[1]
+
+
+def rows_of(log: Logged, start: int, end: int) -> Logged:
+    """Some of the decisions of a log, in order."""
+    columns = log.reward, log.propensity, log.target, log.predicted_reward, log.expected_reward
+    return Logged(*(None if c is None else c[start:end] for c in columns), max_weight=log.max_weight)
+
+
+def interactions_to_promotion(random, evidence: BettingTest, gain: float, scale: float = 1.0) -> int:
+    interactions = 0
+    while not evidence.rejects(0.02):
+        evidence = evidence.add(*canary_logs(random, 100, gain, scale))
+        interactions += 100
+    return interactions
+
+
+def test_small_rewards_of_a_wide_range_are_compared_as_soon_as_large_ones():
+    """Of a range of 1, rewards below 0.02: within a factor of 1.3; the median of 30."""
+    random = np.random.default_rng(6)
+    large, small = (
+        np.median([interactions_to_promotion(random, BettingTest(), 0.03, scale) for _ in range(30)])
+        for scale in (1.0, 0.02)
+    )
+    assert small <= 1.3 * large
+
+
+def test_a_reward_far_above_all_before_it_counts_as_twice_the_largest():
+    quiet = canary_logs(np.random.default_rng(0), 200, 0.0, scale=0.01)
+    evidence = BettingTest().add(*quiet)
+    assert 0.005 < evidence.largest_reward <= 0.01
+    outlier, twice = (
+        [Logged(np.array([reward]), np.ones(1), np.array([target])) for target in (0.0, 1.0)]
+        for reward in (1.0, 2 * evidence.largest_reward)
+    )
+    assert evidence.add(*outlier).log_wealths == evidence.add(*twice).log_wealths
+    assert evidence.add(*outlier).largest_reward == 1.0
+
+
+def test_a_better_candidate_after_an_equal_one_is_found_nearly_as_soon_as_alone():
+    """After 10,000 interactions of an equal candidate, within a factor of 1.7; the median of 60."""
+    random = np.random.default_rng(7)
+    alone = [interactions_to_promotion(random, BettingTest(), 0.03) for _ in range(60)]
+    equal = [BettingTest().add(*canary_logs(random, 10_000, 0.0)).next_candidate() for _ in range(60)]
+    after_equal = [interactions_to_promotion(random, evidence, 0.03) for evidence in equal]
+    assert np.median(after_equal) <= 1.7 * np.median(alone)
+
+
+def test_the_error_of_a_line_of_equal_candidates_holds():
+    """40 candidates with 100 interactions each: wealth reaches 2 / 0.05 in at most 5 % of 400 lines."""
+    random, promoted = np.random.default_rng(8), 0
+    for _ in range(400):
+        evidence = BettingTest()
+        for _candidate in range(40):
+            evidence = evidence.add(*canary_logs(random, 100, 0.0))
+            if evidence.rejects(0.05 / TOTAL_WEALTH):
+                promoted += 1
+                break
+            evidence = evidence.next_candidate()
+    assert promoted <= 20
+
+
+def test_all_candidates_of_a_line_share_its_total_wealth():
+    evidence = BettingTest()
+    assert evidence.log_wealth() == pytest.approx(0)
+    for _ in range(2000):
+        evidence = evidence.next_candidate()
+    assert math.exp(evidence.log_wealth()) == pytest.approx(TOTAL_WEALTH, abs=1e-3)
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def test_an_equal_or_better_challenger_is_rarely_rolled_back(gain):
         worse = BettingTest()
         for _check in range(MAX_CHECKS):
             challenger, champion = paired_logs(random, 50, gain, 0.2)
-            worse = worse.restarted().add(challenger.losses(), champion.losses())
+            worse = worse.restarted().add_losses(challenger, champion)
             if worse.rejects(ALPHA / MAX_CHECKS):
                 rolled_back += 1
                 break
@@ -94,7 +94,7 @@ def test_a_challenger_whose_users_earn_the_same_is_rarely_rolled_back():
                 Logged(rewards, propensity, by_challenger * 1.0, max_weight=1 / fraction),
                 Logged(rewards, propensity, ~by_challenger * 1.0, max_weight=1 / (1 - fraction)),
             )
-            evidence = evidence.restarted().add(*(log.losses() for log in logs))
+            evidence = evidence.restarted().add_losses(*logs)
             if evidence.rejects(ALPHA / MAX_CHECKS):
                 rolled_back += 1
                 break
@@ -109,11 +109,11 @@ def test_a_challenger_that_turns_bad_is_soon_rolled_back_even_after_many_good_ch
         worse = BettingTest()
         for _check in range(good_checks):
             challenger, champion = paired_logs(random, 50, 0.05, 0.2)
-            worse = worse.restarted().add(challenger.losses(), champion.losses())
+            worse = worse.restarted().add_losses(challenger, champion)
         interactions = 0
         while not worse.rejects(ALPHA / MAX_CHECKS):
             challenger, champion = paired_logs(random, 50, loss, 0.2)
-            worse = worse.restarted().add(challenger.losses(), champion.losses())
+            worse = worse.restarted().add_losses(challenger, champion)
             interactions += 50
         durations.append(interactions)
     assert np.quantile(durations, 0.95) <= (600 if loss == -0.6 else 1500)

@@ -1,0 +1,49 @@
+"""The policies that could have answered each interaction of a log, by the shares of the traffic that were known then.
+
+A share is logged with each decision: the probability with which its version was to answer at that moment. Shares that
+are counted afterwards mislead: traffic that moves to another version while rewards rise looks like its merit.
+"""
+
+import numpy as np
+
+MIN_EXPECTED_ROWS = 20.0  # of either version: below, whether both appear in the log depends on which one answered
+
+
+def answering_shares(
+    logged_by: np.ndarray, shares: np.ndarray, versions: int, sharing: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The probability with which each version was to answer [rows, versions], rows in the order of time.
+
+    logged_by [rows]: index of the version that answered. shares [rows]: its own share; NaN if unknown.
+    sharing: two versions that shared the traffic, where one of them has no row of its own.
+
+    The rest of a version's share was that of another one with just that share, the nearest in time. Where there is none
+    or the share is unknown, the row is that of its own version alone: importance weights then are those of its own
+    propensity, which hold whichever version was to answer but vary more.
+    """
+    mix = np.zeros((len(logged_by), versions))
+    mix[np.arange(len(logged_by)), logged_by] = 1.0
+    for share in np.unique(shares[(shares > 0) & (shares < 1)]):
+        equal, rest = np.isclose(shares, share), np.isclose(shares, 1 - share)
+        if sharing is None and (equal | rest).sum() * min(share, 1 - share) < MIN_EXPECTED_ROWS:
+            continue
+        for version in np.unique(logged_by[equal]):
+            rows = np.flatnonzero(equal & (logged_by == version))
+            others = np.flatnonzero(rest & (logged_by != version))
+            if len(others):
+                other = logged_by[_nearest(others, rows)]
+            elif sharing and version in sharing:
+                other = np.full(len(rows), sum(sharing) - version)
+            else:
+                continue
+            mix[rows, version] = share
+            mix[rows, other] = 1 - share
+    return mix
+
+
+def _nearest(positions: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The position, among ascending ones, that is nearest to each row."""
+    after = np.searchsorted(positions, rows).clip(max=len(positions) - 1)
+    before = (after - 1).clip(min=0)
+    nearer_before = rows - positions[before] <= np.abs(positions[after] - rows)
+    return positions[np.where(nearer_before, before, after)]
