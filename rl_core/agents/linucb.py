@@ -75,6 +75,27 @@ class LinUCBModel(Model):
         return replace(self, theta=self.theta[arms], whitening=self.whitening.take(arms, axis=1))
 
 
+def whitening(covariances: np.ndarray, l2: float) -> np.ndarray:
+    """W [actions, dim, dim] with W Wᵀ = (A + λI)⁻¹, so that ‖xᵀW‖² = xᵀ(A + λI)⁻¹x, for A [actions, dim, dim]."""
+    scale, values, vectors = _scaled_eigenvectors(covariances, l2)
+    return scale[:, :, None] * vectors / np.sqrt(values)[:, None, :]
+
+
+def _scaled_eigenvectors(covariances: np.ndarray, l2: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """S [actions, dim], and eigenvalues [actions, dim] and eigenvectors [actions, dim, dim] of S(A + λI)S.
+
+    S is the diagonal of A + λI to the power of -½, so that units of features do not matter: without it, rounding errors
+    of a feature near 1e6 exceed all that is known of a flag (van der Sluis: Condition Numbers and Equilibration of
+    Matrices, 1969). Eigenvalues below their rounding error are raised to it.
+    """
+    dim = covariances.shape[1]
+    scale = 1 / np.sqrt(np.einsum("aii->ai", covariances) + l2)
+    scaled = scale[:, :, None] * (covariances + l2 * np.eye(dim)) * scale[:, None, :]
+    values, vectors = np.linalg.eigh(scaled)
+    rounding_error = dim * np.finfo(np.float64).eps * values[:, -1:]
+    return scale, np.maximum(values, rounding_error), vectors
+
+
 def _predicted_weights(features: np.ndarray, theta: np.ndarray, tried: np.ndarray) -> np.ndarray:
     """The weights [actions, dim] that features [actions, k] predict, by a ridge regression of the tried actions'.
 
@@ -128,19 +149,17 @@ class LinUCB(MergeableAgent):
 
         An untried action gets the weights that its features predict, or without features the mean of the others'.
         """
-        # A = QΛQᵀ; with W = Q(Λ + λI)^-½, ‖xᵀW‖² = xᵀ(A + λI)⁻¹x
-        values, vectors = np.linalg.eigh(statistics["covariances"])
-        whiteners = vectors / np.sqrt(np.maximum(values, 0) + self.l2)[:, None, :]
+        whiteners = whitening(statistics["covariances"], self.l2)
         theta = np.einsum("aij,aj->ai", whiteners, np.einsum("aij,ai->aj", whiteners, statistics["vectors"]))
         tried = statistics["counts"] > 0
         if tried.any() and not tried.all():
             features = statistics.get(ACTION_FEATURES, np.ones((len(tried), 1)))
             theta[~tried] = _predicted_weights(features, theta, tried)[~tried]
-        whitening = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # the layout that _widths multiplies by
-        return LinUCBModel(theta, whitening, self.alpha)
+        by_dim = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # the layout that _widths multiplies by
+        return LinUCBModel(theta, by_dim, self.alpha)
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
-        eigenvalues = np.maximum(np.linalg.eigvalsh(statistics["covariances"]), 0) + self.l2
+        _, eigenvalues, _ = _scaled_eigenvectors(statistics["covariances"], self.l2)
         return learning_metrics(statistics) | {
             "condition_number": float((eigenvalues[:, -1] / eigenvalues[:, 0]).max())
         }

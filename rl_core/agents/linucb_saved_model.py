@@ -13,16 +13,17 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
 from banditloop.rl_core.agents.arrays import Statistics
-from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.linucb import LinUCB, whitening
 
 
 def linucb_policy(statistics: Statistics, alpha: float, l2: float) -> LinearUCBPolicy:
     """The policy in float64.
 
-    It is solved by eigendecomposition: TF-Agents' default, conjugate gradients, is approximate.
+    It is given what it needs to solve by eigendecomposition: TF-Agents' default, conjugate gradients, is approximate.
     """
     arms, dim = statistics["vectors"].shape
-    values, vectors = np.linalg.eigh(statistics["covariances"])
+    # It multiplies by M(V + λI)⁻¹Mᵀ, with matrices M that need not be orthogonal: with M = √λ W and V = 0, by WWᵀ.
+    matrices = np.sqrt(l2) * whitening(statistics["covariances"], l2)
     # An untried action's weights are b / λ: here those that the model gives it.
     theta, untried = LinUCB(alpha=alpha, l2=l2).solve(statistics).theta, statistics["counts"] == 0
     targets = np.where(untried[:, None], l2 * theta, statistics["vectors"])
@@ -37,8 +38,8 @@ def linucb_policy(statistics: Statistics, alpha: float, l2: float) -> LinearUCBP
         variables(statistics["counts"]),
         time_step.time_step_spec(tensor_spec.TensorSpec([dim], tf.float32, "observation")),
         alpha=alpha,
-        eig_vals=variables(values),
-        eig_matrix=variables(vectors),
+        eig_vals=variables(np.zeros((arms, dim))),
+        eig_matrix=variables(matrices),
         tikhonov_weight=l2,
     )
 

@@ -1,0 +1,80 @@
+"""LinUCB's arithmetic: features of very different sizes, and very many arms."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from banditloop.rl_core.agents import Batch, LinUCB
+
+ROWS, FLAGGED = 100_000, 8
+
+
+def raw_and_flag(kind, position, seed=0):
+    """Observations [ROWS, 3]: two raw features near 1e6, and at `position` a flag that 8 rows have."""
+    random = np.random.default_rng(seed)
+    first = 1e6 * random.uniform(0.9, 1, ROWS)
+    second = {"equal": first, "close": first + random.normal(size=ROWS), "other": 1e6 * random.uniform(0.9, 1, ROWS)}
+    flag = random.permutation(np.arange(ROWS) < FLAGGED)
+    return np.insert(np.column_stack([first, second[kind]]), position, flag, axis=1).astype(np.float32), flag * 1.0
+
+
+def exact_inverse(matrix, l2):
+    """The inverse of matrix + λI in rational numbers, by Gauss and Jordan, rounded once."""
+    unit = np.eye(len(matrix), dtype=int).tolist()
+    ridge = [
+        [Fraction(value) + l2 * one for value, one in zip(*pair, strict=True)]
+        for pair in zip(matrix, unit, strict=True)
+    ]
+    rows = [[*row, *map(Fraction, of_unit)] for row, of_unit in zip(ridge, unit, strict=True)]
+    for i, row in enumerate(rows):
+        rows[i] = pivot = [value / row[i] for value in row]
+        for j in range(len(rows)):
+            if j != i:
+                rows[j] = [value - rows[j][i] * of_pivot for value, of_pivot in zip(rows[j], pivot, strict=True)]
+    return np.array([[float(value) for value in row[len(rows) :]] for row in rows])
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["equal", "close", "other"])
+def test_a_flag_beside_raw_features_near_a_million_keeps_its_weight(kind, position):
+    """Its weight is 8 / (8 + λ) = .889: an absolute rounding error of the raw sums, 1e17, would be larger than 8."""
+    agent, (observations, flag) = LinUCB(), raw_and_flag(kind, position)
+    statistics = agent.update(agent.initial_statistics(3, 2), [Batch(observations, np.zeros(ROWS, int), flag)])
+    model, inverse = agent.solve(statistics), exact_inverse(statistics["covariances"][0], 1)
+    weights = inverse @ statistics["vectors"][0]
+    assert weights[position] == pytest.approx(8 / 9, abs=1e-4)
+    assert model.theta[0, position] == pytest.approx(weights[position], abs=1e-6)
+    width = np.linalg.norm(model.whitening[position, 0])
+    assert width == pytest.approx(np.sqrt(inverse[position, position]), rel=1e-6)
+    assert agent.metrics(statistics)["condition_number"] > (1e12 if kind == "close" else 1)
+
+
+def test_the_exported_policy_sees_a_flag_beside_raw_features_too():
+    from banditloop.rl_core.agents.linucb_saved_model import linucb_policy
+    from banditloop.rl_core.tf import tf
+
+    # isort: split
+    from tf_agents.trajectories import time_step
+
+    agent = LinUCB(alpha=0)
+    statistics = agent.initial_statistics(3, 5)
+    for arm in range(5):  # the last earns most where the flag is set
+        observations, flag = raw_and_flag("other", 1, seed=arm)
+        batch = Batch(observations, np.full(ROWS, arm), flag * (1 + arm / 10))
+        statistics = agent.update(statistics, [batch])
+    seen = observations[flag == 1]
+    chosen = linucb_policy(statistics, 0.0, 1.0).action(time_step.restart(tf.constant(seen), len(seen))).action.numpy()
+    np.testing.assert_array_equal(chosen, 4)
+    np.testing.assert_array_equal(agent.solve(statistics).greedy_actions(seen), 4)
+
+
+@pytest.mark.parametrize("arms", [65_535, 65_536, 65_537, 131_073])
+def test_interactions_go_to_their_arm_however_many_there_are(arms):
+    agent, actions = LinUCB(), np.array([arms - 1, 0, arms - 65_536, arms - 2]) % arms
+    batch = Batch(np.full((4, 1), 2, np.float32), actions, np.array([1.0, 2.0, 3.0, 4.0]))
+    statistics = agent.update(agent.initial_statistics(1, arms), [batch])
+    expected = np.zeros(arms)
+    np.add.at(expected, actions, 2 * batch.rewards)
+    np.testing.assert_array_equal(statistics["vectors"][:, 0], expected)
+    np.testing.assert_array_equal(statistics["counts"], np.bincount(actions, minlength=arms))
