@@ -86,14 +86,15 @@ def _scaled_eigenvectors(covariances: np.ndarray, l2: float) -> tuple[np.ndarray
 
     S is the diagonal of A + λI to the power of -½, so that units of features do not matter: without it, rounding errors
     of a feature near 1e6 exceed all that is known of a flag (van der Sluis: Condition Numbers and Equilibration of
-    Matrices, 1969). Eigenvalues below their rounding error are raised to it.
+    Matrices, 1969). Eigenvalues below their rounding error, or below what λ adds to all, are raised to it.
     """
     dim = covariances.shape[1]
-    scale = 1 / np.sqrt(np.einsum("aii->ai", covariances) + l2)
+    scale = 1 / np.sqrt(np.maximum(np.einsum("aii->ai", covariances), 0) + l2)  # differences of sums may be below 0
     scaled = scale[:, :, None] * (covariances + l2 * np.eye(dim)) * scale[:, None, :]
     values, vectors = np.linalg.eigh(scaled)
     rounding_error = dim * np.finfo(np.float64).eps * values[:, -1:]
-    return scale, np.maximum(values, rounding_error), vectors
+    smallest = np.maximum(rounding_error, l2 * (scale**2).min(axis=1, keepdims=True))
+    return scale, np.maximum(values, smallest), vectors
 
 
 def _predicted_weights(features: np.ndarray, theta: np.ndarray, tried: np.ndarray) -> np.ndarray:
