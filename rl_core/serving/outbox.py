@@ -2,6 +2,7 @@
 
 `Outbox.put` is one write to a file, which survives the process. A separate process publishes the files (see
 outbox_publisher.py), those of killed processes included. A file's header is the offset up to which it is published.
+Every line begins with its checksum, so that what a failing disk damages is found, set aside and reported.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import fcntl
 import os
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +21,8 @@ FILE_BYTES = 16 << 20  # about; large, because creating a file waits for other p
 MESSAGE_BYTES = 256 << 10
 HEADER = b"%019d\n"  # bytes of the file that are published, the header included
 HEADER_BYTES = len(HEADER % 0)
+CHECKSUM = b"%08x "  # of the events of a line: CRC-32
+CHECKSUM_BYTES = len(CHECKSUM % 0)
 
 
 class Outbox:
@@ -38,12 +42,14 @@ class Outbox:
         """
         if events == b"[]":
             return
-        line = events[1:-1] + b"\n"  # without brackets, so that joined lines form an array again
+        content = events[1:-1]  # without brackets, so that joined lines form an array again
+        line = b"%b%b\n" % (CHECKSUM % zlib.crc32(content), content)
         if self._size > FILE_BYTES:
             self.close()
         file = self._file = self._file if self._file is not None else self._open()
         if os.write(file, line) < len(line):
-            self.close()  # a last line without a newline is ignored
+            os.ftruncate(file, self._size)
+            self.close()
             raise _no_space(self._path)
         self._size += len(line)
 
@@ -83,13 +89,19 @@ def _no_space(path: Path) -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def send(folder: Path, publish: Callable[[bytes], object], wait: float = 0.0) -> None:
+def send(
+    folder: Path,
+    publish: Callable[[bytes], object],
+    wait: float = 0.0,
+    damaged: Callable[[str, bytes], object] = lambda reason, line: None,
+) -> None:
     """Publish the pending events of a folder, oldest first, as JSON arrays of events.
 
-    Only one process sends at a time. Another one waits up to `wait` seconds for its turn, then returns.
+    Lines that the disk has damaged go to `damaged`, with the reason, in place of `publish`. Only one process sends at a
+    time. Another one waits up to `wait` seconds for its turn, then returns.
 
     Raises:
-        Exception: raised by `publish`. The events that it did not accept stay pending.
+        Exception: raised by `publish` or `damaged`. The events that it did not accept stay pending.
     """
     directory = os.open(folder, os.O_RDONLY)
     try:
@@ -101,21 +113,44 @@ def send(folder: Path, publish: Callable[[bytes], object], wait: float = 0.0) ->
                 with path.open("rb+", buffering=0) as file:
                     # Tested before the size is read: nothing is appended to a closed file after that.
                     closed = _try_lock(file.fileno(), fcntl.LOCK_SH)
-                    _publish_file(file.fileno(), path.stat().st_size, publish)
+                    rest = _publish_file(path, file.fileno(), publish, damaged)
+                    if closed and rest:
+                        damaged(f"{path.name}: its last line is incomplete", rest)
                 if closed:
                     path.unlink()
     finally:
         os.close(directory)
 
 
-def _publish_file(file: int, size: int, publish: Callable[[bytes], object]) -> None:
-    """Publish the first `size` bytes of a file, as far as they are not yet published."""
-    published = _published_bytes(file)
+def _publish_file(
+    path: Path, file: int, publish: Callable[[bytes], object], damaged: Callable[[str, bytes], object]
+) -> bytes:
+    """Publish the lines of a file, as far as they are not yet published; returns what follows the last of them."""
+    size, published = os.fstat(file).st_size, _published_bytes(file)
     while published < size and (lines := _read_lines(file, published)):
-        for message in _messages(b"[" + lines[:-1].replace(b"\n", b",") + b"]"):
-            publish(message)
+        whole = []
+        for line in lines[:-1].split(b"\n"):
+            if (content := _content(line)) is None:
+                damaged(f"{path.name}: a line does not match its checksum", line)
+            else:
+                whole.append(content)
+        if whole:
+            for message in _messages(b"[" + b",".join(whole) + b"]"):
+                publish(message)
         published += len(lines)
         os.pwrite(file, HEADER % published, 0)
+    return os.pread(file, size - published, published) if published < size else b""
+
+
+def _content(line: bytes) -> bytes | None:
+    """The events of a line; None if it is damaged. Lines of earlier versions have no checksum, and begin with JSON."""
+    content = line[CHECKSUM_BYTES:]
+    if line[:CHECKSUM_BYTES] == CHECKSUM % zlib.crc32(content):
+        return content
+    try:
+        return line if orjson.loads(b"[%b]" % line) else None
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _try_lock(file: int, operation: int) -> bool:
@@ -128,9 +163,11 @@ def _try_lock(file: int, operation: int) -> bool:
 
 
 def _published_bytes(file: int) -> int:
-    """The offset in the header; that of the first event where a machine crash left the header unwritten."""
+    """The offset in the header; that of the first event where the header is damaged, and points to no line's end."""
     header = os.pread(file, HEADER_BYTES, 0)
-    return int(header) if header.strip().isdigit() else HEADER_BYTES
+    published = int(header) if header.strip().isdigit() else 0
+    is_inside = HEADER_BYTES <= published <= os.fstat(file).st_size
+    return published if is_inside and os.pread(file, 1, published - 1) == b"\n" else HEADER_BYTES
 
 
 def _read_lines(file: int, start: int) -> bytes:

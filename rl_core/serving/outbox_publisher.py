@@ -44,7 +44,8 @@ def serve(config: Config) -> None:
             try:
                 publish = functools.partial(_publish, platform.bus, topic, 0 if last_round else IDLE_FACTOR)
                 wait = LOCK_WAIT_SECONDS if last_round else 0.0
-                send(outbox_folder(platform.scratch, topic), publish, wait)
+                damaged = functools.partial(_set_aside, platform.bus, topic)
+                send(outbox_folder(platform.scratch, topic), publish, wait, damaged)
             except Exception as error:  # any error: the files stay and the next round retries
                 log.warning("%s: not all events published, retrying: %r", topic, error)
                 _stdin_closes_within(RETRY_SECONDS)
@@ -54,6 +55,12 @@ def _publish(bus: Bus, topic: str, idle_factor: int, message: bytes) -> None:
     start = time.process_time()
     bus.publish(topic, message)
     time.sleep(idle_factor * (time.process_time() - start))
+
+
+def _set_aside(bus: Bus, topic: str, reason: str, line: bytes) -> None:
+    """Report a damaged line, and keep it as a dead letter."""
+    log.error("%s: outbox file %s; its %d bytes become a dead letter", topic, reason, len(line))
+    bus.dead_letter(topic, f"damaged on disk: outbox file {reason}", line)
 
 
 def _stdin_closes_within(seconds: float) -> bool:
