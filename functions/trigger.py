@@ -28,7 +28,10 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
         return None, "no policy is deployed yet: start `banditloop serve`, or run the startup pipeline"
     # A version that was added and not released was left by a killed deployer: its interactions still count as new.
     judged = {v.version for v in platform.endpoint.verdicts() if v.by != "evaluator" or v.decision == "refuse"}
-    latest = [m for m in platform.endpoint.versions() if m.version in judged | release.traffic().keys()][-1]
+    released = judged | release.traffic().keys()
+    latest = next((m for m in reversed(platform.endpoint.versions()) if m.version in released), None)
+    if latest is None:
+        return None, f"{release.champion} is damaged: name another champion by `banditloop release promote VERSION`"
     if running := [run.run_id for run in runs if run.state == "running"]:
         return None, f"{running[0]} is still running"
     window = platform.warehouse.window(latest.window.until)
@@ -36,12 +39,14 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     if new < needed and not (new and _is_overdue(config, platform, latest, window)):
         return None, f"{new} new interactions of {needed}"
     # Two triggers at the same moment compute the same id, and a run's id can be used only once.
-    attempts = [run for run in runs if run.run_id.startswith(f"retraining-{latest.version}-")]
+    prefix = f"retraining-{latest.version}-"
+    attempts = [run for run in runs if run.run_id.startswith(prefix)]
     if len(attempts) > 1:
         retry_at = attempts[-1].started + _retry_delay(len(attempts))
         if datetime.now(UTC) < retry_at:
             return None, f"{attempts[-1].run_id} {attempts[-1].state}; the next attempt is at {retry_at:%H:%M:%S} UTC"
-    run_id = f"retraining-{latest.version}-{len(attempts) + 1}"
+    numbers = [int(number) for run in attempts if (number := run.run_id.removeprefix(prefix)).isdigit()]
+    run_id = f"{prefix}{max(numbers, default=0) + 1}"  # the first attempts may have been pruned
     parameters = {"config": config.to_dict(), "run_id": run_id}
     folder, name = os.path.split(config.retraining.template)
     if not platform.runner.submit(platform.fetch(folder) / name, parameters, run_id):

@@ -6,6 +6,7 @@ Logged Bandit Feedback from Multiple Loggers, KDD 2017): where champion and cand
 0, whoever served.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.interactions import Interactions, scaled_interactions
 from banditloop.rl_core.evaluation.traffic_shares import answering_shares
@@ -28,6 +30,7 @@ from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.training.train import sample_weight
 
 BATCH_ROWS = 8192
+log = logging.getLogger("banditloop.evaluation")
 
 
 class LoggedBatch(NamedTuple):
@@ -169,7 +172,7 @@ def logged_window(
     """A window of the warehouse's log, or one fold of it, with its policies that the endpoint still has.
 
     It is read with the features of the task and of the policies that are compared, which the task may have dropped.
-    Other policies that need more features are not available.
+    Other policies that need more features, or are damaged, are not available.
     """
     versions = {manifest.version for manifest in platform.endpoint.versions()}
     task = with_features_of(config.task, [policy.encoding for policy in compared])
@@ -177,7 +180,11 @@ def logged_window(
     def load(version: str) -> SavedPolicy | None:  # a version from the log becomes a path only if the endpoint has it
         if version not in versions:
             return None
-        policy = SavedPolicy.load(platform.endpoint.policy(version))
+        try:
+            policy = SavedPolicy.load(platform.endpoint.policy(version))
+        except InvalidInput as error:
+            log.error("%s; its interactions are left out", error)
+            return None
         return policy if policy.encoding.readable(task) else None
 
     return LoggedWindow.of(config, load, platform.warehouse.reading(task).interactions(window, fold), sharing)

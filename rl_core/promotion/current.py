@@ -1,8 +1,14 @@
 """Manifests of the policy versions named in the release."""
 
+import logging
+
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.directory import verify_policy
 from banditloop.rl_core.policies.manifest import Manifest, read_manifest
 from banditloop.rl_core.ports import Endpoint
+
+log = logging.getLogger("banditloop.endpoint")
 
 
 def champion_manifest(endpoint: Endpoint) -> Manifest | None:
@@ -12,12 +18,16 @@ def champion_manifest(endpoint: Endpoint) -> Manifest | None:
 
 
 def latest_released(endpoint: Endpoint) -> tuple[Manifest | None, Encoding | None]:
-    """Manifest and encoding of the challenger or, without one, of the champion: the next training resumes from it.
+    """Manifest and encoding of the challenger or, without a whole one, of the champion: the next training resumes here.
 
-    Both are None before the first release; the encoding also for policies of older versions, which have none.
+    Both are None before the first release, and where both policies are damaged, so that the whole log is read; the
+    encoding also for policies of older versions, which have none.
     """
     release = endpoint.release()
-    if release is None:
-        return None, None
-    folder = endpoint.policy(release.challenger or release.champion)
-    return read_manifest(folder), Encoding.read_if_any(folder)
+    for version in reversed(release.traffic()) if release else []:
+        folder = endpoint.policy(version)
+        try:
+            return verify_policy(folder), Encoding.read_if_any(folder)
+        except InvalidInput as error:
+            log.error("%s; training does not resume from it", error)
+    return None, None

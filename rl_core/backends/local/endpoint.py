@@ -1,19 +1,22 @@
 """The local endpoint: a folder of policy versions and the release, served over HTTP by the predictor process."""
 
 import json
+import logging
 import os
-import shutil
 import uuid
 from pathlib import Path
 from typing import Any
 
 import requests
 from filelock import FileLock
+from pydantic import ValidationError
 
-from banditloop.rl_core.backends.local.files import write_atomically
+from banditloop.rl_core.backends.local.files import identity, write_atomically
+from banditloop.rl_core.backends.local.verdict_file import VerdictFile
+from banditloop.rl_core.backends.local.version_folder import VersionFolder
 from banditloop.rl_core.backends.retries import retry_while
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.policies.manifest import Manifest, read_manifest
+from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE, Vitals
@@ -21,6 +24,8 @@ from banditloop.rl_core.settings.secrets import token
 
 OVERLOADED_STATUSES, REFUSED_STATUSES = (429, 503), (400, 401, 413, 422)
 PREDICT_SECONDS = 60.0  # for which a prediction is retried
+RELEASE_FILES = ("release.json", "release.copy.json")  # the second is read where the first is damaged
+log = logging.getLogger("banditloop.endpoint")
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -31,36 +36,58 @@ def _is_transient(error: BaseException) -> bool:
 class LocalEndpoint:
     """See banditloop.rl_core.ports.Endpoint.
 
-    The folder holds versions/<version>/, immutable policy directories; release.json, the current release;
-    verdicts.jsonl, one verdict per line; and server.json, the URL of the serving process. Every change is atomic: one
-    rename, or one line appended.
+    The folder holds versions/<version>/, immutable policy directories; release.json, the current release, and
+    a copy of it; verdicts.jsonl, one verdict per line; and server.json, the URL of the serving process. Every change is
+    atomic: one rename, or one line appended.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._versions, self._verdicts = VersionFolder(folder / "versions"), VerdictFile(folder / "verdicts.jsonl")
+        self._release: Release | None = None
+        self._release_identity: list[tuple[int, ...] | None] = []  # of the files that it was read from
         self._session = requests.Session()
 
     def add(self, folder: Path) -> str:
         version = SavedPolicy.load(folder).manifest.version
-        versions = self._folder / "versions"
-        versions.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self._folder / "lock"):
-            if not self.policy(version).exists():
-                copy = versions / ".incoming"
-                shutil.rmtree(copy, ignore_errors=True)  # left by a crash
-                shutil.copytree(folder, copy).rename(self.policy(version))
+            self._versions.add(folder, version)
         return version
+
+    def remove(self, version: str) -> None:
+        with FileLock(self._folder / "lock"):
+            release = self.release()
+            if release and version in release.traffic():
+                raise InvalidInput(f"version {version!r}: is the {release.role(version)}, and cannot be removed")
+            self._versions.remove(version)
 
     def list_endpoints(self) -> list[str]:
         return sorted(path.parent.name for path in self._folder.parent.glob("*/versions"))
 
     def versions(self) -> list[Manifest]:
-        manifests = [read_manifest(path) for path in (self._folder / "versions").glob("[!.]*")]
-        return sorted(manifests, key=lambda manifest: (manifest.window.until, manifest.generation))
+        return self._versions.manifests()
 
     def release(self) -> Release | None:
-        path = self._folder / "release.json"
-        return Release.model_validate_json(path.read_text()) if path.exists() else None
+        latest = [identity(self._folder / name) for name in RELEASE_FILES]
+        if latest != self._release_identity:
+            self._release, self._release_identity = self._read_release(), latest
+        return self._release
+
+    def _read_release(self) -> Release | None:
+        """The release in the first of its files that is whole. InvalidInput: none of them is."""
+        problem = ""
+        for path in (self._folder / name for name in RELEASE_FILES):
+            try:
+                return Release.model_validate_json(path.read_bytes())
+            except FileNotFoundError:
+                continue
+            except ValidationError:
+                problem = f"{path}: is damaged"
+                log.error("%s, and not used", problem)
+        if problem:
+            raise InvalidInput(f"{problem}; delete it, then name the champion by `banditloop release promote VERSION`")
+        return None
 
     def set_release(self, expected: Release | None, new: Release, verdict: Verdict | None = None) -> bool:
         for version in new.traffic():
@@ -72,30 +99,20 @@ class LocalEndpoint:
             if self.release() != expected:
                 return False
             if verdict:
-                self._append(verdict)  # first: after a crash, a verdict without its release is better than the reverse
-            write_atomically(self._folder / "release.json", new.model_dump_json())
+                self._verdicts.append(verdict)  # first: better than, after a crash, a release without its verdict
+            for name in RELEASE_FILES:
+                write_atomically(self._folder / name, new.model_dump_json())
         return True
 
     def add_verdict(self, verdict: Verdict) -> None:
         with FileLock(self._folder / "lock"):
-            self._append(verdict)
+            self._verdicts.append(verdict)
 
     def verdicts(self) -> list[Verdict]:
-        path = self._folder / "verdicts.jsonl"
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return [Verdict.model_validate_json(line) for line in lines if line]
-
-    def _append(self, verdict: Verdict) -> None:
-        """Append a line, after removing an incomplete one left by a crash."""
-        with (self._folder / "verdicts.jsonl").open("ab+") as file:
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
-            file.write(verdict.model_dump_json().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        return self._verdicts.read()
 
     def policy(self, version: str) -> Path:
-        return self._folder / "versions" / version
+        return self._versions.path(version)
 
     def serving_versions(self) -> list[str]:
         return list(self.vitals())
@@ -126,7 +143,7 @@ class LocalEndpoint:
         """URL of the serving process."""
         try:
             return json.loads((self._folder / "server.json").read_text())["url"]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # the next server writes it again
             raise InvalidInput(f"endpoint {self._folder}: nothing serves it; start `banditloop serve`") from None
 
     def register_server(self, url: str) -> None:

@@ -54,6 +54,11 @@ class EventTable:
         self.schema = pa.schema([*event_schema(table, task), LOGGED_AT])
         self._key_index = KeyIndex(KEYS[table])
 
+    @property
+    def path(self) -> Path:
+        """The folder of the table."""
+        return self._root / self._name
+
     def append(self, events: pa.Table) -> int:
         """Add the events with new keys; returns how many these are."""
         if not events.num_rows:

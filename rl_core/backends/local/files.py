@@ -1,10 +1,14 @@
-"""Files: atomic writes, and reads with one-line errors."""
+"""Files: atomic writes that survive a crash of the machine, and reads with one-line errors."""
 
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from banditloop.rl_core.errors import InvalidInput
+
+FRESH_NS = 1_000_000_000  # longer than the resolution of any file system's times
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -14,6 +18,50 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(file.name).replace(path)
+    sync(path.parent)
+
+
+def copy_atomically(folder: Path, target: Path) -> None:
+    """Copy a folder to a new name, which appears once all files are on disk. One process at a time may do so."""
+    copy = target.parent / ".incoming"
+    shutil.rmtree(copy, ignore_errors=True)  # left by a crash
+    shutil.copytree(folder, copy)
+    for path in [*copy.rglob("*"), copy]:
+        sync(path)
+    copy.rename(target)
+    sync(target.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: its name at once, then its content. Idempotent."""
+    hidden = folder.with_name(f".removed-{folder.name}")
+    shutil.rmtree(hidden, ignore_errors=True)  # left by a crash
+    if folder.exists():
+        folder.rename(hidden)
+        shutil.rmtree(hidden)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def identity(path: Path) -> tuple[int, ...] | None:
+    """What changes whenever a file, or the names in a folder, change: inode, size and time; None if there is none.
+
+    Of a file changed within FRESH_NS it never equals another: a later change might leave all three as they are.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    now = time.time_ns()
+    fresh = (now,) if abs(now - status.st_mtime_ns) < FRESH_NS else ()
+    return status.st_ino, status.st_size, status.st_mtime_ns, *fresh
 
 
 def read_text(path: Path) -> str:

@@ -46,7 +46,7 @@ def _run(folder: Path, parameters: dict[str, object]) -> None:
 def _cause(log: Path) -> str:
     """Last line of the traceback in a failed task's output; empty without one. KFP's own error only names the task."""
     sys.stdout.flush()
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text())
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
     lines = re.findall(r"^ {4}(?:[\w.]+\.)?(\w+(?:Error|Exception|Input|Interrupt)\b.*)$", plain, re.MULTILINE)
     task = re.findall(r"Executing task '([^']+)'", plain)
     return f"{task[-1]}: {lines[-1]}" if lines and task else ""

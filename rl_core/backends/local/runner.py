@@ -13,10 +13,10 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from banditloop.rl_core.agents import Statistics
-from banditloop.rl_core.backends.local.files import read_text
+from banditloop.rl_core.backends.local.files import identity, read_text, remove_folder, sync
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
@@ -32,6 +32,9 @@ class LocalRunner:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._identity: tuple[int, ...] | None = None  # of the folder whose names were read
+        self._names: list[str] = []
+        self._ended: dict[str, Run] = {}  # they never change
 
     def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         from banditloop.rl_core.training.shards import train_here  # imports TensorFlow
@@ -53,6 +56,7 @@ class LocalRunner:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
                 return False
+            sync(self.root)
             _start(self.root / run_id, lock.fileno())
         return True
 
@@ -62,26 +66,41 @@ class LocalRunner:
             raise InvalidInput(f"run {run_id!r}: there is no such run in {self.root}")
         if _is_locked(folder / "lock"):
             return "running"
-        outcome = folder / "outcome.json"
-        return json.loads(outcome.read_text())["state"] if outcome.exists() else "failed"
+        outcome = _outcome(folder)
+        return outcome.state if outcome else "failed"
 
     def runs(self) -> list[Run]:
-        starts = [(lock.stat().st_mtime, lock.parent.name) for lock in self.root.glob("[!.]*/lock")]
-        return [Run(name, self.state(name), datetime.fromtimestamp(start, UTC)) for start, name in sorted(starts)]
+        if (latest := identity(self.root)) != self._identity:
+            self._identity, self._names = latest, [path.name for path in self.root.glob("[!.]*")]
+        runs = [run for name in self._names if (run := self._ended.get(name) or self._run(name))]
+        self._ended = {run.run_id: run for run in runs if run.state != "running"}
+        return sorted(runs, key=lambda run: (run.started, run.run_id))
+
+    def _run(self, run_id: str) -> Run | None:
+        folder = self.root / run_id
+        try:
+            return Run(run_id, self.state(run_id), datetime.fromtimestamp((folder / "lock").stat().st_mtime, UTC))
+        except (InvalidInput, FileNotFoundError):  # it was removed meanwhile, or it is not a run
+            return None
+
+    def remove(self, run_id: str) -> None:
+        if self.state(run_id) == "running":
+            raise InvalidInput(f"run {run_id!r}: is running, and cannot be removed")
+        remove_folder(self.root / run_id)
 
     def explain(self, run_id: str) -> str:
         folder = self.root / run_id
-        outcome = folder / "outcome.json"
-        if outcome.exists():
-            return json.loads(outcome.read_text())["reason"]
+        if outcome := _outcome(folder):
+            return outcome.reason
         log = folder / "log.txt"
-        tasks = [line for line in log.read_text().splitlines() if "Executing task" in line] if log.exists() else []
-        task = tasks[-1].split("'")[1] if tasks else "starting"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        tasks = [line.split("'")[1] for line in lines if "Executing task '" in line]
+        task = tasks[-1] if tasks else "starting"
         return task if self.state(run_id) == "running" else f"its process was killed during: {task}"
 
     def log(self, run_id: str) -> str:
         self.state(run_id)  # raises if there is no such run
-        return (self.root / run_id / "log.txt").read_text()
+        return (self.root / run_id / "log.txt").read_text(errors="replace")
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
         _refuse_schedule(name)
@@ -97,6 +116,26 @@ class LocalRunner:
 
     def unschedule(self, name: str) -> bool:
         _refuse_schedule(name)
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    state: RunState
+    reason: str  # of a failure
+
+
+def _outcome(folder: Path) -> Outcome | None:
+    """How a run ended; None if it has not, or was killed."""
+    try:
+        outcome = json.loads((folder / "outcome.json").read_bytes())
+        return Outcome(outcome["state"], outcome["reason"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return Outcome(
+            "failed", f"{folder / 'outcome.json'} is damaged; `banditloop run logs {folder.name}` may tell more"
+        )
 
 
 def _refuse_schedule(name: str) -> NoReturn:
@@ -118,6 +157,8 @@ def _start(folder: Path, lock: int) -> None:
 
 
 def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
     with path.open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from banditloop.rl_core.backends.local.event_table import EPOCH, MAX_SKEW, DataFile, EventTable
+from banditloop.rl_core.backends.local.table_damage import DamageCheck
 from banditloop.rl_core.backends.local.upgrade import is_upgraded, upgrade
 from banditloop.rl_core.backends.local.views import create_view, values_per_row
 from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
@@ -51,8 +52,19 @@ class LocalWarehouse:
         self._held_out = hash_bound(held_out)
         self._ignores = reward.default == "ignore"
 
-    @cached_property
+    @property
     def _tables(self) -> dict[str, EventTable]:
+        """The tables, with what the disk has damaged since the last time mended. PlatformError: it cannot be."""
+        for check in self._checks:
+            check.mend()
+        return self._opened
+
+    @cached_property
+    def _checks(self) -> list[DamageCheck]:
+        return [DamageCheck(table) for table in self._opened.values()]
+
+    @cached_property
+    def _opened(self) -> dict[str, EventTable]:
         """The tables, once they are known to have this schema version."""
         if not is_upgraded(self._root):
             raise InvalidInput(NOT_UPGRADED)
@@ -61,7 +73,8 @@ class LocalWarehouse:
     def reading(self, task: Task) -> "LocalWarehouse":
         other = copy.copy(self)
         other._task = task
-        other.__dict__.pop("_tables", None)
+        for name in ("_opened", "_checks"):
+            other.__dict__.pop(name, None)
         return other
 
     def append(self, table: str, events: pa.Table) -> int:
