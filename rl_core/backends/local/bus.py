@@ -1,20 +1,20 @@
 """The local bus: one durable SQLite queue (litequeue) per topic."""
 
+import contextlib
 import logging
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from threading import RLock
 
-from filelock import FileLock
 from litequeue import LiteQueue, Message
 
 from banditloop.rl_core.backends.delivery import deliver_messages
+from banditloop.rl_core.backends.local.queue_file import QueueFile
 from banditloop.rl_core.ports import Handler
 
 BATCH_MESSAGES = 200
-PAGE_BYTES, CHECKPOINT_PAGES = 16 << 10, 64  # large pages for large messages; short checkpoints, which block nobody
 log = logging.getLogger("banditloop.bus")
 
 
@@ -29,19 +29,21 @@ class LocalBus:
     def __init__(self, root: Path, lease_seconds: float) -> None:
         self._root = root
         self._lease_seconds = lease_seconds
-        self._queues: dict[str, LiteQueue] = {}
+        self._queues: dict[str, QueueFile] = {}
         self._lock = RLock()
 
     def publish(self, topic: str, payload: bytes) -> None:
-        with self._lock:
-            self._queue(topic).put(payload.decode("latin-1"))
+        while True:
+            with self._queue(topic) as queue:
+                queue.put(payload.decode("latin-1"))
+            if self._queues[topic].is_current():  # or another process has set the file aside
+                return
 
     def subscribe(self, topics: Sequence[str]) -> AbstractContextManager[None]:
         return nullcontext()  # nothing to prefetch: the messages are on this machine
 
     def deliver(self, topic: str, handler: Handler) -> int:
-        with self._lock:
-            queue = self._queue(topic)
+        with self._queue(topic) as queue:
             for expired in list(queue.list_locked(self._lease_seconds)):
                 queue.retry(expired.message_id)
             messages: list[Message] = []
@@ -58,21 +60,31 @@ class LocalBus:
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
         if not self._path(f"{topic}.dead").exists():
             return []
-        with self._lock:
-            queue = self._queue(f"{topic}.dead")
+        with self._queue(f"{topic}.dead") as queue:
             rows = queue.conn.execute(f"SELECT data FROM {queue.table} ORDER BY message_id")
-            letters = [row["data"].split("\n", 1) for row in rows]
-        return [(reason, payload.encode("latin-1")) for reason, payload in letters]
+            letters = [row["data"].partition("\n") for row in rows]
+        return [(reason, payload.encode("latin-1")) for reason, _, payload in letters]
+
+    def prune_dead_letters(self, topic: str, before: datetime, dry_run: bool = False) -> int:
+        if not self._path(f"{topic}.dead").exists():
+            return 0
+        with self._queue(f"{topic}.dead") as queue:
+            old = f"FROM {queue.table} WHERE in_time < {int(before.timestamp() * 1e9)}"
+            [count] = queue.conn.execute(f"SELECT count(*) {old}").fetchone()
+            if count and not dry_run:
+                queue.conn.execute(f"DELETE {old}")
+                queue.conn.execute("VACUUM")
+        return count
 
     def replay(self, topic: str) -> int:
         if not self._path(f"{topic}.dead").exists():
             return 0
-        with self._lock:
-            queue, replayed = self._queue(f"{topic}.dead"), 0
+        replayed = 0
+        with self._queue(f"{topic}.dead") as queue:
             for locked in list(queue.list_locked(0)):  # left by a replay that was killed
                 queue.retry(locked.message_id)
             while (letter := queue.pop()) is not None:
-                self._queue(topic).put(letter.data.split("\n", 1)[1])
+                self.publish(topic, letter.data.partition("\n")[2].encode("latin-1"))
                 queue.done(letter.message_id)
                 replayed += 1
             queue.prune()
@@ -89,8 +101,7 @@ class LocalBus:
         )
 
     def _acknowledge(self, topic: str, messages: list[Message]) -> None:
-        queue = self._queue(topic)
-        with self._lock, queue.transaction(mode="IMMEDIATE"):
+        with self._queue(topic) as queue, queue.transaction(mode="IMMEDIATE"):
             for message in messages:
                 queue.done(message.message_id)
             queue.prune()
@@ -98,19 +109,10 @@ class LocalBus:
     def _path(self, topic: str) -> Path:
         return self._root / f"{topic}.sqlite"
 
-    def _queue(self, topic: str) -> LiteQueue:
+    @contextlib.contextmanager
+    def _queue(self, topic: str) -> Iterator[LiteQueue]:
         with self._lock:
             if topic not in self._queues:
-                self._root.mkdir(parents=True, exist_ok=True)
-                # SQLite's timeout does not cover the creation of a new queue by several processes
-                with FileLock(self._root / "opening.lock"):
-                    self._queues[topic] = _open(self._path(topic))
-            return self._queues[topic]
-
-
-def _open(path: Path) -> LiteQueue:
-    connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    queue = LiteQueue(connection)
-    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-    return queue
+                self._queues[topic] = QueueFile(self._path(topic))
+            with self._queues[topic].use() as queue:
+                yield queue

@@ -76,17 +76,23 @@ class LocalEndpoint:
 
     def _read_release(self) -> Release | None:
         """The release in the first of its files that is whole. InvalidInput: none of them is."""
-        problem = ""
+        damaged = []
         for path in (self._folder / name for name in RELEASE_FILES):
             try:
-                return Release.model_validate_json(path.read_bytes())
+                release = Release.model_validate_json(path.read_bytes())
             except FileNotFoundError:
                 continue
             except ValidationError:
-                problem = f"{path}: is damaged"
-                log.error("%s, and not used", problem)
-        if problem:
-            raise InvalidInput(f"{problem}; delete it, then name the champion by `banditloop release promote VERSION`")
+                damaged.append(path)
+                continue
+            for other in damaged:
+                log.error("%s: is damaged; its copy is used", other)
+            return release
+        if damaged:
+            raise InvalidInput(
+                f"{self._folder}: {' and '.join(path.name for path in damaged)} are damaged; delete them: "
+                "`banditloop serve` then begins with the random policy, `banditloop release promote VERSION` with another"
+            )
         return None
 
     def set_release(self, expected: Release | None, new: Release, verdict: Verdict | None = None) -> bool:
