@@ -10,12 +10,12 @@ def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Outpu
     """Write the interactions since the last training, or all if no policy can be resumed, as tf.train.Examples.
 
     Interactions held out for evaluation are excluded. Fails if there are no new interactions, or if a version's actions
-    were not chosen as often as their logged propensities imply.
+    were not chosen as often as their logged propensities imply: an audit that continues over its windows of the log.
 
     Args:
         config: Config of the loop, as JSON.
-        examples: TFRecord files, with metadata: since, until, interactions, previous, the version before the one to
-            train, and parent, the same if training resumes from it, else empty.
+        examples: TFRecord files and the audits so far, with metadata: since, until, interactions, previous, the version
+            before the one to train, and parent, the same if training resumes from it, else empty.
         metrics: Number of interactions.
     """
     from pathlib import Path
@@ -25,6 +25,7 @@ def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Outpu
     from banditloop.rl_core.errors import InvalidInput
     from banditloop.rl_core.estimators.propensity_audit import audit_propensities
     from banditloop.rl_core.events.examples import write_examples
+    from banditloop.rl_core.policies.audits import read_audits, write_audits
     from banditloop.rl_core.promotion.current import latest_released
     from banditloop.rl_core.training.lineage import resumable
 
@@ -35,7 +36,11 @@ def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Outpu
     window = platform.warehouse.window(parent.window.until if parent else None)
     if not window.interactions:
         raise InvalidInput(f"warehouse: no interactions logged since {window.since or 'the beginning'}")
-    rows = write_examples(audit_propensities(platform.warehouse.interactions(window, "training")), Path(examples.path))
+    audits = read_audits(platform.endpoint.policy(parent.version)) if parent else {}
+    interactions = platform.warehouse.interactions(window, "training")
+    audited = audit_propensities(interactions, audits, complete=settings.reward.default != "ignore")
+    rows = write_examples(audited, Path(examples.path))
+    write_audits(Path(examples.path), audits)
     metadata = window.model_copy(update={"interactions": rows}).model_dump(mode="json", exclude_none=True)
     versions = {"parent": parent, "previous": latest}
     metadata |= {key: manifest.version if manifest else "" for key, manifest in versions.items()}

@@ -26,6 +26,7 @@ def trainer(
 
     from banditloop.rl_core.backends import connect
     from banditloop.rl_core.config import Config
+    from banditloop.rl_core.policies.audits import read_audits
     from banditloop.rl_core.policies.directory import write_policy
     from banditloop.rl_core.policies.manifest import Window
     from banditloop.rl_core.training.train import with_action_features
@@ -42,7 +43,8 @@ def trainer(
     statistics = platform.runner.train(settings, Path(examples.path), training.encoding, parent, work)
     statistics = with_action_features(statistics, training.encoding)
     manifest, encoding = training.result(window, statistics, run_id)
-    write_policy(Path(policy.path), manifest, statistics, encoding, settings.policy.saved_model)
+    audits = read_audits(Path(examples.path))
+    write_policy(Path(policy.path), manifest, statistics, encoding, settings.policy.saved_model, audits)
     policy.metadata.update(manifest.model_dump(mode="json", include={"version", "parent", "interactions"}))
     for name, value in settings.agent.metrics(statistics).items():
         metrics.log_metric(name, value)

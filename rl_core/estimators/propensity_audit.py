@@ -1,151 +1,172 @@
 """The propensity audit of a policy version: whether actions were chosen as often as their logged probabilities say."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
+from scipy.special import logsumexp
 
-from banditloop.rl_core.agents import append_zeros
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.tilted_odds import log_likelihood_ratios
 from banditloop.rl_core.events.candidates import action_positions, logged_ids, logged_probabilities
 from banditloop.rl_core.events.schema import split_by_version
 
-MIN_EXPECTED_COUNT = 5.0  # expected decisions an action needs for a χ² cell of its own
+LEVEL = 2e-6  # probability that correct propensities of a version ever fail
 TOLERANCE = 1e-6
+GREEDY_ODDS = np.array([1 / 3, 1 / 1.2, 1.2, 3])  # by how much the odds of the most probable action may be wrong
+UNIFORM_SHARES = np.array([0.01, 0.1])  # fractions of uniformly drawn actions that may be mixed in
+PRIOR_COUNTS = np.array([3.0, 30.0, 300.0])  # pseudo-counts of the learned alternatives: how slowly they learn
+WEIGHTS = np.array([0.1, 0.2, 0.2, 0.1, *[0.05] * 2, *[0.1] * 3])  # of all alternatives, in this order
+CELLS = 1024  # of actions: their ids are hashed, so that the counts of any number of actions have one size
+MIN_BLOCK, MAX_BLOCK = 16, 256  # decisions after which the learned alternatives are updated
 AUDIT_NUMBERS = 4_000_000  # at a time: each row takes a number per candidate
-MAX_CELLS = 300  # actions with a χ² cell of their own: the test's time grows with their cube
-MIN_VARIANCE_RATIO = 25.0  # variance needed for the normal test, in squares of the largest 1 / probability
 
 
 @dataclass(frozen=True)
 class PropensityAudit:
-    """Sums over decisions among K actions, and tests of them; `PropensityAudit.of` computes them for a batch.
+    """Evidence that the actions of decisions were not drawn from their logged probabilities p; any number may be added.
 
     First, a consistency check: the propensity is the probability of the action, and the probabilities sum to 1.
-    Second, a χ² test of the counts O of the actions against their expectation E = Σ p, with covariance
-    Σ diag(p) - p pᵀ because the probabilities differ between decisions; rare actions share one cell, and so do all
-    actions from position MAX_CELLS on, whose counts are kept as one.
-    Third, a normal test of the mean of 1 / propensity. Its expectation is the number K of possible actions, whatever
-    the policy, since Σ p / p = K; its variance is Σ 1 / p - K². Both tests abstain on too few decisions.
+    Second, a test by betting. An alternative q gives each decision's candidates other probabilities; its wealth, the
+    product of q(action) / p(action), has a mean of exactly 1 where the action is drawn from p, since Σ p q / p = 1. The
+    mean wealth of all alternatives ever reaches 1 / level with probability at most `level`: at every number of
+    decisions, over all windows together. The alternatives:
+
+    * the odds of the most probable action are higher or lower by a factor, as if exploration were mis-stated;
+    * a fraction of the actions is drawn uniformly;
+    * q ∝ p (chosen + c) / (expected + c), where the counts of each action in earlier decisions tell how often it was
+      chosen and how often it should have been. Those in which it was the most probable one count apart, for all actions
+      together.
 
     Audits of disjoint decisions merge by addition.
     """
 
-    count: int
-    inconsistent: int  # decisions that fail the consistency check
-    expected_counts: np.ndarray  # E [cells], where cells = K, or MAX_CELLS + 1 if that is less
-    excess_counts: np.ndarray  # O - E [cells]
-    covariance: np.ndarray  # of the counts [cells, cells]
-    inverse_excess: float  # Σ (1 / propensity - K)
-    inverse_variance: float  # Σ (Σ 1 / p - K²)
-    max_inverse: float  # largest 1 / p of any action
+    count: int = 0
+    inconsistent: int = 0  # decisions that fail the consistency check; no bets are made on them
+    chosen: np.ndarray = field(default_factory=lambda: np.zeros(CELLS + 1))  # last: the most probable action
+    expected: np.ndarray = field(default_factory=lambda: np.zeros(CELLS + 1))
+    log_wealths: np.ndarray = field(default_factory=lambda: np.zeros(len(WEIGHTS)))
 
     @classmethod
     def of(cls, actions: np.ndarray, propensities: np.ndarray, probabilities: np.ndarray) -> Self:
-        """The audit of decisions: actions [B], propensities [B], all positive, probabilities [B, K]."""
-        possible = probabilities > 0
-        possible_actions, cells = possible.sum(axis=1), _cells(probabilities)
-        expected_counts = cells.sum(axis=0)
-        inverse = np.divide(1, probabilities, out=np.zeros(probabilities.shape), where=possible)
-        errors = np.abs(probabilities[np.arange(len(actions)), actions] - propensities)
-        inconsistent = (errors > TOLERANCE) | (np.abs(probabilities.sum(axis=1) - 1) > TOLERANCE)
-        return cls(
-            count=len(actions),
-            inconsistent=int(inconsistent.sum()),
-            expected_counts=expected_counts,
-            excess_counts=np.bincount(np.minimum(actions, MAX_CELLS), minlength=len(expected_counts)) - expected_counts,
-            covariance=np.diag(expected_counts) - cells.T @ cells,
-            inverse_excess=float((1 / propensities - possible_actions).sum()),
-            inverse_variance=float((inverse.sum(axis=1) - possible_actions**2).sum()),
-            max_inverse=float(inverse.max(initial=0.0)),
+        """The audit of decisions among numbered actions; arguments as in `add`."""
+        return cls().add(actions, propensities, probabilities)
+
+    def add(
+        self,
+        actions: np.ndarray,
+        propensities: np.ndarray,
+        probabilities: np.ndarray,
+        ids: Sequence[str] | None = None,
+        bet: np.ndarray | None = None,
+    ) -> Self:
+        """The audit with more decisions, in the order of the log.
+
+        actions [B], positions among the K candidates; propensities [B]; probabilities [B, K]; ids [K] of the
+        candidates, the positions if None; bet: on which decisions to bet, bool [B], on all if None. The others are only
+        checked for consistency.
+        """
+        row, sums = np.arange(len(actions)), probabilities.sum(axis=1)
+        own = np.where(actions >= 0, probabilities[row, actions], 0.0)
+        consistent = (own > 0) & (np.abs(own - propensities) <= TOLERANCE) & (np.abs(sums - 1) <= TOLERANCE)
+        rows = np.flatnonzero(consistent if bet is None else consistent & bet)
+        cells = np.array(range(probabilities.shape[1]) if ids is None else [zlib.crc32(id.encode()) for id in ids])
+        audit = replace(
+            self, count=self.count + len(actions), inconsistent=self.inconsistent + int((~consistent).sum())
+        )
+        while len(rows):
+            size = int(np.clip(audit.expected.sum(), MIN_BLOCK, MAX_BLOCK))
+            block, rows = rows[:size], rows[size:]
+            audit = audit._bet(actions[block], probabilities[block] / sums[block, None], cells % CELLS)
+        return audit
+
+    def _bet(self, actions: np.ndarray, probabilities: np.ndarray, cells: np.ndarray) -> Self:
+        """The audit after bets on a block of decisions; cells [K] of the candidates."""
+        row, greedy = np.arange(len(actions)), probabilities.argmax(axis=1)
+        greedy_probabilities, is_greedy = probabilities[row, greedy], actions == greedy
+        inverse = 1 / (probabilities[row, actions] * (probabilities > 0).sum(axis=1))
+        chosen_cells = np.where(is_greedy, CELLS, cells[actions])
+        others = probabilities.copy()
+        others[row, greedy] = 0.0
+        ratios = (self.chosen + PRIOR_COUNTS[:, None]) / (self.expected + PRIOR_COUNTS[:, None])
+        normalisers = others @ ratios[:, cells].T + np.outer(greedy_probabilities, ratios[:, CELLS])
+        growth = [
+            log_likelihood_ratios(is_greedy, greedy_probabilities, GREEDY_ODDS),
+            np.log1p(UNIFORM_SHARES * (inverse[:, None] - 1)),
+            np.log(ratios[:, chosen_cells].T / normalisers),
+        ]
+        expected = np.bincount(cells, others.sum(axis=0), minlength=CELLS + 1)
+        expected[CELLS] = greedy_probabilities.sum()
+        return replace(
+            self,
+            chosen=self.chosen + np.bincount(chosen_cells, minlength=CELLS + 1),
+            expected=self.expected + expected,
+            log_wealths=self.log_wealths + np.hstack(growth).sum(axis=0),
         )
 
     def __add__(self, other: Self) -> Self:
-        """The audit of both; that of fewer actions is of the first of them."""
-        size = max(len(self.expected_counts), len(other.expected_counts))
-        left, right = self._padded(size), other._padded(size)
-        sums = {f.name: getattr(left, f.name) + getattr(right, f.name) for f in fields(self)}
-        return type(self)(**sums | {"max_inverse": max(self.max_inverse, other.max_inverse)})
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
-    def _padded(self, size: int) -> Self:
-        """This audit among `size` actions, of which the added ones were never possible."""
-        return replace(
-            self,
-            expected_counts=append_zeros(self.expected_counts, size),
-            excess_counts=append_zeros(self.excess_counts, size),
-            covariance=append_zeros(append_zeros(self.covariance, size), size, axis=1),
-        )
+    def log_wealth(self) -> float:
+        """The logarithm of the alternatives' mean wealth: the odds against chance."""
+        return float(logsumexp(self.log_wealths, b=WEIGHTS))
 
-    def chi_square(self) -> float:
-        """The p-value of the χ² test of the actions' counts; 1 if there are too few decisions."""
-        rare = self.expected_counts < MIN_EXPECTED_COUNT
-        cells = np.vstack([np.eye(len(rare))[~rare], rare[None, :]])
-        cells = cells[cells @ self.expected_counts >= MIN_EXPECTED_COUNT]
-        excess, covariance = cells @ self.excess_counts, cells @ self.covariance @ cells.T
-        freedom = np.linalg.matrix_rank(covariance, rtol=1e-9, hermitian=True) if len(cells) else 0
-        if not freedom:
-            return 1.0
-        statistic = excess @ np.linalg.pinv(covariance, rcond=1e-9, hermitian=True) @ excess
-        return float(stats.chi2.sf(statistic, freedom))
+    def passes(self, level: float = LEVEL) -> bool:
+        """Whether all decisions are consistent and the test does not reject.
 
-    def inverse_propensity(self) -> float:
-        """The p-value of the normal test of the mean of 1 / propensity; 1 if there are too few decisions."""
-        if self.inverse_variance < MIN_VARIANCE_RATIO * self.max_inverse**2:
-            return 1.0
-        return float(2 * stats.norm.sf(abs(self.inverse_excess) / np.sqrt(self.inverse_variance)))
+        Correct propensities ever fail with a probability of at most `level`, over all audits of the version together.
+        """
+        return not self.inconsistent and self.log_wealth() < -math.log(level)
 
     def explain(self) -> str:
-        """The results of the check and of both tests, for an error message."""
-        return (
-            f"{self.inconsistent:,} of {self.count:,} decisions have inconsistent probabilities; "
-            f"p = {self.chi_square():.1e} for the counts of the actions, "
-            f"p = {self.inverse_propensity():.1e} for the mean of 1/propensity"
-        )
-
-    def passes(self, level: float = 1e-6) -> bool:
-        """Whether all decisions are consistent and neither test rejects.
-
-        Correct propensities fail with a probability of about 2 level, level for each of the two tests.
-        """
-        return not self.inconsistent and min(self.chi_square(), self.inverse_propensity()) >= level
+        """The results of the check and of the test, for an error message."""
+        bets = self.expected.sum()
+        text = f"{self.inconsistent:,} of {self.count:,} decisions have inconsistent probabilities"
+        if not bets:
+            return text
+        greedy, expected = self.chosen[CELLS] / bets, self.expected[CELLS] / bets
+        odds = f"odds of {math.exp(min(self.log_wealth(), 700)):.2g} to 1 that actions were not drawn from theirs"
+        return f"{text}; {odds} (the most probable action: {greedy:.2%} of {bets:,.0f}, expected {expected:.2%})"
 
 
-def _cells(probabilities: np.ndarray) -> np.ndarray:
-    """The probabilities [B, K] with those from position MAX_CELLS on as one, their sum."""
-    if probabilities.shape[1] <= MAX_CELLS:
-        return probabilities
-    rest = probabilities[:, MAX_CELLS:].sum(axis=1, keepdims=True)
-    return np.hstack([probabilities[:, :MAX_CELLS], rest])
+Audits = dict[str, PropensityAudit]  # by policy version, the latest in the log last
 
 
-def audit_propensities(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pass interactions through unchanged while auditing them per policy version.
+def audit_propensities(
+    batches: Iterable[pa.RecordBatch], audits: Audits | None = None, complete: bool = True
+) -> Iterator[pa.RecordBatch]:
+    """Pass interactions through unchanged while adding them to the audits of their policy versions.
+
+    audits: of earlier interactions, updated in place. complete: False if decisions without a reward are left out.
+
+    Decisions of the application state its own propensities: they are not audited. Whether a deferred decision or, if
+    not `complete`, any decision becomes an interaction may depend on its action: these are checked for consistency, but
+    how often their actions occur proves nothing.
 
     Raises:
         InvalidInput: after the last batch, if a version's propensities contradict its actions.
     """
-    audits: dict[str, PropensityAudit] = {}
-    ids: dict[str, None] = {}  # of all candidates so far, in order
+    audits = {} if audits is None else audits
     for batch in batches:
         yield batch
-        # Decisions of the application state its own propensities: they are trained on without an audit.
         own = pa.table(batch.filter(pc.not_equal(batch["mode"], "external")))
-        ids |= dict.fromkeys(logged_ids(own))
+        ids = logged_ids(own)
         rows = max(1, AUDIT_NUMBERS // max(1, len(ids)))
         for start in range(0, own.num_rows, rows):
             for version, interactions in split_by_version(own.slice(start, rows)):
-                audit = _audit(interactions, list(ids))
-                audits[version] = audits[version] + audit if version in audits else audit
+                audits[version] = _added(audits.pop(version, PropensityAudit()), interactions, ids, complete)
     failures = [f"{version}: {audit.explain()}" for version, audit in audits.items() if not audit.passes()]
     if failures:
         raise InvalidInput(f"propensity audit: logged propensities contradict the actions of {'; '.join(failures)}")
 
 
-def _audit(interactions: pa.Table, ids: list[str]) -> PropensityAudit:
-    """The audit of interactions of one version, among candidates of these ids."""
-    actions, propensities = action_positions(interactions, ids), interactions["propensity"].to_numpy()
-    return PropensityAudit.of(actions, propensities, logged_probabilities(interactions, ids))
+def _added(audit: PropensityAudit, interactions: pa.Table, ids: list[str], complete: bool) -> PropensityAudit:
+    """The audit with interactions of its version, among candidates of these ids."""
+    actions, probabilities = action_positions(interactions, ids), logged_probabilities(interactions, ids)
+    bet = pc.not_equal(interactions["mode"], "deferred").to_numpy() & complete
+    return audit.add(actions, interactions["propensity"].to_numpy(), probabilities, ids, bet)

@@ -1,8 +1,8 @@
 """Policy directories: written with checksums, and verified.
 
 A policy directory holds manifest.json (written last, so a directory without one is incomplete), encoding.json, which
-says what the numbers stand for, statistics.npz for the next training, saved_model/ for TF-Agents and, if the agent
-serves without TensorFlow, weights.npz.
+says what the numbers stand for, statistics.npz for the next training, audits.npz of the log that it was trained on,
+saved_model/ for TF-Agents and, if the agent serves without TensorFlow, weights.npz.
 """
 
 import hashlib
@@ -11,8 +11,10 @@ from pathlib import Path
 
 from banditloop.rl_core.agents import SAVED_MODEL, STATISTICS, WEIGHTS, Statistics, write_arrays
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.propensity_audit import Audits
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.features.encoding import ENCODING, Encoding
+from banditloop.rl_core.policies.audits import AUDITS, write_audits
 from banditloop.rl_core.policies.manifest import MANIFEST, Manifest, agent_of, read_manifest
 
 
@@ -34,17 +36,25 @@ def verify_policy(folder: Path) -> Manifest:
 
 
 def write_policy(
-    folder: Path, manifest: Manifest, statistics: Statistics, encoding: Encoding, saved_model: bool = False
+    folder: Path,
+    manifest: Manifest,
+    statistics: Statistics,
+    encoding: Encoding,
+    saved_model: bool = False,
+    audits: Audits | None = None,
 ) -> Manifest:
     """Write a policy directory, replacing any existing one, and return its manifest with checksums.
 
     saved_model: also write a TF-Agents SavedModel if the agent serves without one. Imports TensorFlow.
+    audits: the propensity audits of the versions that logged what the statistics were trained on.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     agent = agent_of(manifest)
     encoding.write(folder)
     write_arrays(folder / STATISTICS, statistics)
+    if audits:
+        write_audits(folder, audits)
     if manifest.version != RANDOM:
         agent.save(statistics, folder)
     if saved_model and not (folder / SAVED_MODEL).exists():
@@ -58,7 +68,7 @@ def write_policy(
 
 def _loaded_files(folder: Path) -> list[str]:
     """The files that are loaded. Others, say of the operating system, are ignored."""
-    names = (ENCODING, STATISTICS, WEIGHTS)
+    names = (ENCODING, STATISTICS, AUDITS, WEIGHTS)
     return [name for name in _relative_paths(folder) if name in names or name.startswith(f"{SAVED_MODEL}/")]
 
 

@@ -17,6 +17,7 @@ from banditloop.components.trainer import trainer
 from banditloop.pipelines.compile import compile_pipelines, export_components, read_parameters
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.audits import read_audits
 from banditloop.rl_core.policies.manifest import read_manifest
 from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -145,12 +146,25 @@ def test_a_changed_reward_definition_restarts_training_from_the_whole_history(co
     assert (examples.metadata["parent"], examples.metadata["interactions"]) == ("", pytest.approx(270, abs=20))
     deployer.python_func(config=changed.to_dict(), policy=train(changed, examples, tmp_path / "changed"))
     assert set(read_manifest(tmp_path / "changed").files) == {
+        "audits.npz",
         "encoding.json",
         "statistics.npz",
         "weights.npz",
     }
     latest, _ = latest_released(connect(changed).endpoint)
     assert (latest.parent, latest.generation) == (None, 2)
+
+
+def test_the_propensity_audit_continues_over_windows_and_counts_none_twice(config, tmp_path):
+    generate(config, 300)
+    deploy_trained(config, tmp_path)
+    assert read_audits(tmp_path / "policy")["random"].count == read_manifest(tmp_path / "policy").interactions
+    generate(config, 200, seed=1)
+    for attempt in ("failed", "repeated"):
+        examples = artifact(dsl.Dataset, tmp_path / attempt)
+        ingester.python_func(config=config.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+        manifest = read_manifest(Path(train(config, examples, tmp_path / f"{attempt}-policy").path))
+        assert read_audits(tmp_path / f"{attempt}-policy")["random"].count == manifest.interactions > 400
 
 
 def deploy_trained(config, tmp_path):
