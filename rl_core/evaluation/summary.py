@@ -11,6 +11,7 @@ from banditloop.rl_core.estimators import Estimator
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.estimates import WEIGHT_EDGES, Evaluation, PolicyEstimates
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
+from banditloop.rl_core.evaluation.window_audit import ALARM_LEVEL, audit_window
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.settings.reward_range import RewardRange
 
@@ -44,6 +45,7 @@ def evaluation_summary(
             "interactions": evaluation.interactions,
             "unknown_version_rows": window.unknown_version_rows,
             "clipped": evaluation.clipped,
+            "propensity_audit": {"log_wealth": audit_window(window).log_wealth(), "needed": -math.log(ALARM_LEVEL)},
             "logging_mix": window.logging_mix,
             "coverage": _coverage(totals),
             "ignored": sum(row["ignored"] for row in totals),
@@ -103,14 +105,11 @@ def _estimate(estimator: Estimator, scale: RewardRange) -> Summary:
 def _diagnostics(policy: PolicyEstimates) -> Summary:
     """The diagnostics of a policy's importance weights; without_overlap is a fraction of the interactions."""
     diagnostics = policy.diagnostics
-    mean, error = diagnostics.mean_weight()
     return {
         "effective_sample_size": diagnostics.effective_sample_size(),
         "largest_weight": diagnostics.max_weight,
         "without_overlap": diagnostics.without_overlap / max(1, diagnostics.count),
-        "mean_weight": mean,
-        "mean_weight_low": mean - NORMAL_95 * error,
-        "mean_weight_high": mean + NORMAL_95 * error,
+        "mean_weight": diagnostics.mean_weight()[0],
     }
 
 

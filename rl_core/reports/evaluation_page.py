@@ -13,7 +13,6 @@ DECISIONS = {
     "refuse": ("bad", "Refuse {version}: {champion} stays the champion"),
 }
 SECTIONS = (plots.estimates, plots.wealth, plots.weights, plots.actions, plots.segments, plots.learning)
-TOLERANCE = 1e-6  # of a mean weight: rounding is no alarm
 
 
 def write_page(summary: Summary, path: Path) -> None:
@@ -47,7 +46,7 @@ def _diagnostics(summary: Summary) -> str:
     weights = [
         ["effective sample size", *(_rounded(side["effective_sample_size"]) for side in sides)],
         ["largest weight", *(html_page.number(side["largest_weight"]) for side in sides)],
-        ["mean weight (expected: 1), 95 % interval", *(_mean_weight(side) for side in sides)],
+        ["mean weight (expected: 1)", *(html_page.number(side["mean_weight"]) for side in sides)],
         ["without overlap: weight 0", *(html_page.percent(side["without_overlap"]) for side in sides)],
     ]
     log = [
@@ -62,25 +61,18 @@ def _diagnostics(summary: Summary) -> str:
         ),
     ]
     tables = html_page.table(["weights", *plots.SIDES], weights) + html_page.table(["log", ""], log)
-    return f"<section><h2>Diagnostics</h2>{_alarm(sides)}{tables}</section>"
+    return f"<section><h2>Diagnostics</h2>{_alarm(summary['propensity_audit'])}{tables}</section>"
 
 
-def _alarm(sides: list[Summary]) -> str:
-    text = (
-        "1 is outside the interval of a mean weight: logged propensities are wrong, or a policy has changed since it "
-        "logged them."
-    )
-    return f'<p class="alarm">{text}</p>' if any(map(_is_off, sides)) else ""
-
-
-def _mean_weight(side: Summary) -> str:
-    mean = {"value": side["mean_weight"], "low": side["mean_weight_low"], "high": side["mean_weight_high"]}
-    return html_page.interval(mean) + (" – not 1" if _is_off(side) else "")
-
-
-def _is_off(side: Summary) -> bool:
-    low, high = side["mean_weight_low"], side["mean_weight_high"]
-    return low is not None and high is not None and not low - TOLERANCE <= 1 <= high + TOLERANCE
+def _alarm(audit: Summary) -> str:
+    """The alarm of the propensity audit, where it rejects."""
+    if audit["log_wealth"] is None or audit["log_wealth"] < audit["needed"]:
+        return ""
+    odds, needed = html_page.odds(audit["log_wealth"]), html_page.odds(audit["needed"])
+    text = f"""The actions were not chosen as often as the policies that logged them say: {odds} against chance, where
+{needed} raise this alarm. Logged propensities are wrong, or a policy has changed since it logged them. Do not rely on
+the estimates."""
+    return f'<p class="alarm">{text}</p>'
 
 
 def _rounded(value: float | None) -> str:

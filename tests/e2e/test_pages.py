@@ -38,9 +38,7 @@ def evaluation(
     """name: that of features and actions."""
     counts = np.random.default_rng(0).multinomial(411, [1 / 12] * 12).tolist()
     diagnostics = {"effective_sample_size": 24.1, "largest_weight": 19.05, "without_overlap": 0.1} | {
-        "mean_weight": 1.3,
-        "mean_weight_low": 1.1,
-        "mean_weight_high": 1.5,
+        "mean_weight": 1.3
     }
     return {
         "verdict": {
@@ -55,6 +53,7 @@ def evaluation(
         "unknown_version_rows": 3,
         "ignored": 7,
         "clipped": 1,
+        "propensity_audit": {"log_wealth": 5.2, "needed": math.log(100)},
         "logging_mix": {"random": 0.6, version: 0.4},
         "coverage": 0.98,
         "estimates": {
@@ -176,6 +175,13 @@ HOSTILE_PAGES = {
     "report": (write_report, lambda: report(HOSTILE, HOSTILE, HOSTILE)),
     "loop": (write_loop, lambda: loop(HOSTILE)),
 }
+
+
+@pytest.mark.parametrize(("log_wealth", "rings"), [(4.5, False), (4.7, True), (None, False)])
+def test_the_page_alarms_where_the_propensity_audit_rejects(log_wealth, rings, tmp_path):
+    audit = {"log_wealth": log_wealth, "needed": math.log(100)}
+    write_evaluation(evaluation() | {"propensity_audit": audit}, tmp_path / "page.html")
+    assert ('<p class="alarm">' in (tmp_path / "page.html").read_text()) == rings
 
 
 @pytest.fixture(scope="module")

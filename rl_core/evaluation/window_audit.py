@@ -1,0 +1,31 @@
+"""The propensity audit of a window of the log, by the probabilities that its policies give now."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
+
+from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
+from banditloop.rl_core.evaluation.log_window import LoggedWindow
+
+ALARM_LEVEL = 0.01  # probability that an evaluation raises the alarm although its probabilities are right
+
+
+def audit_window(window: LoggedWindow) -> PropensityAudit:
+    """Evidence that the window's actions were not drawn by the policies that logged them, as estimates assume.
+
+    As in the ingester's audit, how often actions occur proves nothing in deferred decisions, nor in any where those
+    without a reward are left out.
+    """
+    audit = PropensityAudit()
+    if window.config.reward.default == "ignore" or not window.table.num_rows:
+        return audit
+    drawn = replace(window, table=window.table.filter(pc.not_equal(window.table["mode"], "deferred")))
+    for batch in drawn.batches():
+        for index, policy in enumerate(window.policies.values()):
+            rows = np.flatnonzero(batch.logged_by == index)
+            actions, candidates = batch.interactions.actions[rows], batch.interactions.candidates.take(rows)
+            observations = policy.observations(batch.interactions.contexts.take(rows))
+            probabilities = policy.probabilities(observations, candidates)
+            audit = audit.add(actions, probabilities[np.arange(len(rows)), actions], probabilities, candidates.ids)
+    return audit
