@@ -34,6 +34,8 @@ def _show(content: dict[str, Any]) -> None:
     display.table(f"endpoint {content['endpoint']}", rows)
     if ignored := sum(row["ignored"] for row in content["versions"]):
         display.line(f"left out, since they have no reward: {ignored:,} decisions")
+    if content["warning"]:
+        display.line(f"warning: {content['warning']}")
     display.line(f"serving: {', '.join(content['serving']) or 'nothing; start `banditloop serve`'}")
     display.line(
         f"new interactions: {content['new_interactions']} of {content['min_new_interactions']} for a retraining"

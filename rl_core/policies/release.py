@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.estimators.sample_ratio import SampleRatioTest
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.settings.section import Section
 
@@ -24,6 +25,9 @@ class CanaryEvidence(Section):
     worse_by_user: BettingTest = Field(
         BettingTest(),
         description="evidence that users assigned to this challenger earn less, by version instead of by action",
+    )
+    shares: SampleRatioTest = Field(
+        SampleRatioTest(), description="evidence that this challenger does not get its share of the traffic"
     )
     wealth: list[float] = Field([], description="log wealth of `better` after every check")
     unknown_shares: int = Field(
@@ -44,6 +48,10 @@ class Release(Section):
         return {self.champion: 100 - self.challenger_percent} | (
             {self.challenger: self.challenger_percent} if self.challenger else {}
         )
+
+    def traffic_warning(self) -> str:
+        """One line if the challenger does not get its share of the traffic, else empty."""
+        return self.evidence.shares.warning(self.challenger) if self.challenger and self.evidence else ""
 
     def without_challenger(self) -> Self:
         """The release without its challenger."""

@@ -5,6 +5,7 @@ import numpy as np
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.evaluation.comparison import compare, user_level_evidence
 from banditloop.rl_core.evaluation.log_window import logged_window
+from banditloop.rl_core.evaluation.share_check import check_shares
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.release import CanaryEvidence, Release, Verdict, VerdictDecision
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -61,6 +62,7 @@ def _updated_evidence(
         better=better,
         worse=worse,
         worse_by_user=worse_by_user,
+        shares=check_shares(logged, *versions, before.shares),
         wealth=[*before.wealth, better.log_wealth()][-MAX_WEALTH_POINTS:],
         unknown_shares=before.unknown_shares + int(np.isnan(logged.shares).sum()),
     )
@@ -72,6 +74,8 @@ def _apply_decision(
     """Save the evidence and change the release as decided, unless it was changed concurrently."""
     assert release.challenger
     after, verdict = release.model_copy(update={"evidence": evidence}), None
+    if warning := after.traffic_warning():
+        reason = f"{reason}; warning: {warning}"
     if decision:
         after = Release(champion=release.challenger) if decision == "promote" else after.without_challenger()
         verdict = Verdict(

@@ -23,7 +23,7 @@ def write_page(report: Report, path: Path) -> None:
 
 
 def _summary(report: Report) -> str:
-    """The first paragraph: the serving versions, since when and why, and the drift alarms."""
+    """The first paragraph: the serving versions, since when and why, and the alarms."""
     alarms = [alarm["text"] for alarm in report["alarms"]]
     drift = f"Alarm: {'; '.join(alarms)}." if alarms else "No drift detected."
     serving = [_serving(row, report["verdicts"]) for row in report["versions"] if row["status"] in SERVING]

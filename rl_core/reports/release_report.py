@@ -34,7 +34,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": [row | _bounds(config, reading, row["version"]) for row in rows],
         "periods": _periods(config, reading),
-        "alarms": _alarms(champion.version, reading, drifts),
+        "alarms": _alarms(release, reading, drifts),
         "features": [{key: value for key, value in drift._asdict().items() if key != "drifted"} for drift in drifts],
         "exploration": _exploration(config, champion.version, reading),
         "evidence": _canary(config, release),
@@ -59,14 +59,16 @@ def _periods(config: Config, reading: LogReading) -> list[dict[str, Any]]:
     ]
 
 
-def _alarms(version: str, reading: LogReading, drifts: list[FeatureDrift]) -> list[dict[str, str]]:
-    alarms = []
+def _alarms(release: Release, reading: LogReading, drifts: list[FeatureDrift]) -> list[dict[str, str]]:
+    alarms, version = [], release.champion
     if change := drifted_reward(reading.first_half, reading.second_half):
         text = f"the mean reward of {version} has {change} since it started serving"
         alarms.append({"kind": "reward", "text": text})
     if drifted := [drift.feature for drift in drifts if drift.drifted]:
         text = f"observations have drifted since {version} was trained: features {', '.join(drifted)}"
         alarms.append({"kind": "features", "text": text})
+    if warning := release.traffic_warning():
+        alarms.append({"kind": "traffic", "text": warning})
     return alarms
 
 

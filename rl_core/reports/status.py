@@ -9,12 +9,16 @@ from banditloop.rl_core.serving.metrics import log_counts
 
 
 def status(config: Config, platform: Platform) -> dict[str, Any]:
-    """Versions with traffic and totals, new interactions since the last training, runs, and counts of logged events."""
-    trained = platform.endpoint.versions()
+    """Versions with traffic and totals, new interactions since the last training, runs, and counts of logged events.
+
+    warning: one line if the canary does not get its share of the traffic, else empty.
+    """
+    trained, release = platform.endpoint.versions(), platform.endpoint.release()
     return {
         "endpoint": config.backend.endpoint,
         "serving": platform.endpoint.serving_versions(),
         "versions": version_rows(platform, *TOTALS),
+        "warning": release.traffic_warning() if release else "",
         "new_interactions": platform.warehouse.window(trained[-1].window.until if trained else None).interactions,
         "min_new_interactions": config.retraining.min_new_interactions,
         "runs": [{"run_id": run.run_id, "state": run.state} for run in platform.runner.runs()],

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tests.benchmarks.ratio import Row
 
-NAMES = ("train", "encode", "decide", "evaluate", "log", "promote", "serve")
+NAMES = ("train", "encode", "decide", "evaluate", "audit", "promote", "log", "serve")
 LONG = ("soak",)  # ten minutes: only when named
 
 

@@ -16,10 +16,13 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments import policy_value
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.estimators.sample_ratio import SampleRatioTest
 from banditloop.rl_core.evaluation.comparison import compare, user_level_evidence
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.log_window import LoggedWindow, logged_window
+from banditloop.rl_core.evaluation.share_check import check_shares
 from banditloop.rl_core.evaluation.summary import kfp_metrics
+from banditloop.rl_core.evaluation.window_audit import ALARM_LEVEL, audit_window
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import interaction_schema
@@ -220,6 +223,35 @@ def test_interactions_of_unknown_versions_are_excluded_and_counted(config, polic
     assert window.unknown_version_rows == 200
     assert window.logging_mix == {known: 1.0}
     assert sum(len(batch.logged_by) for batch in window.batches()) == 300
+
+
+@pytest.mark.parametrize("mode", ["online", "deferred"])
+def test_actions_that_a_changed_policy_did_not_draw_raise_the_alarm(config, policies, mode):
+    """Right probabilities raise none; those of another policy do, except where actions may decide what is logged."""
+    random, first, second = policies
+    table = logged(config, policies, {random: 100, first: 200, second: 200}, seed=7)
+    table = with_column(table, "mode", [mode] * 500)
+    changed = policies | {first: policies[second], second: policies[first]}
+    right, wrong = (audit_window(window_of(config, known, table)) for known in (policies, changed))
+    assert right.passes(ALARM_LEVEL)
+    assert wrong.passes(ALARM_LEVEL) == (mode == "deferred")
+    assert (right.count, wrong.inconsistent) == (500 if mode == "online" else 0, 0)
+
+
+def test_shares_are_checked_since_the_release_split_the_traffic(config, policies):
+    """Left out are deferred decisions, those of unknown share, and all until the earlier challenger's last one."""
+    earlier, champion, challenger = policies
+    table = logged(config, policies, {champion: 900}, seed=8)
+    by_row = np.arange(900)
+    versions = np.select([by_row == 99, by_row >= 700], [earlier, challenger], champion)
+    shares = [None if row >= 800 else 0.25 if row == 99 or row >= 700 else 0.75 for row in by_row]
+    table = with_column(with_column(table, "policy_version", versions.tolist()), "assignment_share", shares)
+    table = with_column(table, "mode", np.where(by_row < 500, "online", "deferred").tolist())
+    online = check_shares(window_of(config, policies, table), champion, challenger, SampleRatioTest())
+    assert (online.count, online.answered, online.expected) == (400, 0, 100)
+    table = with_column(table, "mode", ["online"] * 900)
+    both = check_shares(window_of(config, policies, table), champion, challenger, online)
+    assert (both.count, both.answered, both.expected) == (400 + 700, 100, 100 + 175)
 
 
 @pytest.fixture

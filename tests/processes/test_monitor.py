@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from banditloop.rl_core.promotion.monitor import check_canary
 from banditloop.rl_core.promotion.transitions import start_canary
 from banditloop.rl_core.reports.drift import ObservationSample, RewardStats, drifted_features, drifted_reward
 from banditloop.rl_core.reports.release_report import report
+from banditloop.rl_core.reports.status import status
 from tests.conftest import deploy, make_config, make_policy
 from tests.processes.test_cli import assert_refused, banditloop
 from tests.support.processes import process, wait_until
@@ -122,6 +124,29 @@ def log(config, seed, version, shift, reward):
 def replaced(table, column, values):
     field = table.schema.field(column)
     return table.set_column(table.column_names.index(column), field, values)
+
+
+@pytest.mark.parametrize(("answered", "told"), [(0.12, True), (0.2, False)])
+def test_a_canary_that_does_not_get_its_share_is_told_and_stays(answered, told, tmp_path):
+    config = make_config(tmp_path)
+    platform = connect(config)
+    for generation in (1, 2):
+        make_policy(tmp_path / str(generation), generation, until=datetime(1970, 1, 2, tzinfo=UTC))
+    champion, challenger = deploy(platform.endpoint, tmp_path / "1"), platform.endpoint.add(tmp_path / "2")
+    start_canary(platform.endpoint, challenger, 20, margin=0.0)
+    history = simulated_history(config.environment, 20_000, "reward", seed=0)
+    decisions = pa.concat_tables([decided for decided, _ in history])
+    is_challenger = np.random.default_rng(0).random(20_000) < answered
+    versions, shares = np.where(is_challenger, challenger, champion), np.where(is_challenger, 0.2, 0.8)
+    decisions = replaced(decisions, "policy_version", pa.array(versions, pa.string()))
+    platform.warehouse.append("decisions", replaced(decisions, "assignment_share", pa.array(shares)))
+    decision, reason = check_canary(config, platform)
+    warning = "% of 20,000 interactions, where 20.0% were to be expected"
+    assert (decision, warning in reason) == (None, told)
+    content = status(config, platform)
+    assert (warning in content["warning"]) == told
+    assert [alarm["kind"] for alarm in report(config, platform)["alarms"]] == ["traffic"] * told
+    assert platform.endpoint.release().challenger == challenger
 
 
 @pytest.mark.parametrize(("shift", "alarms"), [(0.0, []), (0.05, []), (0.5, ["d"])])
