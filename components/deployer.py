@@ -23,7 +23,10 @@ def deployer(config: dict, policy: dsl.Input[dsl.Model], decision: str = "canary
 
     from banditloop.rl_core.backends import connect
     from banditloop.rl_core.config import Config
+    from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.promotion.transitions import deploy
 
     settings = Config.parse(config)
-    return deploy(settings, connect(settings).endpoint, Path(policy.path), decision)
+    platform = connect(settings)
+    check_start(settings, platform)
+    return deploy(settings, platform.endpoint, Path(policy.path), decision)

@@ -34,10 +34,12 @@ def evaluator(
     from banditloop.rl_core.config import Config
     from banditloop.rl_core.evaluation.summary import kfp_metrics
     from banditloop.rl_core.promotion.candidate import evaluate_candidate, save_verdict
+    from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.reports.evaluation_page import write_page
 
     settings = Config.parse(config)
     platform, folder = connect(settings), Path(policy.path)
+    check_start(settings, platform)
     verdict, summary = evaluate_candidate(platform, settings, folder, run_id)
     Path(evaluation.path).write_text(json.dumps(summary, indent=2))
     write_page(summary, Path(report.path))

@@ -21,10 +21,12 @@ def generator(config: dict, metrics: dsl.Output[dsl.Metrics], interactions: int 
     from banditloop.rl_core.config import Config
     from banditloop.rl_core.environments import configured
     from banditloop.rl_core.environments.history import simulated_history
+    from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.promotion.transitions import ensure_champion
 
     settings = Config.parse(config)
     platform = connect(settings)
+    check_start(settings, platform)
     warehouse = platform.warehouse
     environment = configured(settings.environment, "the generator")
     decisions, rewards = zip(*simulated_history(environment, interactions, settings.reward.name, seed), strict=True)

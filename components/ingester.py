@@ -9,8 +9,9 @@ from banditloop.components import IMAGE
 def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl.Metrics]):
     """Write the interactions since the last training, or all if no policy can be resumed, as tf.train.Examples.
 
-    Interactions held out for evaluation are excluded. Fails if there are no new interactions, or if a version's actions
-    were not chosen as often as their logged propensities imply: an audit that continues over its windows of the log.
+    Interactions held out for evaluation are excluded. Fails if there are no new interactions, if one does not fit the
+    task, or if a version's actions were not chosen as often as their logged propensities imply: an audit that continues
+    over its windows of the log.
 
     Args:
         config: Config of the loop, as JSON.
@@ -27,17 +28,20 @@ def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Outpu
     from banditloop.rl_core.events.examples import write_examples
     from banditloop.rl_core.policies.audits import read_audits, write_audits
     from banditloop.rl_core.promotion.current import latest_released
+    from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.training.lineage import resumable
+    from banditloop.rl_core.training.train import checked
 
     settings = Config.parse(config)
     platform = connect(settings)
+    check_start(settings, platform)
     latest, encoding = latest_released(platform.endpoint)
     parent = latest if resumable(settings, latest, encoding) else None
     window = platform.warehouse.window(parent.window.until if parent else None)
     if not window.interactions:
         raise InvalidInput(f"warehouse: no interactions logged since {window.since or 'the beginning'}")
     audits = read_audits(platform.endpoint.policy(parent.version)) if parent else {}
-    interactions = platform.warehouse.interactions(window, "training")
+    interactions = checked(platform.warehouse.interactions(window, "training"), settings.task)
     audited = audit_propensities(interactions, audits, complete=settings.reward.default != "ignore")
     rows = write_examples(audited, Path(examples.path))
     write_audits(Path(examples.path), audits)

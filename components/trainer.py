@@ -29,11 +29,13 @@ def trainer(
     from banditloop.rl_core.policies.audits import read_audits
     from banditloop.rl_core.policies.directory import write_policy
     from banditloop.rl_core.policies.manifest import Window
+    from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.training.train import with_action_features
     from banditloop.rl_core.training.training import Training
 
     settings = Config.parse(config)
     platform, metadata = connect(settings), examples.metadata
+    check_start(settings, platform)
     window = Window.parse({key: metadata[key] for key in Window.model_fields if key in metadata})
     parent, previous = (
         platform.endpoint.policy(metadata[key]) if metadata.get(key) else None for key in ("parent", "previous")

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from banditloop.pipelines.cli import display
-from banditloop.pipelines.cli.new_loop import NewLoop, example_contexts, kind_text, number_text
+from banditloop.pipelines.cli.new_loop import NewLoop, example_contexts, number_text
 from banditloop.pipelines.cli.options import JsonOption
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.schema import MAX_ABS_VALUE
+from banditloop.rl_core.settings.feature_kinds import kind_text
 from banditloop.rl_core.settings.task import OPEN, Task
 
 CONFIG_FILE = "loop.toml"

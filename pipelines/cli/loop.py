@@ -30,10 +30,12 @@ def loop(
     """
     from banditloop.pipelines.cli.loop_steps import retrain, run_startup, visit
     from banditloop.pipelines.cli.supervisor import services
+    from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.reports.learning_curve import summary
 
     settings = _retraining_every_round(_simulated(load_config(config)), users)
     platform = connect(settings)
+    check_start(settings, platform)
     result = summary(settings, platform)  # raises before anything starts if the ratings are missing
     messages = []
     with services(settings), display.progress(quiet=as_json) as report:

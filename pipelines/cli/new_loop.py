@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from banditloop.pipelines.cli.new_loop_texts import APPLICATION, CONFIG, README
-from banditloop.rl_core.settings.feature_kinds import Kind, Vector
+from banditloop.rl_core.settings.feature_kinds import Kind, Vector, kind_text
 from banditloop.rl_core.settings.task import OPEN, Task
 
 MAX_SHOWN = 6  # items of a list of numbers
@@ -46,7 +46,7 @@ class NewLoop(NamedTuple):
             "reward_range": f"[{number_text(low)}, {number_text(high)}]",
             "default": "0" if has_zero else '"ignore"',
             "unrewarded": "counts as 0" if has_zero else "is left out",
-            "context": "\n".join(f"{name} = {kind_text(kind)}" for name, kind in self.task.context.items()),
+            "context": "\n".join(f"{name} = {_kind(kind)}" for name, kind in self.task.context.items()),
             "contexts": "\n".join(f"    {_python(context)}," for context in self.contexts),
             "candidates": f', "actions": {list(ids)}' if actions == OPEN else "",
             "favourite": int(ids[0]) if self.task.numbered else json.dumps(ids[0]),
@@ -55,13 +55,6 @@ class NewLoop(NamedTuple):
             "reward": shlex.quote(json.dumps({"rewards": rewards})),
             "notes": "\n".join(["\nOf the columns of the log:\n", *notes, ""]) if notes else "",
         }
-
-
-def kind_text(kind: Kind) -> str:
-    """A kind of feature as TOML."""
-    if isinstance(kind, Vector):
-        return f"{{vector = {kind.vector}}}"
-    return _list(kind) if isinstance(kind, list) else json.dumps(kind)
 
 
 def number_text(value: float) -> str:
@@ -84,6 +77,10 @@ def example_contexts(kinds: Mapping[str, Kind]) -> list[dict[str, Any]]:
         return kind[-number] if isinstance(kind, list) else made_up[kind][number]
 
     return [{name: value(kind, number) for name, kind in kinds.items()} for number in range(2)]
+
+
+def _kind(kind: Kind) -> str:
+    return _list(kind) if isinstance(kind, list) else kind_text(kind)
 
 
 def _list(texts: list[str]) -> str:

@@ -106,12 +106,15 @@ def logs(
 
 def _submit(config: Config, template: Path, arguments: list[str]) -> str:
     from banditloop.pipelines.compile import read_parameters
+    from banditloop.rl_core.promotion.start import check_start
 
     default = {"config": config.to_dict(), "run_id": f"{template.stem}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}"}
     parameters = default | read_parameters(template, arguments)
     run_id = parameters["run_id"]
     if not re.fullmatch(r"[\w-]+", run_id):
         raise InvalidInput(f"run_id = {run_id!r}: give letters, digits, - and _ only")
-    if not connect(config).runner.submit(template, parameters, run_id):
+    platform = connect(config)
+    check_start(config, platform)
+    if not platform.runner.submit(template, parameters, run_id):
         raise InvalidInput(f"run_id = {run_id!r}: a run of this id exists already; give another")
     return run_id

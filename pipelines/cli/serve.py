@@ -26,10 +26,12 @@ def serve(config: ConfigOption = None) -> None:
     from banditloop.pipelines.cli.supervisor import services
     from banditloop.pipelines.compile import compile_pipelines
     from banditloop.rl_core.promotion.monitor import check_canary
+    from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.promotion.transitions import ensure_champion
 
     settings = load_config(config)
     platform = connect(settings)
+    check_start(settings, platform)
     with contextlib.suppress(KeyboardInterrupt), services(settings), display.progress(quiet=False) as report:
         ensure_champion(settings, platform.endpoint)
         compile_pipelines(Path(settings.retraining.template).parent, settings)

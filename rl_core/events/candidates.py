@@ -93,12 +93,15 @@ def _cells(table: pa.Table, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]
             f"interaction {table['event_id'][row]}: {listed[row]} candidates with {lengths[row]} probabilities"
         )
     rows = np.repeat(np.arange(table.num_rows), lengths)
-    positions = np.arange(len(rows)) - np.repeat(lengths.cumsum() - lengths, lengths)  # of those that are not listed
-    positions[listed[rows] > 0] = _positions(pc.list_flatten(table["candidates"]), ids)
+    positions = np.arange(len(rows)) - np.repeat(lengths.cumsum() - lengths, lengths)  # in their row
+    is_listed = listed[rows] > 0
+    numbers = pa.array(map(str, range(int(lengths[listed == 0].max(initial=0)))), pa.string())
+    positions[~is_listed] = _positions(numbers, ids)[positions[~is_listed]]  # rows without a list choose from 0, 1, …
+    positions[is_listed] = _positions(pc.list_flatten(table["candidates"]), ids)
     return rows, positions
 
 
-def _positions(actions: pa.ChunkedArray, ids: Sequence[str]) -> np.ndarray:
+def _positions(actions: pa.ChunkedArray | pa.Array, ids: Sequence[str]) -> np.ndarray:
     return pc.index_in(actions, pa.array(ids, pa.string())).fill_null(-1).to_numpy()
 
 

@@ -37,6 +37,9 @@ class Manifest(Section):
     task: str = Field(
         "", description="digest of features, rewards and hold-out; training resumes only from the same task"
     )
+    reward_range: list[float] | None = Field(
+        None, min_length=2, max_length=2, description="the task's smallest and largest reward; none: not recorded"
+    )
     exploration: float = Field(gt=0, le=1, description="fraction of decisions drawn uniformly")
     dim: int = Field(ge=1, description="length of an observation")
     actions: int = Field(ge=0, description="number of actions; those of a task without a list join as they are logged")

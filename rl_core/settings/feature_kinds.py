@@ -1,6 +1,7 @@
 """The kinds of features by which a task describes its contexts and actions."""
 
 import difflib
+import json
 from collections.abc import Iterable
 from itertools import islice
 from typing import Annotated, Any, Literal
@@ -63,6 +64,17 @@ def arrow_type(kind: Kind) -> pa.DataType:
         "categories": pa.list_(pa.string()),
     }
     return types[kind]
+
+
+def same_kind(one: Kind, other: Kind) -> bool:
+    """Whether the log can have values of both kinds: a vector keeps its length, and a list of texts may change."""
+    one, other = ("category" if isinstance(kind, list) else kind for kind in (one, other))
+    return one == other
+
+
+def kind_text(kind: Kind) -> str:
+    """A kind of feature as TOML."""
+    return f"{{vector = {kind.vector}}}" if isinstance(kind, Vector) else json.dumps(kind, ensure_ascii=False)
 
 
 def nearest(name: str, names: Iterable[str], owner: str = "the task") -> str:

@@ -1,6 +1,6 @@
 """Training: from a policy's statistics and new interactions to the next policy's statistics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ from banditloop.rl_core.agents import ACTION_FEATURES, STATISTICS, Batch, Statis
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import action_positions
+from banditloop.rl_core.features.encoder import Encoder
 from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.settings.task import Task
 
 
 def initial_statistics(config: Config, encoding: Encoding, parent: Path | None) -> Statistics:
@@ -56,26 +58,34 @@ def to_arrays(table: pa.Table, encoding: Encoding) -> tuple[np.ndarray, np.ndarr
     if (actions < 0).any():
         row = int(np.argmin(actions))
         raise InvalidInput(f"interaction {table['event_id'][row]}: unknown action {table['action'][row]}")
-    return encode_contexts(table, encoding), actions, table["reward"].to_numpy()
+    return encoding.context.encode(checked_contexts(table, encoding.context)), actions, table["reward"].to_numpy()
 
 
-def encode_contexts(table: pa.Table, encoding: Encoding) -> np.ndarray:
-    """Observations [B, dim] of the contexts of a table.
+def checked_contexts(table: pa.Table, encoder: Encoder) -> pa.StructArray:
+    """The contexts of a table in one array. A vector is missing in interactions from before the task had it.
 
     Raises:
-        InvalidInput: a vector has another length than the task's; names the interaction.
+        InvalidInput: a vector has another length than the encoder's; names the interaction.
     """
     arrays = contexts(table)
-    for feature in encoding.context.vectors:
+    for feature in encoder.vectors:
         lengths = pc.list_value_length(arrays.field(feature.name)).fill_null(0).to_numpy()
-        wrong = (lengths != feature.length) & (feature.plain | (lengths > 0))
+        wrong = (lengths != feature.length) & (lengths > 0)
         if wrong.any():
             row = int(np.argmax(wrong))
             raise InvalidInput(
                 f"interaction {table['event_id'][row]}: context.{feature.name} has {lengths[row]} numbers; the task's "
                 f"have {feature.length}. Give a changed task its own backend.root, or rename the feature"
             )
-    return encoding.context.encode(arrays)
+    return arrays
+
+
+def checked(batches: Iterable[pa.RecordBatch], task: Task) -> Iterator[pa.RecordBatch]:
+    """Batches of interactions as they are. InvalidInput: a vector has another length than the task's."""
+    encoder = Encoder.unfitted(task.context, plain=task.plain is not None)
+    for batch in batches:
+        checked_contexts(pa.table(batch), encoder)
+        yield batch
 
 
 def contexts(table: pa.Table) -> pa.StructArray:

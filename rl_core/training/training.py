@@ -19,7 +19,7 @@ from banditloop.rl_core.policies.manifest import Manifest, Window, read_manifest
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import ActionTable, Task
 from banditloop.rl_core.training.lineage import FIT_ROWS, next_manifest
-from banditloop.rl_core.training.train import contexts
+from banditloop.rl_core.training.train import checked_contexts
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def fit_encoding(encoding: Encoding, interactions: Iterable[pa.Table]) -> Encodi
         return encoding
     arrays, rows = [], 0
     for table in interactions:
-        arrays.append(contexts(table.slice(0, FIT_ROWS - rows)))
+        arrays.append(checked_contexts(table.slice(0, FIT_ROWS - rows), encoding.context))
         rows += len(arrays[-1])
         if rows >= FIT_ROWS:
             break

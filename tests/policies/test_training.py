@@ -13,7 +13,7 @@ from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.events import decisions
-from banditloop.rl_core.training.train import encode_contexts
+from banditloop.rl_core.training.train import checked_contexts
 from banditloop.rl_core.training.training import Training, table_features
 
 VALUES = {
@@ -89,7 +89,7 @@ def test_contexts_whose_vectors_had_another_length_are_refused_with_what_to_do(o
     before, now = (Task.parse({"actions": 2, "context": others | {"h": {"vector": n}}}) for n in (3, 4))
     logged = decisions(["e1"], task=before, context={"h": [1.0, 2.0, 3.0]})
     with pytest.raises(InvalidInput) as error:
-        encode_contexts(logged, Encoding.unfitted(now))
+        checked_contexts(logged, Encoding.unfitted(now).context)
     assert str(error.value) == (
         "interaction e1: context.h has 3 numbers; the task's have 4. "
         "Give a changed task its own backend.root, or rename the feature"

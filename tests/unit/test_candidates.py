@@ -76,3 +76,9 @@ def test_named_actions_are_sorted_and_may_be_looked_up_among_more():
 def test_candidates_and_probabilities_of_different_lengths_are_named():
     with pytest.raises(InvalidInput, match="interaction 0: 2 candidates with 1 probabilities"):
         logged_probabilities(table([["a", "b"]], [[1.0]], ["a"]), ["a", "b"])
+
+
+def test_numbers_that_rows_need_not_list_have_their_positions_by_id():
+    """As where a task got numbered actions after named ones, and ids are collected in the order of the log."""
+    logged = table([[], ["b", "0"]], [[0.1, 0.9], [0.3, 0.7]], ["1", "b"])
+    np.testing.assert_array_equal(logged_probabilities(logged, ["b", "1", "0"]), [[0, 0.9, 0.1], [0.3, 0, 0.7]])
