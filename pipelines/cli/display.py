@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ Row = dict[str, Any]
 HEADERS = {"traffic_percent": "traffic %", "challenger_percent": "challenger %"}
 BASELINES = ("uniform", "best_fixed", "oracle")
 MAX_UNBROKEN = 32  # characters of a cell that is never broken over two lines
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # but newlines; they could move the cursor
 WIDE = 10_000  # characters; more than any table needs
 
 
@@ -58,7 +60,9 @@ class Report:
 
     def __init__(self, live: Live | None) -> None:
         self._live = live
-        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), console=console
+        )
         self._task = self._progress.add_task("starting", total=1)
         self._table: Group | None = None
 
@@ -104,7 +108,7 @@ def _table(title: str, rows: list[Row]) -> Group:
         longest = max(map(len, " ".join([header, *map(_cell, values)]).split()))
         numeric = all(value is None or isinstance(value, int | float) for value in values)
         table.add_column(
-            header, justify="right" if numeric else "left", overflow="fold", min_width=min(longest, MAX_UNBROKEN)
+            Text(header), justify="right" if numeric else "left", overflow="fold", min_width=min(longest, MAX_UNBROKEN)
         )
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row.values()))
@@ -115,5 +119,5 @@ def _cell(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool | str | dict | list):
-        return str(value)
+        return CONTROL_CHARACTERS.sub("�", str(value))
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"

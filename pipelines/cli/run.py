@@ -114,7 +114,8 @@ def _submit(config: Config, template: Path, arguments: list[str]) -> str:
     if not re.fullmatch(r"[\w-]+", run_id):
         raise InvalidInput(f"run_id = {run_id!r}: give letters, digits, - and _ only")
     platform = connect(config)
-    check_start(config, platform)
+    if config.backend.process_folder():  # elsewhere the first component checks: platforms answer slowly
+        check_start(config, platform)
     if not platform.runner.submit(template, parameters, run_id):
         raise InvalidInput(f"run_id = {run_id!r}: a run of this id exists already; give another")
     return run_id

@@ -7,6 +7,7 @@ from banditloop.rl_core.agents.arrays import (
     STATISTICS,
     WEIGHTS,
     Statistics,
+    check_shapes,
     read_arrays,
     write_arrays,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Statistics",
     "append_zeros",
     "best_actions",
+    "check_shapes",
     "one_hot",
     "read_arrays",
     "write_arrays",

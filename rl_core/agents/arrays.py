@@ -1,9 +1,11 @@
 """Array files of a policy directory."""
 
+import math
 import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from banditloop.rl_core.errors import InvalidInput
 
@@ -13,18 +15,60 @@ Statistics = dict[str, np.ndarray]
 
 
 def read_arrays(path: Path) -> Statistics:
-    """The arrays of an .npz file, read without pickle.
+    """The arrays of an .npz file, read without pickle, in no more memory than the file has bytes.
 
     Raises:
-        InvalidInput: the file is missing, unreadable or not an .npz file.
+        InvalidInput: the file is missing, unreadable, not an .npz file as `write_arrays` writes them, or has numbers
+            that are not finite.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as archive:
+            _check_sizes(archive, path.stat().st_size)
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
         raise InvalidInput(f"{path}: {error}; not the arrays of a policy") from None
+    if infinite := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        raise InvalidInput(f"{path}: {infinite[0]} has numbers that are not finite; not the arrays of a policy")
+    return arrays
+
+
+def check_shapes(path: Path, arrays: Statistics, expected: Statistics) -> None:
+    """Compare the arrays of a file with others of the right names, shapes and kinds; any length fits an empty axis.
+
+    Raises:
+        InvalidInput: an array is missing or differs; names it.
+    """
+    for name, right in expected.items():
+        if name not in arrays:
+            raise InvalidInput(f"{path}: {name} is missing; not the arrays of this policy")
+        array = arrays[name]
+        fits = array.ndim == right.ndim and all(n in (0, m) for m, n in zip(array.shape, right.shape, strict=True))
+        if not fits or array.dtype.kind != right.dtype.kind:
+            raise InvalidInput(
+                f"{path}: {name} is {array.dtype} {array.shape}; the policy's is {right.dtype} {right.shape}"
+            )
+
+
+def _check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
+    """Compare what the headers of all arrays announce with the bytes that are there, before any memory is taken.
+
+    Raises:
+        ValueError: they differ, or the arrays are compressed or hold something else than numbers.
+    """
+    members = archive.infolist()
+    if sum(member.file_size for member in members) > file_bytes:
+        raise ValueError("its arrays are larger than the file")
+    for member in members:
+        with archive.open(member) as file:
+            header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}.get(read_magic(file))
+            if header is None or member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{member.filename} is compressed, or of an unknown version")
+            shape, _, dtype = header(file)
+            if dtype.kind not in "biuf" or file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
+                raise ValueError(f"{member.filename} is {dtype} {shape}, which is not what the file holds")
 
 
 def write_arrays(path: Path, arrays: Statistics) -> None:
-    """Write an .npz file."""
+    """Write an .npz file, not compressed, so that its size bounds what it takes to read it."""
     np.savez(path, **arrays)  # type: ignore[arg-type]

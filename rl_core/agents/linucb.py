@@ -179,7 +179,7 @@ class LinUCB(MergeableAgent):
         weights = read_arrays(folder / WEIGHTS)
         if weights.keys() != {"theta", "whitening"}:  # written by an older version: solve the statistics again
             return self.solve(read_arrays(folder / STATISTICS))
-        theta, whitening = weights["theta"], weights["whitening"]
-        if whitening.shape != (*theta.shape[::-1], theta.shape[-1]):
+        theta, by_dim = weights["theta"], weights["whitening"]
+        if theta.ndim != 2 or by_dim.shape != (*theta.shape[::-1], theta.shape[-1]):
             raise InvalidInput(f"{folder / WEIGHTS}: theta and whitening differ in shape; not the weights of a policy")
-        return LinUCBModel(theta, whitening, self.alpha)
+        return LinUCBModel(theta, by_dim, self.alpha)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.agents import ACTION_FEATURES, STATISTICS, Batch, Statistics, read_arrays
+from banditloop.rl_core.agents import ACTION_FEATURES, STATISTICS, Batch, Statistics, check_shapes, read_arrays
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import action_positions
@@ -23,6 +23,8 @@ def initial_statistics(config: Config, encoding: Encoding, parent: Path | None) 
         return config.agent.initial_statistics(encoding.context.dim, actions)
     known, statistics = Encoding.read(parent).action_ids, read_arrays(parent / STATISTICS)
     statistics.pop(ACTION_FEATURES, None)
+    expected = config.agent.initial_statistics(encoding.context.dim, len(known))
+    check_shapes(parent / STATISTICS, statistics, expected)
     return config.agent.with_actions(statistics, actions) if actions > len(known) else statistics
 
 
