@@ -1,7 +1,8 @@
 """Compiles pipelines and components to KFP IR files (YAML)."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -10,6 +11,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.pipeline_specs.lint import has_type
 from banditloop.rl_core.pipeline_specs.template import check_template, declared_parameters, read_template
+from banditloop.rl_core.settings.section import check_integers
 from banditloop.rl_core.settings.training import TrainingSection
 
 TRAINER = "exec-trainer"
@@ -43,8 +45,10 @@ def export_components(folder: Path, config: Config | None = None, image: str | N
 def read_parameters(template: Path, texts: list[str]) -> dict[str, Any]:
     """Parse KEY=VALUE texts as parameters of a template, by the types that it declares.
 
+    Values are texts or JSON (not YAML, to which 0100 is 64 and 12:30 is 750).
+
     Raises:
-        InvalidInput: a text is not KEY=VALUE, its key is not declared, or its value has another type.
+        InvalidInput: a text is not KEY=VALUE, its key is not declared, or its value has another type or is not exact.
     """
     declared = declared_parameters(read_template(template))
     return dict(_parameter(text, declared) for text in texts)
@@ -58,12 +62,19 @@ def _parameter(text: str, declared: dict[str, dict[str, Any]]) -> tuple[str, Any
     if kind == "STRING":
         return key, value
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+        parsed = json.loads(value, parse_constant=_refuse)
+    except ValueError:
         parsed = None
+    if kind == "NUMBER_INTEGER" and isinstance(parsed, float) and parsed.is_integer():
+        parsed = int(parsed)  # 1e3
     if not has_type(parsed, kind):
-        raise InvalidInput(f"parameter {key} = {value!r}: is not of type {kind}")
+        raise InvalidInput(f"parameter {key} = {value!r}: is not of type {kind}, as JSON writes it")
+    check_integers(parsed, f"parameter {key}")
     return key, parsed
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
 
 
 def _compile(component: Any, path: Path, config: Config | None, image: str | None) -> Path:

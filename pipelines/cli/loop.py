@@ -11,6 +11,7 @@ from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOpt
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.section import MAX_INTEGER
 
 SEEDS_PER_ROUND = 1_000_000
 
@@ -20,7 +21,7 @@ def loop(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of traffic and retraining.")] = 6,
     users: Annotated[int, typer.Option(min=1, help="Simulated users per round.")] = 600,
     interactions: Annotated[int, typer.Option(min=1, help="Simulated interactions of the startup pipeline.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated users.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_INTEGER, help="Seed of the simulated users.")] = 0,
     output: OutputOption = Path("build/demo"),
     as_json: JsonOption = False,
 ) -> None:

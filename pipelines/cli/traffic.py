@@ -37,7 +37,7 @@ def traffic(
         return _show(current, as_json)
     version, _, percent = split.partition("=")
     _check_version(endpoint, version)
-    if not percent.isdigit() or int(percent) > 99 or version == current.champion:
+    if not percent.isdecimal() or int(percent) > 99 or version == current.champion:
         raise InvalidInput(f"traffic {split!r}: give VERSION=PERCENT, 0 to 99, of a version other than the champion")
     verdict = _verdict(current, version, "canary", reason)
     _show(start_canary(endpoint, version, int(percent), settings.gate.noninferiority_margin, verdict), as_json)

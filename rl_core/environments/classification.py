@@ -10,7 +10,7 @@ from banditloop.rl_core.environments.environment import Environment, draw
 from banditloop.rl_core.environments.labelled_table import DIGITS, PIXELS, LabelledTable, digits, labelled_table
 from banditloop.rl_core.environments.synthetic import vector_task
 from banditloop.rl_core.events.contexts import Contexts
-from banditloop.rl_core.settings.section import RelativePath
+from banditloop.rl_core.settings.section import Line, RelativePath
 from banditloop.rl_core.settings.task import Task
 
 ROW = "_row"  # a hidden column, by which the reward knows the right class
@@ -27,10 +27,10 @@ class Classification(Environment):
     """
 
     name: Literal["classification"] = "classification"
-    dataset: Annotated[str, RelativePath(DIGITS)] = Field(
-        DIGITS, min_length=1, description="digits, or the path or gs:// URI of a CSV or Parquet file"
+    dataset: Annotated[Line, RelativePath(DIGITS)] = Field(
+        DIGITS, description="digits, or the path or gs:// URI of a CSV or Parquet file"
     )
-    label: str = Field("label", min_length=1, description="column of the right class in a table of yours")
+    label: Line = Field("label", description="column of the right class in a table of yours")
 
     @property
     def task(self) -> Task:

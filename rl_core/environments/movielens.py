@@ -13,7 +13,7 @@ from banditloop.rl_core.environments.noise import normals
 from banditloop.rl_core.environments.ratings import DOWNLOAD, MOVIES, load_ratings
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
-from banditloop.rl_core.settings.section import RelativePath
+from banditloop.rl_core.settings.section import Line, RelativePath
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, Task
 
 OBSERVATION = "observation"
@@ -49,7 +49,7 @@ class MovieLens(Environment):
         0.2, ge=0, lt=1, description="held_out: fraction of users excluded from fitting the movie factors"
     )
     seed: int = Field(0, ge=0, description="held_out: seed of the random splits of ratings and users")
-    ratings: Annotated[str | None, RelativePath(DOWNLOAD)] = Field(
+    ratings: Annotated[Line | None, RelativePath(DOWNLOAD)] = Field(
         None, description="source of the ratings: a path, a gs:// URI or 'download'; none: the installed package"
     )
 

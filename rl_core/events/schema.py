@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from banditloop.rl_core.settings.reward_range import MAX_ABS_VALUE
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH, Task
 
 TIME = pa.timestamp("us", "UTC")
@@ -21,7 +22,6 @@ MIN_TIME, MAX_TIME = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzin
 SCHEMA_VERSION = 3
 RANDOM = "random"  # the policy version that chooses actions uniformly
 MODES = ("online", "deferred", "shadow", "external", "simulated")
-MAX_ABS_VALUE = 1e6  # squares of larger numbers would dominate the sums of training
 MAX_CATEGORIES = 1_000  # in a set of them
 MAX_PROBABILITIES = 10_000  # of numbered actions that are all candidates, which a row need not list
 ID: dict[str, Any] = {"min_length": 1, "max_length": MAX_ID_LENGTH}

@@ -15,6 +15,7 @@ from banditloop.rl_core.pipeline_specs.lint import (
     is_required,
     remote_errors,
 )
+from banditloop.rl_core.settings.section import check_integers
 
 
 def read_template(path: Path) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def check_run(path: Path, parameters: dict[str, Any], *, remote: bool = False) -
             raise InvalidInput(f"parameter {key!r}: is not one of: {', '.join(sorted(definitions))}")
         if not has_type(value, kind := definitions[key]["parameterType"]):
             raise InvalidInput(f"parameter {key} = {value!r:.80}: is not of type {kind}")
+        check_integers(value, f"parameter {key}")
     for key, definition in definitions.items():
         if key not in parameters and is_required(definition):
             raise InvalidInput(f"parameter {key!r}: is missing; {path.name} needs it")

@@ -73,6 +73,8 @@ class GoogleBackend(Backend):
     max_replicas: int = Field(3, ge=1, le=1000, description="maximum number of serving replicas per version")
     service_account: str = Field(
         "",
+        pattern=r"^([^@\s]+@[^@\s]+)?$",
+        max_length=253,
         description="email of the service account that pipelines and served versions run as; "
         "empty: ENDPOINT-pipelines, created by `banditloop cloud up`",
     )

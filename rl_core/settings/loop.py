@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from banditloop.rl_core.settings.section import PathText, Section
+from banditloop.rl_core.settings.section import Line, PathText, Section
+from banditloop.rl_core.settings.task import MAX_ID_LENGTH
 
 ACTIVATION = "activation"  # name of the reward that activates a deferred decision
 YEAR = 366 * 24 * 3600.0
@@ -13,7 +14,9 @@ YEAR = 366 * 24 * 3600.0
 class RewardSection(Section):
     """How rewards are joined to their decisions."""
 
-    name: str = Field("reward", min_length=1, description="name of the reward to train on; others are only stored")
+    name: Line = Field(
+        "reward", max_length=MAX_ID_LENGTH, description="name of the reward to train on; others are only stored"
+    )
     attribution_window_seconds: float = Field(
         10.0, gt=0, le=YEAR, description="seconds after a decision within which a reward counts"
     )

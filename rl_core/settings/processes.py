@@ -4,13 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from banditloop.rl_core.settings.section import Section
+from banditloop.rl_core.settings.section import Line, Section
 
 
 class ServingSection(Section):
     """Address of the predictor (on Vertex AI, the platform sets it)."""
 
-    host: str = Field("127.0.0.1", description="address that the predictor, and the logger's metrics, bind to")
+    host: Line = Field(
+        "127.0.0.1", max_length=253, description="address that the predictor, and the logger's metrics, bind to"
+    )
     port: int = Field(0, ge=0, le=65535, description="port of the predictor; 0: any free port")
     cors_origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]] = Field(
         [], description="origins whose web pages may call the predictor, as https://shop.example; '*': all"

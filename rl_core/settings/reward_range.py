@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+MAX_ABS_VALUE = 1e6  # of a reward or a number: squares of larger ones would dominate the sums of training
+
 
 class RewardRange(NamedTuple):
     """The smallest and the largest reward, in units of the reward."""

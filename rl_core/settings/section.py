@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
 from banditloop.rl_core.errors import InvalidInput
+
+MAX_LINE = 1_000  # characters of a path, a host or a name; Linux takes 4,096 bytes for a whole path
+MAX_INTEGER = 1 << 53  # in a config: KFP passes numbers on in double precision
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,14 @@ class RelativePath:
         return str(folder / Path(value).expanduser())
 
 
-PathText = Annotated[str, RelativePath()]
+def _check_line(text: str) -> str:
+    if not (text.isprintable() and 1 <= len(text) <= MAX_LINE):
+        raise ValueError(f"give one line of 1 to {MAX_LINE:,} printable characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_check_line)]
+PathText = Annotated[Line, RelativePath()]
 
 
 class Section(BaseModel):
@@ -41,6 +51,7 @@ class Section(BaseModel):
         Raises:
             InvalidInput: a key is unknown or a value invalid; names both, and what would be right.
         """
+        check_integers(values, where)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -68,12 +79,28 @@ class Section(BaseModel):
     @classmethod
     def _whole_numbers(cls, values: Any) -> Any:
         """Convert whole floats back to ints: KFP turns the ints in pipeline parameters into floats."""
-        if not isinstance(values, dict):
-            return values
-        return {
-            key: int(value) if isinstance(value, float) and value.is_integer() else value
-            for key, value in values.items()
-        }
+        return _with_whole_numbers(values) if isinstance(values, dict) else values
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """The value with whole floats as ints, in its lists and mappings too."""
+    if isinstance(value, dict):
+        return {key: _with_whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(item) for item in value]
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER
+    return int(value) if is_whole else value
+
+
+def check_integers(value: Any, where: str) -> None:
+    """InvalidInput: an integer, in lists and mappings too, would be another one after travelling as JSON by KFP."""
+    if isinstance(value, Mapping | list):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            check_integers(item, f"{where}.{key}".removeprefix("."))
+    elif isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise InvalidInput(
+            f"{where} = {value}: give at most 2^53 = {MAX_INTEGER}; KFP passes on no larger integer exactly"
+        )
 
 
 def explain(error: ValidationError, where: str = "") -> str:

@@ -1,5 +1,6 @@
 """The task: what is decided. Features of a context by name, actions by id, and the range of rewards."""
 
+from collections import Counter
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -7,8 +8,8 @@ import pyarrow as pa
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from banditloop.rl_core.settings.feature_kinds import Kinds, Vector, arrow_type
-from banditloop.rl_core.settings.reward_range import RewardRange
-from banditloop.rl_core.settings.section import RelativePath, Section
+from banditloop.rl_core.settings.reward_range import MAX_ABS_VALUE, RewardRange
+from banditloop.rl_core.settings.section import Line, RelativePath, Section
 
 OPEN = "open"
 MAX_ID_LENGTH = 256
@@ -22,10 +23,10 @@ NO_FEATURES = pa.struct({"none": pa.bool_()})  # Parquet has no struct without f
 class ActionTable(Section):
     """A table with one row per action, read again whenever it changes."""
 
-    table: Annotated[str, RelativePath(besides=BIGQUERY_TABLE)] = Field(
-        min_length=1, description="path, gs:// URI or BigQuery table (project.dataset.table)"
+    table: Annotated[Line, RelativePath(besides=BIGQUERY_TABLE)] = Field(
+        description="path, gs:// URI or BigQuery table (project.dataset.table)"
     )
-    id: str = Field("id", min_length=1, description="column of the actions' ids; features are read from their names")
+    id: Line = Field("id", description="column of the actions' ids; features are read from their names")
 
 
 def _check_actions(value: Any) -> Any:
@@ -42,15 +43,20 @@ def _check_actions(value: Any) -> Any:
 
 
 def _check_ids(ids: list[Any]) -> None:
-    if len(ids) < 2 or not all(isinstance(action, str) and 1 <= len(action) <= MAX_ID_LENGTH for action in ids):
+    if not 2 <= len(ids) <= MAX_ACTIONS or not all(
+        isinstance(action, str) and 1 <= len(action) <= MAX_ID_LENGTH for action in ids
+    ):
         raise ValueError(f"give at least two actions, each a text of 1 to {MAX_ID_LENGTH} characters")
-    if len(set(ids)) < len(ids):
-        raise ValueError(f"the action {next(action for action in ids if ids.count(action) > 1)!r} occurs twice")
+    action, count = Counter(ids).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"the action {action!r} occurs twice")
 
 
 def _check_range(values: list[float]) -> list[float]:
     if len(values) != 2 or not values[0] < values[1]:
         raise ValueError("give the smallest and the largest reward, as [0, 1]")
+    if max(map(abs, values)) > MAX_ABS_VALUE:
+        raise ValueError(f"has values beyond {MAX_ABS_VALUE:,.0f}; scale the rewards")
     return values
 
 

@@ -247,7 +247,14 @@ def test_the_pipelines_run_from_their_compiled_files(templates, config):
     assert [(v.by, v.run) for v in platform.endpoint.verdicts()] == [("evaluator", "first"), ("evaluator", "second")]
 
 
-@pytest.mark.parametrize("arguments", [["seed"], ["none=1"], ["interactions=many"], ["interactions=1.5"], ["config=1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["seed"], ["none=1"], ["interactions=many"], ["interactions=1.5"], ["config=1"], ["interactions=true"]),
+        *(["interactions=0100"], ["interactions=12:30"], ["interactions=1_000"], ["interactions=0x10"]),
+        *(["interactions=NaN"], ["config={a: 1}"], ["seed=9007199254740993"], ['config={"a": [9007199254740993]}']),
+    ],
+)
 def test_bad_parameters_are_refused(templates, arguments):
     with pytest.raises(InvalidInput, match="parameter"):
         read_parameters(templates[0], arguments)
@@ -256,5 +263,9 @@ def test_bad_parameters_are_refused(templates, arguments):
 def test_parameters_are_converted_to_the_types_of_the_template(templates):
     arguments = ["interactions=5", "run_id=7", 'config={"a": 1}']
     assert read_parameters(templates[0], arguments) == {"interactions": 5, "run_id": "7", "config": {"a": 1}}
+    assert read_parameters(templates[0], ["interactions=1e3", 'config={"a": 1e-3}']) == {
+        "interactions": 1000,
+        "config": {"a": 0.001},
+    }
     with pytest.raises(InvalidInput, match="not a compiled pipeline"):
         read_parameters(Path(__file__), [])

@@ -12,6 +12,7 @@ from banditloop.pipelines.cli.options import DEFAULT_CONFIG, load_config
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.section import Section
+from banditloop.rl_core.testing.sections import as_pipeline_parameter
 from tests.conftest import make_config
 
 GOOD = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
@@ -23,6 +24,26 @@ GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image":
     [
         (GOOD | {"nonsense": {}}, "nonsense = {}"),
         (GOOD | {"reward": {"name": "activation"}}, "reward.name = 'activation': this name activates"),
+        (GOOD | {"reward": {"name": "x" * 257}}, "reward.name = 'xxx"),
+        (
+            GOOD | {"reward": {"name": "a\nb"}},
+            "reward.name = 'a\\nb': give one line of 1 to 1,000 printable characters",
+        ),
+        (GOOD | {"backend": {"root": "a\nb"}}, "backend.root = 'a\\nb': give one line"),
+        (GOOD | {"backend": {"root": "a\0b"}}, "backend.root = 'a\\x00b': give one line"),
+        (GOOD | {"backend": {"root": ""}}, "backend.root = '': give one line of 1 to"),
+        (GOOD | {"backend": {"root": "x" * 1001}}, "backend.root = 'xxx"),
+        (GOOD | {"retraining": {"template": "\x1b[2J"}}, "retraining.template = '\\x1b[2J': give one line"),
+        (GOOD | {"serving": {"host": "a\n"}}, "serving.host = 'a\\n': give one line"),
+        ({"environment": {"name": "movielens", "ratings": "a\nb"}}, "environment.ratings = 'a\\nb': give one line"),
+        ({"environment": {"name": "classification", "label": ""}}, "environment.label = ''"),
+        (
+            {"environment": {"name": "movielens", "seed": 2**53 + 1}},
+            "environment.seed = 9007199254740993: give",
+        ),
+        ({"environment": {"name": "movielens", "seed": 2.0**60}}, "environment.seed = 1.15"),
+        ({"task": {"actions": {"table": "a\nb.csv"}}}, "task.actions.table = 'a\\nb.csv': give one line"),
+        ({"task": {"reward_range": [-1e300, 1]}}, "has values beyond 1,000,000; scale the rewards"),
         (GOOD | {"agent": {"name": "linucb", "alhpa": 1.0}}, "agent.alhpa = 1"),
         (GOOD | {"agent": {"name": "linucb", "alpha": "1"}}, "agent.alpha = '1': Input should be a valid number"),
         (GOOD | {"agent": {"name": "linucb", "l2": 0}}, "agent.l2 = 0: Input should be greater than 0"),
@@ -184,3 +205,19 @@ def test_every_key_of_a_section_has_a_description(section):
 
 def test_sections_can_be_overridden(tmp_path):
     assert make_config(tmp_path, agent={"alpha": 0.5}).agent.alpha == 0.5
+
+
+class Nested(Section):
+    """As a part of a user's own may have: KFP passes on integers in lists and mappings as floats, too."""
+
+    layers: list[int]
+    sizes: dict[str, int]
+    rates: list[float]
+
+
+def test_integers_in_lists_and_mappings_are_the_same_after_travelling():
+    nested = Nested(layers=[64, 2**53], sizes={"a": -3}, rates=[1, 0.5, 1e300])
+    assert Nested.parse(as_pipeline_parameter(nested)) == nested
+    for values in ({"layers": [1, 2**53 + 1]}, {"sizes": {"a": -(2**53) - 1}}):
+        with pytest.raises(InvalidInput, match=r"mine\.(layers\.1|sizes\.a) = -?9007199254740993: give at most 2\^53"):
+            Nested.parse({"layers": [], "sizes": {}, "rates": []} | values, "mine")
