@@ -1,5 +1,6 @@
 """Shared by all tests: a config with its own root, events, policies, and the order of the test files."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,12 @@ def no_bare_imports():
     yield
     bare = {name.partition(".")[0] for name in sys.modules} & {"rl_core", "components", "functions", "pipelines"}
     assert not bare, f"imported without `banditloop.`: {bare}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory):
+    """The scratch folders of the Google backend are the session's."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture

@@ -72,9 +72,9 @@ def test_the_target_overrides_the_configs_runner(tmp_path, config_file, greeting
     backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
     options = ("-c", write_config(make_config(tmp_path, backend=backend), tmp_path / "google.json"))
     words = (greeting, *options, "-p", "run_id=one", "--target", "local", "--json")
-    result = banditloop("run", "start", *words, TMPDIR=str(tmp_path))  # where local runs are stored
+    result = banditloop("run", "start", *words, XDG_STATE_HOME=str(tmp_path))  # where local runs are stored
     assert json.loads(result.stdout) == {"run_id": "one", "state": "succeeded", "reason": ""}, result
-    log = banditloop("run", "logs", "one", *options, "--target", "local", TMPDIR=str(tmp_path))
+    log = banditloop("run", "logs", "one", *options, "--target", "local", XDG_STATE_HOME=str(tmp_path))
     assert "one was here" in log.stdout
     assert_refused(
         banditloop("run", "start", greeting, *options, "--target", "kfp"), "backend.kfp_host = ''", "needs the URL"

@@ -1,6 +1,5 @@
 """The Google Cloud backend: BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
 
-import tempfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +11,7 @@ from banditloop.rl_core.backends.google.bus import PubSubBus
 from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.runner import VertexRunner
+from banditloop.rl_core.backends.google.scratch import scratch_folder
 from banditloop.rl_core.backends.google.storage import fetch
 from banditloop.rl_core.backends.google.warehouse import BigQueryWarehouse
 from banditloop.rl_core.backends.retries import with_retries
@@ -42,10 +42,10 @@ class GooglePlatform(Platform):
 
 
 def connect(config: Config) -> Platform:
-    """The ports on Google Cloud. Connections are opened and resources created on first use."""
+    """The ports on Google Cloud, and a scratch folder. Connections are opened and resources created on first use."""
     backend = config.backend
     assert isinstance(backend, GoogleBackend)
-    scratch = Path(tempfile.gettempdir()) / f"banditloop-{backend.endpoint}"
+    scratch = scratch_folder(backend)
     return GooglePlatform(
         warehouse=with_retries(
             BigQueryWarehouse(backend, config.task, config.reward, config.gate.holdout_fraction), GOOGLE

@@ -1,8 +1,6 @@
 """Vertex AI resources that the loop creates at run time: runs, the endpoint with its deployments, and the model."""
 
-import tempfile
 from functools import cached_property
-from pathlib import Path
 
 from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import aiplatform_v1 as vertex_ai
@@ -12,6 +10,7 @@ from banditloop.rl_core.backends.google.deployment import DEPLOY_SECONDS, Vertex
 from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
 from banditloop.rl_core.backends.google.provisioning.resource import get_or_none
 from banditloop.rl_core.backends.google.runner import VertexRunner
+from banditloop.rl_core.backends.google.scratch import scratch_folder
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -47,7 +46,7 @@ class EndpointResource:
 
     def __init__(self, config: Config, backend: GoogleBackend) -> None:
         self._backend, self._deployments = backend, VertexDeployments(config, backend)
-        self._endpoint = VertexEndpoint(config, backend, Path(tempfile.gettempdir()))
+        self._endpoint = VertexEndpoint(config, backend, scratch_folder(backend) / "policies")
 
     def __str__(self) -> str:
         return f"endpoint {self._backend.endpoint}"
