@@ -11,6 +11,7 @@ from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config
 from banditloop.pipelines.cli.vertex_sample import LoggingPolicy, read_interactions, to_tables
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.promotion.start import check_start
 
 BATCH_ROWS = 1000
 app = group()
@@ -26,7 +27,9 @@ def import_() -> None:
 
 @app.command(name="vertex-sample")
 def vertex_sample(
-    file: Annotated[Path, typer.Argument(help="The exported table, one JSON object per line.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="All files of the exported table, a JSON object per line.")
+    ],
     config: ConfigOption = None,
     logging_policy: Annotated[
         LoggingPolicy,
@@ -36,17 +39,21 @@ def vertex_sample(
 ) -> None:
     """Import the trajectory table of Google's MovieLens sample, exported as JSON lines. Idempotent.
 
+    Rows of equal content are told apart by how often it has occurred: give all files of an export in one call.
+
     The actions of rows written by the sample's generator are uniformly random; rows written by its logger need
     `--logging-policy unknown`, and carry the rewards of other users.
 
     Example: `bq extract --destination_format NEWLINE_DELIMITED_JSON …`, then
-    `banditloop import vertex-sample trajectories.json`
+    `banditloop import vertex-sample trajectories-*.json`
     """
     settings = load_config(config)
-    warehouse, counts, added = connect(settings).warehouse, Counter[str](), 0
-    for _ in read_interactions(file, settings):  # raises on a wrong line before anything is imported
+    platform = connect(settings)
+    check_start(settings, platform)
+    warehouse, counts, added = platform.warehouse, Counter[str](), 0
+    for _ in read_interactions(files, settings):  # raises on a wrong line before anything is imported
         pass
-    interactions = read_interactions(file, settings)
+    interactions = read_interactions(files, settings)
     while batch := list(islice(interactions, BATCH_ROWS)):
         decisions, rewards = to_tables(batch, settings, logging_policy, counts)
         warehouse.append("rewards", rewards)

@@ -46,13 +46,22 @@ class Trajectory(TypedDict):
 TRAJECTORY = TypeAdapter(Trajectory)
 
 
-def read_interactions(file: Path, config: Config) -> Iterator[Interaction]:
-    """The interactions of the exported table.
+def read_interactions(files: Iterable[Path], config: Config) -> Iterator[Interaction]:
+    """The interactions of the exported table, in one file or in several.
 
     Raises:
-        InvalidInput: a line is wrong; names it. Or the task has other features, or actions with names.
+        InvalidInput: a line is wrong; names it. Or the task has other features, or actions with names, or a file is
+            given twice.
     """
     _vector(config.task)
+    resolved = [file.resolve() for file in files]
+    for file in resolved:
+        if resolved.count(file) > 1:
+            raise InvalidInput(f"{file}: is given twice")
+        yield from _read_file(file, config)
+
+
+def _read_file(file: Path, config: Config) -> Iterator[Interaction]:
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):

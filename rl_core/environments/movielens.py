@@ -7,10 +7,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from banditloop.rl_core.environments.environment import Environment, draw
+from banditloop.rl_core.environments.movielens_files import MOVIES
 from banditloop.rl_core.environments.movielens_users import Users, classic, held_out
 from banditloop.rl_core.environments.movies import load_movies
 from banditloop.rl_core.environments.noise import normals
-from banditloop.rl_core.environments.ratings import DOWNLOAD, MOVIES, load_ratings
+from banditloop.rl_core.environments.ratings import DOWNLOAD, load_ratings
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
 from banditloop.rl_core.settings.section import Line, RelativePath

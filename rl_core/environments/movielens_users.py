@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from banditloop.rl_core.environments.disk_cache import cached
-from banditloop.rl_core.environments.ratings import RATINGS, Ratings
+from banditloop.rl_core.environments.movielens_files import RATINGS
+from banditloop.rl_core.environments.ratings import Ratings
 from banditloop.rl_core.errors import InvalidInput
 
 CACHE_VERSION = 1  # of the computation: increase it whenever its results change

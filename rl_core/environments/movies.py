@@ -7,7 +7,8 @@ import pyarrow.parquet
 from pyarrow.fs import FileType
 
 from banditloop.rl_core.environments.files import locate, read
-from banditloop.rl_core.environments.ratings import MOVIES, RATINGS, SOURCES_HINT, package_folder, ratings_folder
+from banditloop.rl_core.environments.movielens_files import MOVIES, RATINGS, order_by_id
+from banditloop.rl_core.environments.ratings import SOURCES_HINT, package_folder, ratings_folder
 from banditloop.rl_core.errors import InvalidInput
 
 GENRES = (
@@ -23,18 +24,18 @@ def load_movies(source: str | None) -> list[dict[str, Any]]:
     Raises:
         InvalidInput: the source is missing, or not that of MovieLens-100K.
     """
-    movies = list(_from_package() if source is None else _from_folder(ratings_folder(source)))
-    if len(movies) != MOVIES:
-        raise InvalidInput(f"{RATINGS} = {source!r}: has {len(movies)} movies; MovieLens-100K has {MOVIES}")
-    return movies
+    rows = list(_from_package() if source is None else _from_folder(ratings_folder(source)))
+    order = order_by_id([movie_id for movie_id, _ in rows], MOVIES, f"{RATINGS} = {source!r}: the file of movies")
+    return [rows[place][1] for place in order]
 
 
-def _from_package() -> Iterator[dict[str, Any]]:
-    table = pyarrow.parquet.read_table(package_folder() / "MovieLens100k_items.parquet.brotli").sort_by("movie_id")
-    return (_movie(row["release_date"], [row[genre] for genre in GENRES]) for row in table.to_pylist())
+def _from_package() -> Iterator[tuple[int, dict[str, Any]]]:
+    table = pyarrow.parquet.read_table(package_folder() / "MovieLens100k_items.parquet.brotli")
+    for row in table.to_pylist():
+        yield row["movie_id"], _movie(row["release_date"], [row[genre] for genre in GENRES])
 
 
-def _from_folder(folder: str) -> Iterator[dict[str, Any]]:
+def _from_folder(folder: str) -> Iterator[tuple[int, dict[str, Any]]]:
     file_system, path = locate(folder, RATINGS, SOURCES_HINT)
     items = f"{path}/u.item"
     if file_system.get_file_info(items).type == FileType.NotFound:
@@ -42,7 +43,10 @@ def _from_folder(folder: str) -> Iterator[dict[str, Any]]:
     for line in read(file_system, items, RATINGS, SOURCES_HINT).decode("latin-1").splitlines():
         columns = line.split("|")
         try:
-            yield _movie(columns[2], [int(flag) for flag in columns[FIRST_GENRE : FIRST_GENRE + len(GENRES)]])
+            yield (
+                int(columns[0]),
+                _movie(columns[2], [int(flag) for flag in columns[FIRST_GENRE : FIRST_GENRE + len(GENRES)]]),
+            )
         except (IndexError, ValueError) as error:
             raise InvalidInput(f"{RATINGS} = {items!r}: not lines of id|title|date|…|genres ({error})") from None
 

@@ -3,26 +3,36 @@
 GroupLens' licence forbids redistribution, so this repository does not contain the ratings.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import io
 import logging
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.csv
 import pyarrow.parquet
 import requests
 from pyarrow.fs import FileSystem, FileType
 
 from banditloop.rl_core.environments.disk_cache import cache_folder
 from banditloop.rl_core.environments.files import locate, read
+from banditloop.rl_core.environments.movielens_files import (
+    EDITION,
+    OTHER_EDITIONS,
+    RATINGS,
+    USERS,
+    fill_matrix,
+    order_by_id,
+    rating_matrix,
+    read_users,
+    users_in_order,
+)
 from banditloop.rl_core.errors import InvalidInput
 
-USERS, MOVIES = 943, 1682
-RATINGS = "environment.ratings"  # the config key of the source
 DOWNLOAD = "download"  # the source that stands for the URL
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 MD5 = "0e33842e24a9c977be4e0107933c0723"  # published by GroupLens beside the archive
@@ -59,7 +69,7 @@ def load_ratings(source: str | None) -> Ratings:
     file_system, path = locate(ratings_folder(source), RATINGS, SOURCES_HINT)
     if file_system.get_file_info(path).type == FileType.Directory:
         return _from_folder(file_system, path)
-    return Ratings(_matrix(_columns(read(file_system, path, RATINGS, SOURCES_HINT), path)), None, None)
+    return Ratings(rating_matrix(read(file_system, path, RATINGS, SOURCES_HINT), path), None, None)
 
 
 def ratings_folder(source: str) -> str:
@@ -83,55 +93,25 @@ def _from_package() -> Ratings:
     """The ratings in the wheel of PACKAGE."""
     folder = package_folder()
     ratings = pyarrow.parquet.read_table(folder / "MovieLens100k_data.parquet.brotli")
-    users = pyarrow.parquet.read_table(folder / "MovieLens100k_users.parquet.brotli").sort_by("user_id")
+    users = pyarrow.parquet.read_table(folder / "MovieLens100k_users.parquet.brotli")
     columns = [ratings[name].to_numpy() for name in ("user_id", "movie_id", "rating")]
-    return Ratings(_matrix(columns), users["age"].to_numpy(), users["gender"].to_numpy() == "M")
+    where = f"{RATINGS}: {PACKAGE}"
+    user_id, age, gender = (users[name].to_numpy() for name in ("user_id", "age", "gender"))
+    order = order_by_id(user_id, USERS, where)
+    return Ratings(fill_matrix(columns, where), *users_in_order(order, age, gender, where))
 
 
 def _from_folder(file_system: FileSystem, folder: str) -> Ratings:
     """The ratings of an unpacked ml-100k folder, with age and gender if it has u.user."""
-    data = f"{folder}/u.data"
-    matrix = _matrix(_columns(read(file_system, data, RATINGS, SOURCES_HINT), data))
-    users = f"{folder}/u.user"
+    data, users = f"{folder}/u.data", f"{folder}/u.user"
+    for name, edition in OTHER_EDITIONS.items():
+        there, other = (info.type == FileType.File for info in file_system.get_file_info([data, f"{folder}/{name}"]))
+        if other and not there:
+            raise InvalidInput(f"{RATINGS} = {folder!r}: {edition}; {EDITION}")
+    matrix = rating_matrix(read(file_system, data, RATINGS, SOURCES_HINT), data)
     if file_system.get_file_info(users).type == FileType.NotFound:
         return Ratings(matrix, None, None)
-    rows = [line.split("|") for line in read(file_system, users, RATINGS, SOURCES_HINT).decode("latin-1").splitlines()]
-    try:
-        age, male = np.array([int(row[1]) for row in rows]), np.array([row[2] == "M" for row in rows])
-    except (IndexError, ValueError) as error:
-        raise InvalidInput(f"{RATINGS} = {users!r}: not lines of user|age|gender ({error})") from None
-    if len(rows) != USERS:
-        raise InvalidInput(f"{RATINGS} = {users!r}: has {len(rows)} users; MovieLens-100K has {USERS}")
-    return Ratings(matrix, age, male)
-
-
-def _columns(text: bytes, path: str) -> list[np.ndarray]:
-    """User, movie and rating columns of lines `user<separator>movie<separator>rating...`, with tabs or commas."""
-    separator = "\t" if b"\t" in text[:1000] else ","
-    try:
-        table = pyarrow.csv.read_csv(
-            io.BytesIO(text),
-            read_options=pyarrow.csv.ReadOptions(autogenerate_column_names=True),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=separator),
-        )
-        return [table.column(i).to_numpy().astype(np.float64) for i in range(3)]
-    except (pyarrow.ArrowInvalid, IndexError, KeyError, ValueError) as error:
-        raise InvalidInput(f"{RATINGS} = {path!r}: not lines of user, movie, rating, timestamp ({error})") from None
-
-
-def _matrix(columns: list[np.ndarray]) -> np.ndarray:
-    """The ratings [users, movies] of user, movie and rating columns, 0 where unrated."""
-    user, movie, rating = columns
-    valid = (user >= 1) & (user <= USERS) & (movie >= 1) & (movie <= MOVIES) & (rating > 0) & (rating <= 5)
-    if not valid.all():
-        row = int(np.argmin(valid))
-        raise InvalidInput(
-            f"{RATINGS}: row {row + 1} is user {user[row]:g}, movie {movie[row]:g}, rating {rating[row]:g}; "
-            f"MovieLens-100K has users 1 to {USERS}, movies 1 to {MOVIES}, ratings 1 to 5"
-        )
-    matrix = np.zeros((USERS, MOVIES))
-    matrix[user.astype(int) - 1, movie.astype(int) - 1] = rating
-    return matrix
+    return Ratings(matrix, *read_users(read(file_system, users, RATINGS, SOURCES_HINT), users))
 
 
 def _download(cache: Path) -> Path:
@@ -147,8 +127,10 @@ def _download(cache: Path) -> Path:
         raise InvalidInput(f"{RATINGS} = 'download': {error}; {SOURCES_HINT}") from None
     if hashlib.md5(response.content, usedforsecurity=False).hexdigest() != MD5:
         raise InvalidInput(f"{RATINGS} = 'download': {URL} does not have the published checksum {MD5}")
-    unpacked = cache / "ml-100k.partial"
-    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
-        archive.extractall(unpacked)
-    (unpacked / "ml-100k").rename(folder)  # so that a folder of the final name is always complete
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=cache) as unpacked:
+        with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+            archive.extractall(unpacked)
+        with contextlib.suppress(OSError):  # another process was faster
+            (Path(unpacked) / "ml-100k").rename(folder)  # so that a folder of the final name is always complete
     return folder

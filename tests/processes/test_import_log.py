@@ -11,6 +11,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.propensity_audit import audit_propensities
 from banditloop.rl_core.events.schema import interaction_schema
+from banditloop.rl_core.promotion.transitions import ensure_champion
 from tests.conftest import make_config
 
 BATCHES, USERS = 40, 8
@@ -43,7 +44,7 @@ def sample(config, tmp_path):
                 "discount": step.discount.tolist(),
             }
             file.write(json.dumps(row) + "\n")
-    return tmp_path / "table.json", tmp_path / "config.json"
+    return [tmp_path / "table.json"], tmp_path / "config.json"
 
 
 def read(config) -> pa.Table:
@@ -57,7 +58,7 @@ def test_every_user_of_every_batch_is_imported_once(config, sample, capsys):
         vertex_sample(*sample, as_json=True)
         assert json.loads(capsys.readouterr().out) == {"added": added, "duplicate": BATCHES * USERS - added}
     interactions = read(config)
-    rows = [json.loads(line) for line in sample[0].read_text().splitlines()]
+    rows = [json.loads(line) for line in sample[0][0].read_text().splitlines()]
     users = [
         (observed["observation_batch"], str(action), reward)
         for row in rows
@@ -94,7 +95,7 @@ def test_decisions_of_an_unknown_policy_are_imported_as_the_applications(config,
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_imported(config, sample, line, message):
-    with sample[0].open("a") as file:
+    with sample[0][0].open("a") as file:
         file.write(line)
     with pytest.raises(InvalidInput, match=message):
         vertex_sample(*sample)
@@ -107,3 +108,26 @@ def test_a_task_with_named_features_is_refused(config, sample, tmp_path):
     sample[1].write_text(json.dumps(values))
     with pytest.raises(InvalidInput, match=r"observations are one vector and its actions are numbers; give a task"):
         vertex_sample(*sample)
+
+
+def test_equal_rows_in_several_files_of_an_export_are_kept_apart(config, sample, tmp_path, capsys):
+    """The second file repeats the first, as users who visit twice; in which order the files come does not matter."""
+    [first], config_file = sample
+    second = tmp_path / "second.json"
+    second.write_text(first.read_text())
+    for files, added in (([first, second], 2 * BATCHES * USERS), ([second, first], 0)):
+        vertex_sample(files, config_file, as_json=True)
+        assert json.loads(capsys.readouterr().out)["added"] == added
+    assert read(config).num_rows == 2 * BATCHES * USERS
+    with pytest.raises(InvalidInput, match=r"table\.json: is given twice"):
+        vertex_sample([first, second, tmp_path / "." / "table.json"], config_file)
+
+
+def test_a_task_that_the_log_contradicts_is_refused(config, sample):
+    files, config_file = sample
+    vertex_sample(files, config_file, as_json=True)
+    ensure_champion(config, connect(config).endpoint)
+    task = {"actions": 20, "context": {"observation": {"vector": 21}}}
+    config_file.write_text(json.dumps({"task": task, "backend": {"root": config.backend.root}}))
+    with pytest.raises(InvalidInput, match=r"task\.context\.observation = {vector = 21}: the policy random"):
+        vertex_sample(files, config_file)
