@@ -12,6 +12,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
 from banditloop.rl_core.events.table_file import TableFile
 from banditloop.rl_core.settings.feature_kinds import MAX_TEXT_LENGTH, Vector
+from banditloop.rl_core.settings.reward_range import MAX_ABS_VALUE
 
 DIGITS, PIXELS, BRIGHTEST = "digits", 64, 16
 KEY, LABEL_KEY = "environment.dataset", "environment.label"
@@ -52,9 +53,15 @@ def labelled_table(source: str, label: str) -> LabelledTable:
     table = _read_table(source)
     if label not in table.column_names:
         raise InvalidInput(f"{LABEL_KEY} = {label!r}: is not a column of {source}")
-    labelled = pc.not_equal(table[label].cast(pa.string()), "")  # null where the label is
+    if len(set(table.column_names)) < table.num_columns:
+        raise InvalidInput(f"{KEY} = {source!r}: two columns have the same name; rename one")
+    try:
+        texts = table[label].cast(pa.string())
+    except pa.ArrowException:
+        raise InvalidInput(f"{LABEL_KEY} = {label!r}: holds {table[label].type}; give texts or numbers") from None
+    labelled = pc.not_equal(texts, "")  # null where the label is
     table = table.filter(labelled)
-    classes, labels = np.unique(table[label].cast(pa.string()).to_pylist(), return_inverse=True)
+    classes, labels = np.unique(texts.filter(labelled).to_pylist(), return_inverse=True)
     if not 2 <= len(classes) <= MAX_CLASSES:
         raise InvalidInput(f"{LABEL_KEY} = {label!r}: has {len(classes)} classes; 2 to {MAX_CLASSES:,} can be actions")
     features = [_feature(name, table[name], source) for name in table.column_names if name != label]
@@ -74,10 +81,19 @@ def _read_table(source: str) -> pa.Table:
 def _feature(column: str, values: pa.ChunkedArray, source: str) -> tuple[str, str, list[Any]]:
     """The name, kind and values of a column as a feature; NaN and empty texts are missing."""
     name = re.sub("[^A-Za-z0-9]", "_", column)
+    if not re.match("[A-Za-z]", name):
+        raise InvalidInput(
+            f"{KEY} = {source!r}: column {column!r}: give it a name that starts with a letter, or drop it"
+        )
     if pa.types.is_boolean(values.type):
         return name, "boolean", values.to_pylist()
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
         numbers = values.cast(pa.float64(), safe=False)
+        finite = numbers.filter(pc.is_finite(numbers))
+        if pc.any(pc.greater(pc.abs(finite), MAX_ABS_VALUE)).as_py():
+            raise InvalidInput(
+                f"{KEY} = {source!r}: column {column!r} has values beyond {MAX_ABS_VALUE:,.0f}; scale it"
+            )
         return name, "number", pc.if_else(pc.is_finite(numbers), numbers, None).to_pylist()
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_dictionary(values.type):
         return name, "category", [str(text)[:MAX_TEXT_LENGTH] if text else None for text in values.to_pylist()]

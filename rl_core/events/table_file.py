@@ -1,9 +1,11 @@
 """Tables in files that may change: read again only when they have."""
 
+import io
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
@@ -13,9 +15,28 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.feature_kinds import nearest
 from banditloop.rl_core.settings.task import ActionTable
 
+
+def _read_csv(file: pa.NativeFile) -> pa.Table:
+    """A CSV file, in which numbers that are written in another way, as 007, are texts: they may be ids."""
+    content = file.read()
+    table = pyarrow.csv.read_csv(io.BytesIO(content))
+    for place, field in enumerate(table.schema):
+        if pa.types.is_integer(field.type) and table.column_names.count(field.name) == 1:
+            as_written = pyarrow.csv.ConvertOptions(
+                include_columns=[field.name], column_types={field.name: pa.string()}
+            )
+            texts = pyarrow.csv.read_csv(io.BytesIO(content), convert_options=as_written)[field.name]
+            spelled = pc.or_kleene(
+                pc.equal(texts, table[field.name].cast(pa.string())), pc.invert(table[field.name].is_valid())
+            )
+            if not pc.all(spelled).as_py():
+                table = table.set_column(place, field.name, texts)
+    return table
+
+
 READERS = {
     ".parquet": pyarrow.parquet.read_table,
-    ".csv": pyarrow.csv.read_csv,
+    ".csv": _read_csv,
     ".jsonl": pyarrow.json.read_json,
     ".json": pyarrow.json.read_json,
 }
