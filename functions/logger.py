@@ -52,9 +52,9 @@ def serve(config: Config) -> None:
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
     if config.logging.metrics_port:
         # Imported here: a cloud function has its platform's metrics and needs no prometheus_client.
-        from banditloop.rl_core.serving.metrics import serve_log_metrics
+        from banditloop.rl_core.serving.http.log_metrics import serve_log_metrics
 
-        serve_log_metrics(connect(config), config.serving.host, config.logging.metrics_port)
+        serve_log_metrics(connect(config), config)
     while not stopping.is_set():
         platform = connect(config)
         try:

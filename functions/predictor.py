@@ -17,6 +17,8 @@ from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.http.admission import Admission
 from banditloop.rl_core.serving.http.endpoint import Predictor
 from banditloop.rl_core.serving.http.server import run
+from banditloop.rl_core.serving.http.web_guard import WebGuard
+from banditloop.rl_core.serving.known_answers import KnownAnswers
 from banditloop.rl_core.serving.outbox import Outbox
 from banditloop.rl_core.serving.outbox_publisher import outbox_folder
 from banditloop.rl_core.serving.release_follower import ReleaseFollower, SinglePolicySource
@@ -38,12 +40,15 @@ def serve(config: Config) -> None:
     with contextlib.suppress(Exception):  # the background task retries and logs the error
         follower.refresh()  # before other threads start: TensorFlow, if a policy needs it, takes seconds to import
     catalogue = Catalogue(config.task, platform.read_table)
-    predictor = Predictor(follower, catalogue, decisions, rewards, config)
+    answers = KnownAnswers(platform.scratch / "answers.jsonl")
+    predictor = Predictor(follower, catalogue, decisions, rewards, answers, config)
+    # On Vertex AI the platform authenticates, and Host is its own.
+    guard = None if on_vertex else WebGuard(config.serving.cors_origins, listener).check
     routes = os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE), os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     with listener:
         if not on_vertex:
             platform.endpoint.register_server("http://{}:{}".format(*listener.getsockname()))
-        run(predictor.app(Admission(token()), *routes), listener)
+        run(predictor.app(Admission(token(), guard), *routes), listener)
 
 
 if __name__ == "__main__":

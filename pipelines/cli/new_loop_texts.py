@@ -90,8 +90,8 @@ and remove the folder `loop`.
 Ask for a decision, with a `user` key that gets the same version at every visit, and send the reward with the
 decision's `event_id`. (A decision without any {unrewarded} after `reward.attribution_window_seconds`.)
 
-    curl -s http://127.0.0.1:{port}/predict -d {predict}
-    curl -s http://127.0.0.1:{port}/reward -d {reward}
+    curl -s http://127.0.0.1:{port}/predict -H 'Content-Type: application/json' -d {predict}
+    curl -s http://127.0.0.1:{port}/reward -H 'Content-Type: application/json' -d {reward}
 
 `/openapi.json` describes the requests.
 {notes}"""

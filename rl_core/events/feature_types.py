@@ -16,7 +16,7 @@ TYPES: dict[Any, Any] = {
     "number": Number,
     "boolean": bool,
     "category": Text,
-    "categories": Annotated[list[Text], Field(max_length=MAX_CATEGORIES)],
+    "categories": Annotated[list[Text], Field(max_length=MAX_CATEGORIES, fail_fast=True)],
 }
 
 
@@ -30,5 +30,5 @@ def features_type(kinds: Mapping[str, Kind]) -> Any:
 
 def _type(kind: Kind) -> Any:
     if isinstance(kind, Vector):
-        return Annotated[list[Number], Field(min_length=kind.vector, max_length=kind.vector)]
+        return Annotated[list[Number], Field(min_length=kind.vector, max_length=kind.vector, fail_fast=True)]
     return Literal[tuple(kind)] if isinstance(kind, list) else TYPES[kind]

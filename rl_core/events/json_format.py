@@ -96,7 +96,7 @@ def _upgrade_event(event: Any, task: Task | None) -> Any:
 
 @cache
 def _rows(schema: pa.Schema) -> TypeAdapter[list[dict[str, Any]]]:
-    return TypeAdapter(list[row_type(schema)])  # type: ignore[misc, arg-type]
+    return TypeAdapter(Annotated[list[row_type(schema)], Field(fail_fast=True)])  # type: ignore[misc, arg-type]
 
 
 @cache

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, brief
 from banditloop.rl_core.events.schema import MAX_ABS_VALUE
 
 
@@ -49,10 +49,10 @@ def _describe_first_error(observations: Any, dim: int) -> str:
     """What is wrong with the first observation that is not a list of `dim` numbers."""
     for row, observation in enumerate(observations if isinstance(observations, list | np.ndarray) else []):
         if not isinstance(observation, list | np.ndarray):
-            return f"observation {row} is {observation!r:.40}"
+            return f"observation {row} is {brief(observation, 40)}"
         if len(observation) != dim:
             return f"observation {row} has {len(observation)} numbers"
         for column, number in enumerate(observation):
             if isinstance(number, bool) or not isinstance(number, int | float | np.number):
-                return f"observation {row}: number {column} is {number!r:.40}"
+                return f"observation {row}: number {column} is {brief(number, 40)}"
     return "observations"

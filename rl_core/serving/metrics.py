@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import Platform, Vitals
 
 BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -100,19 +99,10 @@ def log_counts(platform: Platform) -> dict[str, dict[str, int]]:
     return outcomes
 
 
-def serve_log_metrics(platform: Platform, host: str, port: int) -> None:
-    """Serve the log's counts to Prometheus from a thread. They are queried at every scrape."""
-
-    def families() -> Iterable[Metric]:
-        gauge = GaugeMetricFamily("banditloop_log_events", "logged events by outcome", labels=["topic", "outcome"])
-        for topic, outcomes in log_counts(platform).items():
-            for outcome, count in outcomes.items():
-                gauge.add_metric([topic, outcome], count)
-        return [gauge]
-
-    registry = CollectorRegistry()
-    registry.register(MetricsCollector(families))
-    try:
-        start_http_server(port, host, registry)
-    except OSError as error:
-        raise InvalidInput(f"logging.metrics_port = {port}: {error.strerror}") from None
+def log_family(platform: Platform) -> Metric:
+    """A gauge of the log's counts, which are queried."""
+    gauge = GaugeMetricFamily("banditloop_log_events", "logged events by outcome", labels=["topic", "outcome"])
+    for topic, outcomes in log_counts(platform).items():
+        for outcome, count in outcomes.items():
+            gauge.add_metric([topic, outcome], count)
+    return gauge

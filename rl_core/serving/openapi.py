@@ -9,6 +9,7 @@ from banditloop.rl_core.events.json_format import row_type
 from banditloop.rl_core.events.schema import MAX_ABS_VALUE, REWARD
 from banditloop.rl_core.serving.predict_request import INSTANCE
 from banditloop.rl_core.serving.request_features import ContextReader
+from banditloop.rl_core.serving.request_json import MAX_EVENTS
 from banditloop.rl_core.settings.feature_kinds import Kind, Vector
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH, OPEN, Task
 
@@ -19,10 +20,14 @@ ACTION_ID = {
 ERRORS = {
     "400": "the request is invalid; `error` gives the reason",
     "401": "the endpoint's token is missing or wrong",
+    "403": "without a token: Origin or Host is not the endpoint's",
     "405": "the route does not support the method",
     "408": "the request body did not arrive in time",
+    "409": "an event_id or the request_id names another decision already",
     "413": "the request body is too large",
+    "415": "without a token: Content-Type is not application/json",
     "429": "too many requests in flight; retry after Retry-After seconds",
+    "431": "the head of the request is too large",
     "503": "temporarily unavailable; retry after Retry-After seconds",
 }
 
@@ -47,7 +52,7 @@ def document(predict_route: str, reward_route: str, activate_route: str, task: T
     reward["required"] = ["event_id", "value"]
     reward["properties"]["value"] = {"anyOf": [reward["properties"]["value"], {"type": "boolean"}]}
     request_id = {"type": "string", "minLength": 16, "maxLength": 64}
-    parameters = {"type": "object", "properties": {"request_id": request_id}}
+    parameters = {"type": "object", "properties": {"request_id": request_id}, "additionalProperties": False}
     event_id = {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH}
     accepted = {"202": "stored"}
     paths = {
@@ -81,11 +86,11 @@ def _action_id(task: Task) -> dict[str, Any]:
 
 
 def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items, "minItems": 1}
+    return {"type": "array", "items": items, "minItems": 1, "maxItems": MAX_EVENTS}
 
 
 def _post(summary: str, properties: dict[str, Any], required: list[str], success: dict[str, str]) -> dict[str, Any]:
-    body = {"type": "object", "properties": properties, "required": required}
+    body = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
     content = {"application/json": {"schema": body}}
     responses = {
         status: {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}

@@ -8,8 +8,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.serving.request_json import read_request
+from banditloop.rl_core.errors import InvalidInput, brief
+from banditloop.rl_core.serving.request_json import MAX_EVENTS, check_count, check_keys, read_request
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH
 
@@ -18,6 +18,7 @@ class InstanceOptions(NamedTuple):
     """Options of one decision.
 
     key: seed of its random draws, so that a repeated request gets the same decision; None: fresh draws.
+    request: the request's id, the number of the decision in it, and how many it has; None without such an id.
     actions: the candidates, each an id or an object with its id and features; None: all of the catalogue.
     """
 
@@ -32,12 +33,13 @@ class InstanceOptions(NamedTuple):
     explain: bool = False
     episode_id: str | None = None
     step: int | None = None
+    request: tuple[str, int, int] | None = None
 
 
 NO_OPTIONS = InstanceOptions()
 MAX_STEP = 2**31 - 1  # of the type of the event's field
-MAX_DECISIONS = 10_000  # per request: deciding takes kilobytes of memory for each
 MAX_LISTED = 1_000_000  # candidates that a request lists, altogether
+MAX_BRACKETS = MAX_LISTED + 4 * MAX_EVENTS  # of candidates with features, instances and their lists
 LISTED_PER_DECISION = 40  # that count as one decision in a batch of requests
 
 
@@ -85,7 +87,7 @@ class Instance(TypedDict, total=False):
         list[Any],
         Field(min_length=1, max_length=MAX_CANDIDATES, description="candidates: ids, or objects of id and features"),
     ]
-    exclude: Annotated[list[ActionId], Field(description="ids of actions that must not be chosen")]
+    exclude: Annotated[list[ActionId], Field(fail_fast=True, description="ids of actions that must not be chosen")]
     explain: Annotated[bool, Field(description="also answer the probabilities of all candidates")]
     user: Annotated[str | None, Field(min_length=1, description="user key; the same key gets the same policy version")]
     event_id: Annotated[Id, Field(description="id of the decision; repeated, it returns the same")]
@@ -95,7 +97,9 @@ class Instance(TypedDict, total=False):
     action: Annotated[ActionId, Field(description="action that the application chose itself; logged and trained on")]
     probabilities: Annotated[
         list[Annotated[float, Field(ge=0, le=1)]],
-        Field(description="probability of each candidate when it chose; default: the action was certain"),
+        Field(
+            fail_fast=True, description="probability of each candidate when it chose; default: the action was certain"
+        ),
     ]
 
 
@@ -110,7 +114,7 @@ def read_predict_request(body: bytes) -> PredictRequest:
         InvalidInput: it is not in the format of Vertex AI; names the error. Contexts and candidates are checked later.
     """
     instances, request_id = _parse(body)
-    _check_count(len(instances))
+    check_count(len(instances), "contexts")
     if request_id is None and dict not in map(type, instances):  # the common case
         return PredictRequest(instances, [NO_OPTIONS] * len(instances))
     contexts: list[Any] = []
@@ -120,12 +124,13 @@ def read_predict_request(body: bytes) -> PredictRequest:
         rows, option, is_list = _parse_instance(number, instance)
         instance_rows.append(slice(len(options), len(options) + len(rows)) if is_list else len(options))
         contexts += rows
+        check_count(len(options) + len(rows), "contexts")
         options += [option] * len(rows)
     if request_id:
         options = [
-            option if option.key else option._replace(key=f"{request_id} {row}") for row, option in enumerate(options)
+            option._replace(key=option.key or f"request {request_id} {row}", request=(request_id, row, len(options)))
+            for row, option in enumerate(options)
         ]
-    _check_count(len(options))
     listed = sum(len(option.actions) for option in options if option.actions)
     if listed > MAX_LISTED:
         raise InvalidInput(
@@ -140,24 +145,22 @@ def read_predict_request(body: bytes) -> PredictRequest:
 
 def _parse(body: bytes) -> tuple[list[Any], str | None]:
     """The instances and the request_id."""
-    request = read_request(body)
+    request = read_request(body, ("instances", "parameters"), MAX_BRACKETS)
     instances = request.get("instances")
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('request: instances is missing or empty; send {"instances": [context, ...]}')
-    parameters = request.get("parameters") or {}
+    parameters = request.get("parameters")
+    if parameters is None:
+        return instances, None
     if not isinstance(parameters, dict):
-        raise InvalidInput(f"request: parameters = {parameters!r:.40}: give an object")
+        raise InvalidInput(f"request: parameters = {brief(parameters, 40)}: give an object")
+    check_keys(parameters, ("request_id",), "request.parameters")
     request_id = parameters.get("request_id")
     if request_id is not None and not (isinstance(request_id, str) and 16 <= len(request_id) <= 64):
         raise InvalidInput(
-            f"request: parameters.request_id = {request_id!r:.40}: give a unique text of 16 to 64 characters"
+            f"request: parameters.request_id = {brief(request_id, 40)}: give a unique text of 16 to 64 characters"
         )
     return instances, request_id
-
-
-def _check_count(decisions: int) -> None:
-    if decisions > MAX_DECISIONS:
-        raise InvalidInput(f"request: {decisions:,} contexts: at most {MAX_DECISIONS:,} are allowed")
 
 
 def _parse_instance(number: int, instance: Any) -> tuple[list[Any], InstanceOptions, bool]:
@@ -179,10 +182,13 @@ def _parse_instance(number: int, instance: Any) -> tuple[list[Any], InstanceOpti
         raise InvalidInput(f"instance {number}: step: give episode_id too, the episode that it is a step of")
     if "exclude" in fields:
         fields["exclude"] = tuple(fields["exclude"])
-    return context if is_list else [context], InstanceOptions(key=fields.get("event_id"), **fields), is_list
+    key = f"event {fields['event_id']}" if "event_id" in fields else None  # unlike any key of a request_id
+    return context if is_list else [context], InstanceOptions(key, **fields), is_list
 
 
 def _validate(number: int, instance: dict[str, Any]) -> Instance:
+    if len(instance) > len(Instance.__annotations__):  # not for Pydantic, which would list every unknown key
+        check_keys(instance, tuple(Instance.__annotations__), f"instance {number}")
     try:
         return INSTANCE.validate_python(instance)
     except ValidationError as error:

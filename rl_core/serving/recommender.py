@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,33 +15,37 @@ from banditloop.rl_core.events.rows import decision_row
 from banditloop.rl_core.policies.release import hash_to_unit
 from banditloop.rl_core.serving.candidate_sets import CandidateSet, CandidateSets, Features, external_decisions
 from banditloop.rl_core.serving.catalogue import Catalogue
+from banditloop.rl_core.serving.known_answers import Answer, KnownAnswers, Name
 from banditloop.rl_core.serving.predict_request import NO_OPTIONS, InstanceOptions, PredictRequest
 from banditloop.rl_core.serving.request_features import ContextReader
 from banditloop.rl_core.serving.traffic_split import DecisionRequest, TrafficSplit, VersionDecisions
 from banditloop.rl_core.settings.task import Task
 
 APPLICATION = "application"  # policy_version of decisions that the application took itself
-CACHED_ANSWERS = 10_000
-CACHED_PROBABILITIES = 10  # that take as much memory as an answer without any
-Answer = dict[str, Any]
+Contexts = np.ndarray | list[Features]  # of plain vectors, float32 [B, dim], or features by name
 
 
 class Recommender:
     """Answers micro-batches of predict requests; decisions go to `log` as a JSON array before the answers are returned.
 
     An instance with a key (its event_id or parameters.request_id) has all its randomness from the key: repeated, it
-    gets the same action under the same event id from the same version. The latest of these answers are cached, so that
-    a newer version does not decide again. A fraction `sample_rate` of all decisions is logged.
+    gets the same action under the same event id from the same version. The latest of these answers are known, so that
+    a newer version does not decide again and an id is not given to two decisions. A fraction `sample_rate` of all
+    decisions is logged.
     """
 
     def __init__(
-        self, task: Task, catalogue: Catalogue, log: Callable[[bytes], None], sample_rate: float = 1.0
+        self,
+        task: Task,
+        catalogue: Catalogue,
+        log: Callable[[bytes], None],
+        sample_rate: float = 1.0,
+        answers: KnownAnswers | None = None,
     ) -> None:
         self._reader, self._candidates = ContextReader(task), CandidateSets(task, catalogue)
         self._log, self._sample_rate = log, sample_rate
         self._random = np.random.default_rng()
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
-        self._cached = 0  # number of answers, where probabilities count too
+        self._answers = KnownAnswers() if answers is None else answers
 
     def predict(self, split: TrafficSplit, requests: list[PredictRequest]) -> list[list[Any] | InvalidInput]:
         """The predictions for each request, or the error in it.
@@ -57,33 +60,39 @@ class Recommender:
             options += request.options
         decide = self._decide_once if any(option.key for option in options) else self._decide
         try:
-            answers = iter(decide(split, contexts, options))
+            answers = iter(decide(split, self._reader.read(contexts), options))
         except InvalidInput as error:
             if len(requests) == 1:
                 return [error]
             return [predictions for request in requests for predictions in self.predict(split, [request])]
         return [_predictions(request, list(islice(answers, len(request.options)))) for request in requests]
 
-    def _decide_once(self, split: TrafficSplit, contexts: list[Any], options: list[InstanceOptions]) -> list[Answer]:
-        """Answers for all rows; only those that are not cached are decided and logged."""
-        cached = [self._answers.get(option.key or "") for option in options]
-        rows = [row for row, answer in enumerate(cached) if not answer]
-        decided = iter(self._decide(split, [contexts[row] for row in rows], [options[row] for row in rows]))
-        answers = [answer or next(decided) for answer in cached]
-        for option, answer in zip(options, answers, strict=True):
-            if option.key and option.key not in self._answers:
-                self._answers[option.key] = answer
-                self._cached += _weight(answer)
-        while self._cached > CACHED_ANSWERS:
-            self._cached -= _weight(self._answers.popitem(last=False)[1])
-        return answers
+    def _decide_once(self, split: TrafficSplit, contexts: Contexts, options: list[InstanceOptions]) -> list[Answer]:
+        """Answers for all rows; only those that are not known are decided and logged."""
+        questions = [_question(option, context) for option, context in zip(options, contexts, strict=True)]
+        names = [_names(option, question) for option, question in zip(options, questions, strict=True)]
+        answers = [self._answers.find(row_names) for row_names in names]
+        rows = [row for row, answer in enumerate(answers) if answer is None]
+        new_names = [name[:2] for row in rows for name in names[row]]
+        if len(set(new_names)) < len(new_names):
+            raise InvalidInput("request: an id occurs twice in a batch")  # of several requests: each is then alone
+        new_contexts = contexts[rows] if isinstance(contexts, np.ndarray) else [contexts[row] for row in rows]
+        decided = self._decide(split, new_contexts, [options[row] for row in rows])
+        new: list[tuple[Name, Answer]] = []
+        for row, answer in zip(rows, decided, strict=True):
+            answers[row] = answer
+            if names[row]:
+                own_name = Name("event_id", answer["event_id"], questions[row])
+                new += [(name, answer) for name in {*names[row], own_name}]
+        self._answers.add(new)
+        return [answer for answer in answers if answer is not None]
 
-    def _decide(self, split: TrafficSplit, contexts: list[Any], options: list[InstanceOptions]) -> list[Answer]:
+    def _decide(self, split: TrafficSplit, contexts: Contexts, options: list[InstanceOptions]) -> list[Answer]:
         """Answers for all rows, whose decisions are logged."""
         if not options:
             return []
         chosen_from = self._candidates.of(options)
-        requested = DecisionRequest(self._reader.read(contexts), chosen_from.candidates, self._reader.vector)
+        requested = DecisionRequest(contexts, chosen_from.candidates, self._reader.vector)
         answers: list[Answer] = [{}] * len(options)
         events: list[Answer] = []
         for group in self._assign(split, options, requested, chosen_from):
@@ -166,9 +175,22 @@ class Recommender:
                 )
 
 
-def _weight(answer: Answer) -> int:
-    """What an answer takes of the cache, in answers without probabilities."""
-    return 1 + len(answer.get("probabilities", ())) // CACHED_PROBABILITIES
+def _question(option: InstanceOptions, context: np.ndarray | Features) -> str:
+    """A digest of what is asked, apart from the ids; empty without a key."""
+    if option.key is None:
+        return ""
+    asked = tuple(option._replace(key=None, event_id=None, request=None))
+    content = [context.tolist() if isinstance(context, np.ndarray) else context, asked]
+    return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def _names(option: InstanceOptions, question: str) -> list[Name]:
+    """The names that a request gives to a decision: its event_id, and its place in a request with an id."""
+    names = [Name("event_id", option.event_id, question)] if option.event_id else []
+    if option.request:
+        request_id, row, rows = option.request
+        names.append(Name("request_id", f"{request_id} {row}", f"{question} {rows} {option.event_id or ''}"))
+    return names
 
 
 def _event_id(option: InstanceOptions, group: VersionDecisions) -> str:

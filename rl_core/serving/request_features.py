@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, brief
 from banditloop.rl_core.events.feature_types import features_type
 from banditloop.rl_core.events.observations import check_observations
 from banditloop.rl_core.serving.predict_request import as_text
-from banditloop.rl_core.settings.feature_kinds import Kind, Vector, nearest
+from banditloop.rl_core.settings.feature_kinds import MAX_TEXT_LENGTH, Kind, Vector, nearest
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH, Task
 
@@ -79,14 +79,14 @@ class CandidateReader:
 
 
 def _adapter(kinds: Mapping[str, Kind]) -> TypeAdapter[list[Features]]:
-    return TypeAdapter(list[features_type(kinds)])  # type: ignore[misc, arg-type]
+    return TypeAdapter(Annotated[list[features_type(kinds)], Field(fail_fast=True)])  # type: ignore[misc, arg-type]
 
 
 def _action_id(number: int, value: Any) -> str:
     text = as_text(value)
     if not isinstance(text, str) or not 1 <= len(text) <= MAX_ID_LENGTH:
         raise InvalidInput(
-            f"context {number}: actions: {value!r:.40} is no id; give ids, or objects with an id, "
+            f"context {number}: actions: {brief(value, 40)} is no id; give ids, or objects with an id, "
             f"each a text of 1 to {MAX_ID_LENGTH} characters"
         )
     return text
@@ -95,13 +95,11 @@ def _action_id(number: int, value: Any) -> str:
 def _validated(
     adapter: TypeAdapter[list[dict[str, Any]]], rows: list[Any], kinds: Mapping[str, Kind], where: str
 ) -> list[dict[str, Any]]:
+    for number, row in enumerate(rows):
+        if isinstance(row, dict) and not row.keys() <= kinds.keys():
+            name = next(name for name in row if name not in kinds)[:MAX_TEXT_LENGTH]
+            raise InvalidInput(f"{where} {number}: {name:.80}: is no feature of the task; {nearest(name, kinds)}")
     try:
         return adapter.validate_python(rows)
     except ValidationError as error:
-        for problem in error.errors():
-            if problem["type"] == "extra_forbidden":
-                row, name = problem["loc"][:2]
-                raise InvalidInput(
-                    f"{where} {row}: {name}: is no feature of the task; {nearest(str(name), kinds)}"
-                ) from None
         raise InvalidInput(explain(error, where)) from None

@@ -8,9 +8,11 @@ import orjson
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import decode
 from banditloop.rl_core.events.schema import REWARD, SCHEMA_VERSION
-from banditloop.rl_core.serving.request_json import read_request
+from banditloop.rl_core.serving.request_json import MAX_EVENTS, check_count, check_keys, read_request
 from banditloop.rl_core.settings.loop import ACTIVATION
 
+MAX_BRACKETS = 10 * MAX_EVENTS  # one for each event; texts may have some, too
+FIELDS = ("schema_version", *REWARD.names)
 Event = dict[str, Any]
 
 
@@ -23,9 +25,10 @@ def read_rewards(body: bytes, name: str) -> list[Event]:
     Raises:
         InvalidInput: the body does not have this format; names the error.
     """
-    rewards = read_request(body).get("rewards")
+    rewards = read_request(body, ("rewards",), MAX_BRACKETS).get("rewards")
     if not isinstance(rewards, list) or not rewards or not all(isinstance(reward, dict) for reward in rewards):
         raise InvalidInput('request: send {"rewards": [{"event_id": text, "value": number}, ...]}')
+    check_count(len(rewards), "rewards")
     return _events(rewards, name)
 
 
@@ -35,9 +38,10 @@ def read_activations(body: bytes) -> list[Event]:
     Raises:
         InvalidInput: the body does not have this format; names the error.
     """
-    event_ids = read_request(body).get("event_ids")
+    event_ids = read_request(body, ("event_ids",), MAX_BRACKETS).get("event_ids")
     if not isinstance(event_ids, list) or not event_ids:
         raise InvalidInput('request: send {"event_ids": [text, ...]}')
+    check_count(len(event_ids), "event_ids")
     rewards = [{"event_id": event_id, "value": 1.0} for event_id in event_ids]
     return _events(rewards, ACTIVATION)
 
@@ -46,7 +50,9 @@ def _events(rewards: list[Event], name: str) -> list[Event]:
     now = datetime.now(UTC).isoformat()
     defaults = {"schema_version": SCHEMA_VERSION, "name": name, "timestamp": now, "source_id": ""}
     events = [defaults | reward for reward in rewards]
-    for event in events:
+    for number, event in enumerate(events):
+        if len(event) > len(FIELDS):  # not for Pydantic, which would list every unknown field
+            check_keys(event, FIELDS, f"event.{number}")
         if isinstance(value := event.get("value"), bool):
             event["value"] = float(value)
     decode(REWARD, orjson.dumps(events))  # validated here: the logger could no longer report an error to the client

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, brief
+
+MAX_PROBLEMS = 8  # listed of one value
+MAX_KEY_LENGTH = 80
 
 MAX_LINE = 1_000  # characters of a path, a host or a name; Linux takes 4,096 bytes for a whole path
 MAX_INTEGER = 1 << 53  # in a config: KFP passes numbers on in double precision
@@ -104,19 +107,16 @@ def check_integers(value: Any, where: str) -> None:
 
 
 def explain(error: ValidationError, where: str = "") -> str:
-    """All problems of a validation error in one line, each with key, value and what would be right."""
+    """The first problems of a validation error in one line, each with key, value and what would be right."""
     problems = []
-    for problem in error.errors():
-        key = ".".join(filter(None, [where, *map(str, problem["loc"])])) or "input"
+    for problem in error.errors(include_url=False)[:MAX_PROBLEMS]:
+        key = ".".join(filter(None, [where, *(str(part)[:MAX_KEY_LENGTH] for part in problem["loc"])])) or "input"
         without_value = problem["type"] in ("missing", "json_invalid", "model_type")
-        value = "" if without_value else f" = {_shorten(problem['input'])}"
+        value = "" if without_value else f" = {brief(problem['input'])}"
         problems.append(f"{key}{value}: {problem['msg'].removeprefix('Value error, ')}")
+    if error.error_count() > MAX_PROBLEMS:
+        problems.append(f"and {error.error_count() - MAX_PROBLEMS:,} more")
     return "; ".join(problems)
-
-
-def _shorten(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def digest(content: object) -> str:

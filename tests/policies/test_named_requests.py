@@ -13,6 +13,7 @@ from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.serving.catalogue import Catalogue
+from banditloop.rl_core.serving.known_answers import KnownAnswers
 from banditloop.rl_core.serving.predict_request import read_predict_request
 from banditloop.rl_core.serving.recommender import Recommender
 from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
@@ -164,7 +165,7 @@ def test_a_keyed_answer_does_not_depend_on_the_candidates_of_other_requests(tmp_
     for number in range(50):
         keyed = {"context": {}, "actions": ["sport", "music"], "event_id": f"{number}"}
         [alone] = endpoint.predict(keyed)
-        endpoint.recommender._answers.clear()
+        endpoint.recommender._answers = KnownAnswers()
         *_, beside = endpoint.predict(*[{"context": {}, "actions": others}] * 3, keyed)
         assert beside == alone
 

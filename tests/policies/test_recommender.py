@@ -12,8 +12,9 @@ from banditloop.rl_core.events.schema import decision_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.serving.candidate_sets import CandidateSets
 from banditloop.rl_core.serving.catalogue import Catalogue
+from banditloop.rl_core.serving.known_answers import CACHED_ANSWERS, CACHED_PROBABILITIES, IdConflict
 from banditloop.rl_core.serving.predict_request import NO_OPTIONS, read_predict_request
-from banditloop.rl_core.serving.recommender import APPLICATION, CACHED_ANSWERS, CACHED_PROBABILITIES, Recommender
+from banditloop.rl_core.serving.recommender import APPLICATION, Recommender
 from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
 from tests.conftest import make_policy, vector_task
 
@@ -272,3 +273,87 @@ def test_the_logged_sample_is_determined_by_the_event_ids(splits):
     assert restarted.predict(splits[0], request) == [first]
     assert restarted.decisions().keys() == logged_ids
     assert 0 < len(logged_ids) < 50
+
+
+REQUEST_ID = "0123456789abcdef"
+
+
+def named(row, **keys):
+    return {"instances": [instances(1, seed=row)[0] | keys]}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        named(2, event_id="e"),
+        named(1, event_id="e", action=3),
+        named(1, event_id="e", exclude=["4"]),
+        named(1, event_id="e", deferred=True),
+        named(1, event_id="e", user="u"),
+        named(1, event_id="e", explain=True),
+    ],
+)
+def test_an_event_id_names_one_observation_with_its_options(splits, changed):
+    recommender, first = LoggingRecommender(), named(1, event_id="e")
+    [answer] = recommender.predict(splits[0], first)
+    [conflict] = recommender.predict(splits[1], changed)
+    assert isinstance(conflict, IdConflict)
+    assert "event_id = 'e'" in str(conflict)
+    assert recommender.predict(splits[1], first) == [answer]
+    [decision] = recommender.decisions().values()
+    assert decision["action"] == str(answer[0]["action"])
+
+
+def test_an_external_action_is_part_of_what_an_event_id_names(splits):
+    recommender = LoggingRecommender()
+    recommender.predict(splits[0], named(1, event_id="e", action=3))
+    [conflict] = recommender.predict(splits[0], named(1, event_id="e", action=4))
+    assert isinstance(conflict, IdConflict)
+
+
+@pytest.mark.parametrize("rows", [[2], [1, 2], [2, 1], []])
+def test_a_request_id_names_all_its_observations(splits, rows):
+    recommender = LoggingRecommender()
+    first = {"instances": instances(3), "parameters": {"request_id": REQUEST_ID}}
+    [answers] = recommender.predict(splits[0], first)
+    changed = first | {"instances": [first["instances"][row] for row in rows] or instances(4)}
+    [conflict] = recommender.predict(splits[0], changed)
+    assert isinstance(conflict, IdConflict)
+    assert "request_id" in str(conflict)
+    assert recommender.predict(splits[1], first) == [answers]
+
+
+def test_a_request_id_names_its_observations_with_their_event_ids(splits):
+    recommender, parameters = LoggingRecommender(), {"parameters": {"request_id": REQUEST_ID}}
+    [answer] = recommender.predict(splits[0], named(1, event_id="e") | parameters)
+    [conflict] = recommender.predict(splits[0], named(2, event_id="f") | parameters)
+    assert isinstance(conflict, IdConflict)
+    assert recommender.predict(splits[1], named(1, event_id="e")) == [answer]
+
+
+def test_conflicting_ids_of_one_batch_are_found(splits):
+    recommender = LoggingRecommender()
+    first, conflict, same = recommender.predict(
+        splits[0], named(1, event_id="e"), named(2, event_id="e"), named(1, event_id="e")
+    )
+    assert isinstance(conflict, IdConflict)
+    assert first == same
+    assert len(recommender.decisions()) == 1
+
+
+def test_event_ids_and_request_ids_never_collide(splits):
+    """An event_id of any text names another decision than any row of a request; its draws are others, too."""
+    recommender = LoggingRecommender()
+    [[of_request]] = recommender.predict(splits[0], named(1) | {"parameters": {"request_id": REQUEST_ID}})
+    for event_id in (REQUEST_ID, f"{REQUEST_ID} 0", f"request {REQUEST_ID} 0"):
+        [[of_event]] = recommender.predict(splits[0], named(2, event_id=event_id))
+        assert of_event["event_id"] == event_id
+    [conflict] = recommender.predict(splits[0], named(2, event_id=of_request["event_id"]))
+    assert isinstance(conflict, IdConflict)
+
+
+def test_the_same_numbers_written_otherwise_are_the_same_observation(splits):
+    recommender = LoggingRecommender()
+    [answer] = recommender.predict(splits[0], {"instances": [{"observation": [1] * 20, "event_id": "e"}]})
+    context = {"context": {"observation": [1.0] * 20}, "event_id": "e"}
+    assert recommender.predict(splits[1], {"instances": [context]}) == [answer]

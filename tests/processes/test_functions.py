@@ -21,6 +21,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.settings.secrets import TOKEN
 from banditloop.rl_core.training.train import contexts
 from tests.conftest import decisions, deploy, make_config, make_policy, rewards
 from tests.support.processes import free_port, process, wait_until
@@ -149,7 +150,9 @@ def test_a_bad_visit_is_refused(request_):
         Visit.parse(request_, "visit")
 
 
-def test_the_logger_exports_event_counts_to_prometheus(tmp_path):
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer a-secret"}])
+def test_the_logger_exports_event_counts_to_prometheus(tmp_path, headers):
+    """With the token of the endpoint, where it has one."""
     port = free_port()
     config = make_config(tmp_path, logging={"metrics_port": port})
     platform = connect(config)
@@ -159,7 +162,7 @@ def test_the_logger_exports_event_counts_to_prometheus(tmp_path):
 
     def exported_counts():
         try:
-            text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+            text = requests.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=10).text
         except requests.ConnectionError:
             return {}
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -175,5 +178,9 @@ def test_the_logger_exports_event_counts_to_prometheus(tmp_path):
         ("rewards", "late"): 0,
         ("rewards", "dangling"): 1,
     }
-    with process(config, "-m", "banditloop.functions.logger"):
+    token = {TOKEN: "a-secret"} if headers else {}
+    with process(config, "-m", "banditloop.functions.logger", **token):
         wait_until(lambda: exported_counts() == expected)
+        for refused in ({"Authorization": "Bearer wrong"} if headers else {"Host": "evil.example"}), {}:
+            status = requests.get(f"http://127.0.0.1:{port}/metrics", headers=refused, timeout=10).status_code
+            assert status == (401 if headers else 403 if refused else 200)

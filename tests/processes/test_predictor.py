@@ -252,6 +252,65 @@ def test_a_retried_request_gets_the_same_decisions_which_are_logged_once(url, pl
         assert requests.post(f"{url}/predict", json=body, timeout=10).status_code == 400
 
 
+def test_an_id_names_its_content_also_after_a_restart(tmp_path):
+    config = make_config(tmp_path)
+    endpoint = connect(config).endpoint
+    make_policy(tmp_path / "policy")
+    deploy(endpoint, tmp_path / "policy")
+    first, other = ([{"observation": row, "event_id": "e"}] for row in observations(2).tolist())
+    by_request = {"parameters": {"request_id": "0123456789abcdef"}}
+    bodies = [{"instances": first}, {"instances": first} | by_request, {"instances": observations(2).tolist()}]
+    bodies[2] |= {"parameters": {"request_id": "fedcba9876543210"}}
+    conflicts = [{"instances": other}, {"instances": other} | by_request, bodies[2] | {"instances": first}]
+
+    def send_all():
+        with process(config, "-m", "banditloop.functions.predictor"):
+            wait_until(endpoint.serving_versions)
+            url = f"{endpoint.url()}/predict"
+            answers = [requests.post(url, json=body, timeout=10).json() for body in bodies]
+            for body in conflicts:
+                response = requests.post(url, json=body, timeout=10)
+                assert (response.status_code, "was given before" in response.text) == (409, True)
+        return answers
+
+    answers = send_all()
+    make_policy(tmp_path / "next", generation=2, seed=7)
+    promote(endpoint, endpoint.add(tmp_path / "next"))
+    assert send_all() == answers  # as decided before, though another version serves
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/predict", {"instances": [[0.0] * 20], "request_id": "0123456789abcdef"}),
+        ("/predict", {"instances": [[0.0] * 20], "parameters": {"requestId": "0123456789abcdef"}}),
+        ("/predict", {"instances": [[0.0] * 20], "parameters": {"request_id": "0123456789abcdef", "user": "u"}}),
+        ("/reward", {"rewards": [{"event_id": "a", "value": 1}], "name": "click"}),
+        ("/activate", {"event_ids": ["a"], "rewards": []}),
+    ],
+)
+def test_unknown_keys_around_the_events_are_refused(url, path, body):
+    response = requests.post(url + path, json=body, timeout=10)
+    assert response.status_code == 400
+    assert ": is unknown; the keys are: " in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/predict", {"instances": [[0.0] * 20] * 10_001}),
+        ("/predict", {"instances": [{"observation": [[0.0] * 20] * 10_001}]}),
+        ("/reward", {"rewards": [{"event_id": "a", "value": 1}] * 10_001}),
+        ("/activate", {"event_ids": ["a"] * 10_001}),
+    ],
+)
+def test_events_of_a_request_are_limited(url, path, body):
+    response = requests.post(url + path, json=body, timeout=30)
+    assert response.status_code == 400
+    assert "10,001" in response.json()["error"]
+    assert "at most 10,000 are allowed" in response.json()["error"]
+
+
 def test_rewards_are_accepted_over_http_and_reach_the_bus(url, platform):
     rewards = [{"event_id": "a", "value": 4}, {"event_id": "b", "value": 0.5, "name": "click", "source_id": "page"}]
     response = requests.post(f"{url}/reward", json={"rewards": rewards}, timeout=10)

@@ -22,7 +22,7 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE, Vitals
 from banditloop.rl_core.settings.secrets import token
 
-OVERLOADED_STATUSES, REFUSED_STATUSES = (429, 503), (400, 401, 413, 422)
+OVERLOADED_STATUSES, REFUSED_STATUSES = (429, 503), (400, 401, 403, 409, 413, 415, 422)
 PREDICT_SECONDS = 60.0  # for which a prediction is retried
 RELEASE_FILES = ("release.json", "release.copy.json")  # the second is read where the first is damaged
 log = logging.getLogger("banditloop.endpoint")

@@ -1,18 +1,23 @@
 """Admission control of the endpoint: authentication, body size limits and load shedding."""
 
+import asyncio
 import hmac
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 MAX_BODY_BYTES = 32 << 20  # 10,000 observations of 100 numbers take about 20 MB
-MAX_BYTES_IN_FLIGHT = 256 << 20  # of all bodies together
+MAX_BYTES_IN_FLIGHT = 128 << 20  # of all bodies together
 MAX_REQUESTS_IN_FLIGHT = 1000
+SLOW_SECONDS = 2.0  # a body that has been arriving for longer makes room for others
 RETRY_AFTER = {b"retry-after": b"1"}
 BEARER_CHALLENGE = {b"www-authenticate": b"Bearer"}
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Headers = Mapping[bytes, bytes]
+RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
 class HttpError(Exception):
@@ -23,34 +28,50 @@ class HttpError(Exception):
         self.status, self.headers = status, {b"connection": b"close"} | dict(headers)
 
 
+@dataclass(eq=False)
+class Upload:
+    """A body that is arriving: since when, what ends it early, and its bytes so far."""
+
+    since: float
+    timeout: asyncio.Timeout
+    size: int = 0
+
+
 class Admission:
-    """Checks the bearer token (None: open to all) and limits the size of a body and what is in flight altogether."""
+    """Checks the bearer token (None: the guard checks instead), the size of a body and what is in flight altogether."""
 
     def __init__(
         self,
         token: str | None,
+        guard: Callable[[RawHeaders], object] | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         max_bytes_in_flight: int = MAX_BYTES_IN_FLIGHT,
         max_requests_in_flight: int = MAX_REQUESTS_IN_FLIGHT,
     ):
-        self._expected = f"Bearer {token}".encode() if token else None
+        self._token, self._guard = token.encode() if token else None, guard
         self._max_body_bytes = max_body_bytes
         self._max_bytes_in_flight, self._max_requests_in_flight = max_bytes_in_flight, max_requests_in_flight
         self.bytes_in_flight = self.requests_in_flight = 0
+        self._uploads: list[Upload] = []  # the longest first
 
-    def authenticate(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Check the token of a request.
+    def authenticate(self, headers: RawHeaders) -> None:
+        """Check the token of a request or, where none is needed, that it does not come from a foreign web page.
 
         Raises:
-            HttpError: 401 if it is missing or wrong.
+            HttpError: 401 if the token is missing, wrong or given twice; what the guard refuses.
         """
-        if self._expected is not None:
-            authorization = dict(headers).get(b"authorization", b"")
-            if not hmac.compare_digest(authorization, self._expected):
+        if self._token is not None:
+            values = [value for name, value in headers if name == b"authorization"]
+            scheme, _, credentials = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(credentials.strip(b" "), self._token):
                 raise HttpError(401, "send the endpoint's token as Authorization: Bearer TOKEN", BEARER_CHALLENGE)
+        elif self._guard:
+            self._guard(headers)
 
-    async def read_body(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
+    async def read_body(self, headers: RawHeaders, receive: Receive) -> bytes:
         """The whole body of a request, which is in flight until its `release`.
+
+        While it arrives, only its bytes are counted: a request takes its place once it is complete.
 
         Raises:
             HttpError: 413 if it is too large, whatever its Content-Length; 429 if too much is in flight; 408 if its
@@ -59,35 +80,65 @@ class Admission:
         if self.requests_in_flight >= self._max_requests_in_flight:
             raise HttpError(429, f"{self._max_requests_in_flight:,} requests are in flight; retry later", RETRY_AFTER)
         content_length = int(dict(headers).get(b"content-length", 0))
-        self._check_limits(content_length, content_length)
-        self.requests_in_flight += 1
-        chunks, size, more_body = [], 0, True
+        self._check_size(content_length)
+        self._make_room(content_length)
         try:
-            while more_body:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise HttpError(400, "the client disconnected before the end of the body")
-                chunks.append(message["body"])
-                more_body = message["more_body"]
-                size += len(chunks[-1])
-                self.bytes_in_flight += len(chunks[-1])
-                self._check_limits(size, 0)
-        except BaseException as error:
-            self.release(size)
-            if isinstance(error, TimeoutError):
-                raise HttpError(408, "the request body did not arrive in time") from None
-            raise
-        return b"".join(chunks)
+            message = await receive()
+            if message.get("more_body", True):  # or the client has disconnected
+                body = await self._read_parts(message, receive)
+            else:
+                body = message["body"]
+                self._check_size(len(body))
+        except TimeoutError:
+            raise HttpError(408, "the request body did not arrive in time") from None
+        self._make_room(len(body))
+        self.requests_in_flight += 1
+        self.bytes_in_flight += len(body)
+        return body
 
     def release(self, size: int) -> None:
         """Count a request with a body of `size` bytes as no longer in flight."""
         self.requests_in_flight -= 1
         self.bytes_in_flight -= size
 
-    def _check_limits(self, body_bytes: int, expected_bytes: int) -> None:
-        """Check a body's size, and the bytes in flight with `expected_bytes` added."""
-        if body_bytes > self._max_body_bytes:
+    async def _read_parts(self, message: Message, receive: Receive) -> bytes:
+        """A body of several parts, `message` the first. TimeoutError: it takes too long, and others need its room."""
+        chunks: list[bytes] = []
+        async with asyncio.timeout(None) as timeout:
+            upload = Upload(time.monotonic(), timeout)
+            self._uploads.append(upload)
+            try:
+                while True:
+                    if message["type"] == "http.disconnect":
+                        raise HttpError(400, "the client disconnected before the end of the body")
+                    chunks.append(message["body"])
+                    upload.size += len(chunks[-1])
+                    self.bytes_in_flight += len(chunks[-1])
+                    self._check_size(upload.size)
+                    self._make_room(0)
+                    if not message["more_body"]:
+                        return b"".join(chunks)
+                    message = await receive()
+            finally:
+                self._drop(upload)
+
+    def _drop(self, upload: Upload) -> None:
+        """Count a body as no longer arriving."""
+        self.bytes_in_flight -= upload.size
+        upload.size = 0
+        if upload in self._uploads:
+            self._uploads.remove(upload)
+
+    def _make_room(self, size: int) -> None:
+        """Let the bodies that have been arriving for too long make room for `size` more bytes, or raise 429."""
+        while self.bytes_in_flight + size > self._max_bytes_in_flight:
+            slowest = self._uploads[0] if self._uploads else None
+            if slowest is None or time.monotonic() - slowest.since < SLOW_SECONDS:
+                raise HttpError(429, "too many bytes are in flight; retry later", RETRY_AFTER)
+            self._drop(slowest)
+            slowest.timeout.reschedule(0)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_body_bytes:
             limit = f"a body may have at most {self._max_body_bytes:,} bytes"
             raise HttpError(413, f"{limit}; send fewer instances per request")
-        if self.bytes_in_flight + expected_bytes > self._max_bytes_in_flight:
-            raise HttpError(429, "too many bytes are in flight; retry later", RETRY_AFTER)

@@ -13,10 +13,12 @@ import orjson
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.serving.http.admission import RETRY_AFTER, Admission, HttpError, Message, Receive
+from banditloop.rl_core.serving.known_answers import IdConflict
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+MAX_REASON = 2_000  # characters of an error response
 log = logging.getLogger("banditloop.web")
 
 
@@ -105,7 +107,7 @@ def _error_response(path: str, error: Exception) -> Response:
     if isinstance(error, HttpError):
         return json({"error": str(error)}, error.status, error.headers)
     if isinstance(error, InvalidInput):
-        return json({"error": str(error)}, 400)
+        return json({"error": str(error)[:MAX_REASON]}, 409 if isinstance(error, IdConflict) else 400)
     if isinstance(error, OSError):
         log.error("%s: events cannot be stored: %s", path, error)
         return json({"error": "events cannot be stored at the moment; retry later"}, 503, RETRY_AFTER)

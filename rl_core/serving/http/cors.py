@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from banditloop.rl_core.serving.http.admission import Message, Receive
 from banditloop.rl_core.serving.http.app import App, Scope, Send
+from banditloop.rl_core.serving.http.web_guard import ANY_ORIGIN
 
-ANY_ORIGIN = "*"
 PREFLIGHT_HEADERS = [
     (b"access-control-allow-methods", b"GET, POST"),
     (b"access-control-allow-headers", b"authorization, content-type"),

@@ -15,6 +15,7 @@ from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.http.admission import RETRY_AFTER, Admission
 from banditloop.rl_core.serving.http.app import App, Response, Route, create_app, json
 from banditloop.rl_core.serving.http.cors import with_cors
+from banditloop.rl_core.serving.known_answers import KnownAnswers
 from banditloop.rl_core.serving.metrics import RequestMetrics, outbox_family, version_families
 from banditloop.rl_core.serving.microbatch import MicroBatch
 from banditloop.rl_core.serving.outbox import Outbox
@@ -34,11 +35,17 @@ class Predictor:
     """The handlers of the endpoint's routes. `follower` holds the policies; decisions and rewards go to outboxes."""
 
     def __init__(
-        self, follower: ReleaseFollower, catalogue: Catalogue, decisions: Outbox, rewards: Outbox, config: Config
+        self,
+        follower: ReleaseFollower,
+        catalogue: Catalogue,
+        decisions: Outbox,
+        rewards: Outbox,
+        answers: KnownAnswers,
+        config: Config,
     ) -> None:
         self._follower, self._catalogue, self._config = follower, catalogue, config
         self._decisions, self._rewards = decisions, rewards
-        self._recommender = Recommender(config.task, catalogue, decisions.put, config.logging.sample_rate)
+        self._recommender = Recommender(config.task, catalogue, decisions.put, config.logging.sample_rate, answers)
         self._batch = MicroBatch(self._recommend, lambda request: request.size, BATCH_OBSERVATIONS)
         self._metrics = RequestMetrics(self._metric_families)
 

@@ -1,0 +1,101 @@
+"""What an id names: the latest answers by id, each with a digest of its question. They survive the process."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from banditloop.rl_core.errors import InvalidInput
+
+CACHED_ANSWERS = 10_000
+CACHED_PROBABILITIES = 10  # that take as much memory as an answer without any
+FILE_BYTES = 4 << 20
+Answer = dict[str, Any]
+
+
+class IdConflict(InvalidInput):
+    """An event_id or a request_id that names another decision. The endpoint answers 409."""
+
+
+class Name(NamedTuple):
+    """An id of a decision: its kind, so that different kinds never collide, and the digest of what was asked."""
+
+    kind: str
+    id: str
+    question: str
+
+
+class KnownAnswers:
+    """The latest answers by the names of their decisions, also those in a file that earlier processes left.
+
+    The file is appended to; when it is full, it replaces the one before.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._answers: OrderedDict[tuple[str, str], tuple[str, Answer]] = OrderedDict()
+        self._size = 0  # number of answers, where probabilities count too
+        for file in (_previous(path), path) if path else ():
+            if file.exists():
+                self._load(file.read_bytes())
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def find(self, names: Iterable[Name]) -> Answer | None:
+        """The answer to the decision with these names; None if it is not known.
+
+        Raises:
+            IdConflict: one of the names is known for another question.
+        """
+        answer = None
+        for kind, name_id, question in names:
+            if known := self._answers.get((kind, name_id)):
+                if known[0] != question:
+                    raise IdConflict(
+                        f"request: {kind} = {name_id!r:.80}: was given before with another observation, action or "
+                        "option; give each decision its own"
+                    )
+                answer = known[1]
+        return answer
+
+    def add(self, entries: list[tuple[Name, Answer]]) -> None:
+        """Remember answers.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self._path and entries:
+            with self._path.open("ab") as file:
+                file.write(b"\n".join(orjson.dumps([*name, answer]) for name, answer in entries) + b"\n")
+                is_full = file.tell() > FILE_BYTES
+            if is_full:
+                self._path.replace(_previous(self._path))
+        for name, answer in entries:
+            self._remember(name, answer)
+
+    def _remember(self, name: Name, answer: Answer) -> None:
+        _, replaced = self._answers.pop(name[:2], ("", None))
+        self._answers[name[:2]] = name.question, answer
+        self._size += _weight(answer) - (_weight(replaced) if replaced else 0)
+        while self._size > CACHED_ANSWERS:
+            self._size -= _weight(self._answers.popitem(last=False)[1][1])
+
+    def _load(self, content: bytes) -> None:
+        for line in content.splitlines():
+            try:
+                *name, answer = orjson.loads(line)
+                self._remember(Name(*name), answer)
+            except (ValueError, TypeError):
+                continue  # cut off by a crash
+
+
+def _previous(path: Path) -> Path:
+    return path.with_suffix(".previous")
+
+
+def _weight(answer: Answer) -> int:
+    """What an answer takes of the cache, in answers without probabilities."""
+    return 1 + len(answer.get("probabilities", ())) // CACHED_PROBABILITIES
