@@ -42,7 +42,7 @@ def evaluator(
     check_start(settings, platform)
     verdict, summary = evaluate_candidate(platform, settings, folder, run_id)
     Path(evaluation.path).write_text(json.dumps(summary, indent=2))
-    write_page(summary, Path(report.path))
+    write_page(summary, Path(report.path), settings.backend.process_folder())
     for name, value in kfp_metrics(summary).items():
         metrics.log_metric(name, value)
     save_verdict(platform.endpoint, folder, verdict)

@@ -16,6 +16,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.promotion.retention import prune
 
 log = logging.getLogger("banditloop.trigger")
 
@@ -47,11 +48,20 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
             return None, f"{attempts[-1].run_id} {attempts[-1].state}; the next attempt is at {retry_at:%H:%M:%S} UTC"
     numbers = [int(number) for run in attempts if (number := run.run_id.removeprefix(prefix)).isdigit()]
     run_id = f"{prefix}{max(numbers, default=0) + 1}"  # the first attempts may have been pruned
+    _prune(config, platform)
     parameters = {"config": config.to_dict(), "run_id": run_id}
     folder, name = os.path.split(config.retraining.template)
     if not platform.runner.submit(platform.fetch(folder) / name, parameters, run_id):
         return None, f"{run_id} was submitted by another trigger"
     return run_id, f"{new} new interactions"
+
+
+def _prune(config: Config, platform: Platform) -> None:
+    """Remove what is not kept, while nothing runs that could need it. The retraining goes on if that fails."""
+    try:
+        log.info("removed: %s", prune(config, platform))
+    except Exception as error:
+        log.warning("not all could be removed that is not kept: %s", error)
 
 
 def _is_overdue(config: Config, platform: Platform, latest: Manifest, window: Window) -> bool:

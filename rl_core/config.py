@@ -22,6 +22,7 @@ from banditloop.rl_core.settings.loop import (
 )
 from banditloop.rl_core.settings.processes import BusSection, ImageSection, LoggingSection, ServingSection
 from banditloop.rl_core.settings.registry import registered
+from banditloop.rl_core.settings.retention import RetentionSection
 from banditloop.rl_core.settings.section import Section
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.settings.training import TrainingSection
@@ -52,6 +53,7 @@ class Config(Section):
     retraining: RetrainingSection = RetrainingSection()
     gate: GateSection = GateSection()
     release: ReleaseSection = ReleaseSection()
+    retention: RetentionSection = RetentionSection()
 
     @classmethod
     def parse(cls, values: Any, where: str = "") -> Self:

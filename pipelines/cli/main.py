@@ -24,6 +24,7 @@ from banditloop.pipelines.cli import (
 from banditloop.pipelines.cli.compile import compile_, export_components
 from banditloop.pipelines.cli.init import init
 from banditloop.pipelines.cli.loop import loop
+from banditloop.pipelines.cli.prune import prune
 from banditloop.pipelines.cli.serve import serve
 from banditloop.pipelines.cli.status import status, warehouse
 from banditloop.pipelines.cli.upgrade import upgrade
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (init, loop, serve, status, warehouse, upgrade, export_components):
+for command in (init, loop, serve, status, warehouse, prune, upgrade, export_components):
     app.command()(command)
 app.command(name="compile")(compile_)
 app.add_typer(run.app, name="run")

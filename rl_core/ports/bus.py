@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Protocol
 
 Handler = Callable[[list[bytes]], object]  # handles the payloads of one or more messages, or raises
@@ -43,6 +44,9 @@ class Bus(Protocol):
 
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
         """The dead letters of a topic as (reason, payload), oldest first."""
+
+    def prune_dead_letters(self, topic: str, before: datetime, dry_run: bool = False) -> int:
+        """Remove the dead letters of a topic that are older than a time; returns how many. dry_run: only count them."""
 
     def replay(self, topic: str) -> int:
         """Publish the dead letters of a topic again as new messages; returns how many there were.

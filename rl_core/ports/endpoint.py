@@ -30,6 +30,13 @@ class Endpoint(Protocol):
             InvalidInput: the policy directory is incomplete or corrupt; nothing was stored.
         """
 
+    def remove(self, version: str) -> None:
+        """Remove a version without traffic. Idempotent. Its verdicts are kept.
+
+        Raises:
+            InvalidInput: it is in the release; nothing was removed.
+        """
+
     def list_endpoints(self) -> list[str]:
         """Names of all endpoints that have versions, this one's and other loops', sorted."""
 

@@ -1,5 +1,6 @@
 """The port of pipelines: runs, schedules, and training on machines of the platform."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -55,6 +56,12 @@ class Runner(Protocol):
 
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
+
+    def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
+        """Remove ended runs with their artifacts and logs, and return which: none where the platform keeps its runs.
+
+        dry_run: only return them. InvalidInput: one is running, or there is no such run.
+        """
 
     def explain(self, run_id: str) -> str:
         """One line on a run: its current task while it is running, or the error that made it fail; may be empty."""

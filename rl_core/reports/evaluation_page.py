@@ -15,11 +15,11 @@ DECISIONS = {
 SECTIONS = (plots.estimates, plots.wealth, plots.weights, plots.actions, plots.segments, plots.learning)
 
 
-def write_page(summary: Summary, path: Path) -> None:
-    """Write the page of an evaluation summary."""
+def write_page(summary: Summary, path: Path, shared: Path | None = None) -> None:
+    """Write the page of an evaluation summary, with its plotly in the folder `shared` or, if None, in the page."""
     verdict, sections = summary["verdict"], "".join(section(summary) for section in SECTIONS)
     body = f'{_decision(verdict)}{_tiles(summary)}<div class="columns">{sections}</div>{_diagnostics(summary)}'
-    html_page.write_html(path, f"Evaluation of {verdict['version']}", body)
+    html_page.write_html(path, f"Evaluation of {verdict['version']}", body, shared)
 
 
 def _decision(verdict: Summary) -> str:

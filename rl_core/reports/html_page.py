@@ -1,13 +1,16 @@
-"""Parts of self-contained HTML pages, which work offline: the page itself, tables, tiles and responsive plots."""
+"""Parts of HTML pages, which work offline: the page itself, tables, tiles and responsive plots."""
 
 import html
 import math
+import os
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
+from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 BLUE, ORANGE, GREY = "#2563eb", "#d97706", "#8b949e"  # candidate or challenger, champion, all others
 LONG_CELL = 24  # characters above which a table cell wraps its text
@@ -40,16 +43,33 @@ LAYOUT: dict[str, Any] = {
 }
 
 
-def write_html(path: Path, title: str, body: str) -> None:
-    """Write a page with its styles and scripts inlined. The title is plain text, the body HTML."""
+def write_html(path: Path, title: str, body: str, shared: Path | None = None) -> None:
+    """Write a page with its styles inlined. The title is plain text, the body HTML.
+
+    shared: folder with one copy of plotly for all pages, which is written there if it is missing; None: it is inlined.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     escaped = html.escape(title)
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     page = f"""<!doctype html><html lang="en"><head>{head}<title>{escaped}</title><style>{STYLE}</style>
-<script>{get_plotlyjs()}</script></head>
+{_plotly(path.parent, shared)}</head>
 <body><h1>{escaped}</h1>
 {body}</body></html>"""
     path.write_text(page, encoding="utf-8")
+
+
+def _plotly(folder: Path, shared: Path | None) -> str:
+    """The script element of a page in a folder."""
+    script = get_plotlyjs()
+    if shared is None:
+        return f"<script>{script}</script>"
+    content, file = script.encode(), shared / f"plotly-{get_plotlyjs_version()}.min.js"
+    if not file.exists() or file.stat().st_size != len(content):
+        shared.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=shared, prefix=".", delete=False) as copy:
+            copy.write(content)
+        Path(copy.name).replace(file)
+    return f'<script src="{quote(os.path.relpath(file, folder))}"></script>'
 
 
 def decision(content: str, kind: str = "") -> str:

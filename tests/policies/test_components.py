@@ -1,12 +1,14 @@
 """Components, called directly and loaded from their YAML files, and the pipelines run from their compiled files."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from kfp import components as kfp_components
 from kfp import dsl
+from plotly.offline import get_plotlyjs
 
 from banditloop.components import IMAGE
 from banditloop.components.deployer import deployer
@@ -93,7 +95,11 @@ def evaluate(config, policy, folder):
     assert evaluation["verdict"]["decision"] == decision
     assert evaluation["verdict"]["run"] == "a-run"
     assert metrics.metadata["held_out_interactions"] == evaluation["interactions"]
-    assert evaluation["verdict"]["version"] in (folder / "report").read_text()
+    page = (folder / "report").read_text()
+    assert evaluation["verdict"]["version"] in page
+    assert len(page) < 200_000  # plotly, 4.8 MB, is there once for all pages
+    [script] = re.findall(r'<script src="([^"]+)">', page)
+    assert (folder / script).resolve().read_text() == get_plotlyjs()
     return evaluation
 
 

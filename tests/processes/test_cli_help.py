@@ -28,7 +28,7 @@ GROUPS = {
     "import": ["vertex-sample"],
     "cloud": ["down", "plan", "up"],
 }
-COMMANDS = ["compile", "export-components", "init", "loop", "serve", "status", "upgrade", "warehouse"]
+COMMANDS = ["compile", "export-components", "init", "loop", "prune", "serve", "status", "upgrade", "warehouse"]
 GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
 
 

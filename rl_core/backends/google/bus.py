@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from datetime import datetime
 from functools import cached_property
 
 from google.api_core.exceptions import AlreadyExists, PermissionDenied
@@ -60,6 +61,9 @@ class PubSubBus:
 
     def dead_letters(self, topic: str) -> list[tuple[str, bytes]]:
         return [(reason, payload) for _, reason, payload in self._dead_letters.read(topic)]
+
+    def prune_dead_letters(self, topic: str, before: datetime, dry_run: bool = False) -> int:
+        return self._dead_letters.prune(topic, before, dry_run)
 
     def replay(self, topic: str) -> int:
         letters = self._dead_letters.read(topic)

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from datetime import datetime
 from functools import cached_property
 
 from google.cloud import storage
@@ -28,6 +29,13 @@ class DeadLetters:
             reason, _, payload = blob.download_as_bytes().partition(b"\n")
             letters.append((blob, reason.decode(), payload))
         return letters
+
+    def prune(self, topic: str, before: datetime, dry_run: bool) -> int:
+        """Delete the dead letters that were added before a time; returns how many. dry_run: only count them."""
+        old = [blob for blob in self._bucket.list_blobs(prefix=self._folder(topic)) if blob.time_created < before]
+        for blob in [] if dry_run else old:
+            blob.delete()
+        return len(old)
 
     @cached_property
     def _bucket(self) -> storage.Bucket:

@@ -1,6 +1,7 @@
 """The endpoint: versions and the release object in the bucket, and Vertex AI deployments that follow the release."""
 
 import json
+import shutil
 import uuid
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from google.cloud.aiplatform_v1 import PredictionServiceClient
 from banditloop.rl_core.backends.google.clients import bucket, vertex_client
 from banditloop.rl_core.backends.google.deployment import VertexDeployments
 from banditloop.rl_core.backends.google.release_object import ReleaseState, ReleaseStore
-from banditloop.rl_core.backends.google.storage import download, upload
+from banditloop.rl_core.backends.google.storage import download, remove, upload
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import MANIFEST, Manifest
@@ -50,6 +51,14 @@ class VertexEndpoint:
         if not self._bucket.blob(f"{self._prefix(version)}/{MANIFEST}").exists():
             upload(self._bucket, folder, self._prefix(version), last=MANIFEST)
         return version
+
+    def remove(self, version: str) -> None:
+        release = self.release()
+        if release and version in release.traffic():
+            raise InvalidInput(f"version {version!r}: is the {release.role(version)}, and cannot be removed")
+        remove(self._bucket, self._prefix(version), first=MANIFEST)
+        self._manifests.pop(version, None)
+        shutil.rmtree(self._cache / version, ignore_errors=True)
 
     def list_endpoints(self) -> list[str]:
         pages = self._bucket.list_blobs(delimiter="/")

@@ -5,7 +5,7 @@ create a schedule of the same name at the same moment may both succeed.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -36,8 +36,7 @@ ENDED: dict[int, RunState] = {
 }
 UTC = "TZ=UTC "  # prefix of a cron expression
 ACTIVE, PAUSED = VertexSchedule.State.ACTIVE, VertexSchedule.State.PAUSED
-DELETE_SECONDS = 300.0
-MAX_JOB_ID_LENGTH = 128
+DELETE_SECONDS, MAX_JOB_ID_LENGTH = 300.0, 128
 JOB_ID = rf"[a-z][a-z0-9-]{{0,{MAX_JOB_ID_LENGTH - 1}}}"
 
 
@@ -99,6 +98,9 @@ class VertexRunner:
 
     def runs(self) -> list[Run]:
         return [Run(self._run_id(job), _state(job), job.create_time) for job in self._jobs()]
+
+    def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
+        return []
 
     def explain(self, run_id: str) -> str:
         return run_logs.explain(self._get(run_id))

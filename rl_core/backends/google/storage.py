@@ -1,9 +1,11 @@
 """Directories as objects of the bucket. Policies are read and written as local files, which TensorFlow needs."""
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
 
+from google.api_core.exceptions import NotFound
 from google.cloud import storage
 from google.cloud.storage import Bucket
 
@@ -21,6 +23,14 @@ def upload(bucket: Bucket, folder: Path, prefix: str, last: str) -> None:
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.name == last)
     for path in files:
         bucket.blob(f"{prefix}/{path.relative_to(folder).as_posix()}").upload_from_filename(path)
+
+
+def remove(bucket: Bucket, prefix: str, first: str) -> None:
+    """Delete the objects below a prefix. The object `first` goes first: without it, the directory is none."""
+    blobs = sorted(bucket.list_blobs(prefix=f"{prefix}/"), key=lambda blob: blob.name != f"{prefix}/{first}")
+    for blob in blobs:
+        with contextlib.suppress(NotFound):  # another process was faster
+            blob.delete()
 
 
 def download(bucket: Bucket, prefix: str, folder: Path) -> Path:

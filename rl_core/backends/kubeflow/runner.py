@@ -6,6 +6,7 @@ the same version, which is deployed once, and the next `schedule` with the name 
 are in the time zone of the controller: UTC, unless its $CRON_SCHEDULE_TIMEZONE is set.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,9 @@ class KubeflowRunner:
 
     def runs(self) -> list[Run]:
         return [Run(run.display_name, _state(run), run.created_at) for run in self._experiment.runs()]
+
+    def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
+        return []
 
     def explain(self, run_id: str) -> str:
         run, tasks = self._tasks(run_id)

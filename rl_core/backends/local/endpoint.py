@@ -91,7 +91,7 @@ class LocalEndpoint:
         if damaged:
             raise InvalidInput(
                 f"{self._folder}: {' and '.join(path.name for path in damaged)} are damaged; delete them: "
-                "`banditloop serve` then begins with random, `banditloop release promote VERSION` with another"
+                "`banditloop serve` then begins with the random policy; name another by `banditloop release promote`"
             )
         return None
 

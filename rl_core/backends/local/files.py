@@ -8,6 +8,7 @@ from pathlib import Path
 
 from banditloop.rl_core.errors import InvalidInput
 
+REMOVED = ".removed-"  # begins the names of folders that are being removed
 FRESH_NS = 1_000_000_000  # longer than the resolution of any file system's times
 
 
@@ -33,12 +34,11 @@ def copy_atomically(folder: Path, target: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder: its name at once, then its content. Idempotent."""
-    hidden = folder.with_name(f".removed-{folder.name}")
-    shutil.rmtree(hidden, ignore_errors=True)  # left by a crash
+    """Remove a folder: its name at once, then its content, and what a crash left of earlier ones. Idempotent."""
     if folder.exists():
-        folder.rename(hidden)
-        shutil.rmtree(hidden)
+        folder.rename(folder.with_name(f"{REMOVED}{folder.name}-{time.time_ns()}"))
+    for removed in folder.parent.glob(f"{REMOVED}*"):
+        shutil.rmtree(removed, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

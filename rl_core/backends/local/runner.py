@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -83,10 +84,12 @@ class LocalRunner:
         except (InvalidInput, FileNotFoundError):  # it was removed meanwhile, or it is not a run
             return None
 
-    def remove(self, run_id: str) -> None:
-        if self.state(run_id) == "running":
-            raise InvalidInput(f"run {run_id!r}: is running, and cannot be removed")
-        remove_folder(self.root / run_id)
+    def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
+        if running := [run_id for run_id in run_ids if self.state(run_id) == "running"]:
+            raise InvalidInput(f"run {running[0]!r}: is running, and cannot be removed")
+        for run_id in () if dry_run else run_ids:
+            remove_folder(self.root / run_id)
+        return run_ids
 
     def explain(self, run_id: str) -> str:
         folder = self.root / run_id

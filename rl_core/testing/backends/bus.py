@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 
 import pytest
@@ -89,6 +90,19 @@ class BusContract(BackendFixtures):
 
         deliver_until(bus, handler, lambda: len(attempts) == 8)
         assert bus.dead_letters("topic") == []
+
+    def test_old_dead_letters_are_pruned(self, platform: Platform) -> None:
+        bus, now = platform.bus, datetime.now(UTC)
+        assert bus.prune_dead_letters("topic", now) == 0
+        for payload in (b"1", b"2"):
+            bus.dead_letter("topic", "reason", payload)
+        bus.dead_letter("other", "reason", b"3")
+        yesterday, tomorrow = now - timedelta(days=1), now + timedelta(days=1)
+        assert bus.prune_dead_letters("topic", yesterday) == 0
+        assert bus.prune_dead_letters("topic", tomorrow, dry_run=True) == len(bus.dead_letters("topic")) == 2
+        assert bus.prune_dead_letters("topic", tomorrow) == 2
+        assert bus.dead_letters("topic") == []
+        assert bus.dead_letters("other") == [("reason", b"3")]
 
     def test_dead_letters_are_replayed_as_new_messages(self, bus: Bus) -> None:
         def refuse(payloads: list[bytes]) -> None:

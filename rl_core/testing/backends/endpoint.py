@@ -61,6 +61,19 @@ class EndpointContract(BackendFixtures):
         assert champion is not None
         assert champion.version == old
 
+    def test_a_version_is_removed_unless_it_is_in_the_release(self, platform: Platform, tmp_path: Path) -> None:
+        old, new, other = (_add(platform, tmp_path, generation) for generation in (1, 2, 3))
+        released = Release(champion=old, challenger=new, challenger_percent=20, evidence=EVIDENCE)
+        platform.endpoint.set_release(None, released)
+        for version, role in ((old, "champion"), (new, "canary")):
+            with pytest.raises(InvalidInput, match=f"version '{version}': is the {role}"):
+                platform.endpoint.remove(version)
+        for _ in range(2):
+            platform.endpoint.remove(other)
+            assert [manifest.version for manifest in platform.endpoint.versions()] == [old, new]
+        assert _add(platform, tmp_path, 3) == other
+        assert [manifest.version for manifest in platform.endpoint.versions()] == [old, new, other]
+
     def test_of_concurrent_releases_exactly_one_succeeds(self, platform: Platform, tmp_path: Path) -> None:
         versions = [_add(platform, tmp_path, generation) for generation in range(1, 5)]
         with ThreadPoolExecutor(4) as pool:
