@@ -32,7 +32,11 @@ def serve(config: ConfigOption = None) -> None:
     settings = load_config(config)
     platform = connect(settings)
     check_start(settings, platform)
-    with contextlib.suppress(KeyboardInterrupt), services(settings), display.progress(quiet=False) as report:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        services(settings, display.line),
+        display.progress(quiet=False) as report,
+    ):
         ensure_champion(settings, platform.endpoint)
         compile_pipelines(Path(settings.retraining.template).parent, settings)
         url = ""

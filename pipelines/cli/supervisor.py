@@ -1,31 +1,34 @@
-"""Supervisor of the predictor and the logger on one machine: restarts them whenever they exit."""
+"""Supervisor of the predictor and the logger on one machine: restarts them whenever they exit or hang."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from banditloop.rl_core import process
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.pipelines.cli.health import PATIENCE_SECONDS, HealthProbe
+from banditloop.pipelines.cli.service import Service, terminate
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 
-MODULES = ("banditloop.functions.predictor", "banditloop.functions.logger")  # stopped in this order
+PREDICTOR = "banditloop.functions.predictor"
+MODULES = (PREDICTOR, "banditloop.functions.logger")  # stopped in this order
 CHECK_SECONDS = 0.2
 RESTART_SECONDS = 0.5
 WRONG_INPUT = 2  # exit status of a service whose config is wrong, or whose port is taken
-STOP_SECONDS = 10
+Tell = Callable[[str], object]  # shows one line to whoever watches
 
 
 @contextlib.contextmanager
-def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+def services(config: Config, tell: Tell = lambda line: None) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """Keep the predictor and the logger running; yields their current processes by module.
+
+    `tell` gets a line when one crashes again and again, or hangs.
 
     SIGTERM ends the block as Ctrl-C does, so that the services never outlive it.
 
@@ -40,7 +43,7 @@ def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     logs = root / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with _locked(root, logs / "services.lock"):
-        supervisor = Supervisor(config, logs)
+        supervisor = Supervisor(config, logs, tell)
         try:
             yield supervisor.processes
         finally:
@@ -52,13 +55,14 @@ def services(config: Config) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
 
 
 class Supervisor:
-    """Starts the services and a thread that restarts those that exit."""
+    """Starts the services and a thread that restarts those that exit or hang, and rotates their logs."""
 
-    def __init__(self, config: Config, logs: Path) -> None:
-        self._config, self._logs = config, logs
+    def __init__(self, config: Config, logs: Path, tell: Tell) -> None:
+        self._services = {module: Service(module, config, logs) for module in MODULES}
+        self._probe, self._tell = HealthProbe(connect(config).endpoint), tell
         self.error = ""  # of a service that found its config wrong
         self._stopping = threading.Event()
-        self.processes = {module: self._start(module) for module in MODULES}
+        self.processes = {module: service.start() for module, service in self._services.items()}
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
@@ -66,33 +70,32 @@ class Supervisor:
         """Stop the thread and the services."""
         self._stopping.set()
         self._watcher.join()
-        for service in self.processes.values():  # the predictor first: the logger still logs what it flushes
-            _terminate(service)
+        for running in self.processes.values():  # the predictor first: the logger still logs what it flushes
+            terminate(running)
 
     def _watch(self) -> None:
         while not self._stopping.wait(CHECK_SECONDS):
-            for module, service in self.processes.items():
-                if service.poll() == WRONG_INPUT:
-                    self.error = self._log(module).read_text().splitlines()[-1].removeprefix("banditloop: ")
+            if self._probe.is_hung():
+                self._tell(f"the predictor has not answered for {PATIENCE_SECONDS:g} s: it is killed and restarted")
+                self.processes[PREDICTOR].kill()
+                self.processes[PREDICTOR].wait()
+            for module, service in self._services.items():
+                status = self.processes[module].poll()
+                if status == WRONG_INPUT:
+                    self.error = service.last_line()
                     return os.kill(os.getpid(), signal.SIGTERM)
-                if service.poll() is not None and not self._stopping.wait(RESTART_SECONDS):
-                    with contextlib.suppress(OSError):  # out of memory or file descriptors: try again later
-                        self.processes[module] = self._start(module)
+                with contextlib.suppress(OSError):  # disk full, out of memory or file descriptors: try again later
+                    service.rotate_log()
+                    if status is not None:
+                        self._restart(module, status)
 
-    def _start(self, module: str) -> subprocess.Popen[bytes]:
-        environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(self._config.to_dict())}
-        with self._log(module).open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", module, process.WITH_PARENT],
-                env=environment,
-                stdin=subprocess.PIPE,  # closes when this process ends, however it ends
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C reaches only this process, which stops the services in order
-            )
-
-    def _log(self, module: str) -> Path:
-        return self._logs / f"{module.rpartition('.')[2]}.txt"
+    def _restart(self, module: str, status: int) -> None:
+        if trouble := self._services[module].crash_loop(status):
+            self._tell(trouble)
+        if not self._stopping.wait(RESTART_SECONDS):
+            self.processes[module] = self._services[module].start()
+            if module == PREDICTOR:
+                self._probe.restarted()
 
 
 @contextlib.contextmanager
@@ -106,12 +109,3 @@ def _locked(root: Path, path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _terminate(service: subprocess.Popen[bytes]) -> None:
-    service.terminate()
-    try:
-        service.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        service.kill()
-        service.wait()

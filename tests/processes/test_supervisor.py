@@ -1,0 +1,75 @@
+"""The supervisor: what exits or hangs is started again, a crash loop is told, and logs stay small."""
+
+import signal
+
+import pytest
+
+from banditloop.pipelines.cli import health
+from banditloop.pipelines.cli.supervisor import PREDICTOR, services
+from banditloop.rl_core.backends import connect
+from tests.conftest import deploy, make_config, make_policy
+from tests.support.processes import wait_until
+
+
+@pytest.fixture
+def config(tmp_path):
+    config = make_config(tmp_path, retention={"log_megabytes": 0.001})
+    make_policy(tmp_path / "policy")
+    deploy(connect(config).endpoint, tmp_path / "policy")
+    return config
+
+
+def test_a_hung_predictor_is_restarted_once_its_patience_is_over(config, monkeypatch):
+    endpoint, told = connect(config).endpoint, []
+
+    def tell(line):
+        told.append(line)
+        monkeypatch.setattr(health, "PATIENCE_SECONDS", 600.0)  # for the new process, however slowly it starts
+
+    with services(config, tell) as processes:
+        wait_until(endpoint.serving_versions)
+        first = processes[PREDICTOR]
+        first.send_signal(signal.SIGSTOP)  # it accepts connections, and answers none
+        monkeypatch.setattr(health, "PROBE_SECONDS", 0.2)
+        monkeypatch.setattr(health, "PATIENCE_SECONDS", 1.0)
+        wait_until(lambda: processes[PREDICTOR] is not first)
+        wait_until(endpoint.serving_versions)
+        assert endpoint.predict([[0.0] * 20])[0]["policy_version"] == "v1-00000000"
+    assert told == ["the predictor has not answered for 60 s: it is killed and restarted"]
+    assert first.returncode == -signal.SIGKILL
+
+
+def test_a_predictor_that_answers_is_left_alone(config, monkeypatch):
+    with services(config) as processes:
+        wait_until(connect(config).endpoint.serving_versions)
+        probe, running = health.HealthProbe(connect(config).endpoint), processes[PREDICTOR]
+        monkeypatch.setattr(health, "PROBE_SECONDS", 0.0)
+        assert not any(probe.is_hung() for _ in range(5))
+        assert processes[PREDICTOR] is running
+
+
+def test_a_crash_loop_is_told_with_the_last_line_of_the_log(config):
+    told = []
+    with services(config, told.append) as processes:
+        log = connect(config).runner.root.parent / "logs" / "predictor.txt"
+        for _ in range(3):
+            running = processes[PREDICTOR]
+            running.kill()
+            log.write_text("why it fails\n")
+            wait_until(lambda last=running: processes[PREDICTOR] is not last)
+        assert told == [
+            "predictor ended 3 times within 60 s and is restarted again and again; its last status: -9; "
+            f"its last line, in {log}: why it fails"
+        ]
+        wait_until(connect(config).endpoint.serving_versions)
+
+
+def test_logs_are_rotated_while_they_are_written(config):
+    logs = connect(config).runner.root.parent / "logs"
+    with services(config):
+        wait_until(connect(config).endpoint.serving_versions)
+        for number in range(3):
+            with (logs / "logger.txt").open("ab") as log:
+                log.write(b"%d" % number * 1001)
+            wait_until(lambda: not (logs / "logger.txt").stat().st_size)
+            assert (logs / "logger.1.txt").read_bytes() == b"%d" % number * 1001
