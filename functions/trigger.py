@@ -15,7 +15,8 @@ from banditloop.rl_core.backends import platform_from_environment
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.policies.manifest import Manifest, Window
-from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.policies.release import Release
+from banditloop.rl_core.ports import Endpoint, Platform
 from banditloop.rl_core.promotion.retention import prune
 
 log = logging.getLogger("banditloop.trigger")
@@ -27,11 +28,7 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     release = platform.endpoint.release()
     if release is None:
         return None, "no policy is deployed yet: start `banditloop serve`, or run the startup pipeline"
-    # A version that was added and not released was left by a killed deployer: its interactions still count as new.
-    judged = {v.version for v in platform.endpoint.verdicts() if v.by != "evaluator" or v.decision == "refuse"}
-    released = judged | release.traffic().keys()
-    latest = next((m for m in reversed(platform.endpoint.versions()) if m.version in released), None)
-    if latest is None:
+    if (latest := _latest_judged(platform.endpoint, release)) is None:
         return None, f"{release.champion} is damaged: name another champion by `banditloop release promote VERSION`"
     if running := [run.run_id for run in runs if run.state == "running"]:
         return None, f"{running[0]} is still running"
@@ -54,6 +51,19 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     if not platform.runner.submit(platform.fetch(folder) / name, parameters, run_id):
         return None, f"{run_id} was submitted by another trigger"
     return run_id, f"{new} new interactions"
+
+
+def _latest_judged(endpoint: Endpoint, release: Release) -> Manifest | None:
+    """The newest version of the release, or that a verdict of the monitor or an operator, or a refusal, is about.
+
+    Another one was left by a killed deployer: its interactions still count as new.
+    """
+    verdicts = endpoint.verdicts()[::-1]  # newest first, because a verdict on a new version is new
+    for manifest in reversed(endpoint.versions()):
+        own = (verdict for verdict in verdicts if verdict.version == manifest.version)
+        if manifest.version in release.traffic() or any(v.by != "evaluator" or v.decision == "refuse" for v in own):
+            return manifest
+    return None
 
 
 def _prune(config: Config, platform: Platform) -> None:

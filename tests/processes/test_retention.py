@@ -19,6 +19,7 @@ from banditloop.rl_core.promotion.retention import Pruned, prune
 from banditloop.rl_core.promotion.transitions import promote, start_canary
 from banditloop.rl_core.settings.retention import RetentionSection
 from banditloop.rl_core.testing.events import TASK
+from tests.benchmarks.year import footprints
 from tests.conftest import decisions, make_config, make_policy
 from tests.processes.test_cli import banditloop
 from tests.processes.test_crashes import kill_run
@@ -201,6 +202,12 @@ def test_what_a_killed_prune_left_is_not_there(config, tmp_path, monkeypatch):
     assert [manifest.generation for manifest in platform.endpoint.versions()] == list(range(21, 31))
     assert [run.run_id for run in platform.runner.runs()] == [f"retraining-v{n}-1" for n in range(20, 30)]
     assert not list(versions.glob(".*"))
+
+
+def test_the_disk_of_a_loop_does_not_grow_with_its_age():
+    """tests/benchmarks/year.py, small: 16 retrainings after a promotion no more is there than 48 earlier."""
+    first, last = footprints(40, 88, keep=10, looks=1)
+    assert last.disk < 1.1 * first.disk
 
 
 def killed(*_, **__):

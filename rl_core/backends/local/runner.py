@@ -34,8 +34,7 @@ class LocalRunner:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._identity: tuple[int, ...] | None = None  # of the folder whose names were read
-        self._names: list[str] = []
-        self._ended: dict[str, Run] = {}  # they never change
+        self._runs: dict[str, Run] = {}  # oldest first; those that have ended never change
 
     def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         from banditloop.rl_core.training.shards import train_here  # imports TensorFlow
@@ -71,18 +70,25 @@ class LocalRunner:
         return outcome.state if outcome else "failed"
 
     def runs(self) -> list[Run]:
-        if (latest := identity(self.root)) != self._identity:
-            self._identity, self._names = latest, [path.name for path in self.root.glob("[!.]*")]
-        runs = [run for name in self._names if (run := self._ended.get(name) or self._run(name))]
-        self._ended = {run.run_id: run for run in runs if run.state != "running"}
-        return sorted(runs, key=lambda run: (run.started, run.run_id))
+        latest, names = identity(self.root), [name for name, run in self._runs.items() if run.state == "running"]
+        if latest != self._identity:
+            self._identity, names = latest, [path.name for path in self.root.glob("[!.]*")]
+            self._runs = {name: run for name in names if (run := self._runs.get(name))}
+        if names:
+            for name in names:
+                self._refresh(name)
+            self._runs = dict(sorted(self._runs.items(), key=lambda item: (item[1].started, item[0])))
+        return list(self._runs.values())
 
-    def _run(self, run_id: str) -> Run | None:
-        folder = self.root / run_id
+    def _refresh(self, run_id: str) -> None:
+        """Read a run that has not ended, as far as is known."""
+        if run_id in self._runs and self._runs[run_id].state != "running":
+            return
         try:
-            return Run(run_id, self.state(run_id), datetime.fromtimestamp((folder / "lock").stat().st_mtime, UTC))
-        except (InvalidInput, FileNotFoundError):  # it was removed meanwhile, or it is not a run
-            return None
+            started = datetime.fromtimestamp((self.root / run_id / "lock").stat().st_mtime, UTC)
+            self._runs[run_id] = Run(run_id, self.state(run_id), started)
+        except (InvalidInput, OSError):  # it was removed meanwhile, or it is not a run
+            self._runs.pop(run_id, None)
 
     def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
         if running := [run_id for run_id in run_ids if self.state(run_id) == "running"]:

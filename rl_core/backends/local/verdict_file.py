@@ -22,8 +22,11 @@ class VerdictFile:
     def append(self, verdict: Verdict) -> None:
         """Append a line, after removing an incomplete one left by a crash. One process at a time may do so."""
         with self._path.open("ab+") as file:
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if file.read() not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
             file.write(verdict.model_dump_json().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
