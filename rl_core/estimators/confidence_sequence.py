@@ -1,71 +1,78 @@
-"""Confidence sequence of a mean reward: bounds that hold at all times simultaneously.
+"""Confidence sequence of a mean reward: bounds that hold at all times simultaneously, whatever the rewards' scale.
 
-Waudby-Smith, Ramdas: Estimating means of bounded random variables by betting, JRSS B 2024.
+Waudby-Smith, Ramdas: Estimating means of bounded random variables by betting, JRSS B 2024. Bettors stake different
+fixed fractions against every mean; their log wealths are bounded from below by sums (see lower_bound.py), and the mean
+wealth ever reaches 2/α against the true mean with probability at most α/2 (Ville's inequality).
 """
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 
-from banditloop.rl_core.estimators.anytime_valid import BET_FRACTIONS, log_mean_exp
-from banditloop.rl_core.estimators.estimator import Logged
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.logged import Logged
+from banditloop.rl_core.estimators.lower_bound import equal_events
 
-MEAN_GRID = np.linspace(0.005, 1, 200)
-GAIN_STEP = 1e-3
-CHUNK = 4096
-
-
-def _no_wealth() -> np.ndarray:
-    return np.zeros((len(MEAN_GRID), len(BET_FRACTIONS)))
+# Fractions of the wealth from 0.9 down to a millionth: enough for means of 1e-4 after a thousand million rewards.
+BET_FRACTIONS = 1 / (1 + 2.0 ** np.arange(-3, 20))
+BISECTIONS, LOG_SMALLEST = 50, -690.0
 
 
 @dataclass(frozen=True)
 class ConfidenceSequence:
     """Bounds on a policy's mean reward that hold at all times simultaneously, from weights w with E[w] = 1.
 
-    For every mean m on a grid, some bettors bet that w r averages more than m, others that w (1 - r) averages more than
-    1 - m. A mean is excluded once the wealth of the bets against it reaches 2/α.
+    The lower bound comes from bets that w r averages more than a mean, the upper one from bets on w (1 - r).
+
+    Raises:
+        InvalidInput: alpha is not between 0 and 1.
     """
 
     alpha: float = 0.05
-    lower: np.ndarray = field(default_factory=_no_wealth)  # log wealths [means, fractions] of bets on higher means
-    upper: np.ndarray = field(default_factory=_no_wealth)  # the same of bets on lower means, by 1 - m
+    count: int = 0
+    sums: np.ndarray = field(default_factory=lambda: np.zeros(2))  # of w r and of w (1 - r)
+    squares: np.ndarray = field(default_factory=lambda: np.zeros(2))
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise InvalidInput(f"alpha = {self.alpha:g}: must be above 0 and below 1")
 
     def add(self, logged: Logged) -> Self:
         """The confidence sequence with more decisions."""
-        weight, reward = logged.weight, logged.reward
-        lower, upper = self.lower + _log_growth(weight * reward), self.upper + _log_growth(weight * (1 - reward))
-        return type(self)(self.alpha, lower, upper)
+        gains = logged.weight * np.stack([logged.reward, 1 - logged.reward])
+        count, sums, squares = len(logged.reward), gains.sum(axis=1), (gains**2).sum(axis=1)
+        return type(self)(self.alpha, self.count + count, self.sums + sums, self.squares + squares)
 
     def interval(self) -> tuple[float, float]:
-        """The lower and the upper bound, in steps of the grid."""
-        threshold = np.log(2 / self.alpha)
-        excluded_below = MEAN_GRID[log_mean_exp(self.lower) >= threshold]
-        excluded_above = 1 - MEAN_GRID[log_mean_exp(self.upper) >= threshold]
-        return float(excluded_below.max(initial=0.0)), float(excluded_above.min(initial=1.0))
+        """The lower and the upper bound."""
+        low, high = self._lower_bounds().tolist()
+        return min(1.0, low), max(0.0, 1 - high)
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(self.alpha, self.lower + other.lower, self.upper + other.upper)
+        if self.alpha != other.alpha:
+            raise InvalidInput(f"alpha = {self.alpha:g} and {other.alpha:g}: only bounds of the same error merge")
+        count, sums, squares = self.count + other.count, self.sums + other.sums, self.squares + other.squares
+        return type(self)(self.alpha, count, sums, squares)
 
+    def _lower_bounds(self) -> np.ndarray:
+        """The largest means [2] of both gains that the bets refute, by bisection of their logarithms; 0 if none."""
+        count, needed = max(1, self.count), math.log(2 / self.alpha)
+        fraction, size = equal_events(self.sums / count, self.squares / count)
+        refuted, plausible = np.full(2, LOG_SMALLEST), np.log(np.maximum(fraction * size, math.exp(LOG_SMALLEST)))
+        for _ in range(BISECTIONS):
+            middle = (refuted + plausible) / 2
+            enough = self._log_wealth(fraction[:, None], (size / np.exp(middle))[:, None]) >= needed
+            refuted, plausible = np.where(enough, middle, refuted), np.where(enough, plausible, middle)
+        return np.where(refuted > LOG_SMALLEST, np.exp(refuted), 0.0)
 
-def _log_growth(gains: np.ndarray) -> np.ndarray:
-    """The increase of the log wealths [means, fractions] from betting that gains [B] >= 0 average more than a mean.
+    def _log_wealth(self, fraction: np.ndarray, relative_size: np.ndarray) -> np.ndarray:
+        """The logarithm of the bettors' mean wealth, if a fraction of the gains were of this size relative to the mean.
 
-    Gains are rounded down to multiples of GAIN_STEP, which only widens the bounds: a million rewards then need only
-    about a thousand distinct bets.
-    """
-    steps, counts = np.unique(np.floor(gains / GAIN_STEP), return_counts=True)
-    growth = _no_wealth()
-    for chunk, chunk_counts in _chunks(steps * GAIN_STEP, counts):
-        relative_gains = np.divide.outer(chunk, MEAN_GRID) - 1
-        for column, fraction in enumerate(BET_FRACTIONS):
-            growth[:, column] += chunk_counts @ np.log1p(fraction * relative_gains)
-    return growth
-
-
-def _chunks(gains: np.ndarray, counts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Gains and their counts in chunks, to limit memory."""
-    parts = max(1, len(gains) // CHUNK)
-    return zip(np.array_split(gains, parts), np.array_split(counts, parts), strict=True)
+        Both have the shape [2, 1].
+        """
+        events = np.log1p(BET_FRACTIONS * (relative_size - 1))
+        log_wealths = self.count * (fraction * events + (1 - fraction) * np.log1p(-BET_FRACTIONS))
+        top = log_wealths.max(axis=1)
+        return top + np.log(np.exp(log_wealths - top[:, None]).mean(axis=1))

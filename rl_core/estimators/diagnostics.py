@@ -4,29 +4,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditloop.rl_core.estimators.estimator import Logged
+from banditloop.rl_core.estimators.logged import Logged
 
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """Sums over the importance weights of logged decisions; `Diagnostics.of` computes them for a batch."""
+    """Sums over weights, importance weight times sample weight, of logged decisions; of a batch: `Diagnostics.of`."""
 
     count: int = 0
+    sample_weight_sum: float = 0.0
     weight_sum: float = 0.0
     squared_weight_sum: float = 0.0
-    max_weight: float = 0.0
+    max_weight: float = 0.0  # largest importance weight seen
     without_overlap: int = 0  # decisions with weight 0
 
     @classmethod
     def of(cls, logged: Logged) -> "Diagnostics":
         """The diagnostics of a batch."""
-        weight = logged.weight
-        max_weight = float(weight.max(initial=0.0))
-        return cls(len(weight), float(weight.sum()), float(weight @ weight), max_weight, int((weight == 0).sum()))
+        importance, sample_weights = logged.weight, logged.sample_weights()
+        weight = importance * sample_weights
+        return cls(
+            count=len(weight),
+            sample_weight_sum=float(sample_weights.sum()),
+            weight_sum=float(weight.sum()),
+            squared_weight_sum=float(weight @ weight),
+            max_weight=float(importance.max(initial=0.0)),
+            without_overlap=int((importance == 0).sum()),
+        )
 
     def __add__(self, other: "Diagnostics") -> "Diagnostics":
         return Diagnostics(
             self.count + other.count,
+            self.sample_weight_sum + other.sample_weight_sum,
             self.weight_sum + other.weight_sum,
             self.squared_weight_sum + other.squared_weight_sum,
             max(self.max_weight, other.max_weight),
@@ -41,6 +50,11 @@ class Diagnostics:
         """The mean weight and its standard error. With correct propensities it is 1 within a few standard errors."""
         if not self.count:
             return float("nan"), float("inf")
-        mean = self.weight_sum / self.count
-        variance = max(0.0, self.squared_weight_sum / self.count - mean**2)
-        return mean, float(np.sqrt(variance / max(1, self.count - 1)))
+        mean, mean_square = self._moments()
+        return mean, float(np.sqrt(max(0.0, mean_square - mean**2) / max(1, self.count - 1)))
+
+    def _moments(self) -> tuple[float, float]:
+        """The mean and the mean square of the weights, with sample weights scaled to a mean of 1."""
+        mean_sample_weight = self.sample_weight_sum / self.count
+        mean, mean_square = self.weight_sum / self.count, self.squared_weight_sum / self.count
+        return mean / mean_sample_weight, mean_square / mean_sample_weight**2

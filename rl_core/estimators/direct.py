@@ -1,6 +1,7 @@
 """The direct method: mean of Q. It relies on the reward model alone and inherits the model's bias."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from banditloop.rl_core.estimators.estimator import Estimator, Logged
 
 @dataclass
 class DirectMethod(Estimator):
-    """Low variance; its interval does not account for the reward model's errors."""
+    """Low variance; its value includes the reward model's errors, its interval does not."""
+
+    uses_model: ClassVar[bool] = True
 
     def terms(self, logged: Logged) -> np.ndarray:
         _, expected_reward = logged.model()

@@ -6,6 +6,7 @@ reward model are correct, provided the model was not fitted to the decisions it 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from banditloop.rl_core.estimators.estimator import Estimator, Logged
 @dataclass
 class DR(Estimator):
     """The reward model's estimate, corrected by the model's weighted errors."""
+
+    uses_model: ClassVar[bool] = True
 
     def terms(self, logged: Logged) -> np.ndarray:
         predicted_reward, expected_reward = logged.model()

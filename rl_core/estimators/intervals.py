@@ -1,10 +1,11 @@
-"""Confidence intervals for a number of decisions fixed in advance, besides the normal one of every estimator."""
+"""Confidence intervals for a number of decisions fixed in advance, besides that of every estimator."""
 
 import math
 
 import numpy as np
 from scipy import stats
 
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.estimator import Estimator, Logged
 
 MIN_DEFINED_REPLICATES = 0.9
@@ -28,7 +29,12 @@ def clopper_pearson(successes: int, count: int, level: float = 0.95) -> tuple[fl
     """The exact interval for the probability of independent successes.
 
     Clopper, Pearson: The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial, Biometrika 1934.
+
+    Raises:
+        InvalidInput: there are fewer than 0 successes, or more than the count.
     """
+    if not 0 <= successes <= count:
+        raise InvalidInput(f"successes = {successes} of {count}: must be from 0 to the count")
     tail = (1 - level) / 2
     low = stats.beta.ppf(tail, successes, count - successes + 1) if successes else 0.0
     high = stats.beta.ppf(1 - tail, successes + 1, count - successes) if successes < count else 1.0
@@ -38,7 +44,8 @@ def clopper_pearson(successes: int, count: int, level: float = 0.95) -> tuple[fl
 class Bootstrap:
     """Percentile interval of an estimator over replicates that count each decision Poisson(1) times.
 
-    Needs no second pass over the log. Shards to be merged need different seeds.
+    Needs no second pass over the log. Shards to be merged need different seeds. It misses what no replicate can show:
+    rewards or weights that are rare in the log.
 
     Chamandy, Muralidharan, Najmi, Naidu: Estimating Uncertainty for Massive Data Streams, 2012.
     """
@@ -46,27 +53,36 @@ class Bootstrap:
     def __init__(self, estimator: Estimator, replicates: int = 200, seed: int | None = None) -> None:
         self._estimator = estimator
         self._random = np.random.default_rng(seed)
-        self._counts = np.zeros(replicates)
+        self._sample_weights = np.zeros(replicates)  # sums
         self._sums: np.ndarray | float = 0.0
 
     def add(self, logged: Logged) -> None:
         """Add a batch of decisions."""
-        terms = self._estimator.terms(logged)
-        multiplicities = self._random.poisson(1.0, (len(self._counts), len(terms))).astype(np.float32)
-        self._counts += multiplicities.sum(axis=1)
+        terms, sample_weights = logged.weighted(self._estimator.terms(logged)), logged.sample_weights()
+        multiplicities = self._random.poisson(1.0, (len(self._sample_weights), len(terms))).astype(np.float32)
+        self._sample_weights += multiplicities @ sample_weights
         self._sums = self._sums + multiplicities @ terms
 
     def __add__(self, other: "Bootstrap") -> "Bootstrap":
-        merged = Bootstrap(self._estimator, len(self._counts))
-        merged._counts, merged._sums = self._counts + other._counts, self._sums + other._sums
+        """The bootstrap of both logs.
+
+        Raises:
+            InvalidInput: their estimators differ, or their numbers of replicates.
+        """
+        replicates = len(self._sample_weights), len(other._sample_weights)
+        if replicates[0] != replicates[1]:
+            raise InvalidInput(f"bootstraps of {replicates[0]} and {replicates[1]} replicates do not merge")
+        merged = Bootstrap(self._estimator + other._estimator, replicates[0])
+        merged._sample_weights = self._sample_weights + other._sample_weights
+        merged._sums = self._sums + other._sums
         return merged
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The interval between the percentiles; NaN if the estimate is undefined in a tenth or more of replicates."""
-        nonempty = self._counts > 0
+        nonempty = self._sample_weights > 0
         if not nonempty.any():
             return float("nan"), float("nan")
-        means = np.asarray(self._sums)[nonempty] / self._counts[nonempty, None]
+        means = np.asarray(self._sums)[nonempty] / self._sample_weights[nonempty, None]
         values = np.array([self._estimator.estimate(mean)[0] for mean in means])
         if np.isfinite(values).sum() <= MIN_DEFINED_REPLICATES * len(nonempty):
             return float("nan"), float("nan")

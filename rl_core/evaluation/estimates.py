@@ -1,17 +1,21 @@
 """Estimates and diagnostics of a candidate and the champion on one window of the log."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
-from banditloop.rl_core.estimators import DR, ESTIMATORS, Estimator, Logged
+from banditloop.rl_core.estimators import ESTIMATORS, Estimator, Logged
 from banditloop.rl_core.estimators.diagnostics import Diagnostics
+from banditloop.rl_core.estimators.difference import Difference
 from banditloop.rl_core.estimators.reward_model import RewardModel
+from banditloop.rl_core.estimators.value_interval import ValueSums, value_terms
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 
 WEIGHT_EDGES = np.array([0, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.7, 1.4, 3, 10, 30, 100, np.inf])
+TERMS = 5  # of `value_terms` for two policies with a reward model
 
 
 @dataclass
@@ -19,7 +23,7 @@ class PolicyEstimates:
     """All estimates and diagnostics of one policy."""
 
     estimators: dict[str, Estimator]
-    action_counts: np.ndarray  # expected number of decisions per candidate [K]
+    action_counts: np.ndarray  # expected number of decisions per candidate [K], in all traffic
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     weight_counts: np.ndarray = field(  # histogram of the importance weights between WEIGHT_EDGES
         default_factory=lambda: np.zeros(len(WEIGHT_EDGES) - 1, int)
@@ -31,31 +35,43 @@ class PolicyEstimates:
             estimator.add(logged)
         self.diagnostics = self.diagnostics + Diagnostics.of(logged)
         self.weight_counts = self.weight_counts + np.histogram(logged.weight, WEIGHT_EDGES)[0]
-        self.action_counts = self.action_counts + probabilities.sum(axis=0)
+        self.action_counts = self.action_counts + logged.sample_weights() @ probabilities
 
 
 @dataclass
 class SegmentDifferences:
-    """Sums of the difference of two policies among users below and above the mean of each feature, each [2, dim]."""
+    """Sums for the difference of two policies among users below and above the mean of each feature."""
 
     means: np.ndarray  # of the features [dim]
-    counts: np.ndarray
-    sums: np.ndarray
-    squares: np.ndarray
+    total: ValueSums  # of all users
+    counts: np.ndarray  # of decisions [2, dim]
+    sums: np.ndarray  # of the terms of `value_terms` [2, dim, TERMS]
+    products: np.ndarray  # of the terms [2, dim, TERMS²]
 
-    def add(self, observations: np.ndarray, differences: np.ndarray) -> None:
-        """Add observations [B, dim] and doubly robust differences [B]."""
-        above = (observations > self.means).astype(float)
-        for half, members in enumerate((1 - above, above)):
+    @classmethod
+    def empty(cls, means: np.ndarray) -> Self:
+        """No decisions yet; means: of the features [dim]."""
+        shape = 2, len(means)
+        return cls(means, ValueSums(), np.zeros(shape, int), np.zeros((*shape, TERMS)), np.zeros((*shape, TERMS**2)))
+
+    def add(self, observations: np.ndarray, candidate: Logged, champion: Logged) -> None:
+        """Add observations [B, dim] with the decisions of either policy."""
+        terms, above = value_terms(candidate, champion, with_model=True), observations > self.means
+        products = (terms[:, :, None] * terms[:, None, :]).reshape(len(terms), TERMS**2)
+        self.total = self.total + ValueSums.of(candidate, champion, with_model=True)
+        for half, members in enumerate((~above, above)):
             self.counts[half] += members.sum(axis=0)
-            self.sums[half] += differences @ members
-            self.squares[half] += differences**2 @ members
+            self.sums[half] += members.T.astype(float) @ terms
+            self.products[half] += members.T.astype(float) @ products
 
-    def differences(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean differences and their standard errors [2, dim]; NaN for segments of fewer than two users."""
-        counts = np.where(self.counts > 1, self.counts, np.nan)
-        means = self.sums / counts
-        return means, np.sqrt((self.squares / counts - means**2).clip(0) / (counts - 1))
+    def difference(self, half: int, feature: int) -> Difference:
+        """The difference among users below (half 0) or above (1) the mean of a feature."""
+        sums, products = self.sums[half, feature], self.products[half, feature].reshape(TERMS, TERMS)
+        return Difference(replace(self.total, count=int(self.counts[half, feature]), sums=sums, products=products))
+
+    def fraction(self, half: int, feature: int) -> float:
+        """The fraction of all traffic that these users are."""
+        return float(self.sums[half, feature, -1] / self.sums[:, feature, -1].sum())
 
 
 @dataclass
@@ -64,7 +80,7 @@ class Evaluation:
 
     candidate: PolicyEstimates
     champion: PolicyEstimates
-    difference: Estimator  # doubly robust
+    difference: Difference  # doubly robust
     segments: SegmentDifferences
     interactions: int
     clipped: int  # rewards outside the task's range
@@ -79,8 +95,8 @@ def evaluate(window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy
     model = RewardModel(dim, actions)
     feature_means, clipped = _fit(model, window, candidate)
     sides = _empty_estimates(window.policies.values(), actions), _empty_estimates(window.policies.values(), actions)
-    segments = SegmentDifferences(feature_means, *(np.zeros((2, dim)) for _ in range(3)))
-    evaluation = Evaluation(*sides, DR(), segments, window.table.num_rows, clipped)
+    segments = SegmentDifferences.empty(feature_means)
+    evaluation = Evaluation(*sides, Difference(), segments, window.table.num_rows, clipped)
     for batch in window.batches():
         interactions, observations = batch.interactions, candidate.observations(batch.interactions.contexts)
         predictions = model.predict(observations, model.fold(interactions.event_ids))
@@ -88,9 +104,8 @@ def evaluate(window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy
         for side, (decisions, probabilities) in zip(sides, logged, strict=True):
             side.add(decisions, probabilities)
         (of_candidate, _), (of_champion, _) = logged
-        differences = of_candidate.weighted(DR().terms(of_candidate) - DR().terms(of_champion))
-        evaluation.difference.add_terms(differences)
-        segments.add(observations, differences[:, 0])
+        evaluation.difference = evaluation.difference.add(of_candidate, of_champion)
+        segments.add(observations, of_candidate, of_champion)
     return evaluation
 
 

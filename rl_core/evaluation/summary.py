@@ -9,6 +9,8 @@ import numpy as np
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import Estimator
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.estimators.difference import Difference
+from banditloop.rl_core.estimators.value_interval import TOO_LITTLE, said
 from banditloop.rl_core.evaluation.estimates import WEIGHT_EDGES, Evaluation, PolicyEstimates
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
 from banditloop.rl_core.evaluation.window_audit import ALARM_LEVEL, audit_window
@@ -17,7 +19,7 @@ from banditloop.rl_core.settings.reward_range import RewardRange
 
 Summary = dict[str, Any]
 SEGMENTS_SHOWN = 12
-NORMAL_95 = 1.96
+LEVEL = 0.95
 
 
 def evaluation_summary(
@@ -33,13 +35,15 @@ def evaluation_summary(
 ) -> Summary:
     """The verdict with its evidence, estimates and diagnostics; None for unknown or infinite numbers.
 
+    Where an interval says nothing, its bounds are None, and its name is listed under "too little to tell".
+
     verdicts: the earlier ones; totals: of the warehouse, per version; needed: odds against chance for a promotion;
     feature_names: of the candidate's observations.
     """
     rewards = config.task.rewards
     differences = RewardRange(0.0, rewards.span)
     wealths = {"better": verdict.better.log_wealth(), "worse": worse.log_wealth()}
-    return _finite(
+    summary = _finite(
         {
             "verdict": verdict.model_dump(mode="json", exclude={"better"}) | wealths,
             "interactions": evaluation.interactions,
@@ -49,21 +53,22 @@ def evaluation_summary(
             "logging_mix": window.logging_mix,
             "coverage": _coverage(totals),
             "ignored": sum(row["ignored"] for row in totals),
-            "difference": _estimate(evaluation.difference, differences),
+            "difference": _estimate(evaluation.difference, differences, least=-1.0),
             **_by_policy(evaluation, rewards),
             "wealth": _wealth([*verdicts, verdict], verdict.champion),
             "needed": math.log(needed),
             "learning": [{key: row[key] for key in ("version", "interactions", "mean_reward")} for row in totals],
-            "segments": _segments(evaluation, rewards.span, feature_names),
+            "segments": _segments(evaluation, differences, feature_names),
             "action_ids": list(window.ids),
+            "level": LEVEL,
         }
     )
+    return summary | {TOO_LITTLE: _too_little(summary)}
 
 
 def _by_policy(evaluation: Evaluation, rewards: RewardRange) -> Summary:
     """What is known of the candidate and of the champion, each."""
     policies = {"candidate": evaluation.candidate, "champion": evaluation.champion}
-    interactions = max(1, evaluation.interactions)
     return {
         "estimates": {
             name: {key: _estimate(policy.estimators[name], rewards) for key, policy in policies.items()}
@@ -72,7 +77,10 @@ def _by_policy(evaluation: Evaluation, rewards: RewardRange) -> Summary:
         "diagnostics": {key: _diagnostics(policy) for key, policy in policies.items()},
         "weights": {"edges": WEIGHT_EDGES.tolist()}
         | {key: policy.weight_counts.tolist() for key, policy in policies.items()},
-        "actions": {key: (policy.action_counts / interactions).tolist() for key, policy in policies.items()},
+        "actions": {
+            key: (policy.action_counts / max(1.0, policy.action_counts.sum())).tolist()
+            for key, policy in policies.items()
+        },
     }
 
 
@@ -96,10 +104,21 @@ def kfp_metrics(summary: Summary) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if value is not None}
 
 
-def _estimate(estimator: Estimator, scale: RewardRange) -> Summary:
-    """An estimate and its 95 % interval in units of the reward."""
-    low, high = estimator.interval()
+def _estimate(estimator: Estimator | Difference, scale: RewardRange, least: float = 0.0) -> Summary:
+    """An estimate and its interval in units of the reward; without bounds if they say nothing.
+
+    least: the smallest possible value in [-1, 1]; the largest is 1.
+    """
+    low, high = said(estimator.interval(LEVEL), least)
     return {"value": scale.unscale(estimator.value()), "low": scale.unscale(low), "high": scale.unscale(high)}
+
+
+def _too_little(summary: Summary) -> list[str]:
+    """The names of the estimates whose intervals say nothing."""
+    rows = {"difference": summary["difference"]}
+    for name, sides in summary["estimates"].items():
+        rows |= {f"{name} {side}": row for side, row in sides.items()}
+    return [name for name, row in rows.items() if row["low"] is None]
 
 
 def _diagnostics(policy: PolicyEstimates) -> Summary:
@@ -124,20 +143,15 @@ def _wealth(verdicts: list[Verdict], champion: str) -> list[Summary]:
     return [{"version": v.version, "log_wealth": v.better.log_wealth(), "interactions": v.better.count} for v in line]
 
 
-def _segments(evaluation: Evaluation, span: float, feature_names: Sequence[str]) -> list[Summary]:
-    """The users below or above the mean of a feature for whom the policies differ most."""
-    counts, (means, errors) = evaluation.segments.counts, evaluation.segments.differences()
-    half_widths = NORMAL_95 * errors
-    rows = [
-        {
-            "segment": f"{feature_names[feature]} {name} its mean",
-            "fraction": counts[half, feature] / max(1, evaluation.interactions),
-            "value": span * means[half, feature],
-            "low": span * (means - half_widths)[half, feature],
-            "high": span * (means + half_widths)[half, feature],
-        }
-        for half, name in enumerate(("below", "above"))
-        for feature in range(means.shape[1])
+def _segments(evaluation: Evaluation, differences: RewardRange, feature_names: Sequence[str]) -> list[Summary]:
+    """The users below or above the mean of a feature for whom the policies differ most, if the log can tell."""
+    segments = evaluation.segments
+    rows: list[Summary] = [
+        {"segment": f"{name} {side} its mean", "fraction": segments.fraction(half, feature)}
+        | _estimate(segments.difference(half, feature), differences, least=-1.0)
+        for half, side in enumerate(("below", "above"))
+        for feature, name in enumerate(feature_names)
+        if segments.counts[half, feature] > 1
     ]
     finite = [row for row in rows if np.isfinite(row["low"])]
     return sorted(finite, key=lambda row: -abs(row["value"]))[:SEGMENTS_SHOWN]

@@ -22,9 +22,11 @@ ESTIMATOR_LABELS = {
 
 def estimates(summary: Summary) -> str:
     """Every estimator's value of both policies, with intervals."""
-    text = """Mean reward that each policy would have earned on the held-out interactions, by estimator, with 95 %
-intervals. Large disagreement between estimators indicates poor overlap or a wrong reward model; the doubly robust
-estimate is correct if either the propensities or the reward model are."""
+    text = """Mean reward that each policy would have earned on the held-out interactions, by estimator. Intervals
+contain the policy's mean reward itself with a probability of at least 95 %: an estimate outside is contradicted by the
+log. Where there is none, the log has too little to tell. Large disagreement between estimators indicates poor
+overlap or a wrong reward model; the doubly robust estimate is correct if either the propensities or the reward model
+are."""
     labels = {name: ESTIMATOR_LABELS.get(name, name) for name in summary["estimates"]}
     figure = html_page.empty_figure("mean reward", "", 110 + 34 * len(labels))
     for side in SIDES:
@@ -81,8 +83,8 @@ def actions(summary: Summary) -> str:
 def segments(summary: Summary) -> str:
     """The difference between the policies by segment of users."""
     text = """Difference between candidate and champion (doubly robust, 95 % intervals) among users below or above the
-mean of a feature: the segments with the largest differences. In a segment whose interval is left of 0 users would earn
-less."""
+mean of a feature: the segments with the largest differences, without those of which the log has too little to tell. In
+a segment whose interval is left of 0 users would earn less."""
     rows = summary["segments"]
     figure = html_page.empty_figure("difference", "", 90 + 34 * len(rows))
     labels = [

@@ -12,6 +12,8 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
+from banditloop.rl_core.estimators.value_interval import TOO_LITTLE
+
 BLUE, ORANGE, GREY = "#2563eb", "#d97706", "#8b949e"  # candidate or challenger, champion, all others
 LONG_CELL = 24  # characters above which a table cell wraps its text
 STYLE = """*{box-sizing:border-box}
@@ -97,7 +99,7 @@ def empty_figure(x: str, y: str, height: int = 320) -> go.Figure:
 
 def error_bars(axis: str, rows: Sequence[Mapping[str, Any]], key: str = "value") -> dict[str, Any]:
     """Keyword arguments of add_scatter that draw the interval [low, high] of every row around its value."""
-    above, below = ([_gap(row[end], row[key]) for row in rows] for end in ("high", "low"))
+    above, below = ([_gap(row[end], row[key], sign) for row in rows] for end, sign in (("high", 1), ("low", -1)))
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 0}
     return {f"error_{axis}": bars, "text": [interval(row, key) for row in rows]}
 
@@ -152,14 +154,14 @@ def percent(fraction: float | None) -> str:
 
 
 def interval(row: Mapping[str, Any], key: str = "value") -> str:
-    """A value with its interval, "1.234 [1.000, 1.500]"."""
-    return f"{number(row[key])} {bounds(row)}".rstrip()
+    """A value with its interval, "1.234 [1.000, 1.500]" or "1.234 too little to tell"."""
+    return f"{number(row[key])} {bounds(row)}"
 
 
 def bounds(row: Mapping[str, Any]) -> str:
-    """The interval [low, high] of a row, or "" if either bound is None."""
+    """The interval [low, high] of a row, or "too little to tell" if either bound is None."""
     finite = row["low"] is not None and row["high"] is not None
-    return f"[{number(row['low'])}, {number(row['high'])}]" if finite else ""
+    return f"[{number(row['low'])}, {number(row['high'])}]" if finite else TOO_LITTLE
 
 
 def moment(iso: str | None) -> str:
@@ -180,8 +182,9 @@ def escape_for_plotly(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def _gap(end: float | None, value: float | None) -> float | None:
-    return None if end is None or value is None else abs(end - value)
+def _gap(end: float | None, value: float | None, sign: int) -> float | None:
+    """The distance of an end of an interval from the value; negative if the value is beyond it."""
+    return None if end is None or value is None else sign * (end - value)
 
 
 def _cell(style: str, cell: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.value_interval import said
 from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.current import champion_manifest
@@ -45,7 +46,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
 def _bounds(config: Config, reading: LogReading, version: str) -> dict[str, float | None]:
     """The confidence sequence of a version's mean reward."""
     rewards = reading.rewards.get(version)
-    low, high = _unscaled(config, rewards.bounds.interval()) if rewards else (None, None)
+    low, high = _unscaled(config, said(rewards.bounds.interval())) if rewards else (None, None)
     return {"low": low, "high": high}
 
 
@@ -78,7 +79,7 @@ def _exploration(config: Config, version: str, reading: LogReading) -> dict[str,
     if not served:
         return None
     mean = (reading.first_half.total + reading.second_half.total) / served
-    values = _unscaled(config, (mean, reading.greedy.value(), *reading.greedy.interval()))
+    values = _unscaled(config, (mean, reading.greedy.value(), *said(reading.greedy.interval())))
     return {"version": version} | dict(zip(("mean_reward", "greedy_value", "low", "high"), values, strict=True))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """Median, minimum and maximum of repeated measurements, and the bound that the median should keep."""
+    """Median (or the worst), minimum and maximum of repeated measurements, and the bound that it should keep."""
 
     name: str
     value: float
@@ -32,14 +32,16 @@ def times_faster(
     return at_least(name, [work * seconds(theirs) / seconds(ours) for _ in range(repeats)], "times faster", target)
 
 
-def at_least(name: str, values: list[float], unit: str, target: float) -> Row:
-    median = statistics.median(values)
-    return Row(name, median, unit, min(values), max(values), target, median >= target)
+def at_least(name: str, values: list[float], unit: str, target: float, worst: bool = False) -> Row:
+    """A row whose median keeps a lower bound, or whose worst value does."""
+    kept = min(values) if worst else statistics.median(values)
+    return Row(name, kept, unit, min(values), max(values), target, kept >= target)
 
 
-def at_most(name: str, values: list[float], unit: str, target: float) -> Row:
-    median = statistics.median(values)
-    return Row(name, median, unit, min(values), max(values), target, median <= target)
+def at_most(name: str, values: list[float], unit: str, target: float, worst: bool = False) -> Row:
+    """A row whose median keeps an upper bound, or whose worst value does."""
+    kept = max(values) if worst else statistics.median(values)
+    return Row(name, kept, unit, min(values), max(values), target, kept <= target)
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -33,6 +33,7 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.candidate import evaluate_candidate
 from banditloop.rl_core.promotion.decision import decide_heldout
 from banditloop.rl_core.promotion.transitions import ensure_champion
+from banditloop.rl_core.reports.evaluation_page import write_page
 from banditloop.rl_core.training.lineage import next_manifest, random_manifest
 from tests.conftest import START, make_config
 from tests.policies.test_components import artifact, generate
@@ -271,6 +272,9 @@ def test_without_held_out_interactions_the_decision_is_canary_and_values_are_non
     verdict, evaluation = evaluate_candidate(platform, config, folder, "run")
     assert (verdict.decision, verdict.champion, evaluation["interactions"]) == ("canary", "random", 0)
     assert evaluation["difference"] == {"value": None, "low": None, "high": None}
+    assert {"difference", "ips candidate", "dr champion"} < set(evaluation["too little to tell"])
+    write_page(evaluation, tmp_path / "page.html")
+    assert "<small>too little to tell</small>" in (tmp_path / "page.html").read_text()
     assert kfp_metrics(evaluation)["held_out_interactions"] == 0
     assert platform.endpoint.verdicts() == []  # the component stores it after writing its files
 
