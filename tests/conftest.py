@@ -102,6 +102,12 @@ def vector_task(dim: int = 20, actions: int = 20) -> Task:
     return synthetic.vector_task(dim, actions, 0.0, 5.0)
 
 
+def vector_decisions(event_ids: list[str], **fields: Any) -> pa.Table:
+    """Decisions of a uniform policy for the task of plain vectors."""
+    shares = {"propensity": 1 / 20, "probabilities": [[1 / 20] * 20] * len(event_ids)}
+    return decisions(event_ids, task=vector_task(), context={"observation": [1.0] * 20}, **shares | fields)
+
+
 def random_interactions(rows: int, dim: int = 20, actions: int = 20) -> pa.Table:
     """Random interactions with `dim` features and `actions` actions."""
     random = np.random.default_rng(0)

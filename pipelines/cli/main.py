@@ -27,7 +27,7 @@ from banditloop.pipelines.cli.loop import loop
 from banditloop.pipelines.cli.prune import prune
 from banditloop.pipelines.cli.serve import serve
 from banditloop.pipelines.cli.status import status, warehouse
-from banditloop.pipelines.cli.upgrade import upgrade
+from banditloop.pipelines.cli.upgrade import repair, upgrade
 from banditloop.rl_core.errors import InvalidInput
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (init, loop, serve, status, warehouse, prune, upgrade, export_components):
+for command in (init, loop, serve, status, warehouse, prune, upgrade, repair, export_components):
     app.command()(command)
 app.command(name="compile")(compile_)
 app.add_typer(run.app, name="run")

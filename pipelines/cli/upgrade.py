@@ -1,4 +1,4 @@
-"""The command that upgrades a warehouse of an older schema version."""
+"""The commands that mend a warehouse: of an older schema version, or written while the clock was ahead."""
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_config
@@ -17,3 +17,15 @@ def upgrade(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         copied = warehouse.upgrade()
     text = f"copied {copied:,} decisions" if copied else "nothing to upgrade"
     display.json_or_text({"copied": copied}, as_json, text)
+
+
+def repair(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Give rows that were logged while the clock was ahead the present time, so that they are learned from.
+
+    Later rows do not wait for them. Idempotent; the loop may run.
+
+    Example: `banditloop repair -c loop.toml`
+    """
+    repaired = connect(load_config(config)).warehouse.repair()
+    text = f"repaired {repaired:,} rows" if repaired else "nothing to repair"
+    display.json_or_text({"repaired": repaired}, as_json, text)

@@ -24,6 +24,8 @@ def simulated_history(
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Batches of decisions and their rewards. The same arguments give the same events with the same ids.
 
+    Rewards are clipped to the task's range, which an environment's noise may leave.
+
     Raises:
         InvalidInput: interactions is less than 1, or neither task nor environment lists the actions.
     """
@@ -48,7 +50,7 @@ def simulated_history(
         )
         rewards = reward_table(
             event_id=event_ids,
-            value=environment.reward(contexts, chosen_actions(task, columns["action"]), event_ids),
+            value=environment.reward(contexts, chosen_actions(task, columns["action"]), event_ids).clip(*task.rewards),
             timestamp=earned(times, environment.delays(event_ids)),
             name=reward_name,
             source_id="generator",

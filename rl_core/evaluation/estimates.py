@@ -83,7 +83,6 @@ class Evaluation:
     difference: Difference  # doubly robust
     segments: SegmentDifferences
     interactions: int
-    clipped: int  # rewards outside the task's range
 
 
 def evaluate(window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy) -> Evaluation:
@@ -93,10 +92,10 @@ def evaluate(window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy
     """
     dim, actions = candidate.manifest.dim, len(window.ids)
     model = RewardModel(dim, actions)
-    feature_means, clipped = _fit(model, window, candidate)
+    feature_means = _fit(model, window, candidate)
     sides = _empty_estimates(window.policies.values(), actions), _empty_estimates(window.policies.values(), actions)
     segments = SegmentDifferences.empty(feature_means)
-    evaluation = Evaluation(*sides, Difference(), segments, window.table.num_rows, clipped)
+    evaluation = Evaluation(*sides, Difference(), segments, window.table.num_rows)
     for batch in window.batches():
         interactions, observations = batch.interactions, candidate.observations(batch.interactions.contexts)
         predictions = model.predict(observations, model.fold(interactions.event_ids))
@@ -109,15 +108,15 @@ def evaluate(window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy
     return evaluation
 
 
-def _fit(model: RewardModel, window: LoggedWindow, candidate: SavedPolicy) -> tuple[np.ndarray, int]:
-    """Fit the reward model to the window; return the features' means [dim] and the number of clipped rewards."""
-    sums, clipped = np.zeros(candidate.manifest.dim), 0
+def _fit(model: RewardModel, window: LoggedWindow, candidate: SavedPolicy) -> np.ndarray:
+    """Fit the reward model to the window; return the features' means [dim]."""
+    sums = np.zeros(candidate.manifest.dim)
     for batch in window.batches():
         interactions, observations = batch.interactions, candidate.observations(batch.interactions.contexts)
         folds = model.fold(interactions.event_ids)
         model.add(observations, interactions.actions, interactions.rewards, folds)
-        sums, clipped = sums + observations.sum(axis=0), clipped + interactions.clipped
-    return sums / max(1, window.table.num_rows), clipped
+        sums = sums + observations.sum(axis=0)
+    return sums / max(1, window.table.num_rows)
 
 
 def _empty_estimates(logging_policies: Iterable[SavedPolicy], actions: int) -> PolicyEstimates:

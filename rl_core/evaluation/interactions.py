@@ -11,33 +11,29 @@ from banditloop.rl_core.events.candidates import Candidates, action_positions, l
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.training.train import contexts
 
-TOLERANCE = 1e-6  # of scaled rewards outside [0, 1]: rounding errors are not counted as clipped
-
 
 class Interactions(NamedTuple):
     """Logged interactions.
 
     contexts [B], which policies encode, each in its own way; candidates; actions [B], positions among the candidates;
-    rewards [B] scaled to [0, 1]; number of clipped rewards; event ids [B].
+    rewards [B] scaled to [0, 1]; event ids [B].
     """
 
     contexts: pa.StructArray
     candidates: Candidates
     actions: np.ndarray
     rewards: np.ndarray
-    clipped: int
     event_ids: list[str]
 
 
 def scaled_interactions(config: Config, table: pa.Table, ids: Sequence[str]) -> Interactions:
-    """A table of interactions as arrays, with rewards scaled by the task's range.
+    """A table of usable interactions as arrays, with rewards scaled by the task's range, up to rounding errors.
 
     ids: those of all candidates, from `logged_ids` of this or a larger table.
     """
-    scaled = config.task.rewards.scale(table["reward"].to_numpy())
-    clipped = int((np.abs(scaled - 0.5) > 0.5 + TOLERANCE).sum())
+    rewards = config.task.rewards.scale(table["reward"].to_numpy()).clip(0, 1)
     candidates, actions = logged_candidates(table, ids), action_positions(table, ids)
-    return Interactions(contexts(table), candidates, actions, scaled.clip(0, 1), clipped, table["event_id"].to_pylist())
+    return Interactions(contexts(table), candidates, actions, rewards, table["event_id"].to_pylist())
 
 
 def predicted_rewards(policy: SavedPolicy, config: Config, batch: Interactions) -> np.ndarray:

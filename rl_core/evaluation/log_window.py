@@ -8,7 +8,7 @@ Logged Bandit Feedback from Multiple Loggers, KDD 2017): where champion and cand
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -23,10 +23,11 @@ from banditloop.rl_core.evaluation.interactions import Interactions, scaled_inte
 from banditloop.rl_core.evaluation.traffic_shares import answering_shares
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
+from banditloop.rl_core.events.usable import UsableInteractions
 from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.ports import Platform, action_counts
 from banditloop.rl_core.training.train import sample_weight
 
 BATCH_ROWS = 8192
@@ -52,6 +53,7 @@ class LoggedWindow:
     ids: tuple[str, ...]  # of all candidates
     unknown_version_rows: int  # interactions left out because their version's policy is not available
     sharing: Sequence[str] = ()  # two versions that shared the traffic
+    left_out: int = 0  # interactions that contradict themselves, or have a reward outside the task's range
 
     @classmethod
     def of(
@@ -174,7 +176,7 @@ def logged_window(
     It is read with the features of the task and of the policies that are compared, which the task may have dropped.
     Other policies that need more features, or are damaged, are not available.
     """
-    versions = {manifest.version for manifest in platform.endpoint.versions()}
+    versions = action_counts(platform.endpoint)
     task = with_features_of(config.task, [policy.encoding for policy in compared])
 
     def load(version: str) -> SavedPolicy | None:  # a version from the log becomes a path only if the endpoint has it
@@ -187,4 +189,6 @@ def logged_window(
             return None
         return policy if policy.encoding.readable(task) else None
 
-    return LoggedWindow.of(config, load, platform.warehouse.reading(task).interactions(window, fold), sharing)
+    usable = UsableInteractions(config.task, versions)
+    interactions = usable.of(platform.warehouse.reading(task).interactions(window, fold))
+    return replace(LoggedWindow.of(config, load, interactions, sharing), left_out=usable.left_out.total())

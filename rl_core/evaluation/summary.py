@@ -48,7 +48,7 @@ def evaluation_summary(
             "verdict": verdict.model_dump(mode="json", exclude={"better"}) | wealths,
             "interactions": evaluation.interactions,
             "unknown_version_rows": window.unknown_version_rows,
-            "clipped": evaluation.clipped,
+            "left_out": window.left_out,
             "propensity_audit": {"log_wealth": audit_window(window).log_wealth(), "needed": -math.log(ALARM_LEVEL)},
             "logging_mix": window.logging_mix,
             "coverage": _coverage(totals),

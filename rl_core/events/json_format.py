@@ -58,6 +58,15 @@ def decode(schema: pa.Schema, payload: bytes, task: Task | None = None) -> pa.Ta
         raise InvalidInput(f"event: {error}") from None
 
 
+def single_events(payload: bytes) -> list[bytes]:
+    """The events of a JSON array, each as an array of its own; the payload itself if it is none."""
+    try:
+        events = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return [payload]
+    return [orjson.dumps([event]) for event in events] if isinstance(events, list) else [payload]
+
+
 def _upgraded(payload: bytes, task: Task | None) -> bytes | None:
     """The payload with its events of older schema versions upgraded; None if it has none."""
     try:

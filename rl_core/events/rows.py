@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.events.schema import REWARD, SCHEMA_VERSION, decision_schema
+from banditloop.rl_core.events.schema import REWARD, SCHEMA_VERSION, TIME, decision_schema
 from banditloop.rl_core.settings.task import Task
 
 Row = dict[str, Any]
@@ -58,7 +58,15 @@ def decision_row(
     }
 
 
-def reward_row(*, event_id: str, value: float, timestamp: datetime, name: str = "reward", source_id: str = "") -> Row:
+def reward_row(
+    *,
+    event_id: str,
+    value: float,
+    timestamp: datetime,
+    name: str = "reward",
+    source_id: str = "",
+    received_at: datetime | None = None,
+) -> Row:
     """One reward in the format of the bus. The fields are described in schema.REWARD."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -67,6 +75,7 @@ def reward_row(*, event_id: str, value: float, timestamp: datetime, name: str = 
         "value": value,
         "timestamp": timestamp,
         "source_id": source_id,
+        "received_at": received_at,
     }
 
 
@@ -78,6 +87,13 @@ def decision_table(task: Task, **columns: Any) -> pa.Table:
 def reward_table(**columns: Any) -> pa.Table:
     """Table of rewards from the arguments of `reward_row`, each [B] or one value for all B rows."""
     return _table(REWARD, reward_row(**columns))
+
+
+def with_times(rewards: pa.Table, received_at: datetime) -> pa.Table:
+    """The rewards, of which those without a time of receipt have the given one."""
+    field = rewards.schema.get_field_index("received_at")
+    times = rewards["received_at"].fill_null(pa.scalar(received_at, TIME))
+    return rewards.set_column(field, REWARD.field("received_at"), times)
 
 
 def _table(schema: pa.Schema, columns: Row) -> pa.Table:

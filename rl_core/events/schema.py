@@ -5,7 +5,7 @@ and of candidates' features are the task's. A row of decisions is one decision, 
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH, Task
 TIME = pa.timestamp("us", "UTC")
 DOUBLES = pa.list_(pa.float64())
 MIN_TIME, MAX_TIME = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+MAX_LEAD = timedelta(hours=1)  # by which a logged_at may lead the clock, because this was set back
 SCHEMA_VERSION = 3
 RANDOM = "random"  # the policy version that chooses actions uniformly
 MODES = ("online", "deferred", "shadow", "external", "simulated")
@@ -128,6 +129,7 @@ REWARD = pa.schema(
             "distinguishes several rewards with the same event_id and name",
             max_length=MAX_ID_LENGTH,
         ),
+        _field("received_at", TIME, "time at which the reward was accepted; null: that of its logging", nullable=True),
     ]
 )
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-Handler = Callable[[list[bytes]], object]  # handles the payloads of one or more messages, or raises
+Handler = Callable[..., object]  # handles the payloads of one or more messages, or raises
 
 
 class Bus(Protocol):
@@ -25,8 +25,10 @@ class Bus(Protocol):
         When the context closes, prefetched messages that were not delivered are released at once for redelivery.
         """
 
-    def deliver(self, topic: str, handler: Handler) -> int:
+    def deliver(self, topic: str, handler: Handler, timed: bool = False) -> int:
         """Pass the next waiting messages to `handler` and return how many they were; does not wait for any.
+
+        The handler gets a list of payloads; if `timed`, also the list of times at which the bus received them.
 
         A delivered message is leased: no other process gets it until its lease ends, after bus.lease_seconds (it may be
         extended while the message is handled). The order of publication is kept where possible, but not guaranteed.

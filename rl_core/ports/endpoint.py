@@ -81,3 +81,8 @@ class Endpoint(Protocol):
         Raises:
             InvalidInput: nothing is serving, or the instances were refused.
         """
+
+
+def action_counts(endpoint: Endpoint) -> dict[str, int]:
+    """The number of actions of each version: the task's may have changed since it was trained."""
+    return {manifest.version: manifest.actions for manifest in endpoint.versions()}

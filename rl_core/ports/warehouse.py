@@ -1,7 +1,7 @@
 """The port of the log: decisions and rewards, each stored once."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -10,21 +10,42 @@ from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.settings.task import Task
 
+MAX_SKEW = timedelta(days=1)  # by which the clocks that give events their timestamps may differ
+AHEAD = "%s: has rows that were logged while the clock was ahead, up to %s; they wait. Run `banditloop repair`"
+
 
 class LogCounts(NamedTuple):
-    """Counts of received, duplicate, late and dangling events."""
+    """Events received, and what became of them: each is in exactly one of the other counts of its table.
 
-    received: dict[str, int]  # events appended, per table, duplicates included
-    duplicate: dict[str, int]  # of these, events whose key was already in the table; the others are its rows
-    late: int  # rewards earned or logged after the attribution window of their decision: stored, not learned from
-    dangling: int  # rewards whose decision is not in the warehouse (yet)
+    The received decisions are the sum of duplicate, shown, shadow and inactive ones; the received rewards that of
+    duplicate, joined, late, early, unnamed and dangling ones.
+    """
+
+    received: dict[str, int]  # events appended, per table
+    duplicate: dict[str, int]  # events whose key was already in the table; the others are its rows
+    shown: int = 0  # decisions that are interactions, or wait for a reward to become one
+    shadow: int = 0  # decisions of shadows
+    inactive: int = 0  # deferred decisions that were not activated (yet)
+    joined: int = 0  # rewards and activations that belong to a decision
+    late: int = 0  # rewards earned or received after the attribution window of their decision: stored, not learned from
+    early: int = 0  # rewards earned more than a day before their decision: stored, not learned from
+    unnamed: int = 0  # rewards in time, under a name that is not trained on
+    dangling: int = 0  # rewards whose decision is not in the warehouse (yet)
 
 
 class Warehouse(Protocol):
     """The log: the tables `decisions` and `rewards`, append-only, each event stored once by its key.
 
     Every row has a `logged_at`, the time of the append that stored it. It increases with every append to a table, so
-    rows up to a past `logged_at` never change, and a plain time serves as a watermark.
+    rows up to a past `logged_at` never change, and a plain time serves as a watermark. Rows that were stored while the
+    clock was ahead, by more than MAX_LEAD, do not hold up later ones: they are in no window until their time has come,
+    or `repair` was called, and every append says so in the process's log.
+
+    A reward is late if it was earned later than the attribution window after its decision, or received later than that
+    after its decision was logged. It is received when the endpoint accepts it (`received_at`) or, if it did not come
+    through the endpoint, when the bus does. Windows wait for rewards that were received in time and are not logged yet:
+    on one machine for those that wait in outboxes and bus, up to a day; on BigQuery always two leases of the bus.
+    Rewards that are logged after that are late, too.
 
     Decisions have the features of the config's task. A task may gain features, which are missing in older rows, and
     lose some, which stay stored. Missing lists are read as empty ones. Every method but `upgrade` raises InvalidInput,
@@ -38,7 +59,8 @@ class Warehouse(Protocol):
         """Add the events with new keys to `decisions` or `rewards`; returns how many these are.
 
         Idempotent: an event is dropped if the table, or the batch, already holds its key (schema.KEYS) with a timestamp
-        at most a day apart. Atomic: all new events become visible at once or, after a crash, none.
+        no further apart than the attribution window, or a day if that is longer. Atomic: all new events become visible
+        at once or, after a crash, none.
         """
 
     def reading(self, task: Task) -> "Warehouse":
@@ -51,9 +73,11 @@ class Warehouse(Protocol):
         """The longest complete window after `since` (None: from the beginning), with its number of interactions.
 
         A window is complete when no later event can change its interactions: for each of its decisions, the attribution
-        window has passed since the decision was logged, or its reward is there and the aggregation is "first", or the
-        decision is simulated (its rewards must be appended before it). Windows that each start at the `until` of the
-        one before have no gap and no overlap. Without new complete decisions, `until` is `since` (1970 for None).
+        window has passed since the decision was logged and what was received in it is logged, or its reward is there
+        and the aggregation is "first", or the decision is simulated (its rewards must be appended before it). Windows
+        that each start at the `until` of the one before have no gap and no overlap. Without new complete decisions,
+        `until` is `since` (1970 for None). A `since` that leads the clock by more than MAX_LEAD was taken while the
+        clock was ahead, and counts as None.
         """
 
     def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
@@ -62,7 +86,7 @@ class Warehouse(Protocol):
         An interaction is a decision with its aggregated reward, or else the default one; where that is "ignore",
         decisions without a reward are no interactions. Shadow decisions are left out, and so are deferred ones
         that were not activated within the attribution window. A reward counts if it has the configured name and was
-        both earned and logged within the attribution window after the decision was (earned up to a day before it, if
+        both earned and received within the attribution window after the decision was (earned up to a day before it, if
         clocks differ). Reading a window again gives the same interactions. They are streamed, never all in memory.
         """
 
@@ -76,6 +100,12 @@ class Warehouse(Protocol):
 
     def event_counts(self) -> LogCounts:
         """Counts over all events ever appended; exact also after crashes."""
+
+    def repair(self) -> int:
+        """Give rows whose `logged_at` leads the clock by more than MAX_LEAD the present time; returns how many.
+
+        Atomic for each table, and idempotent.
+        """
 
     def upgrade(self) -> int:
         """Copy the decisions of schema version 2 into the tables of this one; returns how many, 0 if there are none.

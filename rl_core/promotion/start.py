@@ -20,7 +20,7 @@ def check_start(config: Config, platform: Platform) -> None:
     """Compare the config's task with the released policies and with the log. Reads no interactions, normally.
 
     Actions and features may join and go. A feature keeps its kind, a vector its length. The range of rewards may become
-    narrower only if it still has all logged rewards: they would be clipped.
+    narrower only if it still has all logged rewards: others would be left out.
 
     Raises:
         InvalidInput: they differ; names the config's key, the policy or the rewards, and what to do.
@@ -61,6 +61,6 @@ def _check_reward_range(task: Task, manifest: Manifest, warehouse: Warehouse) ->
     low, high = min(e["min"].as_py() for e in extremes), max(e["max"].as_py() for e in extremes)
     if low < task.rewards.low or high > task.rewards.high:
         raise InvalidInput(
-            f"task.reward_range = {task.reward_range}: the log has rewards from {low:g} to {high:g}, which evaluation "
-            f"would clip; the policy {manifest.version} has {before}: keep all rewards within the range"
+            f"task.reward_range = {task.reward_range}: the log has rewards from {low:g} to {high:g}, which would "
+            f"be left out; the policy {manifest.version} has {before}: keep all rewards within the range"
         )

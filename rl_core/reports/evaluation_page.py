@@ -52,7 +52,7 @@ def _diagnostics(summary: Summary) -> str:
     log = [
         ["held-out interactions", summary["interactions"]],
         ["excluded: logged by an unknown version", summary["unknown_version_rows"]],
-        ["rewards clipped to the bounds", summary["clipped"]],
+        ["left out: inconsistent, or with a reward outside the task's range", summary["left_out"]],
         ["all interactions that have a reward", html_page.percent(summary["coverage"])],
         ["decisions left out, since they have no reward", f"{summary['ignored']:,}"],
         *(

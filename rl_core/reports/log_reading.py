@@ -13,10 +13,11 @@ from banditloop.rl_core.estimators import SNIPS
 from banditloop.rl_core.evaluation.interactions import Interactions, scaled_interactions
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.schema import split_by_version
+from banditloop.rl_core.events.usable import UsableInteractions
 from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.ports import Platform, action_counts
 from banditloop.rl_core.reports.drift import SAMPLE_ROWS, ObservationSample, RewardStats, greedy_terms
 
 PERIODS = 30  # equal periods since the champion's training
@@ -65,10 +66,11 @@ def read_log(config: Config, platform: Platform, champion: Manifest, half: int) 
     reading = LogReading(feature_names=policy.encoding.context.names)
     before, since = _windows(platform, champion)
     warehouse = platform.warehouse.reading(with_features_of(config.task, [policy.encoding]))
+    usable = UsableInteractions(config.task, action_counts(platform.endpoint))
     for window in [*before, *since]:
         sample, windows = (reading.recent, since) if window in since else (reading.training, before)
         versions = set()
-        tables = itertools.chain.from_iterable(map(split_by_version, warehouse.interactions(window)))
+        tables = itertools.chain.from_iterable(map(split_by_version, usable.of(warehouse.interactions(window))))
         for version, table in tables:
             batch = scaled_interactions(config, table, logged_ids(table))
             observations = policy.observations(batch.contexts)

@@ -9,6 +9,10 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from banditloop.rl_core.ports import Platform, Vitals
 
 BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+OUTCOMES = {
+    "decisions": ("shown", "shadow", "inactive"),
+    "rewards": ("joined", "late", "early", "unnamed", "dangling"),
+}
 MAX_PENDING = 1000  # durations of a route and status before they are added to the buckets
 
 
@@ -81,22 +85,20 @@ def outbox_family(pending: dict[str, int]) -> Metric:
 
 
 def log_counts(platform: Platform) -> dict[str, dict[str, int]]:
-    """Events of each topic by outcome, exact across all processes and crashes.
+    """Events of each topic by outcome, as LogCounts describes them, exact across all processes and crashes.
 
-    received; duplicate: how many of them were; late: rewards after their decision's window; dangling: rewards without a
-    decision; dead: messages, not events, that could not be read.
+    The other outcomes add up to `received`, but for `dead`: messages, not events, that could not be logged.
     """
     counts = platform.warehouse.event_counts()
-    outcomes = {
+    return {
         topic: {
             "received": counts.received[topic],
             "duplicate": counts.duplicate[topic],
+            **{name: getattr(counts, name) for name in names},
             "dead": len(platform.bus.dead_letters(topic)),
         }
-        for topic in counts.received
+        for topic, names in OUTCOMES.items()
     }
-    outcomes["rewards"] |= {"late": counts.late, "dangling": counts.dangling}
-    return outcomes
 
 
 def log_family(platform: Platform) -> Metric:

@@ -50,6 +50,7 @@ def document(predict_route: str, reward_route: str, activate_route: str, task: T
         instances = [observation, instance]
     reward = TypeAdapter(row_type(REWARD)).json_schema()
     reward["required"] = ["event_id", "value"]
+    del reward["properties"]["received_at"]  # which the endpoint sets
     reward["properties"]["value"] = {"anyOf": [reward["properties"]["value"], {"type": "boolean"}]}
     request_id = {"type": "string", "minLength": 16, "maxLength": 64}
     parameters = {"type": "object", "properties": {"request_id": request_id}, "additionalProperties": False}

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_ABS_VALUE = 1e6  # of a reward or a number: squares of larger ones would dominate the sums of training
+TOLERANCE = 1e-6  # of the span: rounding errors are not outside the range
 
 
 class RewardRange(NamedTuple):
@@ -17,6 +18,11 @@ class RewardRange(NamedTuple):
     def span(self) -> float:
         """high - low: the unit in which scaled differences of rewards are measured."""
         return self.high - self.low
+
+    def contains(self, rewards: np.ndarray) -> np.ndarray:
+        """Whether each reward is in the range, bool [B]."""
+        tolerance = TOLERANCE * self.span
+        return (rewards >= self.low - tolerance) & (rewards <= self.high + tolerance)
 
     def scale(self, rewards: np.ndarray) -> np.ndarray:
         """Rewards scaled so that low is 0 and high is 1."""

@@ -21,7 +21,14 @@ def decisions(
     context: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> pa.Table:
-    """Decisions with these ids, all alike; taken now where no time is given. Other `fields` are those of a row."""
+    """Decisions with these ids, all alike; taken now where no time is given. Other `fields` are those of a row.
+
+    Where candidates are given without an action, the first of them is chosen, and all are as probable.
+    """
+    if "candidates" in fields and "action" not in fields:
+        shares = [[1 / len(ids)] * len(ids) for ids in fields["candidates"]]
+        fields |= {"action": [ids[0] for ids in fields["candidates"]], "probabilities": shares}
+        fields["propensity"] = [share[0] for share in shares]
     values: dict[str, Any] = {
         "event_id": event_ids,
         "timestamp": at or datetime.now(UTC),
@@ -36,9 +43,19 @@ def decisions(
 
 
 def rewards(
-    event_ids: Sequence[str], reward: float = 1.0, at: datetime | None = None, source_id: str = "", name: str = "reward"
+    event_ids: Sequence[str],
+    reward: float = 1.0,
+    at: datetime | None = None,
+    source_id: str = "",
+    name: str = "reward",
+    received_at: datetime | None = None,
 ) -> pa.Table:
     """Rewards of the decisions with these ids; earned now where no time is given."""
     return reward_table(
-        event_id=list(event_ids), value=reward, timestamp=at or datetime.now(UTC), name=name, source_id=source_id
+        event_id=list(event_ids),
+        value=reward,
+        timestamp=at or datetime.now(UTC),
+        name=name,
+        source_id=source_id,
+        received_at=received_at,
     )

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.events.schema import RANDOM
+from banditloop.rl_core.events.schema import MAX_LEAD, RANDOM
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.settings.section import digest
@@ -20,6 +20,8 @@ def resumable(config: Config, manifest: Manifest | None, encoding: Encoding | No
     """
     if manifest is None or encoding is None or manifest.version == RANDOM:
         return False
+    if manifest.window.until > datetime.now(UTC) + MAX_LEAD:
+        return False  # taken while the clock was ahead: what was logged since would be skipped
     outgrown = encoding.context.is_fitted and manifest.interactions >= REFIT_GROWTH * encoding.context.fitted_rows
     same = config.agent.can_resume_from(manifest.agent) and manifest.task == task_digest(config)
     return same and not (outgrown and encoding.context.fitted_rows < FIT_ROWS)

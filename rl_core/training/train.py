@@ -1,6 +1,6 @@
 """Training: from a policy's statistics and new interactions to the next policy's statistics."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import action_positions
 from banditloop.rl_core.features.encoder import Encoder
 from banditloop.rl_core.features.encoding import Encoding
-from banditloop.rl_core.settings.task import Task
 
 
 def initial_statistics(config: Config, encoding: Encoding, parent: Path | None) -> Statistics:
@@ -80,14 +79,6 @@ def checked_contexts(table: pa.Table, encoder: Encoder) -> pa.StructArray:
                 f"have {feature.length}. Give a changed task its own backend.root, or rename the feature"
             )
     return arrays
-
-
-def checked(batches: Iterable[pa.RecordBatch], task: Task) -> Iterator[pa.RecordBatch]:
-    """Batches of interactions as they are. InvalidInput: a vector has another length than the task's."""
-    encoder = Encoder.unfitted(task.context, plain=task.plain is not None)
-    for batch in batches:
-        checked_contexts(pa.table(batch), encoder)
-        yield batch
 
 
 def contexts(table: pa.Table) -> pa.StructArray:

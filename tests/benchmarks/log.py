@@ -1,5 +1,6 @@
 """The log under load: events through bus, logger and warehouse; ten million interactions read back."""
 
+import itertools
 import resource
 import tempfile
 import time
@@ -17,6 +18,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import LOGGED_AT, REWARD, STORED_TABLES, TIME
+from banditloop.rl_core.ports import Warehouse
 from banditloop.rl_core.settings.task import Task
 from tests.benchmarks.ratio import Row, at_least, at_most, seconds
 from tests.conftest import make_config
@@ -24,7 +26,7 @@ from tests.support.processes import process, wait_until
 
 EVENTS, MESSAGE, REPEATED = 100_000, 200, 10  # decisions and as many rewards; every tenth message is published twice
 ROWS, FILE_ROWS, WIDTH, REWARDED = 10_000_000, 500_000, 20, 0.9
-REPEATS, GIGABYTE = 3, 1 << 20  # ru_maxrss counts kilobytes
+REPEATS, APPENDS, GIGABYTE = 3, 20, 1 << 20  # ru_maxrss counts kilobytes
 ID_MULTIPLIER = 0x9E3779B97F4A7C15F39CC0605CEDC835
 TASK = Task.parse({"actions": WIDTH, "context": {"observation": {"vector": WIDTH}}}, "task")
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,9 +40,11 @@ def rows() -> list[Row]:
         _store(connect(config).warehouse._root)
         with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             read = [pool.apply(_read, (config,)) for _ in range(REPEATS)]
+        appended = _append_ratios(Path(folder))
     return [
         at_least("log: bus, logger, warehouse", logged, "events/s", 20_000),
         at_least("log: ten million interactions read", [ROWS / duration for duration, _ in read], "rows/s", 1_000_000),
+        at_most("log: an append, ten million keys known, by one to an empty log", appended, "times as long", 2.0),
         at_most("log: memory of the reader", [memory for _, memory in read], "GB", 2.0),
     ]
 
@@ -92,6 +96,21 @@ def _read(config: Config) -> tuple[float, float]:
     return duration, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIGABYTE
 
 
+def _append_ratios(folder: Path) -> list[float]:
+    """How many times as long an append takes where the stored log's keys are known, for a year, as where none are."""
+    reward, number = {"attribution_window_seconds": 365.0 * 86_400}, itertools.count(ROWS, MESSAGE)
+    full, empty = (
+        connect(make_config(root, task=TASK.model_dump(), reward=reward)).warehouse for root in (folder, folder / "new")
+    )
+
+    def append(warehouse: Warehouse) -> float:
+        batches = [_decisions(next(number), MESSAGE) for _ in range(APPENDS)]
+        return seconds(lambda: [warehouse.append("decisions", batch) for batch in batches])
+
+    append(full), append(empty)  # the first append hashes the keys of the stored files
+    return [append(full) / append(empty) for _ in range(REPEATS)]
+
+
 def _store(root: Path) -> None:
     """Ten million interactions, in files as appends and compaction leave them."""
     for start in range(0, ROWS, FILE_ROWS):
@@ -124,7 +143,7 @@ def _decisions(start: int, count: int) -> pa.Table:
 def _rewards(start: int, count: int) -> pa.Table:
     values = np.random.default_rng(start).random(count)
     names, sources = pa.array(["reward"] * count), pa.array([""] * count)
-    columns = [_event_ids(start, count), names, values, _times(start, count), sources]
+    columns = [_event_ids(start, count), names, values, _times(start, count), sources, pa.nulls(count, TIME)]
     return pa.table(columns, REWARD)
 
 

@@ -52,7 +52,7 @@ def evaluation(
         "interactions": 411,
         "unknown_version_rows": 3,
         "ignored": 7,
-        "clipped": 1,
+        "left_out": 1,
         "propensity_audit": {"log_wealth": 5.2, "needed": math.log(100)},
         "logging_mix": {"random": 0.6, version: 0.4},
         "coverage": 0.98,

@@ -15,7 +15,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.policies.release import Release
-from tests.conftest import decisions, make_policy
+from tests.conftest import decisions, make_policy, vector_decisions
 from tests.ports.conftest import google, kfp, kubeflow
 from tests.support.containers import IMAGE
 from tests.support.processes import process, wait_until
@@ -73,7 +73,7 @@ def test_consecutive_loggers_log_every_event_once(tmp_path):
 
     def publish(numbers):
         for number in numbers:
-            platform.bus.publish("decisions", encode(decisions([f"event-{number}"], mode="simulated")))
+            platform.bus.publish("decisions", encode(vector_decisions([f"event-{number}"], mode="simulated")))
 
     def logged():
         counts = platform.warehouse.event_counts()

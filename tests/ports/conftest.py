@@ -26,7 +26,8 @@ from tests.support.vertex import Vertex, serve
 
 
 def local(root: Path, **sections) -> Config:
-    return make_config(root, backend={"root": str(root / "a loop, ü #1")}, bus={"lease_seconds": 0.2}, **sections)
+    sections["bus"] = {"lease_seconds": 0.2} | sections.get("bus", {})
+    return make_config(root, backend={"root": str(root / "a loop, ü #1")}, **sections)
 
 
 def google(root: Path, **sections) -> Config:
@@ -37,7 +38,8 @@ def google(root: Path, **sections) -> Config:
     backend |= {"image": IMAGE, "bucket": _bucket(name)}
     reward = {"attribution_window_seconds": 120.0}  # the emulator is slow
     sections["reward"] = reward | sections.get("reward", {})
-    return make_config(root, backend=backend, bus={"lease_seconds": 0.2}, **sections)
+    sections["bus"] = {"lease_seconds": 0.2} | sections.get("bus", {})
+    return make_config(root, backend=backend, **sections)
 
 
 def kfp(root: Path, **sections) -> Config:

@@ -1,6 +1,6 @@
 """Contract of the log on every backend: features, reward attribution, deferred and sampled decisions, counts."""
 
-from banditloop.rl_core.testing.backends import AttributionContract, FeatureContract
+from banditloop.rl_core.testing.backends import AccountingContract, AttributionContract, FeatureContract
 from tests.ports.conftest import EveryBackend
 
 
@@ -9,4 +9,8 @@ class TestFeatures(EveryBackend, FeatureContract):
 
 
 class TestAttribution(EveryBackend, AttributionContract):
+    pass
+
+
+class TestAccounting(EveryBackend, AccountingContract):
     pass

@@ -13,7 +13,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.manifest import Window
-from banditloop.rl_core.testing.events import decisions
+from banditloop.rl_core.testing.events import decisions, rewards
 from banditloop.rl_core.testing.planted import assert_same
 from banditloop.rl_core.training.train import initial_statistics, train
 from tests.ports.conftest import local
@@ -91,8 +91,12 @@ def test_the_upgraded_log_is_appended_to_and_knows_its_events(config):
     warehouse.upgrade()
     context = {"observation": [0.0] * 4}
     events = decisions(["0-0", "new"], at=LOGGED[0], task=TASK, context=context, mode="simulated")
+    assert warehouse.append("rewards", rewards(["0-0", "new"], at=LOGGED[0], received_at=LOGGED[0])) == 1
     assert warehouse.append("decisions", events) == 1
-    assert warehouse.window(LOGGED[-1]).interactions == 1
+    window = warehouse.window(LOGGED[-1])
+    assert read(warehouse, window)["reward"].to_pylist() == [1.0]
+    counts = warehouse.event_counts()
+    assert counts.received["rewards"] == counts.joined + counts.duplicate["rewards"]
 
 
 def test_concurrent_upgrades_copy_every_decision_once(config):

@@ -28,7 +28,18 @@ GROUPS = {
     "import": ["vertex-sample"],
     "cloud": ["down", "plan", "up"],
 }
-COMMANDS = ["compile", "export-components", "init", "loop", "prune", "serve", "status", "upgrade", "warehouse"]
+COMMANDS = [
+    "compile",
+    "export-components",
+    "init",
+    "loop",
+    "prune",
+    "repair",
+    "serve",
+    "status",
+    "upgrade",
+    "warehouse",
+]
 GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
 
 

@@ -23,7 +23,7 @@ from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.secrets import TOKEN
 from banditloop.rl_core.training.train import contexts
-from tests.conftest import decisions, deploy, make_config, make_policy, rewards
+from tests.conftest import deploy, make_config, make_policy, rewards, vector_decisions
 from tests.support.processes import free_port, process, wait_until
 
 
@@ -34,7 +34,7 @@ def test_functions_framework_runs_the_function_unchanged(name, config, tmp_path)
     port = free_port()
     command = ("-m", "functions_framework", "--target", name, "--source", f"functions/{name}.py")
     options = ("--signature-type", "cloudevent", "--port", str(port), "--host", "127.0.0.1")
-    payloads = {"logger": encode(decisions(["a"])), "simulator": b'{"users": 3, "seed": 1}'}
+    payloads = {"logger": encode(vector_decisions(["a"])), "simulator": b'{"users": 3, "seed": 1}'}
     with process(config, *command, *options), process(config, "-m", "banditloop.functions.predictor"):
         deploy(platform.endpoint, tmp_path / "policy")
         wait_until(platform.endpoint.serving_versions)
@@ -77,7 +77,7 @@ def test_events_delivered_twice_and_shuffled_are_stored_once(tmp_path_factory, s
     platform = connect(config)
     ids = [f"event-{i}" for i in range(60)]
     parts = [ids[i : i + 7] for i in range(0, 60, 7)]
-    messages = [("decisions", encode(decisions(part))) for part in parts]
+    messages = [("decisions", encode(vector_decisions(part))) for part in parts]
     messages += [("rewards", encode(rewards(part, float(len(part))))) for part in parts]
     messages *= 2
     shuffler.shuffle(messages)
@@ -101,7 +101,7 @@ def drain(config, platform):
 
 def test_a_poison_message_becomes_a_dead_letter_and_the_others_are_logged(config):
     platform = connect(config)
-    for payload in (encode(decisions(["a"])), b'[{"event_id": 1}]', encode(decisions(["b"]))):
+    for payload in (encode(vector_decisions(["a"])), b'[{"event_id": 1}]', encode(vector_decisions(["b"]))):
         platform.bus.publish("decisions", payload)
     drain(config, platform)
     [(reason, payload)] = platform.bus.dead_letters("decisions")
@@ -130,7 +130,7 @@ def test_logged_rewards_match_their_contexts_and_actions(setting, dim, tmp_path)
     assert table.num_rows == 300
     policy, actions = SavedPolicy.load(tmp_path / "policy"), chosen_actions(config.task, table["action"].to_pylist())
     observations = policy.observations(contexts(table))
-    expected = environment.reward({"observation": observations}, actions, table["event_id"].to_pylist())
+    expected = environment.reward({"observation": observations}, actions, table["event_id"].to_pylist()).clip(0, 5)
     np.testing.assert_array_equal(table["reward"].to_numpy(), expected)
     # and the propensities are those of the serving policy
     online = np.array(table["policy_version"].to_pylist()) == version
@@ -156,7 +156,7 @@ def test_the_logger_exports_event_counts_to_prometheus(tmp_path, headers):
     port = free_port()
     config = make_config(tmp_path, logging={"metrics_port": port})
     platform = connect(config)
-    for payload in (encode(decisions(["a", "b"])), encode(decisions(["b"])), b"poison"):
+    for payload in (encode(vector_decisions(["a", "b"])), encode(vector_decisions(["b"])), b"poison"):
         platform.bus.publish("decisions", payload)
     platform.bus.publish("rewards", encode(rewards(["a", "nobody"])))
 
@@ -171,11 +171,17 @@ def test_the_logger_exports_event_counts_to_prometheus(tmp_path, headers):
     expected = {
         ("decisions", "received"): 3,
         ("decisions", "duplicate"): 1,
+        ("decisions", "shown"): 2,
+        ("decisions", "shadow"): 0,
+        ("decisions", "inactive"): 0,
         ("decisions", "dead"): 1,
         ("rewards", "received"): 2,
         ("rewards", "duplicate"): 0,
         ("rewards", "dead"): 0,
+        ("rewards", "joined"): 1,
         ("rewards", "late"): 0,
+        ("rewards", "early"): 0,
+        ("rewards", "unnamed"): 0,
         ("rewards", "dangling"): 1,
     }
     token = {TOKEN: "a-secret"} if headers else {}

@@ -26,6 +26,7 @@ from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.serving.outbox import Outbox
 from banditloop.rl_core.serving.predict_request import read_predict_request
 from banditloop.rl_core.serving.reward_request import read_activations, read_rewards
+from banditloop.rl_core.settings.loop import RewardSection
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.backends.features import ACTION_FEATURES, CONTEXT
 from tests.conftest import decisions, make_config, rewards, vector_task
@@ -76,7 +77,7 @@ def test_no_request_causes_a_server_error_or_an_undocumented_answer(described, t
     statuses.setdefault((task, path, mode), Counter())[response.status_code] += 1
 
 
-@pytest.mark.parametrize(("name", "task", "topics"), [("vectors", TASK, 2), ("names", NAMED, 1)])
+@pytest.mark.parametrize(("name", "task", "topics"), [("vectors", vector_task(), 2), ("names", NAMED, 1)])
 def test_accepted_requests_are_logged_without_dead_letters(platforms, name, task, topics):
     """After the test above: every message on the bus is valid, and there were many."""
     accepted = {route: statuses[*route, GenerationMode.POSITIVE] for route in ROUTES}
@@ -115,7 +116,7 @@ DECODERS = {
     "decisions": lambda payload: decode(DECISION, payload, TASK),
     "rewards": lambda payload: decode(REWARD, payload),
     "request": read_predict_request,
-    "reward request": lambda body: read_rewards(body, "reward"),
+    "reward request": lambda body: read_rewards(body, TASK, RewardSection()),
     "activation request": read_activations,
     "visit": lambda payload: Visit.parse(orjson.loads(payload), "visit"),
     "cloud event": lambda payload: cloud_events.payload(

@@ -18,7 +18,7 @@ SCRIPTS = {
     "logger": """
 import banditloop.functions.logger as f
 config, platform = f.platform_from_environment()
-f.log_events(config.task, platform, 'decisions', [encode(decisions(['a']))])
+f.log_events(config.task, platform, 'decisions', [encode(vector_decisions(['a']))])
 """,
     "trigger": """
 import banditloop.functions.trigger as f
@@ -69,7 +69,7 @@ def run(part, config, policy):
     deploy(connect(config).endpoint, policy)
     script = f"""
 import sys
-from tests.conftest import decisions, vector_task; from banditloop.rl_core.events.json_format import encode
+from tests.conftest import vector_decisions, vector_task; from banditloop.rl_core.events.json_format import encode
 TASK = vector_task()
 FOLDER = {str(policy)!r}
 {SCRIPTS[part]}

@@ -47,12 +47,16 @@ def decision_batches() -> list[pa.Table]:
 
 
 def rewards() -> pa.Table:
-    """The rewards of every second decision, with their logged_at: when the last batch was logged."""
+    """The rewards of every second decision, with their logged_at: when the last batch was logged.
+
+    They have no received_at, which came later and needs no upgrade.
+    """
     ids = [f"{number}-{row}" for number in range(BATCHES) for row in range(0, ROWS, 2)]
     times = [_time(*map(int, event_id.split("-"))) for event_id in ids]
     values = np.random.default_rng(1).uniform(0, 5, len(ids))
     columns = [ids, ["reward"] * len(ids), values, times, [""] * len(ids)]
-    table = pa.table([pa.array(column, kind) for column, kind in zip(columns, REWARD.types, strict=True)], REWARD)
+    schema = REWARD.remove(REWARD.get_field_index("received_at"))
+    table = pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema)
     return table.append_column(LOGGED_AT, pa.array([LOGGED[-1]] * len(ids), TIME))
 
 

@@ -1,6 +1,7 @@
 """The Google Cloud backend: BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -46,9 +47,11 @@ def connect(config: Config) -> Platform:
     backend = config.backend
     assert isinstance(backend, GoogleBackend)
     scratch = scratch_folder(backend)
+    # A message of a logger that was killed is delivered again once its lease has ended, and then logged.
+    max_wait = timedelta(seconds=2 * config.bus.lease_seconds)
     return GooglePlatform(
         warehouse=with_retries(
-            BigQueryWarehouse(backend, config.task, config.reward, config.gate.holdout_fraction), GOOGLE
+            BigQueryWarehouse(backend, config.task, config.reward, config.gate.holdout_fraction, max_wait), GOOGLE
         ),
         bus=with_retries(PubSubBus(backend, config.bus.lease_seconds), GOOGLE),
         endpoint=with_retries(VertexEndpoint(config, backend, scratch / "policies"), GOOGLE),

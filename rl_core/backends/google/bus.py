@@ -49,11 +49,11 @@ class PubSubBus:
             self._ensure_topic(topic)  # before the context is entered, as only this call is retried
         return self._streaming(topics)
 
-    def deliver(self, topic: str, handler: Handler) -> int:
+    def deliver(self, topic: str, handler: Handler, timed: bool = False) -> int:
         self._ensure_topic(topic)
         with self._next_batch(topic) as messages:
             if messages:
-                self._handle(topic, messages, handler)
+                self._handle(topic, messages, handler, timed)
         return len(messages)
 
     def dead_letter(self, topic: str, reason: str, payload: bytes) -> None:
@@ -93,12 +93,16 @@ class PubSubBus:
             "return_immediately": True,  # callers that wait for messages use streams
         }
         messages = self._subscriber.pull(request=request).received_messages
-        return [ReceivedMessage(message.ack_id, message.message.data) for message in messages]
+        return [ReceivedMessage.of(message) for message in messages]
 
-    def _handle(self, topic: str, messages: list[ReceivedMessage], handler: Handler) -> None:
+    def _handle(self, topic: str, messages: list[ReceivedMessage], handler: Handler, timed: bool) -> None:
+        def handle(batch: list[ReceivedMessage]) -> None:
+            times = [[message.received_at for message in batch]] if timed else []
+            handler([message.data for message in batch], *times)
+
         deliver_messages(
             messages,
-            handle=lambda batch: handler([message.data for message in batch]),
+            handle,
             acknowledge=lambda batch: self._acknowledge(topic, batch),
             dead_letter=lambda message, reason: self.dead_letter(topic, reason, message.data),
             release=lambda batch: self._release(topic, batch),

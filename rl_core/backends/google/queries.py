@@ -13,14 +13,24 @@ DECISIONS, REWARDS = STORED_TABLES["decisions"], STORED_TABLES["rewards"]
 REWARD_ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
 AGGREGATE_FUNCTIONS = {"sum": "SUM", "mean": "AVG", "max": "MAX", "min": "MIN"}
 IS_LATE = """(r.timestamp > TIMESTAMP_ADD(d.timestamp, INTERVAL @window MICROSECOND)
-    OR r.logged_at > TIMESTAMP_ADD(d.logged_at, INTERVAL @window MICROSECOND))"""
-IS_IN_TIME = f"NOT {IS_LATE} AND r.timestamp >= TIMESTAMP_SUB(d.timestamp, INTERVAL @max_skew MICROSECOND)"
+    OR LEAST(COALESCE(r.received_at, r.logged_at), r.logged_at)
+    > TIMESTAMP_ADD(d.logged_at, INTERVAL @window MICROSECOND)
+    OR r.logged_at > TIMESTAMP_ADD(d.logged_at, INTERVAL @window + @max_wait MICROSECOND))"""
+IS_EARLY = "r.timestamp < TIMESTAMP_SUB(d.timestamp, INTERVAL @max_skew MICROSECOND)"
+IS_IN_TIME = f"NOT {IS_LATE} AND NOT {IS_EARLY}"
+OUTCOMES = f"""CASE WHEN d.event_id IS NULL THEN '5 dangling' WHEN {IS_LATE} THEN '4 late'
+    WHEN {IS_EARLY} THEN '3 early' WHEN r.name NOT IN (@name, @activation) THEN '2 unnamed' ELSE '1 joined' END"""
 EVENT_HASH = f"SUBSTR(TO_HEX(SHA256(d.event_id)), 1, {HEX_DIGITS})"
 FOLD_FILTERS: dict[Fold | None, str] = {
     None: "",
     "training": f"AND {EVENT_HASH} >= @held_out",
     "held_out": f"AND {EVENT_HASH} < @held_out",
 }
+
+
+# A time that leads the clock by more than @max_lead was stored while the clock was ahead, and does not count.
+_NEXT_LOGGED_AT = """IF(logged_at > TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @max_lead MICROSECOND),
+    CURRENT_TIMESTAMP(), GREATEST(CURRENT_TIMESTAMP(), TIMESTAMP_ADD(logged_at, INTERVAL 1 MILLISECOND)))"""
 
 
 def append(dataset: str, table: str, columns: list[str], staging: str) -> str:
@@ -31,14 +41,14 @@ def append(dataset: str, table: str, columns: list[str], staging: str) -> str:
 DECLARE added INT64;
 DECLARE stamp TIMESTAMP;
 BEGIN TRANSACTION;
-UPDATE `{dataset}`.{LOG} SET received = received + @events,
-    logged_at = GREATEST(CURRENT_TIMESTAMP(), TIMESTAMP_ADD(logged_at, INTERVAL 1 MILLISECOND)) WHERE name = '{table}';
+UPDATE `{dataset}`.{LOG} SET received = received + @events, logged_at = {_NEXT_LOGGED_AT} WHERE name = '{table}';
 SET stamp = (SELECT logged_at FROM `{dataset}`.{LOG} WHERE name = '{table}');
 INSERT INTO `{dataset}`.{STORED_TABLES[table]} ({names}, {LOGGED_AT.name})
 SELECT {names}, stamp FROM `{dataset}`.{staging} AS staged
 WHERE NOT EXISTS (
     SELECT 1 FROM `{dataset}`.{STORED_TABLES[table]} AS existing
-    WHERE {same_key} AND existing.timestamp BETWEEN @earliest AND @latest AND existing.logged_at >= @logged_since)
+    WHERE {same_key} AND existing.timestamp BETWEEN @earliest AND @latest AND existing.logged_at >= @logged_since
+    AND existing.event_id BETWEEN @first_id AND @last_id)
 QUALIFY ROW_NUMBER() OVER (PARTITION BY {", ".join(KEYS[table])}) = 1;
 SET added = @@row_count;
 COMMIT TRANSACTION;
@@ -63,7 +73,7 @@ SET complete = (
     still_open AS (
         SELECT TIMESTAMP_SUB(MIN(logged_at), INTERVAL 1 MICROSECOND) AS until FROM eligible
         WHERE logged_at > @since AND mode <> 'simulated' {settled}
-        AND TIMESTAMP_ADD(logged_at, INTERVAL @window MICROSECOND) > CURRENT_TIMESTAMP())
+        AND TIMESTAMP_ADD(logged_at, INTERVAL @window + @max_wait MICROSECOND) > CURRENT_TIMESTAMP())
     SELECT AS STRUCT MAX(d.logged_at) AS until, COUNT({counted}) AS interactions
     FROM decisions AS d CROSS JOIN still_open AS s {join}
     WHERE d.logged_at > @since AND d.logged_at <= COALESCE(s.until, @until));
@@ -104,14 +114,37 @@ ORDER BY LEAST(COALESCE(shown.first, shadowed.first), COALESCE(shadowed.first, s
 
 
 def counts(dataset: str) -> str:
-    """Per table: events received and rows stored; for the rewards also how many are late, and how many dangling."""
-    return f"""SELECT l.name, l.received, IF(l.name = 'decisions', decided.row_count, earned.row_count) AS row_count,
-    COALESCE(earned.late, 0) AS late, earned.dangling
-FROM `{dataset}`.{LOG} AS l
-CROSS JOIN (SELECT COUNT(*) AS row_count FROM `{dataset}`.{DECISIONS}) AS decided
-CROSS JOIN (
-    SELECT COUNT(*) AS row_count, COUNTIF({IS_LATE}) AS late, COUNTIF(d.event_id IS NULL) AS dangling
-    FROM `{dataset}`.{REWARDS} AS r LEFT JOIN `{dataset}`.{DECISIONS} AS d ON r.event_id = d.event_id) AS earned"""
+    """Names and numbers: events received and rows stored by table, decisions and rewards by what became of them."""
+    key = ", ".join(f"r.{name}" for name in [*KEYS["rewards"], "timestamp"])
+    return f"""WITH {_interactions(dataset, "sum")},
+outcomes AS (
+    SELECT MIN({OUTCOMES}) AS outcome FROM `{dataset}`.{REWARDS} AS r
+    LEFT JOIN `{dataset}`.{DECISIONS} AS d ON r.event_id = d.event_id GROUP BY {key})
+SELECT CONCAT('received ', name) AS name, received AS number FROM `{dataset}`.{LOG}
+UNION ALL SELECT 'rows decisions', COUNT(*) FROM logged
+UNION ALL SELECT 'rows rewards', COUNT(*) FROM earned
+UNION ALL SELECT 'shown', COUNT(*) FROM decisions
+UNION ALL SELECT 'shadow', COUNTIF(mode = 'shadow') FROM logged
+UNION ALL SELECT 'eligible', COUNT(*) FROM eligible
+UNION ALL SELECT SUBSTR(outcome, 3), COUNT(*) FROM outcomes GROUP BY outcome"""
+
+
+def repair(dataset: str) -> str:
+    """Give rows whose logged_at leads the clock by more than @max_lead the present one; returns how many."""
+    statements = []
+    for table in KEYS:
+        statements.append(
+            f"""BEGIN TRANSACTION;
+UPDATE `{dataset}`.{LOG} SET logged_at = {_NEXT_LOGGED_AT} WHERE name = '{table}';
+SET stamp = (SELECT logged_at FROM `{dataset}`.{LOG} WHERE name = '{table}');
+UPDATE `{dataset}`.{STORED_TABLES[table]} SET {LOGGED_AT.name} = stamp
+WHERE {LOGGED_AT.name} > TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @max_lead MICROSECOND);
+SET repaired = repaired + @@row_count;
+COMMIT TRANSACTION;"""
+        )
+    return "DECLARE repaired INT64 DEFAULT 0;\nDECLARE stamp TIMESTAMP;\n" + "\n".join(
+        [*statements, "SELECT repaired;"]
+    )
 
 
 def _value(ignores: bool) -> str:

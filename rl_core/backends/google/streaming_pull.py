@@ -4,12 +4,14 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from threading import Event
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from google.api_core.exceptions import GoogleAPIError
 from google.cloud.pubsub_v1 import SubscriberClient
+from google.pubsub_v1 import types
 from google.pubsub_v1.types import StreamingPullRequest
 
 CLOSE_SECONDS = 2.0
@@ -17,10 +19,16 @@ KEEPALIVE_SECONDS = 30.0  # Pub/Sub closes a stream that is silent for a minute
 
 
 class ReceivedMessage(NamedTuple):
-    """A message and the id that acknowledges it."""
+    """A message, the id that acknowledges it, and the time at which it was published."""
 
     ack_id: str
     data: bytes
+    received_at: datetime
+
+    @classmethod
+    def of(cls, received: types.ReceivedMessage) -> Self:
+        """What is needed of a message as Pub/Sub gives it."""
+        return cls(received.ack_id, received.message.data, received.message.publish_time)
 
 
 class StreamingPull:
@@ -74,7 +82,7 @@ class StreamingPull:
         for response in self._call:
             for message in response.received_messages:
                 self._leased.add(message.ack_id)
-                self._messages.put(ReceivedMessage(message.ack_id, message.message.data))
+                self._messages.put(ReceivedMessage.of(message))
 
     def _requests(self) -> Iterator[StreamingPullRequest]:
         """The opening request, then lease extensions. The stream closes when this iterator ends."""

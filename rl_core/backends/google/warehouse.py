@@ -24,15 +24,15 @@ from banditloop.rl_core.backends.google.upgrade import upgrade
 from banditloop.rl_core.backends.retries import retry_while, with_retries
 from banditloop.rl_core.backends.stored_features import merged, without_null_lists
 from banditloop.rl_core.events.holdout import Fold, hash_bound
-from banditloop.rl_core.events.schema import KEYS, STORED_TABLES, decision_schema, interaction_schema
+from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, STORED_TABLES, decision_schema, interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
+from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW
 from banditloop.rl_core.settings.backend import GoogleBackend
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
 from banditloop.rl_core.settings.task import Task
 
 EPOCH, END_OF_TIME = datetime.fromtimestamp(0, UTC), datetime(9999, 1, 1, tzinfo=UTC)
-MAX_SKEW = timedelta(days=1)  # between duplicates, and by which a reward may precede its decision
 STAGING_LIFETIME = timedelta(hours=6)  # of a staging table whose process died before deleting it
 RETRY_SECONDS, UPLOAD_ATTEMPTS = 300.0, 4
 CONFLICTS = ("concurrent update", "Failed to commit")  # error texts of BigQuery and of its emulator
@@ -53,7 +53,11 @@ def _is_lost_upload(error: BaseException) -> bool:
 class BigQueryWarehouse:
     """See banditloop.rl_core.ports.Warehouse. Every append costs a load job and a transaction: append large batches."""
 
-    def __init__(self, backend: GoogleBackend, task: Task, reward: RewardSection, held_out: float) -> None:
+    def __init__(
+        self, backend: GoogleBackend, task: Task, reward: RewardSection, held_out: float, max_wait: timedelta
+    ) -> None:
+        """max_wait: how long a window waits for rewards that were received and are not logged yet."""
+        self._max_wait = max_wait
         self._backend, self._task, self._reward, self._held_out = backend, task, reward, hash_bound(held_out)
         self._ignores = reward.default == "ignore"
 
@@ -76,12 +80,16 @@ class BigQueryWarehouse:
     def append(self, table: str, events: pa.Table) -> int:
         if not events.num_rows:
             return 0
-        times = pc.min_max(events["timestamp"]).as_py()
+        times, ids = pc.min_max(events["timestamp"]).as_py(), pc.min_max(events["event_id"]).as_py()
+        horizon = max(MAX_SKEW, self._attribution)
         parameters = {
             "events": events.num_rows,
-            "earliest": times["min"] - MAX_SKEW,
-            "latest": times["max"] + MAX_SKEW,
-            "logged_since": _logged_since(times["min"], datetime.now(UTC)),
+            "earliest": times["min"] - horizon,
+            "latest": times["max"] + horizon,
+            "logged_since": _logged_since(times["min"] - horizon, datetime.now(UTC)),
+            "first_id": ids["min"],  # prunes the clusters where ids sort by time
+            "last_id": ids["max"],
+            "max_lead": _microseconds(MAX_LEAD),
         }
         staging = self._stage(table, events)
         query = queries.append(self._backend.dataset, table, events.schema.names, staging)
@@ -90,8 +98,12 @@ class BigQueryWarehouse:
         return added
 
     def window(self, since: datetime | None) -> Window:
+        now = datetime.now(UTC)
+        if since and since > now + MAX_LEAD:
+            log.error(AHEAD, "the last training", since)
+            since = None
         query = queries.window(self._backend.dataset, self._reward.aggregation, self._ignores)
-        [(until, interactions)] = self._query(query, self._parameters(since or EPOCH, END_OF_TIME))
+        [(until, interactions)] = self._query(query, self._parameters(since or EPOCH, now + MAX_LEAD / 2))
         return Window(since=since, until=until or since or EPOCH, interactions=interactions)
 
     def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
@@ -109,10 +121,14 @@ class BigQueryWarehouse:
 
     def event_counts(self) -> LogCounts:
         query = queries.counts(self._backend.dataset)
-        rows = {row["name"]: row for row in self._query(query, {"window": self._window_microseconds})}
-        received = {name: rows[name]["received"] for name in KEYS}
-        duplicate = {name: received[name] - rows[name]["row_count"] for name in KEYS}
-        return LogCounts(received, duplicate, rows["rewards"]["late"], rows["rewards"]["dangling"])
+        counts = dict(map(tuple, self._query(query, self._parameters(EPOCH, END_OF_TIME))))
+        received = {name: counts.pop(f"received {name}") for name in KEYS}
+        duplicate = {name: received[name] - counts.pop(f"rows {name}") for name in KEYS}
+        return LogCounts(received, duplicate, inactive=counts.pop("eligible") - counts["shown"], **counts)
+
+    def repair(self) -> int:
+        [(repaired,)] = self._query(queries.repair(self._backend.dataset), {"max_lead": _microseconds(MAX_LEAD)})
+        return int(repaired)
 
     def upgrade(self) -> int:
         return upgrade(self._connection, self._backend, self._task)
@@ -171,8 +187,9 @@ class BigQueryWarehouse:
             "logged_since": _logged_since(earliest or since, since),
             "name": self._reward.name,
             "activation": ACTIVATION,
-            "window": self._window_microseconds,
+            "window": _microseconds(self._attribution),
             "max_skew": _microseconds(MAX_SKEW),
+            "max_wait": _microseconds(self._max_wait),
         }
 
     @property
@@ -180,8 +197,8 @@ class BigQueryWarehouse:
         return {} if self._ignores else {"default": self._reward.default}
 
     @property
-    def _window_microseconds(self) -> int:
-        return _microseconds(timedelta(seconds=self._reward.attribution_window_seconds))
+    def _attribution(self) -> timedelta:
+        return timedelta(seconds=self._reward.attribution_window_seconds)
 
     def _table_id(self, table: str) -> str:
         return f"{self._backend.project}.{self._backend.dataset}.{table}"

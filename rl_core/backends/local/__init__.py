@@ -1,10 +1,12 @@
 """The local backend: all ports on one machine, in files under one root folder."""
 
+import functools
 from pathlib import Path
 
 from banditloop.rl_core.backends.local.bus import LocalBus
 from banditloop.rl_core.backends.local.endpoint import LocalEndpoint
 from banditloop.rl_core.backends.local.runner import LocalRunner
+from banditloop.rl_core.backends.local.waiting import waiting_since
 from banditloop.rl_core.backends.local.warehouse import LocalWarehouse
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -23,9 +25,11 @@ def connect(config: Config) -> Platform:
         raise InvalidInput(
             f"backend.root = {str(root)!r}: a path with {' '.join(sorted(forbidden))} cannot hold the warehouse"
         )
+    bus = LocalBus(root / "bus", config.bus.lease_seconds)
+    waiting = functools.partial(waiting_since, bus, root / "scratch" / "outbox" / "rewards", "rewards")
     return Platform(
-        LocalWarehouse(root / "warehouse", config.task, config.reward, config.gate.holdout_fraction),
-        LocalBus(root / "bus", config.bus.lease_seconds),
+        LocalWarehouse(root / "warehouse", config.task, config.reward, config.gate.holdout_fraction, waiting),
+        bus,
         LocalEndpoint(root / "endpoints" / backend.endpoint),
         LocalRunner(root / "runs"),
         root / "scratch",

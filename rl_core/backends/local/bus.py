@@ -4,11 +4,11 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
 
-from litequeue import LiteQueue, Message
+from litequeue import LiteQueue, Message, MessageStatus
 
 from banditloop.rl_core.backends.delivery import deliver_messages
 from banditloop.rl_core.backends.local.queue_file import QueueFile
@@ -42,7 +42,7 @@ class LocalBus:
     def subscribe(self, topics: Sequence[str]) -> AbstractContextManager[None]:
         return nullcontext()  # nothing to prefetch: the messages are on this machine
 
-    def deliver(self, topic: str, handler: Handler) -> int:
+    def deliver(self, topic: str, handler: Handler, timed: bool = False) -> int:
         with self._queue(topic) as queue:
             for expired in list(queue.list_locked(self._lease_seconds)):
                 queue.retry(expired.message_id)
@@ -50,8 +50,19 @@ class LocalBus:
             while len(messages) < BATCH_MESSAGES and (message := queue.pop()) is not None:
                 messages.append(message)
         if messages:
-            self._handle(topic, messages, handler)
+            self._handle(topic, messages, handler, timed)
         return len(messages)
+
+    def unhandled(self, topic: str) -> list[tuple[bytes, datetime]]:
+        """The messages that wait or are being handled, with the times at which they were published."""
+        if not self._path(topic).exists():
+            return []
+        with self._queue(topic) as queue:
+            rows = queue.conn.execute(
+                f"SELECT data, in_time FROM {queue.table} WHERE status IN (?, ?)",
+                (MessageStatus.READY.value, MessageStatus.LOCKED.value),
+            )
+            return [(row["data"].encode("latin-1"), _time(row["in_time"])) for row in rows]
 
     def dead_letter(self, topic: str, reason: str, payload: bytes) -> None:
         line = " ".join(reason.split()).encode("latin-1", "backslashreplace")
@@ -90,10 +101,14 @@ class LocalBus:
             queue.prune()
         return replayed
 
-    def _handle(self, topic: str, messages: list[Message], handler: Handler) -> None:
+    def _handle(self, topic: str, messages: list[Message], handler: Handler, timed: bool) -> None:
+        def handle(batch: list[Message]) -> None:
+            times = [[_time(message.in_time) for message in batch]] if timed else []
+            handler([message.data.encode("latin-1") for message in batch], *times)
+
         deliver_messages(
             messages,
-            handle=lambda batch: handler([message.data.encode("latin-1") for message in batch]),
+            handle,
             acknowledge=lambda batch: self._acknowledge(topic, batch),
             dead_letter=lambda message, reason: self.dead_letter(topic, reason, message.data.encode("latin-1")),
             release=lambda batch: None,  # its lock expires with the lease
@@ -116,3 +131,7 @@ class LocalBus:
                 self._queues[topic] = QueueFile(self._path(topic))
             with self._queues[topic].use() as queue:
                 yield queue
+
+
+def _time(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)

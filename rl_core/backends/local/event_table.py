@@ -21,11 +21,11 @@ from filelock import FileLock
 
 from banditloop.rl_core.backends.local.deduplication import KeyIndex
 from banditloop.rl_core.backends.stored_features import merged
-from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, STORED_TABLES, TIME, event_schema
+from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, MAX_LEAD, STORED_TABLES, TIME, event_schema
+from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW
 from banditloop.rl_core.settings.task import Task
 
 EPOCH = datetime.fromtimestamp(0, UTC)
-MAX_SKEW = timedelta(days=1)  # between duplicates, and by which a reward may precede its decision
 MAX_SMALL_FILES = 50
 COMPACTION_TARGET_BYTES = (1 << 20, 64 << 20)  # two levels, so that small appends do not rewrite large files
 RETENTION_HOURS = 24  # of compacted files, for readers that have opened them
@@ -47,12 +47,15 @@ class DataFile(NamedTuple):
 
 
 class EventTable:
-    """The table `decisions` or `rewards` of a task, under the name of its schema version."""
+    """The table `decisions` or `rewards` of a task, under the name of its schema version.
 
-    def __init__(self, root: Path, table: str, task: Task) -> None:
-        self._root, self._name = root, STORED_TABLES[table]
+    A key is known to be a duplicate where the timestamps are at most `horizon` apart.
+    """
+
+    def __init__(self, root: Path, table: str, task: Task, horizon: timedelta = MAX_SKEW) -> None:
+        self._root, self._name, self._horizon = root, STORED_TABLES[table], horizon
         self.schema = pa.schema([*event_schema(table, task), LOGGED_AT])
-        self._key_index = KeyIndex(KEYS[table])
+        self._key_index = KeyIndex(KEYS[table], root / "keys" / self._name)
 
     @property
     def path(self) -> Path:
@@ -69,9 +72,9 @@ class EventTable:
             delta = self._delta_table() or DeltaTable.create(
                 self._root / self._name, self.schema, configuration=LOG_SETTINGS
             )
-            files = data_files(delta, "timestamp", times["min"] - MAX_SKEW, times["max"] + MAX_SKEW)
-            new = self._key_index.new_events(events, [file.path for file in files])
-            logged_at = pa.array([_next_logged_at(delta)] * new.num_rows, TIME)
+            files = data_files(delta, "timestamp", times["min"] - self._horizon, times["max"] + self._horizon)
+            new = self._key_index.new_events(events, {file.path: file.rows for file in files})
+            logged_at = pa.array([self._next_logged_at(delta)] * new.num_rows, TIME)
             rows = new.append_column(LOGGED_AT, logged_at).cast(self._stored(delta))
             commit = received_commit(received(delta) + events.num_rows)
             write_deltalake(delta, rows, mode="append", schema_mode="merge", commit_properties=commit)
@@ -80,6 +83,33 @@ class EventTable:
             except Exception as error:  # the events are committed; the next append retries
                 log.warning("%s: not compacted: %r", self._name, error)
             return new.num_rows
+
+    def repair(self) -> int:
+        """Give rows whose `logged_at` leads the clock by more than MAX_LEAD the present one; returns how many."""
+        if not self._root.exists():
+            return 0
+        with self.lock():
+            delta = self._delta_table()
+            if delta is None:
+                return 0
+            result = delta.update(
+                {LOGGED_AT.name: _sql(self._next_logged_at(delta))},
+                predicate=f"{LOGGED_AT.name} > {_sql(_now() + MAX_LEAD)}",
+                commit_properties=received_commit(received(delta)),
+            )
+            return int(result["num_updated_rows"])
+
+    def _next_logged_at(self, delta: DeltaTable) -> datetime:
+        """The current time, or 1 ms after the latest append if that leads it by at most MAX_LEAD (the clock went back).
+
+        Rows that lead by more were stored while the clock was ahead. They do not count, or they would hide all later
+        rows until their time has come.
+        """
+        now, times = _now(), _actions(delta)["max.logged_at"].to_pylist() if delta.version() else []
+        latest = max((time for time in times if time <= now + MAX_LEAD), default=EPOCH)
+        if (ahead := max(times, default=EPOCH)) > now + MAX_LEAD:
+            log.error(AHEAD, self._name, ahead)
+        return max(now, latest + timedelta(milliseconds=1))
 
     def wait(self) -> None:
         """Wait until an append in progress, if any, has committed; later ones have a later `logged_at`."""
@@ -112,6 +142,10 @@ class EventTable:
     def _stored(self, delta: DeltaTable) -> pa.Schema:
         """The schema of new rows: the task's, with the features that the table has besides."""
         return merged(pa.schema(delta.schema()), self.schema)
+
+
+def _sql(time: datetime) -> str:
+    return f"arrow_cast('{time.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
 def received_commit(count: int) -> CommitProperties:
@@ -157,15 +191,9 @@ def received(delta: DeltaTable) -> int:
     return int(metadata.get(RECEIVED_KEY, _rows(delta)))
 
 
-def _next_logged_at(delta: DeltaTable) -> datetime:
-    """The current time, or 1 ms after the latest append if that is later (the clock went back).
-
-    In whole milliseconds, the resolution of Delta Lake's statistics.
-    """
-    files = _actions(delta) if delta.version() else None
-    latest = max(files["max.logged_at"].to_pylist(), default=EPOCH) if files else EPOCH
-    now = EPOCH + timedelta(milliseconds=time.time_ns() // 1_000_000)
-    return max(now, latest + timedelta(milliseconds=1))
+def _now() -> datetime:
+    """The current time in whole milliseconds, the resolution of Delta Lake's statistics."""
+    return EPOCH + timedelta(milliseconds=time.time_ns() // 1_000_000)
 
 
 def _compact(delta: DeltaTable, commit: CommitProperties) -> None:

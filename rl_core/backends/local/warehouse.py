@@ -3,7 +3,8 @@
 import contextlib
 import copy
 import itertools
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -12,17 +13,19 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from banditloop.rl_core.backends.local.event_table import EPOCH, MAX_SKEW, DataFile, EventTable
+from banditloop.rl_core.backends.local import queries
+from banditloop.rl_core.backends.local.event_table import EPOCH, DataFile, EventTable
 from banditloop.rl_core.backends.local.table_damage import DamageCheck
 from banditloop.rl_core.backends.local.upgrade import is_upgraded, upgrade
 from banditloop.rl_core.backends.local.views import create_view, values_per_row
 from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
 from banditloop.rl_core.backends.stored_features import without_null_lists
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold, hash_bound
-from banditloop.rl_core.events.schema import KEYS, interaction_schema
+from banditloop.rl_core.events.holdout import Fold, hash_bound
+from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
+from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
 from banditloop.rl_core.settings.task import Task
 
@@ -32,21 +35,23 @@ SLICE_ROWS = (
 )
 MICROSECOND = timedelta(microseconds=1)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
-EVENT_HASH = f"substr(sha256(d.event_id), 1, {HEX_DIGITS})"
-FOLD_FILTERS = {None: "", "training": f"AND {EVENT_HASH} >= $held_out", "held_out": f"AND {EVENT_HASH} < $held_out"}
-REWARD_ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
-AGGREGATE_FUNCTIONS = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
-REWARDED_COUNT = "count(*) FILTER (number IN (SELECT number FROM rewarded))"
-IS_LATE = """(r.timestamp > d.timestamp + to_microseconds($window)
-    OR r.logged_at > d.logged_at + to_microseconds($window))"""  # or interactions already read would change
-IS_IN_TIME = f"NOT {IS_LATE} AND r.timestamp >= d.timestamp - to_microseconds($max_skew)"
+MAX_WAIT = timedelta(days=1)  # of a window, for rewards that were received and are not logged yet
+log = logging.getLogger("banditloop.warehouse")
 
 
 class LocalWarehouse:
     """See banditloop.rl_core.ports.Warehouse."""
 
-    def __init__(self, root: Path, task: Task, reward: RewardSection, held_out: float) -> None:
+    def __init__(
+        self,
+        root: Path,
+        task: Task,
+        reward: RewardSection,
+        held_out: float,
+        waiting_since: Callable[[], datetime | None],
+    ) -> None:
         self._root = root
+        self._waiting_since = waiting_since
         self._task = task
         self._reward = reward
         self._held_out = hash_bound(held_out)
@@ -68,7 +73,7 @@ class LocalWarehouse:
         """The tables, once they are known to have this schema version."""
         if not is_upgraded(self._root):
             raise InvalidInput(NOT_UPGRADED)
-        return {table: EventTable(self._root, table, self._task) for table in KEYS}
+        return {table: EventTable(self._root, table, self._task, max(MAX_SKEW, self._attribution)) for table in KEYS}
 
     def reading(self, task: Task) -> "LocalWarehouse":
         other = copy.copy(self)
@@ -81,22 +86,27 @@ class LocalWarehouse:
         return self._tables[table].append(events)
 
     def window(self, since: datetime | None) -> Window:
+        now = datetime.now(UTC)
+        if since and since > now + MAX_LEAD:
+            log.error(AHEAD, "the last training", since)
+            since = None
         since_or_start = since or EPOCH
         settled = "AND d.number NOT IN (SELECT number FROM rewarded)" if self._reward.aggregation == "first" else ""
-        now = datetime.now(UTC)
+        present = now + MAX_LEAD / 2  # so that a writer whose clock differs does not store rows before it
+        closed = max(min(self._waiting_since() or now, now), now - MAX_WAIT)
         self._tables["rewards"].wait()
-        open_since = max(since_or_start, now - timedelta(seconds=self._reward.attribution_window_seconds))
+        open_since = max(since_or_start, closed - self._attribution)
         with self._connection(self._decisions(since_or_start)) as connection:
             still_open = connection.execute(
                 f"""WITH {self._rewarded} SELECT min(logged_at) - INTERVAL 1 MICROSECOND FROM eligible d
-                WHERE logged_at > $since AND logged_at + to_microseconds($window) > $now AND mode <> 'simulated'
-                {settled}""",
-                {"since": since_or_start, "now": now} | self._reward_parameters(open_since),
+                WHERE logged_at > $since AND logged_at + to_microseconds($window) > $closed AND mode <> 'simulated'
+                AND logged_at <= $present {settled}""",
+                {"since": since_or_start, "closed": closed, "present": present} | self._reward_parameters(open_since),
             ).fetchall()[0][0]
-            parameters = {"since": since_or_start, "until": still_open or END_OF_TIME}
+            parameters = {"since": since_or_start, "until": still_open or present}
             query = "SELECT max(logged_at), count(*) FROM decisions d WHERE logged_at > $since AND logged_at <= $until"
             if self._ignores:
-                query = f"WITH {self._rewarded} {query.replace('count(*)', REWARDED_COUNT)}"
+                query = f"WITH {self._rewarded} {query.replace('count(*)', queries.REWARDED_COUNT)}"
                 parameters |= self._reward_parameters(since_or_start)
             until, rows = connection.execute(query, parameters).fetchall()[0]
         return Window(since=since, until=until or since_or_start, interactions=rows)
@@ -105,7 +115,7 @@ class LocalWarehouse:
         query = f"""WITH {self._rewarded}
             SELECT d.* EXCLUDE (logged_at, number), {self._value} AS reward
             FROM decisions d {"" if self._ignores else "LEFT"} JOIN rewarded USING (number)
-            WHERE d.logged_at > $since AND d.logged_at <= $until {FOLD_FILTERS[fold]}"""
+            WHERE d.logged_at > $since AND d.logged_at <= $until {queries.FOLD_FILTERS[fold]}"""
         parameters: dict[str, Any] = {"held_out": self._held_out} if fold else {}
         parameters |= {"since": window.since or EPOCH, "until": window.until} | self._default
         schema = interaction_schema(self._task)
@@ -116,16 +126,7 @@ class LocalWarehouse:
                     yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def policy_totals(self) -> list[dict[str, Any]]:
-        query = f"""WITH {self._rewarded}, shown AS (
-                SELECT policy_version, count({self._value}) AS interactions, count(*) - count({self._value}) AS ignored,
-                    count(reward) AS rewarded, min(logged_at) AS first, sum({self._value} / logging_probability)
-                    / sum(1 / logging_probability) FILTER ({self._value} IS NOT NULL) AS mean_reward
-                FROM decisions LEFT JOIN rewarded USING (number) GROUP BY ALL),
-            shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
-            SELECT policy_version AS version, coalesce(interactions, 0) AS interactions,
-                coalesce(rewarded, 0) AS rewarded, mean_reward, coalesce(ignored, 0) AS ignored,
-                coalesce(shadowed, 0) AS shadowed
-            FROM shown FULL JOIN shadowed USING (policy_version) ORDER BY least(shown.first, shadowed.first)"""
+        query = queries.totals(self._rewarded, self._value)
         with self._connection(self._decisions(EPOCH)) as connection:
             relation = connection.sql(query, params=self._default | self._reward_parameters())
             return relation.to_arrow_table().to_pylist()
@@ -133,11 +134,16 @@ class LocalWarehouse:
     def event_counts(self) -> LogCounts:
         counts = {name: table.counts() for name, table in self._tables.items()}
         received, duplicate = ({name: pair[index] for name, pair in counts.items()} for index in (0, 1))
-        query = f"""SELECT count(*) FILTER ({IS_LATE}), count(*) FILTER (d.event_id IS NULL)
-            FROM rewards r LEFT JOIN logged_decisions d ON r.event_id = d.event_id"""
         with self._connection(self._decisions(EPOCH), EPOCH) as connection:
-            late, dangling = connection.execute(query, {"window": self._durations["window"]}).fetchall()[0]
-        return LogCounts(received, duplicate, late, dangling)
+            parameters = self._durations | {"name": self._reward.name, "activation": ACTIVATION}
+            rewards = {
+                name[2:]: count for name, count in connection.execute(queries.REWARD_OUTCOMES, parameters).fetchall()
+            }
+            [decisions] = connection.sql(queries.DECISION_OUTCOMES).to_arrow_table().to_pylist()
+        return LogCounts(received, duplicate, **decisions, **rewards)
+
+    def repair(self) -> int:
+        return sum(table.repair() for table in self._tables.values())
 
     def upgrade(self) -> int:
         return 0 if is_upgraded(self._root) else upgrade(self._root, self._task)
@@ -153,24 +159,19 @@ class LocalWarehouse:
 
     @property
     def _rewarded(self) -> str:
-        """Common table expression: the aggregated rewards in time, one row per decision that has any."""
-        aggregation = self._reward.aggregation
-        if aggregation in REWARD_ORDERS:  # unlike arg_min, a window function spills to disk
-            choice = f"QUALIFY row_number() OVER (PARTITION BY d.number ORDER BY {REWARD_ORDERS[aggregation]}) = 1"
-            reward = "r.value"
-        else:
-            choice, reward = "GROUP BY d.number", f"{AGGREGATE_FUNCTIONS[aggregation]}(r.value)"
-        return f"""rewarded AS (
-            SELECT d.number, {reward} AS reward FROM rewards r JOIN decisions d ON r.event_id = d.event_id
-            WHERE r.name = $name AND d.logged_at > $decided_since AND {IS_IN_TIME} {choice})"""
+        return queries.rewarded(self._reward.aggregation)
 
     def _reward_parameters(self, decided_since: datetime = EPOCH) -> dict[str, Any]:
         return {"name": self._reward.name, "decided_since": decided_since} | self._durations
 
     @property
     def _durations(self) -> dict[str, int]:
-        window = timedelta(seconds=self._reward.attribution_window_seconds)
-        return {"window": window // MICROSECOND, "max_skew": MAX_SKEW // MICROSECOND}
+        durations = {"window": self._attribution, "max_skew": MAX_SKEW, "max_wait": MAX_WAIT}
+        return {name: duration // MICROSECOND for name, duration in durations.items()}
+
+    @property
+    def _attribution(self) -> timedelta:
+        return timedelta(seconds=self._reward.attribution_window_seconds)
 
     def _decisions(self, since: datetime, until: datetime = END_OF_TIME) -> list[DataFile]:
         return self._tables["decisions"].files("logged_at", since, until)
@@ -200,7 +201,7 @@ class LocalWarehouse:
                 connection.execute(
                     f"""CREATE TABLE activated AS
                     SELECT d.number FROM rewards r JOIN eligible d ON r.event_id = d.event_id
-                    WHERE r.name = $name AND {IS_IN_TIME}""",
+                    WHERE r.name = $name AND {queries.IS_IN_TIME}""",
                     self._durations | {"name": ACTIVATION},
                 )
                 is_interaction = "mode <> 'deferred' OR number IN (FROM activated)"

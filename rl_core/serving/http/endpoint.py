@@ -100,7 +100,7 @@ class Predictor:
         return self._recommender.predict(self._follower.split, requests)
 
     async def _reward(self, body: bytes) -> Response:
-        return self._accept(read_rewards(body, self._config.reward.name))
+        return self._accept(read_rewards(body, self._config.task, self._config.reward))
 
     async def _activate(self, body: bytes) -> Response:
         return self._accept(read_activations(body))

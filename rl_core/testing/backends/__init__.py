@@ -1,5 +1,6 @@
 """The contract suite of backends: the promises of the ports Warehouse, Bus and Endpoint in banditloop.rl_core.ports."""
 
+from banditloop.rl_core.testing.backends.accounting import AccountingContract
 from banditloop.rl_core.testing.backends.attribution import AttributionContract
 from banditloop.rl_core.testing.backends.bus import BusContract
 from banditloop.rl_core.testing.backends.endpoint import EndpointContract
@@ -7,6 +8,7 @@ from banditloop.rl_core.testing.backends.features import FeatureContract
 from banditloop.rl_core.testing.backends.warehouse import WarehouseContract
 
 __all__ = [
+    "AccountingContract",
     "AttributionContract",
     "BackendContract",
     "BusContract",
@@ -16,7 +18,9 @@ __all__ = [
 ]
 
 
-class BackendContract(WarehouseContract, FeatureContract, AttributionContract, BusContract, EndpointContract):
+class BackendContract(
+    WarehouseContract, FeatureContract, AttributionContract, AccountingContract, BusContract, EndpointContract
+):
     """Checks that every backend must pass. A test file of yours subclasses it and says how to configure the backend:
 
         class TestMine(BackendContract):

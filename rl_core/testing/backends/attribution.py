@@ -8,7 +8,7 @@ import pytest
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.events.schema import interaction_schema
-from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.ports import LogCounts, Platform
 from banditloop.rl_core.settings.loop import ACTIVATION
 from banditloop.rl_core.testing.backends.fixtures import BackendFixtures, Configure
 from banditloop.rl_core.testing.backends.warehouse import LONG_AGO, read_rewards
@@ -144,7 +144,7 @@ class AttributionContract(BackendFixtures):
 
     def test_all_appended_events_are_counted(self, platform: Platform) -> None:
         warehouse = platform.warehouse
-        assert warehouse.event_counts() == ({"decisions": 0, "rewards": 0}, {"decisions": 0, "rewards": 0}, 0, 0)
+        assert warehouse.event_counts() == LogCounts({"decisions": 0, "rewards": 0}, {"decisions": 0, "rewards": 0})
         warehouse.append("decisions", decisions(["a", "b", "a"]))
         warehouse.append("decisions", decisions(["b"]))
         warehouse.append("rewards", rewards(["a", "a", "unknown"]))

@@ -1,0 +1,52 @@
+"""The local warehouse's queries in DuckDB's SQL, on the views that LocalWarehouse connects."""
+
+from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold
+
+EVENT_HASH = f"substr(sha256(d.event_id), 1, {HEX_DIGITS})"
+FOLD_FILTERS: dict[Fold | None, str] = {
+    None: "",
+    "training": f"AND {EVENT_HASH} >= $held_out",
+    "held_out": f"AND {EVENT_HASH} < $held_out",
+}
+REWARD_ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
+AGGREGATE_FUNCTIONS = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
+REWARDED_COUNT = "count(*) FILTER (number IN (SELECT number FROM rewarded))"
+IS_LATE = """(r.timestamp > d.timestamp + to_microseconds($window)
+    OR least(r.received_at, r.logged_at) > d.logged_at + to_microseconds($window)
+    OR r.logged_at > d.logged_at + to_microseconds($window + $max_wait))"""  # or interactions already read would change
+IS_EARLY = "r.timestamp < d.timestamp - to_microseconds($max_skew)"
+IS_IN_TIME = f"NOT {IS_LATE} AND NOT {IS_EARLY}"
+OUTCOME = f"""CASE WHEN d.event_id IS NULL THEN '5 dangling' WHEN {IS_LATE} THEN '4 late'
+    WHEN {IS_EARLY} THEN '3 early' WHEN r.name NOT IN ($name, $activation) THEN '2 unnamed' ELSE '1 joined' END"""
+REWARD_OUTCOMES = f"""SELECT outcome, count(*) FROM (
+        SELECT min({OUTCOME}) AS outcome
+        FROM rewards r LEFT JOIN logged_decisions d ON r.event_id = d.event_id GROUP BY r.number)
+    GROUP BY outcome"""
+DECISION_OUTCOMES = """SELECT (SELECT count(*) FROM decisions) AS shown, (SELECT count(*) FROM shadows) AS shadow,
+    (SELECT count(*) FROM eligible) - (SELECT count(*) FROM decisions) AS inactive"""
+
+
+def rewarded(aggregation: str) -> str:
+    """Common table expression: the aggregated rewards in time, one row per decision that has any."""
+    if aggregation in REWARD_ORDERS:  # unlike arg_min, a window function spills to disk
+        choice = f"QUALIFY row_number() OVER (PARTITION BY d.number ORDER BY {REWARD_ORDERS[aggregation]}) = 1"
+        reward = "r.value"
+    else:
+        choice, reward = "GROUP BY d.number", f"{AGGREGATE_FUNCTIONS[aggregation]}(r.value)"
+    return f"""rewarded AS (
+        SELECT d.number, {reward} AS reward FROM rewards r JOIN decisions d ON r.event_id = d.event_id
+        WHERE r.name = $name AND d.logged_at > $decided_since AND {IS_IN_TIME} {choice})"""
+
+
+def totals(rewarded: str, value: str) -> str:
+    """Per policy version: interactions, rewarded and ignored ones, mean reward and shadow decisions."""
+    return f"""WITH {rewarded}, shown AS (
+            SELECT policy_version, count({value}) AS interactions, count(*) - count({value}) AS ignored,
+                count(reward) AS rewarded, min(logged_at) AS first, sum({value} / logging_probability)
+                / sum(1 / logging_probability) FILTER ({value} IS NOT NULL) AS mean_reward
+            FROM decisions LEFT JOIN rewarded USING (number) GROUP BY ALL),
+        shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
+        SELECT policy_version AS version, coalesce(interactions, 0) AS interactions,
+            coalesce(rewarded, 0) AS rewarded, mean_reward, coalesce(ignored, 0) AS ignored,
+            coalesce(shadowed, 0) AS shadowed
+        FROM shown FULL JOIN shadowed USING (policy_version) ORDER BY least(shown.first, shadowed.first)"""
