@@ -45,7 +45,7 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> float:
     predictions = platform.endpoint.predict(instances(environment, contexts, random))
     event_ids = [prediction["event_id"] for prediction in predictions]
     actions = chosen_actions(environment.task, [prediction["action"] for prediction in predictions])
-    rewards = environment.reward(contexts, actions, event_ids).clip(*config.task.rewards)  # noise may leave the range
+    rewards = config.task.rewards.clip(environment.reward(contexts, actions, event_ids))  # noise may leave the range
     times = earned([datetime.now(UTC)] * len(event_ids), environment.delays(event_ids))
     events = [
         reward_row(event_id=event_id, value=value, timestamp=due, name=config.reward.name, source_id="simulator")

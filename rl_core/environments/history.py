@@ -48,9 +48,10 @@ def simulated_history(
             mode="simulated",
             **columns,
         )
+        values = environment.reward(contexts, chosen_actions(task, columns["action"]), event_ids)
         rewards = reward_table(
             event_id=event_ids,
-            value=environment.reward(contexts, chosen_actions(task, columns["action"]), event_ids).clip(*task.rewards),
+            value=task.rewards.clip(values),
             timestamp=earned(times, environment.delays(event_ids)),
             name=reward_name,
             source_id="generator",

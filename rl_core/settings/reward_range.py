@@ -24,6 +24,10 @@ class RewardRange(NamedTuple):
         tolerance = TOLERANCE * self.span
         return (rewards >= self.low - tolerance) & (rewards <= self.high + tolerance)
 
+    def clip(self, rewards: np.ndarray) -> np.ndarray:
+        """The rewards, of which those outside the range are its nearest bound."""
+        return np.where(self.contains(rewards), rewards, rewards.clip(self.low, self.high))
+
     def scale(self, rewards: np.ndarray) -> np.ndarray:
         """Rewards scaled so that low is 0 and high is 1."""
         return (rewards - self.low) / self.span

@@ -130,8 +130,8 @@ def test_logged_rewards_match_their_contexts_and_actions(setting, dim, tmp_path)
     assert table.num_rows == 300
     policy, actions = SavedPolicy.load(tmp_path / "policy"), chosen_actions(config.task, table["action"].to_pylist())
     observations = policy.observations(contexts(table))
-    expected = environment.reward({"observation": observations}, actions, table["event_id"].to_pylist()).clip(0, 5)
-    np.testing.assert_array_equal(table["reward"].to_numpy(), expected)
+    expected = environment.reward({"observation": observations}, actions, table["event_id"].to_pylist())
+    np.testing.assert_array_equal(table["reward"].to_numpy(), config.task.rewards.clip(expected))
     # and the propensities are those of the serving policy
     online = np.array(table["policy_version"].to_pylist()) == version
     chosen = policy.probabilities(observations[online])[np.arange(online.sum()), actions[online]]
