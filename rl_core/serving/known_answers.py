@@ -1,13 +1,16 @@
 """What an id names: the latest answers by id, each with a digest of its question. They survive the process."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.serving.predict_request import InstanceOptions
 
 CACHED_ANSWERS = 10_000
 CACHED_PROBABILITIES = 10  # that take as much memory as an answer without any
@@ -25,6 +28,24 @@ class Name(NamedTuple):
     kind: str
     id: str
     question: str
+
+
+def question_of(option: InstanceOptions, context: np.ndarray | dict[str, Any]) -> str:
+    """A digest of what is asked, apart from the ids; empty without a key."""
+    if option.key is None:
+        return ""
+    asked = tuple(option._replace(key=None, event_id=None, request=None))
+    content = [context.tolist() if isinstance(context, np.ndarray) else context, asked]
+    return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def names_of(option: InstanceOptions, question: str) -> list[Name]:
+    """The names that a request gives to a decision: its event_id, and its place in a request with an id."""
+    names = [Name("event_id", option.event_id, question)] if option.event_id else []
+    if option.request:
+        request_id, row, rows = option.request
+        names.append(Name("request_id", f"{request_id} {row}", f"{question} {rows} {option.event_id or ''}"))
+    return names
 
 
 class KnownAnswers:

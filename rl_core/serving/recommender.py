@@ -15,7 +15,7 @@ from banditloop.rl_core.events.rows import decision_row
 from banditloop.rl_core.policies.release import hash_to_unit
 from banditloop.rl_core.serving.candidate_sets import CandidateSet, CandidateSets, Features, external_decisions
 from banditloop.rl_core.serving.catalogue import Catalogue
-from banditloop.rl_core.serving.known_answers import Answer, KnownAnswers, Name
+from banditloop.rl_core.serving.known_answers import Answer, KnownAnswers, Name, names_of, question_of
 from banditloop.rl_core.serving.predict_request import NO_OPTIONS, InstanceOptions, PredictRequest
 from banditloop.rl_core.serving.request_features import ContextReader
 from banditloop.rl_core.serving.traffic_split import DecisionRequest, TrafficSplit, VersionDecisions
@@ -69,8 +69,8 @@ class Recommender:
 
     def _decide_once(self, split: TrafficSplit, contexts: Contexts, options: list[InstanceOptions]) -> list[Answer]:
         """Answers for all rows; only those that are not known are decided and logged."""
-        questions = [_question(option, context) for option, context in zip(options, contexts, strict=True)]
-        names = [_names(option, question) for option, question in zip(options, questions, strict=True)]
+        questions = [question_of(option, context) for option, context in zip(options, contexts, strict=True)]
+        names = [names_of(option, question) for option, question in zip(options, questions, strict=True)]
         answers = [self._answers.find(row_names) for row_names in names]
         rows = [row for row, answer in enumerate(answers) if answer is None]
         new_names = [name[:2] for row in rows for name in names[row]]
@@ -173,24 +173,6 @@ class Recommender:
                         step=option.step,
                     )
                 )
-
-
-def _question(option: InstanceOptions, context: np.ndarray | Features) -> str:
-    """A digest of what is asked, apart from the ids; empty without a key."""
-    if option.key is None:
-        return ""
-    asked = tuple(option._replace(key=None, event_id=None, request=None))
-    content = [context.tolist() if isinstance(context, np.ndarray) else context, asked]
-    return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
-
-
-def _names(option: InstanceOptions, question: str) -> list[Name]:
-    """The names that a request gives to a decision: its event_id, and its place in a request with an id."""
-    names = [Name("event_id", option.event_id, question)] if option.event_id else []
-    if option.request:
-        request_id, row, rows = option.request
-        names.append(Name("request_id", f"{request_id} {row}", f"{question} {rows} {option.event_id or ''}"))
-    return names
 
 
 def _event_id(option: InstanceOptions, group: VersionDecisions) -> str:

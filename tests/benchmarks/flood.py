@@ -70,14 +70,10 @@ def main(url: str, name: str) -> None:
     host, port = url.removeprefix("http://").split("/")[0].split(":")
     held: list[socket.socket] = []
     for number in itertools.count():
-        connection = socket.create_connection((host, int(port)), timeout=10)
         with contextlib.suppress(OSError):  # closed by the server
-            _send(connection, name, number)
-        if name in (IDLE, SLOW):
-            held.append(connection)
-        else:
-            connection.close()
-        if len(held) > 5000:
+            held.append(socket.create_connection((host, int(port)), timeout=10))
+            _send(held[-1], name, number)
+        if len(held) > (5000 if name in (IDLE, SLOW) else 0):
             held.pop(0).close()
 
 

@@ -70,7 +70,7 @@ def test_slow_bodies_make_room_for_others():
     now = [0.0]
 
     async def run():
-        admission, arrived = Admission(None, max_bytes_in_flight=100, max_requests_in_flight=2), asyncio.Event()
+        admission, arrived = Admission(None, max_bytes_in_flight=110, max_requests_in_flight=2), asyncio.Event()
         more = asyncio.Event()
 
         async def arriving(size):
@@ -84,13 +84,14 @@ def test_slow_bodies_make_room_for_others():
         await asyncio.sleep(0)
         assert (admission.bytes_in_flight, admission.requests_in_flight) == (90, 0)
         with pytest.raises(HttpError, match="too many bytes are in flight"):
-            await admission.read_body([], lambda: arriving(20))
+            await admission.read_body([], lambda: arriving(25))
+        admission.release(len(await admission.read_body([], lambda: arriving(20))))  # there is room for small ones
         now[0] += SLOW_SECONDS
-        assert await admission.read_body([], lambda: arriving(20)) == b"x" * 20
+        assert await admission.read_body([], lambda: arriving(25)) == b"x" * 25
         with pytest.raises(HttpError, match="did not arrive in time") as error:
             await slow
         assert error.value.status == 408
-        assert (admission.bytes_in_flight, admission.requests_in_flight) == (20, 1)
+        assert (admission.bytes_in_flight, admission.requests_in_flight) == (25, 1)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("banditloop.rl_core.serving.http.admission.time", SimpleNamespace(monotonic=lambda: now[0]))

@@ -242,6 +242,15 @@ def test_the_connection_that_waits_the_longest_makes_room(address, begin):
                 clients[-1].recv(1)
 
 
+def test_connections_that_were_never_answered_make_room_first(address):
+    with contextlib.ExitStack() as stack:
+        answered = stack.enter_context(socket.create_connection(address, timeout=10))
+        assert send(answered, b"one").endswith(b"one")
+        silent = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(MAX_CONNECTIONS)]
+        assert is_closed(silent[0])
+        assert send(answered, b"two").endswith(b"two")
+
+
 def test_a_connection_whose_request_is_answered_does_not_make_room(address):
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(socket.create_connection(address, timeout=10)) for _ in range(MAX_CONNECTIONS)]

@@ -12,6 +12,7 @@ MAX_BODY_BYTES = 32 << 20  # 10,000 observations of 100 numbers take about 20 MB
 MAX_BYTES_IN_FLIGHT = 128 << 20  # of all bodies together
 MAX_REQUESTS_IN_FLIGHT = 1000
 SLOW_SECONDS = 2.0  # a body that has been arriving for longer makes room for others
+ARRIVING_FRACTION = 7 / 8  # of all bytes; the rest is for bodies that arrive in one piece
 RETRY_AFTER = {b"retry-after": b"1"}
 BEARER_CHALLENGE = {b"www-authenticate": b"Bearer"}
 Message = MutableMapping[str, Any]
@@ -115,7 +116,7 @@ class Admission:
                     upload.size += len(chunks[-1])
                     self.bytes_in_flight += len(chunks[-1])
                     self._check_size(upload.size)
-                    self._make_room(0)
+                    self._make_room(0, ARRIVING_FRACTION)
                     if not message["more_body"]:
                         return b"".join(chunks)
                     message = await receive()
@@ -129,9 +130,12 @@ class Admission:
         if upload in self._uploads:
             self._uploads.remove(upload)
 
-    def _make_room(self, size: int) -> None:
-        """Let the bodies that have been arriving for too long make room for `size` more bytes, or raise 429."""
-        while self.bytes_in_flight + size > self._max_bytes_in_flight:
+    def _make_room(self, size: int, fraction: float = 1.0) -> None:
+        """Let the bodies that have been arriving for too long make room for `size` more bytes, or raise 429.
+
+        fraction: how much of all the bytes may be taken.
+        """
+        while self.bytes_in_flight + size > self._max_bytes_in_flight * fraction:
             slowest = self._uploads[0] if self._uploads else None
             if slowest is None or time.monotonic() - slowest.since < SLOW_SECONDS:
                 raise HttpError(429, "too many bytes are in flight; retry later", RETRY_AFTER)

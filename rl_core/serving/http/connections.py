@@ -16,14 +16,17 @@ def connection_limits() -> tuple[int, int]:
     return max(1, min(MAX_CONNECTIONS, spare // 2)), max(1, min(MAX_BACKLOG, spare // 4))
 
 
-def make_room(connections: Iterable[Any], limit: int) -> None:
-    """Give up the connections that have waited for their clients the longest, until there are no more than `limit`.
+def make_room(connections: Iterable[Any], limit: int, newcomer: Any) -> None:
+    """Give up connections that wait for their clients, until there are no more than `limit`.
 
-    A connection whose request is complete is never given up.
+    Those that were never answered go first, and of them the ones that have waited the longest. A connection whose
+    request is complete is never given up; the newcomer is, if all others are such.
     """
     remaining = [connection for connection in connections if not connection.transport.is_closing()]
-    waiting = [connection for connection in remaining if connection.waiting_since is not None]
-    waiting.sort(key=lambda connection: connection.waiting_since)
     excess = len(remaining) - limit
-    for connection in waiting[: excess + int(FREED_FRACTION * limit) if excess > 0 else 0]:
+    if excess <= 0:
+        return
+    waiting = [c for c in remaining if c.waiting_since is not None and c is not newcomer]
+    waiting.sort(key=lambda connection: (connection.was_answered, connection.waiting_since))
+    for connection in waiting[: excess + int(FREED_FRACTION * limit)] or [newcomer]:
         connection.give_up()

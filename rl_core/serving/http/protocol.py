@@ -3,7 +3,7 @@
 The head and the body of a response are sent in one write instead of two, and the app's headers are not validated. Each
 connection has one timer for all of its time limits, where uvicorn cancels a timer and starts another for every request.
 What a client sends before its request is authenticated is bounded: the size of a head, the number of its headers and of
-pipelined requests, and the number of connections, where the one that has waited for its client the longest is closed.
+pipelined requests, and the number of connections, of which those that wait for their clients are closed.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class SingleWriteProtocol(HttpToolsProtocol):
         self.waiting_since = self.loop.time()
         self._timer = self.loop.call_later(self.timeout_keep_alive, self._check_time)
         if len(self.connections) > self._max_connections:
-            make_room(self.connections, self._max_connections)
+            make_room(self.connections, self._max_connections, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timer of a closed connection."""
@@ -113,14 +113,25 @@ class SingleWriteProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Lift the limit for a complete request; one that is answered already starts the idle time."""
         super().on_message_complete()
-        answered = self.cycle.response_complete
-        self.waiting_since, self._receiving = self.loop.time() if answered else None, False
+        waits = self.cycle.response_complete or self.flow.write_paused
+        self.waiting_since, self._receiving = self.loop.time() if waits else None, False
         self._unparsed = 0
 
     def pause_writing(self) -> None:
         """Limit the time for a client to read its responses."""
         super().pause_writing()
         self.waiting_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """Lift the limit; the next request is answered."""
+        super().resume_writing()
+        if not self._receiving and not self.was_answered:
+            self.waiting_since = None
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether the last request that has begun was answered."""
+        return self.cycle is not None and self.cycle.response_complete
 
     def give_up(self) -> None:
         """Answer 408 to a request whose body is awaited; without one, close the connection."""
@@ -176,7 +187,7 @@ class SingleWriteCycle(RequestResponseCycle):
             await self.flow.drain()
         self.response_started = self.response_complete = True
         self.message_event.set()
-        if self.disconnected:
+        if self.disconnected or self.transport.is_closing():  # the former is set for the latest request only
             return
         headers = self.default_headers + self._head["headers"]
         if CLOSE in headers:

@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import logging
 import socket
 
 import uvicorn
@@ -24,6 +25,7 @@ def run(app: App, listener: socket.socket) -> None:
 def server(app: App) -> uvicorn.Server:
     """A server of an app, with limits on what its connections may send and hold."""
     connections, backlog = connection_limits()
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of every request that is not HTTP
     settings = uvicorn.Config(
         app,
         http=functools.partial(SingleWriteProtocol, max_connections=connections),  # type: ignore[arg-type]
