@@ -28,8 +28,7 @@ def read_arrays(path: Path) -> Statistics:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
         raise InvalidInput(f"{path}: {error}; not the arrays of a policy") from None
-    numbers = {name: array for name, array in arrays.items() if array.dtype.kind != "U"}
-    if infinite := [name for name, array in numbers.items() if not np.isfinite(array).all()]:
+    if infinite := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
         raise InvalidInput(f"{path}: {infinite[0]} has numbers that are not finite; not the arrays of a policy")
     return arrays
 
@@ -55,7 +54,7 @@ def _check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
     """Compare what the headers of all arrays announce with the bytes that are there, before any memory is taken.
 
     Raises:
-        ValueError: they differ, or the arrays are compressed or hold something else than numbers and texts.
+        ValueError: they differ, or the arrays are compressed or hold something else than numbers.
     """
     members = archive.infolist()
     if sum(member.file_size for member in members) > file_bytes:
@@ -66,11 +65,7 @@ def _check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
             if header is None or member.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{member.filename} is compressed, or of an unknown version")
             shape, _, dtype = header(file)
-            if (
-                dtype.kind not in "biufU"
-                or not dtype.itemsize
-                or file.tell() + math.prod(shape) * dtype.itemsize != member.file_size
-            ):
+            if dtype.kind not in "biuf" or file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
                 raise ValueError(f"{member.filename} is {dtype} {shape}, which is not what the file holds")
 
 

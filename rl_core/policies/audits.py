@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from banditloop.rl_core.agents import read_arrays, write_arrays
 from banditloop.rl_core.estimators.propensity_audit import Audits, PropensityAudit
@@ -23,11 +24,13 @@ def read_audits(folder: Path) -> Audits:
         return {}
     arrays = read_arrays(folder / AUDITS)
     columns = [arrays[name] for name in FIELDS]
-    return {str(version): PropensityAudit(*row) for version, *row in zip(arrays["version"], *columns, strict=True)}
+    versions = orjson.loads(arrays["versions"].tobytes())
+    return {version: PropensityAudit(*row) for version, *row in zip(versions, *columns, strict=True)}
 
 
 def write_audits(folder: Path, audits: Audits) -> None:
     """Write the audits of the latest versions into a folder."""
     latest = dict(list(audits.items())[-MAX_VERSIONS:])
     columns = {name: np.array([getattr(audit, name) for audit in latest.values()]) for name in FIELDS}
-    write_arrays(folder / AUDITS, {"version": np.array(list(latest), str)} | columns)
+    versions = np.frombuffer(orjson.dumps(list(latest)), np.uint8)  # array files hold numbers only
+    write_arrays(folder / AUDITS, {"versions": versions} | columns)
