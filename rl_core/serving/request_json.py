@@ -10,6 +10,7 @@ from banditloop.rl_core.errors import InvalidInput
 
 MAX_EVENTS = 10_000  # decisions, rewards or activations per request: each takes kilobytes of memory
 VALUES_PER_BRACKET = 4  # that a body may have
+COUNTED_BYTES = 256 << 10  # at once: they fit the processor's cache
 
 
 def read_request(body: bytes, known: Sequence[str], max_brackets: int) -> dict[str, Any]:
@@ -21,14 +22,11 @@ def read_request(body: bytes, known: Sequence[str], max_brackets: int) -> dict[s
     Raises:
         InvalidInput: it is not JSON, has an unknown key, or too many values.
     """
-    if len(body) > max_brackets:  # a smaller one cannot have too many
-        characters = np.frombuffer(body, np.uint8)
-        brackets = sum(np.count_nonzero(characters == ord(character)) for character in "[{")
-        if max(brackets, np.count_nonzero(characters == ord(",")) / VALUES_PER_BRACKET) > max_brackets:
-            raise InvalidInput(
-                f"request: may have at most {max_brackets:,} lists and objects, and {VALUES_PER_BRACKET} times as many "
-                "values; send several requests"
-            )
+    if len(body) > max_brackets and _has_more_values(body, max_brackets):  # a smaller one cannot have as many
+        raise InvalidInput(
+            f"request: may have at most {max_brackets:,} lists and objects, and {VALUES_PER_BRACKET} times as many "
+            "values; send several requests"
+        )
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -37,6 +35,19 @@ def read_request(body: bytes, known: Sequence[str], max_brackets: int) -> dict[s
         return {}
     check_keys(request, known, "request")
     return request
+
+
+def _has_more_values(body: bytes, max_brackets: int) -> bool:
+    """Whether a body has too many brackets or commas. It is read only as far as there are not."""
+    brackets = commas = 0
+    characters = np.frombuffer(body, np.uint8)
+    for start in range(0, len(body), COUNTED_BYTES):
+        part = characters[start : start + COUNTED_BYTES]
+        brackets += sum(int(np.count_nonzero(part == ord(bracket))) for bracket in "[{")
+        commas += int(np.count_nonzero(part == ord(",")))
+        if max(brackets, commas / VALUES_PER_BRACKET) > max_brackets:
+            return True
+    return False
 
 
 def check_keys(values: dict[str, Any], known: Sequence[str], where: str) -> None:
