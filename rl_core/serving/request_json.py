@@ -52,8 +52,9 @@ def _has_more_values(body: bytes, max_brackets: int) -> bool:
 
 def check_keys(values: dict[str, Any], known: Sequence[str], where: str) -> None:
     """InvalidInput: a key is not one of those known."""
-    if (unknown := next((key for key in values if key not in known), None)) is not None:
-        raise InvalidInput(f"{where}.{unknown:.80}: is unknown; the keys are: {', '.join(known)}")
+    for key in values:
+        if key not in known:
+            raise InvalidInput(f"{where}.{key:.80}: is unknown; the keys are: {', '.join(known)}")
 
 
 def check_count(events: int, what: str) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from banditloop.rl_core.serving.http.admission import HttpError
 
 ANY_ORIGIN = "*"
+CHECKED = frozenset([b"content-type", b"origin", b"host"])
 JSON = b"application/json"  # the content types of forms and plain texts need no permission to cross origins
 
 
@@ -33,6 +34,8 @@ class WebGuard:
             HttpError: 403 for a foreign Origin or Host, 415 for a Content-Type other than JSON.
         """
         for name, value in headers:
+            if name not in CHECKED:
+                continue
             if name == b"content-type" and value != JSON and value.partition(b";")[0].strip().lower() != JSON:
                 raise HttpError(415, f"Content-Type: {_text(value)}: send application/json")
             if self._open:
