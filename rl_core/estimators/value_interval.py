@@ -23,6 +23,7 @@ from banditloop.rl_core.estimators.logged import Logged
 from banditloop.rl_core.estimators.lower_bound import lower_bound, mean_interval
 
 ROUNDING = 1e-9
+CONTRADICTION = 0.999  # level at which mean weights other than 1 refute the largest possible weight
 TOO_LITTLE = "too little to tell"  # instead of an interval that says nothing
 MAX_SPAN = 0.9  # of the possible range: a wider interval says nothing
 
@@ -71,7 +72,7 @@ class ValueSums:
         least = 1.0 - len(self.max_weights)
         if not self.count:
             return least, 1.0
-        bounded = self._weights_are_bounded(level)
+        bounded = self._weights_are_bounded()
         low, of_losses = (self._lower_bound(turn, bounded, level) for turn in (np.eye(len(self.sums)), self._losses()))
         return max(least, least + low), min(1.0, 1 - of_losses)
 
@@ -81,7 +82,11 @@ class ValueSums:
         means, products = turn @ self.sums / scale / self.count, turn @ self.products @ turn.T / scale**2 / self.count
         if bounded:
             corners = self._corners() / scale @ turn.T
-            coefficients = np.vstack([np.eye(len(means))[0], _least_variance(means, products)])
+            without_model = self._expected() > 0
+            terms = without_model, np.ones(len(means), bool)
+            coefficients = np.vstack(
+                [np.eye(len(means))[0], *(_least_variance(means, products, used) for used in terms)]
+            )
         else:
             corners, coefficients = np.zeros((1, len(means))), np.eye(len(means))[:1]
         constants = -coefficients[:, 1:] @ self._expected()[1:]
@@ -103,12 +108,12 @@ class ValueSums:
         expected[1 : policies + 1] = expected[-1] = 1.0
         return expected
 
-    def _weights_are_bounded(self, level: float) -> bool:
+    def _weights_are_bounded(self) -> bool:
         """Whether the largest weights are known, and mean weights of 1 are possible: if not, larger ones exist."""
         scale = self.sums[-1] / self.count
         for term, limit in enumerate(self.max_weights, start=1):
             mean, square = self.sums[term] / scale / self.count, self.products[term, term] / scale**2 / self.count
-            low, high = mean_interval(self.count, mean, square, limit * self.max_sample_weight / scale, level)
+            low, high = mean_interval(self.count, mean, square, limit * self.max_sample_weight / scale, CONTRADICTION)
             if not (np.isfinite(limit) and low <= 1 + ROUNDING and high >= 1 - ROUNDING):
                 return False
         return True
@@ -152,10 +157,10 @@ def known_max_weight(logged: Logged) -> float:
     return np.inf if exceeded else float(np.max(logged.max_weight, initial=0.0))
 
 
-def _least_variance(means: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """The coefficients [terms] that add to the first term the others so that its variance is least."""
+def _least_variance(means: np.ndarray, products: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """The coefficients [terms] that add to the first term the others used [terms] so that its variance is least."""
     covariance = products - np.outer(means, means)
-    varies = covariance.diagonal() > 1e-12 * np.maximum(products.diagonal(), ROUNDING)
+    varies = used & (covariance.diagonal() > 1e-12 * np.maximum(products.diagonal(), ROUNDING))
     scale = np.where(varies, np.sqrt(np.where(varies, covariance.diagonal(), 1.0)), np.inf)[1:]
     correlation = covariance[1:, 1:] / np.outer(scale, scale)
     slopes = np.linalg.pinv(correlation, rcond=ROUNDING, hermitian=True) @ (covariance[1:, 0] / scale) / scale
