@@ -63,15 +63,18 @@ class _Choices(NamedTuple):
         return np.bincount(rows, self.probabilities, minlength=len(self.counts))
 
 
-def contradictions(decisions: pa.Table, task: Task, shapes: Mapping[str, int] | None = None) -> dict[int, str]:
+def contradictions(
+    decisions: pa.Table, task: Task, shapes: Mapping[str, int] | None = None, stored: bool = False
+) -> dict[int, str]:
     """What is wrong with the decisions that contradict themselves, their task or their version, by row.
 
     shapes: the number of actions of known versions, which may differ from the task's where these are numbered.
+    stored: they are in the log, maybe from before the task had its plain vector, which then is missing.
     """
     wrong: dict[int, str] = {}
     if not decisions.num_rows:
         return wrong
-    for rows, text, values in _findings(decisions, task, shapes or {}):
+    for rows, text, values in _findings(decisions, task, shapes or {}, None if stored else task.plain):
         for row in np.flatnonzero(rows).tolist():
             action, version = decisions["action"][row].as_py(), decisions["policy_version"][row].as_py()
             value = "" if values is None else f"{values[row]:.6g}"
@@ -80,7 +83,7 @@ def contradictions(decisions: pa.Table, task: Task, shapes: Mapping[str, int] | 
     return wrong
 
 
-def _findings(decisions: pa.Table, task: Task, shapes: Mapping[str, int]) -> Iterator[_Finding]:
+def _findings(decisions: pa.Table, task: Task, shapes: Mapping[str, int], required: str | None) -> Iterator[_Finding]:
     choices, propensities = _Choices.of(decisions), decisions["propensity"].to_numpy()
     listed, sums, of_actions = choices.listed, choices.sums(), choices.of_actions()
     yield _Finding(
@@ -96,7 +99,7 @@ def _findings(decisions: pa.Table, task: Task, shapes: Mapping[str, int]) -> Ite
     described = _lengths(decisions["candidate_features"])
     wrong = (described > 0) & (described != listed)
     yield _Finding(wrong, "candidate_features: give those of each of the {value} candidates, or none", listed)
-    yield from _vectors(decisions, task)
+    yield from _vectors(decisions, task, required)
 
 
 def _numbered(decisions: pa.Table, actions: int, shapes: Mapping[str, int], choices: _Choices) -> Iterator[_Finding]:
@@ -111,10 +114,10 @@ def _numbered(decisions: pa.Table, actions: int, shapes: Mapping[str, int], choi
     yield _Finding(wrong, "probabilities: give one for each of the {value} actions, or list the candidates", own)
 
 
-def _vectors(decisions: pa.Table, task: Task) -> Iterator[_Finding]:
-    """Vectors must have their task's lengths; among several features they may be missing."""
+def _vectors(decisions: pa.Table, task: Task, required: str | None) -> Iterator[_Finding]:
+    """Vectors must have their task's lengths; all but a required one may be missing."""
     contexts = decisions["context"].combine_chunks()
-    for name, expected, lengths, wrong in _lengths_by_vector(contexts, task.context, task.plain):
+    for name, expected, lengths, wrong in _lengths_by_vector(contexts, task.context, required):
         yield _Finding(wrong, f"context.{name}: has {{value}} numbers; the task's have {expected}", lengths)
     described = pc.list_flatten(decisions["candidate_features"]).combine_chunks()
     row_of = np.repeat(np.arange(decisions.num_rows), _lengths(decisions["candidate_features"]))
@@ -124,13 +127,13 @@ def _vectors(decisions: pa.Table, task: Task) -> Iterator[_Finding]:
 
 
 def _lengths_by_vector(
-    structs: pa.StructArray, kinds: Kinds, plain: str | None
+    structs: pa.StructArray, kinds: Kinds, required: str | None
 ) -> Iterator[tuple[str, int, np.ndarray, np.ndarray]]:
     """For each vector its name, its length in the task, and for each row its length and whether that is wrong."""
     for name, kind in kinds.items():
         if isinstance(kind, Vector):
             lengths = _lengths(pc.struct_field(structs, name))
-            yield name, kind.vector, lengths, (lengths != kind.vector) & ((lengths > 0) | (name == plain))
+            yield name, kind.vector, lengths, (lengths != kind.vector) & ((lengths > 0) | (name == required))
 
 
 def _numbers(actions: pa.ChunkedArray) -> np.ndarray:

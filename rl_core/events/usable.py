@@ -33,7 +33,7 @@ class UsableInteractions:
         """The usable interactions of some batches, in batches."""
         for batch in batches:
             usable = np.ones(batch.num_rows, bool)
-            if wrong := contradictions(pa.table(batch), self._task, self._shapes):
+            if wrong := contradictions(pa.table(batch), self._task, self._shapes, stored=True):
                 usable[list(wrong)] = False
                 self._leave_out(INCONSISTENT, len(wrong), next(iter(wrong.values())))
             outside = usable & ~self._task.rewards.contains(batch["reward"].to_numpy())

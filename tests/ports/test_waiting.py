@@ -102,7 +102,7 @@ def test_a_reward_held_by_a_killed_logger_does_not_become_the_default(tmp_path):
         platform.warehouse._tables["rewards"].lock(),  # so that the logger waits with the message in its hands
         process(config, "-m", "banditloop.functions.logger") as logger,
     ):
-        wait_until(lambda: list(platform.bus._queue("rewards").list_locked(0)))
+        wait_until(lambda: locked(platform.bus))
         logger.send_signal(signal.SIGKILL)
         logger.wait()
     assert platform.warehouse.window(None).interactions == 0
@@ -128,3 +128,9 @@ def test_a_message_that_is_no_reward_holds_a_window_up_by_its_own_time(config, p
     time.sleep(1.5 * SECONDS)
     platform.bus.publish("rewards", b"poison")
     assert platform.warehouse.window(None).interactions == 2
+
+
+def locked(bus) -> list:
+    """The rewards that a logger holds."""
+    with bus._queue("rewards") as queue:
+        return list(queue.list_locked(0))
