@@ -22,6 +22,7 @@ from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, STORED_TABLES
 
 MENDING = "mending"  # in the commit that replaces a damaged one until its events are appended again
+Files = dict[Path, tuple[int, ...]]  # of a table, with what changes when they do
 PARQUET = b"PAR1"  # the first and last bytes of a whole file
 log = logging.getLogger("banditloop.warehouse")
 
@@ -31,20 +32,21 @@ class DamageCheck:
 
     def __init__(self, table: EventTable) -> None:
         self._table, self._path, self._log = table, table.path, table.path / "_delta_log"
-        self._known: dict[Path, tuple[int, ...]] | None = None
+        self._known: Files | None = None
 
-    def mend(self) -> None:
-        """Find and mend what is damaged. PlatformError: the table cannot be used."""
+    def mend(self) -> Files:
+        """Find and mend what is damaged; returns the files. PlatformError: the table cannot be used."""
         files = self._files()
         if not files or files == self._known:
-            return
+            return files
         known = self._known or {}
         whole = all(_is_whole(path) for path, identity in files.items() if known.get(path) != identity)
         if not whole or self._known is None or known.keys() - files.keys():
             self._mend_all()
         self._known = files
+        return files
 
-    def _files(self) -> dict[Path, tuple[int, ...]]:
+    def _files(self) -> Files:
         """Commits, checkpoints and data files, with what changes when they do."""
         statuses = {
             path: path.stat()

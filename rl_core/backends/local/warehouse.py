@@ -15,9 +15,11 @@ import pyarrow as pa
 
 from banditloop.rl_core.backends.local import queries
 from banditloop.rl_core.backends.local.event_table import EPOCH, DataFile, EventTable
+from banditloop.rl_core.backends.local.log_connection import LogView, log_connection
+from banditloop.rl_core.backends.local.query_cache import MAX_SECONDS, QueryCache
 from banditloop.rl_core.backends.local.table_damage import DamageCheck
 from banditloop.rl_core.backends.local.upgrade import is_upgraded, upgrade
-from banditloop.rl_core.backends.local.views import create_view, values_per_row
+from banditloop.rl_core.backends.local.views import values_per_row
 from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
 from banditloop.rl_core.backends.stored_features import without_null_lists
 from banditloop.rl_core.errors import InvalidInput
@@ -65,6 +67,10 @@ class LocalWarehouse:
         return self._opened
 
     @cached_property
+    def _results(self) -> QueryCache:
+        return QueryCache()
+
+    @cached_property
     def _checks(self) -> list[DamageCheck]:
         return [DamageCheck(table) for table in self._opened.values()]
 
@@ -78,7 +84,7 @@ class LocalWarehouse:
     def reading(self, task: Task) -> "LocalWarehouse":
         other = copy.copy(self)
         other._task = task
-        for name in ("_opened", "_checks"):
+        for name in ("_opened", "_checks", "_results"):
             other.__dict__.pop(name, None)
         return other
 
@@ -86,6 +92,11 @@ class LocalWarehouse:
         return self._tables[table].append(events)
 
     def window(self, since: datetime | None) -> Window:
+        files = [check.mend() for check in self._checks]
+        return self._results.get(("window", since), files, lambda: self._window(since))
+
+    def _window(self, since: datetime | None) -> tuple[Window, float]:
+        """The window, and for how many seconds it stays the same if no event comes."""
         now = datetime.now(UTC)
         if since and since > now + MAX_LEAD:
             log.error(AHEAD, "the last training", since)
@@ -93,7 +104,8 @@ class LocalWarehouse:
         since_or_start = since or EPOCH
         settled = "AND d.number NOT IN (SELECT number FROM rewarded)" if self._reward.aggregation == "first" else ""
         present = now + MAX_LEAD / 2  # so that a writer whose clock differs does not store rows before it
-        closed = max(min(self._waiting_since() or now, now), now - MAX_WAIT)
+        waiting = self._waiting_since()
+        closed = max(min(waiting or now, now), now - MAX_WAIT)
         self._tables["rewards"].wait()
         open_since = max(since_or_start, closed - self._attribution)
         with self._connection(self._decisions(since_or_start)) as connection:
@@ -109,7 +121,8 @@ class LocalWarehouse:
                 query = f"WITH {self._rewarded} {query.replace('count(*)', queries.REWARDED_COUNT)}"
                 parameters |= self._reward_parameters(since_or_start)
             until, rows = connection.execute(query, parameters).fetchall()[0]
-        return Window(since=since, until=until or since_or_start, interactions=rows)
+        closes = (still_open - closed + self._attribution).total_seconds() if still_open else END_OF_TIME.timestamp()
+        return Window(since=since, until=until or since_or_start, interactions=rows), 0.0 if waiting else closes
 
     def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
         query = f"""WITH {self._rewarded}
@@ -126,12 +139,20 @@ class LocalWarehouse:
                     yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def policy_totals(self) -> list[dict[str, Any]]:
+        files = [check.mend() for check in self._checks]
+        return self._results.get("totals", files, lambda: (self._policy_totals(), MAX_SECONDS))
+
+    def _policy_totals(self) -> list[dict[str, Any]]:
         query = queries.totals(self._rewarded, self._value)
         with self._connection(self._decisions(EPOCH)) as connection:
             relation = connection.sql(query, params=self._default | self._reward_parameters())
             return relation.to_arrow_table().to_pylist()
 
     def event_counts(self) -> LogCounts:
+        files = [check.mend() for check in self._checks]
+        return self._results.get("counts", files, lambda: (self._event_counts(), MAX_SECONDS))
+
+    def _event_counts(self) -> LogCounts:
         counts = {name: table.counts() for name, table in self._tables.items()}
         received, duplicate = ({name: pair[index] for name, pair in counts.items()} for index in (0, 1))
         with self._connection(self._decisions(EPOCH), EPOCH) as connection:
@@ -176,50 +197,17 @@ class LocalWarehouse:
     def _decisions(self, since: datetime, until: datetime = END_OF_TIME) -> list[DataFile]:
         return self._tables["decisions"].files("logged_at", since, until)
 
-    @contextlib.contextmanager
     def _connection(
         self, decisions: list[DataFile], since: datetime | None = None
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection with views of some files of decisions, and of the rewards that may belong to them.
-
-        The views are `logged_decisions`, all of them; `shadows`; `eligible`, the others; `decisions`, the eligible ones
-        that are interactions (deferred ones only once activated); and `rewards`, those that may belong to the decisions
-        or, where `since` is given, all that were earned since then.
-        """
-        with _interruptible(), duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET enable_progress_bar = false")
-            connection.execute("SET memory_limit = '1GB'")
-            connection.execute("SET temp_directory = $spill", {"spill": str(self._root / "spill")})
-            earliest = since or min((file.earliest for file in decisions), default=END_OF_TIME) - MAX_SKEW
-            rewards = self._tables["rewards"].files("timestamp", earliest, END_OF_TIME)
-            create_view(connection, "logged_decisions", decisions, self._tables["decisions"].schema)
-            create_view(connection, "rewards", rewards, self._tables["rewards"].schema)
-            connection.execute("CREATE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
-            connection.execute("CREATE VIEW eligible AS FROM logged_decisions WHERE mode <> 'shadow'")
-            if any(file.first_mode == "deferred" for file in decisions):  # alphabetically the first mode
-                connection.execute(
-                    f"""CREATE TABLE activated AS
-                    SELECT d.number FROM rewards r JOIN eligible d ON r.event_id = d.event_id
-                    WHERE r.name = $name AND {queries.IS_IN_TIME}""",
-                    self._durations | {"name": ACTIVATION},
-                )
-                is_interaction = "mode <> 'deferred' OR number IN (FROM activated)"
-            else:
-                is_interaction = "true"
-            connection.execute(f"CREATE VIEW decisions AS FROM eligible WHERE {is_interaction}")
-            yield connection
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Re-raise Ctrl-C and SIGTERM as KeyboardInterrupt: DuckDB turns them into an error, which would be retried."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "Query interrupted" in str(error):
-            raise KeyboardInterrupt from None
-        raise
+    ) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        tables = self._tables
+        earliest = since or min((file.earliest for file in decisions), default=END_OF_TIME) - MAX_SKEW
+        rewards = tables["rewards"].files("timestamp", earliest, END_OF_TIME)
+        views = (
+            LogView("logged_decisions", decisions, tables["decisions"].schema),
+            LogView("rewards", rewards, tables["rewards"].schema),
+        )
+        return log_connection(*views, self._durations, self._root / "spill")
 
 
 def _batch_rows(files: list[DataFile]) -> int:

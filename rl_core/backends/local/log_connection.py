@@ -1,0 +1,65 @@
+"""A connection to some files of the log, with the views that the warehouse's queries read."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from banditloop.rl_core.backends.local.event_table import DataFile
+from banditloop.rl_core.backends.local.queries import IS_IN_TIME
+from banditloop.rl_core.backends.local.views import create_view
+from banditloop.rl_core.settings.loop import ACTIVATION
+
+
+class LogView(NamedTuple):
+    """A view of data files, with the fields of a schema."""
+
+    name: str
+    files: list[DataFile]
+    schema: pa.Schema
+
+
+@contextlib.contextmanager
+def log_connection(
+    decisions: LogView, rewards: LogView, durations: dict[str, int], spill: Path
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with views of some files of decisions, and of the rewards that may belong to them.
+
+    The views are `logged_decisions`, all of them; `shadows`; `eligible`, the others; `decisions`, the eligible ones
+    that are interactions (deferred ones only once activated); and `rewards`.
+    """
+    with _interruptible(), duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute("SET memory_limit = '1GB'")
+        connection.execute("SET temp_directory = $spill", {"spill": str(spill)})
+        create_view(connection, *decisions)
+        create_view(connection, *rewards)
+        connection.execute("CREATE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
+        connection.execute("CREATE VIEW eligible AS FROM logged_decisions WHERE mode <> 'shadow'")
+        if any(file.first_mode == "deferred" for file in decisions.files):  # alphabetically the first mode
+            connection.execute(
+                f"""CREATE TABLE activated AS
+                SELECT d.number FROM rewards r JOIN eligible d ON r.event_id = d.event_id
+                WHERE r.name = $name AND {IS_IN_TIME}""",
+                durations | {"name": ACTIVATION},
+            )
+            is_interaction = "mode <> 'deferred' OR number IN (FROM activated)"
+        else:
+            is_interaction = "true"
+        connection.execute(f"CREATE VIEW decisions AS FROM eligible WHERE {is_interaction}")
+        yield connection
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Re-raise Ctrl-C and SIGTERM as KeyboardInterrupt: DuckDB turns them into an error, which would be retried."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Query interrupted" in str(error):
+            raise KeyboardInterrupt from None
+        raise
