@@ -1,7 +1,7 @@
 """Logged decisions as estimators take them: checked columns of numbers."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,13 +78,6 @@ class Logged:
     def weight(self) -> np.ndarray:
         """The importance weights π / p [B]."""
         return self.target / self.propensity
-
-    def losses(self) -> Self:
-        """The same decisions with the loss, 1 - reward, in place of the reward."""
-        predicted, expected = (
-            None if rewards is None else 1 - rewards for rewards in (self.predicted_reward, self.expected_reward)
-        )
-        return replace(self, reward=1 - self.reward, predicted_reward=predicted, expected_reward=expected)
 
     def weighted(self, terms: np.ndarray) -> np.ndarray:
         """Terms [B, terms] of these decisions, multiplied by the sample weights."""

@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from banditloop.rl_core.features.categories import CategoriesEncoding, CategoryEncoding
 from banditloop.rl_core.features.columns import (
     BooleanEncoding,
-    CategoriesEncoding,
-    CategoryEncoding,
     NumberEncoding,
     VectorEncoding,
 )

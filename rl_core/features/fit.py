@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from banditloop.rl_core.features.categories import CategoriesEncoding, CategoryEncoding
 from banditloop.rl_core.features.columns import (
     BooleanEncoding,
-    CategoriesEncoding,
-    CategoryEncoding,
     FeatureEncoding,
     NumberEncoding,
     VectorEncoding,

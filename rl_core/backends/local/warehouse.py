@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import itertools
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,11 +14,11 @@ import pyarrow as pa
 
 from banditloop.rl_core.backends.local import queries
 from banditloop.rl_core.backends.local.event_table import EPOCH, DataFile, EventTable
+from banditloop.rl_core.backends.local.file_slices import batch_rows, slices
 from banditloop.rl_core.backends.local.log_connection import LogView, log_connection
 from banditloop.rl_core.backends.local.query_cache import MAX_SECONDS, QueryCache
 from banditloop.rl_core.backends.local.table_damage import DamageCheck
 from banditloop.rl_core.backends.local.upgrade import is_upgraded, upgrade
-from banditloop.rl_core.backends.local.views import values_per_row
 from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
 from banditloop.rl_core.backends.stored_features import without_null_lists
 from banditloop.rl_core.errors import InvalidInput
@@ -31,10 +30,6 @@ from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
 from banditloop.rl_core.settings.task import Task
 
-BATCH_ROWS, BATCH_VALUES = 65_536, 10_000_000  # at most: 10 million numbers and texts take about 100 MB
-SLICE_ROWS = (
-    4_000_000  # decisions joined with their rewards at a time: their keys fit in memory, so that nothing spills
-)
 MICROSECOND = timedelta(microseconds=1)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 MAX_WAIT = timedelta(days=1)  # of a window, for rewards that were received and are not logged yet
@@ -132,10 +127,10 @@ class LocalWarehouse:
         parameters: dict[str, Any] = {"held_out": self._held_out} if fold else {}
         parameters |= {"since": window.since or EPOCH, "until": window.until} | self._default
         schema = interaction_schema(self._task)
-        for files in _slices(self._decisions(window.since or EPOCH, window.until)):
+        for files in slices(self._decisions(window.since or EPOCH, window.until)):
             with self._connection(files) as connection:
                 relation = connection.sql(query, params=parameters | self._reward_parameters())
-                for batch in relation.to_arrow_reader(_batch_rows(files)):
+                for batch in relation.to_arrow_reader(batch_rows(files)):
                     yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def policy_totals(self) -> list[dict[str, Any]]:
@@ -208,17 +203,3 @@ class LocalWarehouse:
             LogView("rewards", rewards, tables["rewards"].schema),
         )
         return log_connection(*views, self._durations, self._root / "spill")
-
-
-def _batch_rows(files: list[DataFile]) -> int:
-    """How many decisions of the files to read at a time: the more values they have, for each candidate, the fewer."""
-    values = max(values_per_row(file.path) for file in files)
-    return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values)))
-
-
-def _slices(files: list[DataFile]) -> Iterator[list[DataFile]]:
-    """Groups of files with about SLICE_ROWS rows each, in the order of their earliest timestamps."""
-    ordered = sorted(files, key=lambda file: file.earliest)
-    ends = itertools.accumulate(file.rows for file in ordered)
-    for _, group in itertools.groupby(zip(ends, ordered, strict=True), lambda pair: pair[0] // SLICE_ROWS):
-        yield [file for _, file in group]

@@ -1,0 +1,24 @@
+"""How much of the log is read at a time, so that memory stays bounded."""
+
+import itertools
+from collections.abc import Iterator
+
+from banditloop.rl_core.backends.local.event_table import DataFile
+from banditloop.rl_core.backends.local.views import values_per_row
+
+BATCH_ROWS, BATCH_VALUES = 65_536, 10_000_000  # at most: 10 million numbers and texts take about 100 MB
+SLICE_ROWS = 4_000_000  # decisions joined with their rewards: their keys fit in memory, so that nothing spills
+
+
+def batch_rows(files: list[DataFile]) -> int:
+    """How many decisions of the files to read at a time: the more values they have, for each candidate, the fewer."""
+    values = max(values_per_row(file.path) for file in files)
+    return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values)))
+
+
+def slices(files: list[DataFile]) -> Iterator[list[DataFile]]:
+    """Groups of files with about SLICE_ROWS rows each, in the order of their earliest timestamps."""
+    ordered = sorted(files, key=lambda file: file.earliest)
+    ends = itertools.accumulate(file.rows for file in ordered)
+    for _, group in itertools.groupby(zip(ends, ordered, strict=True), lambda pair: pair[0] // SLICE_ROWS):
+        yield [file for _, file in group]
