@@ -18,7 +18,7 @@ from banditloop.pipelines.cli import loop_steps
 from banditloop.pipelines.cli.supervisor import services
 from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.backends.local.warehouse import _interruptible
+from banditloop.rl_core.backends.local.log_connection import _interruptible
 from banditloop.rl_core.events.holdout import is_held_out
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.promotion.current import latest_released
