@@ -21,7 +21,8 @@ class ChangingSite(Site):
         """Change the task's features."""
         values = self.config.to_dict()
         values["task"]["context"] = {name: FEATURES[name] for name in names}
-        values["agent"] = {"name": "linucb", "alpha": 0.0}  # a new feature would make it explore again
+        # With a width above 0 or little shrinkage, it would explore actions that were rarely seen with a new feature.
+        values["agent"] = {"name": "linucb", "alpha": 0.0, "l2": 10.0}
         self.connect(Config.parse(values))
 
     def context(self, age: str) -> dict:
