@@ -86,15 +86,16 @@ def kill_the_first_retraining(platform) -> None:
     wait_until(lambda: any(run.run_id.startswith("retraining-") for run in platform.runner.runs()))
     run_id = next(run.run_id for run in platform.runner.runs() if run.run_id.startswith("retraining-"))
     wait_until(lambda: platform.runner.explain(run_id) == "trainer")
-    kill_run(run_id)
+    kill_run(platform, run_id)
 
 
-def kill_run(run_id: str) -> None:
+def kill_run(platform, run_id: str) -> None:
     """kill -9 the process of a run."""
+    folder = str(platform.runner.root / run_id)
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             arguments = path.read_text().strip("\0").split("\0")
-            if "banditloop.rl_core.backends.local.run_process" in arguments and arguments[-1].endswith(run_id):
+            if "banditloop.rl_core.backends.local.run_process" in arguments and arguments[-1] == folder:
                 os.kill(int(path.parent.name), signal.SIGKILL)
                 return
     raise AssertionError(f"{run_id} has no process")
@@ -107,7 +108,7 @@ def test_a_killed_startup_is_repeated(config):
 
     def kill(what, done):
         if not killed.is_set() and "trainer" in what:
-            kill_run("startup-1")
+            kill_run(platform, "startup-1")
             killed.set()
 
     with services(config):
@@ -158,7 +159,7 @@ def test_no_process_outlives_a_killed_run_or_serve(config, tmp_path):
     template, _ = compile_pipelines(tmp_path / "pipelines")
     platform.runner.submit(template, {"config": config.to_dict()}, "startup-1")
     wait_until(lambda: processes_with(config.backend.root, "executor_main"))
-    kill_run("startup-1")
+    kill_run(platform, "startup-1")
     wait_until(lambda: not processes_with(config.backend.root, "executor_main"), 5)
     assert platform.runner.state("startup-1") == "failed"
 

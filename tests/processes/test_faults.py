@@ -184,7 +184,7 @@ def joined(platform) -> dict[str, tuple[str, float, float]]:
 
 
 def assert_files_are_complete(disk: Path) -> None:
-    """Every referenced file is readable, and no event is left in the scratch folder."""
+    """Every referenced file is readable, and no event is left in the outboxes."""
     for table in STORED_TABLES.values():
         for file in DeltaTable(disk / "loop" / "warehouse" / table).file_uris():
             pq.read_table(file)
@@ -192,7 +192,7 @@ def assert_files_are_complete(disk: Path) -> None:
         text = path.read_bytes()
         for value in text.splitlines() if path.parent.name == "_delta_log" else [text]:
             orjson.loads(value)
-    assert sum(path.stat().st_size for path in (disk / "loop" / "scratch").rglob("*") if path.is_file()) == 0
+    assert sum(path.stat().st_size for path in (disk / "loop" / "scratch" / "outbox").rglob("*") if path.is_file()) == 0
 
 
 def test_requests_are_answered_while_the_bus_is_down_and_logged_once_afterwards(tmp_path):

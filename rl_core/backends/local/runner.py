@@ -103,7 +103,7 @@ class LocalRunner:
             return outcome.reason
         log = folder / "log.txt"
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        tasks = [line.split("'")[1] for line in lines if "Executing task '" in line]
+        tasks = [line.split("'")[1] for line in lines if "Executing task" in line and "'" in line]
         task = tasks[-1] if tasks else "starting"
         return task if self.state(run_id) == "running" else f"its process was killed during: {task}"
 
