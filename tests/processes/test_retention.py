@@ -160,7 +160,7 @@ def test_a_retraining_prunes_before_it_starts_and_nothing_is_pruned_while_one_ru
     assert len(loop.platform.runner.runs()) == 11  # with the one that is running
     stricter = config.model_copy(update={"retention": RetentionSection(versions=10, runs=10)})
     assert prune(stricter, loop.platform)[:2] == ([], [])
-    kill_run(run_id)
+    kill_run(loop.platform, run_id)
     wait_until(lambda: loop.platform.runner.state(run_id) != "running")
 
 
