@@ -1,4 +1,4 @@
-"""Whether the predictor still answers: it is asked for its health every few seconds."""
+"""The health check of the predictor, which is asked every few seconds whether it still answers."""
 
 import time
 

@@ -27,7 +27,7 @@ class ReceivedMessage(NamedTuple):
 
     @classmethod
     def of(cls, received: types.ReceivedMessage) -> Self:
-        """What is needed of a message as Pub/Sub gives it."""
+        """The parts of a Pub/Sub message that are used."""
         return cls(received.ack_id, received.message.data, received.message.publish_time)
 
 

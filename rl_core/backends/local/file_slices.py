@@ -1,4 +1,4 @@
-"""How much of the log is read at a time, so that memory stays bounded."""
+"""Limits of what is read of the log at a time, so that memory stays bounded."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ SLICE_ROWS = 4_000_000  # decisions joined with their rewards: their keys fit in
 
 
 def batch_rows(files: list[DataFile]) -> int:
-    """How many decisions of the files to read at a time: the more values they have, for each candidate, the fewer."""
+    """The number of decisions to read at a time: the more values they have, for each candidate, the fewer."""
     values = max(values_per_row(file.path) for file in files)
     return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values)))
 

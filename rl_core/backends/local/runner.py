@@ -128,7 +128,7 @@ class LocalRunner:
 
 
 class Outcome(NamedTuple):
-    """How a run ended."""
+    """The end of a run: succeeded or failed, and the reason."""
 
     state: RunState
     reason: str  # of a failure

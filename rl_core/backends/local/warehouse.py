@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -87,8 +87,7 @@ class LocalWarehouse:
         return self._tables[table].append(events)
 
     def window(self, since: datetime | None) -> Window:
-        files = [check.mend() for check in self._checks]
-        return self._results.get(("window", since), files, lambda: self._window(since))
+        return self._kept(("window", since), lambda: self._window(since))
 
     def _window(self, since: datetime | None) -> tuple[Window, float]:
         """The window, and for how many seconds it stays the same if no event comes."""
@@ -134,8 +133,7 @@ class LocalWarehouse:
                     yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def policy_totals(self) -> list[dict[str, Any]]:
-        files = [check.mend() for check in self._checks]
-        return self._results.get("totals", files, lambda: (self._policy_totals(), MAX_SECONDS))
+        return self._kept("totals", lambda: (self._policy_totals(), MAX_SECONDS))
 
     def _policy_totals(self) -> list[dict[str, Any]]:
         query = queries.totals(self._rewarded, self._value)
@@ -144,8 +142,7 @@ class LocalWarehouse:
             return relation.to_arrow_table().to_pylist()
 
     def event_counts(self) -> LogCounts:
-        files = [check.mend() for check in self._checks]
-        return self._results.get("counts", files, lambda: (self._event_counts(), MAX_SECONDS))
+        return self._kept("counts", lambda: (self._event_counts(), MAX_SECONDS))
 
     def _event_counts(self) -> LogCounts:
         counts = {name: table.counts() for name, table in self._tables.items()}
@@ -163,6 +160,10 @@ class LocalWarehouse:
 
     def upgrade(self) -> int:
         return 0 if is_upgraded(self._root) else upgrade(self._root, self._task)
+
+    def _kept(self, key: Hashable, query: Callable[[], tuple[Any, float]]) -> Any:
+        """The result of a query, which is asked again only if a file has changed or its seconds have passed."""
+        return self._results.get(key, [check.mend() for check in self._checks], query)
 
     @property
     def _value(self) -> str:
