@@ -51,7 +51,7 @@ def sync(path: Path) -> None:
 
 
 def identity(path: Path) -> tuple[int, ...] | None:
-    """The identity of a file, or of the names in a folder, which changes when they do: inode, size and time; None if there is none.
+    """The identity of a file, or of the names in a folder: inode, size and time, which change with it; None if missing.
 
     Of a file changed within FRESH_NS it never equals another: a later change might leave all three as they are.
     """
