@@ -42,9 +42,9 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> float:
     environment = configured(config.environment, "the simulator")
     random = np.random.default_rng(visit.seed)
     contexts = environment.observe(visit.users, random)
-    predictions = platform.endpoint.predict(instances(environment, contexts, random))
-    event_ids = [prediction["event_id"] for prediction in predictions]
-    actions = chosen_actions(environment.task, [prediction["action"] for prediction in predictions])
+    decisions = platform.endpoint.predict(instances(environment, contexts, random))
+    event_ids = [decision.event_id for decision in decisions]
+    actions = chosen_actions(environment.task, [decision.action for decision in decisions])
     rewards = config.task.rewards.clip(environment.reward(contexts, actions, event_ids))  # noise may leave the range
     times = earned([datetime.now(UTC)] * len(event_ids), environment.delays(event_ids))
     events = [

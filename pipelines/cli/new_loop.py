@@ -48,7 +48,7 @@ class NewLoop(NamedTuple):
             "unrewarded": "counts as 0" if has_zero else "is left out",
             "context": "\n".join(f"{name} = {_kind(kind)}" for name, kind in self.task.context.items()),
             "contexts": "\n".join(f"    {_python(context)}," for context in self.contexts),
-            "candidates": f', "actions": {list(ids)}' if actions == OPEN else "",
+            "candidates": f", actions={list(ids)}" if actions == OPEN else "",
             "favourite": int(ids[0]) if self.task.numbered else json.dumps(ids[0]),
             "value": "is_good" if is_binary else f"{number_text(high)} if is_good else {number_text(low)}",
             "predict": shlex.quote(json.dumps({"instances": [instance]})),

@@ -46,31 +46,28 @@ APPLICATION = '''\
 
 import random
 
-import requests
+import banditloop
 
 URL = "http://127.0.0.1:{port}"
 CONTEXTS = [
 {contexts}
 ]
+client = banditloop.Client(URL)
 
 
 def decide(context, user):
-    instances = [{{"context": context, "user": user{candidates}}}]
-    response = requests.post(f"{{URL}}/predict", json={{"instances": instances}}, timeout=5)
-    response.raise_for_status()
-    return response.json()["predictions"][0]  # event_id, action, propensity, policy_version
+    return client.rank(context, user=user{candidates})  # event_id, action, propensity, policy_version
 
 
 def reward(event_id, value):
-    rewards = [{{"event_id": event_id, "value": value}}]
-    requests.post(f"{{URL}}/reward", json={{"rewards": rewards}}, timeout=5).raise_for_status()
+    client.reward(event_id, value)
 
 
 if __name__ == "__main__":  # SIMULATED visitors, who prefer one action: put your own in their place
     for visit in range(500):
         decision = decide(random.choice(CONTEXTS), user=f"simulated-{{visit}}")
-        is_good = random.random() < (0.6 if decision["action"] == {favourite} else 0.2)
-        reward(decision["event_id"], {value})
+        is_good = random.random() < (0.6 if decision.action == {favourite} else 0.2)
+        reward(decision.event_id, {value})
 '''
 
 README = """\

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from banditloop.rl_core.client import Decision
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 
@@ -75,8 +76,8 @@ class Endpoint(Protocol):
     def register_server(self, url: str) -> None:
         """Register the URL of the serving process (local backend only)."""
 
-    def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
-        """The endpoint's predictions, one per instance. Retries repeat the request id, so each is decided once.
+    def predict(self, instances: list[Any]) -> list[Decision]:
+        """The endpoint's decisions, one per instance. Retries repeat the request id, so each is decided once.
 
         Raises:
             InvalidInput: nothing is serving, or the instances were refused.

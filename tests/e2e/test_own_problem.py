@@ -105,10 +105,10 @@ def visit(site: Site, application, config: Config, visits: int, articles: list[s
     for number in range(visits):
         context = site.context()
         decision = application.decide(context, user=f"visitor {before + number}")
-        probability = site.click_probability(context, decision["action"])
-        application.reward(decision["event_id"], site.is_clicked(probability))
+        probability = site.click_probability(context, decision.action)
+        application.reward(decision.event_id, site.is_clicked(probability))
         best = max(site.click_probability(context, article) for article in articles)
-        shown.append((decision["action"], probability, best))
+        shown.append((decision.action, probability, best))
         if number % VISITS_BETWEEN == VISITS_BETWEEN - 1:
             wait_until(lambda: logged(platform) >= before + len(shown))
             wait_until(lambda: keeps_up(config, platform), seconds=300)
@@ -146,8 +146,8 @@ def test_a_news_site_learns_from_nothing_and_goes_on_when_articles_change(folder
 
     with serving(shop / "loop.toml", folder / "serve.txt"):
         first = application.decide(site.context(), user="the first")
-        assert first["policy_version"] == RANDOM
-        application.reward(first["event_id"], False)  # or all later ones would wait for the end of its window
+        assert first.policy_version == RANDOM
+        application.reward(first.event_id, False)  # or all later ones would wait for the end of its window
         shown = visit(site, application, config, MEASURED.stop, ARTICLES)
     assert f"serves at {application.URL}" in (folder / "serve.txt").read_text()
     promotions = [verdict for verdict in platform.endpoint.verdicts() if verdict.decision == "promote"]

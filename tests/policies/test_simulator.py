@@ -10,6 +10,7 @@ import pytest
 from banditloop.functions.simulator import Visit, instances, simulate
 from banditloop.pipelines.cli.display import Report
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.client import Decision
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import MovieLens
 from banditloop.rl_core.environments.classification import Classification
@@ -31,7 +32,7 @@ class FirstCandidate:
 
     def predict(self, instances):
         self.requests.append(instances)
-        return [{"event_id": f"event-{row}", "action": self._action(part)} for row, part in enumerate(instances)]
+        return [Decision(f"event-{row}", self._action(part), 1.0, "v1") for row, part in enumerate(instances)]
 
     def _action(self, instance):
         candidates = instance.get("actions") if isinstance(instance, dict) else None

@@ -104,7 +104,7 @@ def test_the_client_sends_the_token_and_explains_a_missing_one(platform, monkeyp
     (tmp_path / "token").write_text(f"{SECRET}\n")
     monkeypatch.setenv(TOKEN_FILE, str(tmp_path / "token"))
     [answer] = platform.endpoint.predict(BODY["instances"])
-    assert answer["policy_version"] == "v1-00000000"
+    assert answer.policy_version == "v1-00000000"
 
 
 @pytest.mark.parametrize("chunked", [False, True])

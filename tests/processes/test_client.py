@@ -92,11 +92,11 @@ def test_a_repeated_request_carries_its_id(monkeypatch, client):
     answers = []
     post = httpx.Client.post
 
-    def lossy(session, route, **content):
-        answers.append(post(session, route, **content).json())
+    def lossy(session, **request):
+        answers.append(post(session, **request).json())
         if len(answers) == 1:
             raise httpx.ReadError("connection reset")
-        return post(session, route, **content)
+        return post(session, **request)
 
     monkeypatch.setattr(httpx.Client, "post", lossy)
     decision = client.rank({"age": 3})

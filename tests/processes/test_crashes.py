@@ -41,9 +41,9 @@ def test_the_loop_survives_killed_processes(config):
     predict = platform.endpoint.predict
 
     def recording_predict(instances):
-        predictions = predict(instances)
-        answered_ids.extend(prediction["event_id"] for prediction in predictions)
-        return predictions
+        decisions = predict(instances)
+        answered_ids.extend(decision.event_id for decision in decisions)
+        return decisions
 
     object.__setattr__(platform.endpoint, "predict", recording_predict)
     with services(config) as processes:

@@ -32,8 +32,9 @@ assert f.check_canary(config, platform) == (None, 'there is no challenger')
 """,
     "simulator": """
 import banditloop.functions.simulator as f
+from banditloop.rl_core.client import Decision
 config, platform = f.platform_from_environment()
-platform.endpoint.__class__.predict = lambda self, x: [{'event_id': str(i), 'action': 0} for i in range(len(x))]
+platform.endpoint.__class__.predict = lambda self, x: [Decision(str(i), 0, .05, '') for i in range(len(x))]
 f.simulate(config, platform, f.Visit(users=3))
 """,
     "predictor": """

@@ -34,7 +34,7 @@ def test_a_hung_predictor_is_restarted_once_its_patience_is_over(config, monkeyp
         monkeypatch.setattr(health, "PATIENCE_SECONDS", 1.0)
         wait_until(lambda: processes[PREDICTOR] is not first)
         wait_until(endpoint.serving_versions)
-        assert endpoint.predict([[0.0] * 20])[0]["policy_version"] == "v1-00000000"
+        assert endpoint.predict([[0.0] * 20])[0].policy_version == "v1-00000000"
     assert told == ["the predictor has not answered for 60 s: it is killed and restarted"]
     assert first.returncode == -signal.SIGKILL
 

@@ -236,10 +236,10 @@ def test_logs_are_json_lines_with_the_ids_of_event_and_policy(tmp_path):
         [answer] = platform.endpoint.predict(BODY["instances"])
         server.terminate()
         lines = [json.loads(line) for line in server.stderr.read().splitlines()]
-    [line] = [line for line in lines if line.get("event_id") == answer["event_id"]]
+    [line] = [line for line in lines if line.get("event_id") == answer.event_id]
     assert line["message"] == "decided"
     assert line["severity"] == "DEBUG"
-    assert line["policy_version"] == answer["policy_version"]
+    assert line["policy_version"] == answer.policy_version
 
 
 def test_an_unknown_log_level_is_refused(tmp_path):

@@ -16,6 +16,7 @@ from banditloop.rl_core.backends.google.clients import bucket, vertex_client
 from banditloop.rl_core.backends.google.deployment import VertexDeployments
 from banditloop.rl_core.backends.google.release_object import ReleaseState, ReleaseStore
 from banditloop.rl_core.backends.google.storage import download, remove, upload
+from banditloop.rl_core.client import Decision
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import MANIFEST, Manifest
@@ -122,7 +123,7 @@ class VertexEndpoint:
     def register_server(self, url: str) -> None:
         pass  # Vertex AI routes requests to its containers itself
 
-    def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
+    def predict(self, instances: list[Any]) -> list[Decision]:
         endpoint = self._deployments.find()
         if endpoint is None or not endpoint.deployed_models:
             raise InvalidInput(f"endpoint {self._backend.endpoint}: nothing serves it; run the startup pipeline")
@@ -132,7 +133,7 @@ class VertexEndpoint:
             response = self._predictions.raw_predict(endpoint=endpoint.name, http_body=body)
         except (InvalidArgument, FailedPrecondition) as error:
             raise InvalidInput(error.message) from None
-        return json.loads(response.data)["predictions"]
+        return [Decision(**prediction) for prediction in json.loads(response.data)["predictions"]]
 
     def _prefix(self, version: str) -> str:
         return f"{self._backend.endpoint}/versions/{version}"

@@ -3,34 +3,27 @@
 import json
 import logging
 import os
-import uuid
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import requests
+import httpx
 from filelock import FileLock
 from pydantic import ValidationError
 
 from banditloop.rl_core.backends.local.files import identity, write_atomically
 from banditloop.rl_core.backends.local.verdict_file import VerdictFile
 from banditloop.rl_core.backends.local.version_folder import VersionFolder
-from banditloop.rl_core.backends.retries import retry_while
+from banditloop.rl_core.client import Client, Decision
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE, Vitals
-from banditloop.rl_core.settings.secrets import token
+from banditloop.rl_core.ports import HEALTH_ROUTE, Vitals
 
-OVERLOADED_STATUSES, REFUSED_STATUSES = (429, 503), (400, 401, 403, 409, 413, 415, 422)
-PREDICT_SECONDS = 60.0  # for which a prediction is retried
+PREDICT_SECONDS = 60.0  # that a prediction may take, and for which it is sent again
 RELEASE_FILES = ("release.json", "release.copy.json")  # the second is read where the first is damaged
 log = logging.getLogger("banditloop.endpoint")
-
-
-def _is_transient(error: BaseException) -> bool:
-    """Whether the server may have been starting, stopping, overloaded, or killed during its answer."""
-    return isinstance(error, requests.RequestException) and not isinstance(error, requests.HTTPError)
 
 
 class LocalEndpoint:
@@ -46,7 +39,6 @@ class LocalEndpoint:
         self._versions, self._verdicts = VersionFolder(folder / "versions"), VerdictFile(folder / "verdicts.jsonl")
         self._release: Release | None = None
         self._release_identity: list[tuple[int, ...] | None] = []  # of the files that it was read from
-        self._session = requests.Session()
 
     def add(self, folder: Path) -> str:
         version = SavedPolicy.load(folder).manifest.version
@@ -125,25 +117,17 @@ class LocalEndpoint:
 
     def vitals(self) -> dict[str, Vitals]:
         try:
-            versions = requests.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json().get("versions", {})
-        except (InvalidInput, requests.RequestException):
+            versions = httpx.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json().get("versions", {})
+        except (InvalidInput, httpx.HTTPError):
             return {}
         return {version: Vitals(*values) for version, values in versions.items()}
 
-    def predict(self, instances: list[Any]) -> list[dict[str, Any]]:
-        return self._post({"instances": instances, "parameters": {"request_id": uuid.uuid4().hex}})
+    def predict(self, instances: list[Any]) -> list[Decision]:
+        return self._client.rank_all(instances)
 
-    @retry_while(_is_transient, PREDICT_SECONDS, max_pause=2.0)
-    def _post(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        secret = token()
-        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-        response = self._session.post(f"{self.url()}{PREDICT_ROUTE}", json=request, headers=headers, timeout=60)
-        if response.status_code in REFUSED_STATUSES:
-            raise InvalidInput(response.json()["error"])
-        if response.status_code in OVERLOADED_STATUSES:
-            raise requests.ConnectionError(f"{self.url()}: {response.json()['error']}")
-        response.raise_for_status()
-        return response.json()["predictions"]
+    @cached_property
+    def _client(self) -> Client:
+        return Client(self.url, timeout=PREDICT_SECONDS, retry_seconds=PREDICT_SECONDS)
 
     def url(self) -> str:
         """URL of the serving process."""

@@ -122,8 +122,8 @@ class EndpointContract(BackendFixtures):
             _wait_until_serving(platform, [version])
             for _ in range(20):
                 answers = platform.endpoint.predict([[0.1] * 2] * 3)
-            assert [answer["policy_version"] for answer in answers] == [version] * 3
-            assert len({answer["event_id"] for answer in answers}) == 3
+            assert [answer.policy_version for answer in answers] == [version] * 3
+            assert len({answer.event_id for answer in answers}) == 3
             if self.has_vitals(platform):
                 vitals = platform.endpoint.vitals()[version]
                 assert vitals[:2] == (60, 0)
