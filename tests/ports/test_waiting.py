@@ -12,7 +12,7 @@ import pytest
 
 from banditloop.functions.logger import log_events
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.backends.local import warehouse as local_warehouse
+from banditloop.rl_core.backends.local import event_log
 from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.serving.outbox import Outbox, send
 from banditloop.rl_core.serving.reward_request import read_rewards
@@ -99,7 +99,7 @@ def test_a_reward_held_by_a_killed_logger_does_not_become_the_default(tmp_path):
     platform.warehouse.append("decisions", decisions(["a", "b"]))
     platform.bus.publish("rewards", encode(rewards(["a"], 5.0)))
     with (
-        platform.warehouse._tables["rewards"].lock(),  # so that the logger waits with the message in its hands
+        platform.warehouse._log.tables["rewards"].lock(),  # so that the logger waits with the message in its hands
         process(config, "-m", "banditloop.functions.logger") as logger,
     ):
         wait_until(lambda: locked(platform.bus))
@@ -113,7 +113,7 @@ def test_a_reward_held_by_a_killed_logger_does_not_become_the_default(tmp_path):
 
 def test_a_window_waits_only_so_long_and_then_stays_as_it_is(config, platform, monkeypatch):
     """A message that can never be handled does not stop learning; a reward that comes later is late."""
-    monkeypatch.setattr(local_warehouse, "MAX_WAIT", timedelta(seconds=SECONDS))
+    monkeypatch.setattr(event_log, "MAX_WAIT", timedelta(seconds=SECONDS))
     platform.bus.publish("rewards", encode(rewards(["a"], 5.0)))
     time.sleep(3 * SECONDS)
     window = platform.warehouse.window(None)

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.backends.local.event_log import END_OF_TIME
 from banditloop.rl_core.backends.local.file_slices import BATCH_ROWS
-from banditloop.rl_core.backends.local.warehouse import END_OF_TIME
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.testing.backends import WarehouseContract
 from banditloop.rl_core.testing.backends.warehouse import assert_appends_are_idempotent

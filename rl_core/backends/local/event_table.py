@@ -10,16 +10,21 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from filelock import FileLock
 
 from banditloop.rl_core.backends.local.deduplication import KeyIndex
+from banditloop.rl_core.backends.local.table_snapshot import (
+    NO_TABLE,
+    Snapshot,
+    file_actions,
+    received,
+    received_commit,
+    snapshot,
+)
 from banditloop.rl_core.backends.stored_features import merged
 from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, MAX_LEAD, STORED_TABLES, TIME, event_schema
 from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW
@@ -29,21 +34,11 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 MAX_SMALL_FILES = 50
 COMPACTION_TARGET_BYTES = (1 << 20, 64 << 20)  # two levels, so that small appends do not rewrite large files
 RETENTION_HOURS = 24  # of compacted files, for readers that have opened them
-RECEIVED_KEY = "received"
 log = logging.getLogger("banditloop.warehouse")
 LOG_SETTINGS = {  # every commit lists the log files: without a retention limit, commits would become slower and slower
     "delta.logRetentionDuration": "interval 1 minutes",
     "delta.deletedFileRetentionDuration": f"interval {RETENTION_HOURS} hours",
 }
-
-
-class DataFile(NamedTuple):
-    """An immutable Parquet file of the table."""
-
-    path: str
-    rows: int
-    earliest: datetime  # smallest timestamp
-    first_mode: str | None  # alphabetically smallest mode; None in rewards
 
 
 class EventTable:
@@ -72,7 +67,7 @@ class EventTable:
             delta = self._delta_table() or DeltaTable.create(
                 self._root / self._name, self.schema, configuration=LOG_SETTINGS
             )
-            files = data_files(delta, "timestamp", times["min"] - self._horizon, times["max"] + self._horizon)
+            files = snapshot(delta).dated(times["min"] - self._horizon, times["max"] + self._horizon)
             new = self._key_index.new_events(events, {file.path: file.rows for file in files})
             logged_at = pa.array([self._next_logged_at(delta)] * new.num_rows, TIME)
             rows = new.append_column(LOGGED_AT, logged_at).cast(self._stored(delta))
@@ -105,7 +100,7 @@ class EventTable:
         Rows that lead by more were stored while the clock was ahead. They do not count, or they would hide all later
         rows until their time has come.
         """
-        now, times = _now(), _actions(delta)["max.logged_at"].to_pylist() if delta.version() else []
+        now, times = _now(), file_actions(delta)["max.logged_at"].to_pylist() if delta.version() else []
         latest = max((time for time in times if time <= now + MAX_LEAD), default=EPOCH)
         if (ahead := max(times, default=EPOCH)) > now + MAX_LEAD:
             log.error(AHEAD, self._name, ahead)
@@ -121,15 +116,10 @@ class EventTable:
         """The lock of the table's appends."""
         return FileLock(self._root / f"{self._name}.lock")
 
-    def files(self, column: str, earliest: datetime, latest: datetime) -> list[DataFile]:
-        """The data files that may hold rows whose time `column` lies between two times, inclusive."""
+    def snapshot(self) -> Snapshot:
+        """What the table holds now."""
         delta = self._delta_table()
-        return data_files(delta, column, earliest, latest) if delta else []
-
-    def counts(self) -> tuple[int, int]:
-        """Number of events received, and of duplicates among them."""
-        delta = self._delta_table()
-        return (received(delta), received(delta) - _rows(delta)) if delta else (0, 0)
+        return snapshot(delta) if delta else NO_TABLE
 
     def _delta_table(self) -> DeltaTable | None:
         path = self._root / self._name
@@ -148,49 +138,6 @@ def _sql(time: datetime) -> str:
     return f"arrow_cast('{time.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
 
 
-def received_commit(count: int) -> CommitProperties:
-    """The properties of a commit after which `count` events have been received."""
-    return CommitProperties(custom_metadata={RECEIVED_KEY: str(count)})
-
-
-def _folder(delta: DeltaTable) -> Path:
-    return Path(unquote(urlsplit(delta.table_uri).path))
-
-
-def _actions(delta: DeltaTable) -> pa.Table:
-    return pa.table(delta.get_add_actions(flatten=True))
-
-
-def data_files(delta: DeltaTable, column: str, earliest: datetime, latest: datetime) -> list[DataFile]:
-    """The data files whose range of `column`, by the statistics in the Delta log, overlaps the given one."""
-    root = _folder(delta)
-    return [
-        DataFile(
-            str(root / unquote(action["path"])),
-            action["num_records"],
-            action["min.timestamp"],
-            action.get("min.mode"),
-        )
-        for action in _actions(delta).to_pylist()
-        if action[f"min.{column}"] <= latest and action[f"max.{column}"] >= earliest
-    ]
-
-
-def _rows(delta: DeltaTable) -> int:
-    return sum(_actions(delta)["num_records"].to_pylist())
-
-
-def received(delta: DeltaTable) -> int:
-    """Number of events received, from the metadata of the last commit; without it (in older tables), the rows.
-
-    Read from the commit file, since `history` finds nothing if the path has characters that are escaped in URLs.
-    """
-    commit = _folder(delta) / "_delta_log" / f"{delta.version():020d}.json"
-    actions = map(orjson.loads, commit.read_bytes().splitlines())
-    metadata: dict[str, str] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-    return int(metadata.get(RECEIVED_KEY, _rows(delta)))
-
-
 def _now() -> datetime:
     """The current time in whole milliseconds, the resolution of Delta Lake's statistics."""
     return EPOCH + timedelta(milliseconds=time.time_ns() // 1_000_000)
@@ -199,7 +146,7 @@ def _now() -> datetime:
 def _compact(delta: DeltaTable, commit: CommitProperties) -> None:
     """Merge small files of similar size. Full-size files stay, so a row is rewritten a bounded number of times."""
     for smaller, target in itertools.pairwise((0, *COMPACTION_TARGET_BYTES)):
-        sizes = _actions(delta)["size_bytes"].to_pylist()
+        sizes = file_actions(delta)["size_bytes"].to_pylist()
         if sum(smaller / 2 <= size < target / 2 for size in sizes) > MAX_SMALL_FILES:
             delta.optimize.compact(target_size=target, commit_properties=commit)
             delta.vacuum(RETENTION_HOURS, dry_run=False, enforce_retention_duration=False, commit_properties=commit)

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
-from banditloop.rl_core.backends.local.event_table import DataFile
+from banditloop.rl_core.backends.local.table_snapshot import DataFile
 from banditloop.rl_core.backends.local.views import values_per_row
 
 BATCH_ROWS, BATCH_VALUES = 65_536, 10_000_000  # at most: 10 million numbers and texts take about 100 MB

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from banditloop.rl_core.backends.local.event_table import DataFile
 from banditloop.rl_core.backends.local.queries import IS_IN_TIME
+from banditloop.rl_core.backends.local.table_snapshot import DataFile
 from banditloop.rl_core.backends.local.views import create_view
 from banditloop.rl_core.settings.loop import ACTIVATION
+
+DEFERRED = "deferred"  # alphabetically the first mode
 
 
 class LogView(NamedTuple):
@@ -26,32 +28,45 @@ class LogView(NamedTuple):
 def log_connection(
     decisions: LogView, rewards: LogView, durations: dict[str, int], spill: Path
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with views of some files of decisions, and of the rewards that may belong to them.
+    """A connection with views of some files of decisions, and of the rewards that may belong to them."""
+    with query_connection(spill) as connection:
+        create_view(connection, *decisions)
+        create_view(connection, *rewards)
+        create_outcome_views(connection, durations, any(file.first_mode == DEFERRED for file in decisions.files))
+        yield connection
 
-    The views are `logged_decisions`, all of them; `shadows`; `eligible`, the others; `decisions`, the eligible ones
-    that are interactions (deferred ones only once activated); and `rewards`.
-    """
+
+@contextlib.contextmanager
+def query_connection(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose queries take little memory, and can be interrupted."""
     with _interruptible(), duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET enable_progress_bar = false")
         connection.execute("SET memory_limit = '1GB'")
         connection.execute("SET temp_directory = $spill", {"spill": str(spill)})
-        create_view(connection, *decisions)
-        create_view(connection, *rewards)
-        connection.execute("CREATE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
-        connection.execute("CREATE VIEW eligible AS FROM logged_decisions WHERE mode <> 'shadow'")
-        if any(file.first_mode == "deferred" for file in decisions.files):  # alphabetically the first mode
-            connection.execute(
-                f"""CREATE TABLE activated AS
-                SELECT d.number FROM rewards r JOIN eligible d ON r.event_id = d.event_id
-                WHERE r.name = $name AND {IS_IN_TIME}""",
-                durations | {"name": ACTIVATION},
-            )
-            is_interaction = "mode <> 'deferred' OR number IN (FROM activated)"
-        else:
-            is_interaction = "true"
-        connection.execute(f"CREATE VIEW decisions AS FROM eligible WHERE {is_interaction}")
         yield connection
+
+
+def create_outcome_views(connection: duckdb.DuckDBPyConnection, durations: dict[str, int], deferred: bool) -> None:
+    """Create the views that divide `logged_decisions`, given `rewards`, in place of earlier ones.
+
+    They are `shadows`; `eligible`, the others; and `decisions`, the eligible ones that are interactions (deferred ones
+    only once activated).
+
+    deferred: whether there may be deferred ones.
+    """
+    connection.execute("CREATE OR REPLACE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
+    connection.execute("CREATE OR REPLACE VIEW eligible AS FROM logged_decisions WHERE mode <> 'shadow'")
+    is_interaction = "true"
+    if deferred:
+        connection.execute(
+            f"""CREATE OR REPLACE TABLE activated AS
+            SELECT d.number FROM rewards r JOIN eligible d ON r.event_id = d.event_id
+            WHERE r.name = $name AND {IS_IN_TIME}""",
+            durations | {"name": ACTIVATION},
+        )
+        is_interaction = "mode <> 'deferred' OR number IN (FROM activated)"
+    connection.execute(f"CREATE OR REPLACE VIEW decisions AS FROM eligible WHERE {is_interaction}")
 
 
 @contextlib.contextmanager

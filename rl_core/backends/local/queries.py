@@ -1,4 +1,4 @@
-"""The local warehouse's queries in DuckDB's SQL, on the views that LocalWarehouse connects."""
+"""The local warehouse's queries in DuckDB's SQL, on the views of log_connection."""
 
 from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold
 
@@ -38,15 +38,14 @@ def rewarded(aggregation: str) -> str:
         WHERE r.name = $name AND d.logged_at > $decided_since AND {IS_IN_TIME} {choice})"""
 
 
-def totals(rewarded: str, value: str) -> str:
-    """Per policy version: interactions, rewarded and ignored ones, mean reward and shadow decisions."""
+def version_sums(rewarded: str, value: str) -> str:
+    """Per policy version: what VersionSums holds, after its name."""
     return f"""WITH {rewarded}, shown AS (
             SELECT policy_version, count({value}) AS interactions, count(*) - count({value}) AS ignored,
-                count(reward) AS rewarded, min(logged_at) AS first, sum({value} / logging_probability)
-                / sum(1 / logging_probability) FILTER ({value} IS NOT NULL) AS mean_reward
+                count(reward) AS rewarded, sum({value} / logging_probability) AS weighted_reward,
+                sum(1 / logging_probability) FILTER ({value} IS NOT NULL) AS weight, min(logged_at) AS first
             FROM decisions LEFT JOIN rewarded USING (number) GROUP BY ALL),
         shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
-        SELECT policy_version AS version, coalesce(interactions, 0) AS interactions,
-            coalesce(rewarded, 0) AS rewarded, mean_reward, coalesce(ignored, 0) AS ignored,
-            coalesce(shadowed, 0) AS shadowed
-        FROM shown FULL JOIN shadowed USING (policy_version) ORDER BY least(shown.first, shadowed.first)"""
+        SELECT policy_version, least(shown.first, shadowed.first), coalesce(interactions, 0), coalesce(rewarded, 0),
+            coalesce(ignored, 0), coalesce(shadowed, 0), coalesce(weighted_reward, 0), coalesce(weight, 0)
+        FROM shown FULL JOIN shadowed USING (policy_version)"""

@@ -15,8 +15,15 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from banditloop.rl_core.backends.local.event_table import RECEIVED_KEY, DataFile, EventTable, received, received_commit
+from banditloop.rl_core.backends.local.event_table import EventTable
 from banditloop.rl_core.backends.local.files import sync, write_atomically
+from banditloop.rl_core.backends.local.table_snapshot import (
+    RECEIVED_KEY,
+    DataFile,
+    file_actions,
+    received,
+    received_commit,
+)
 from banditloop.rl_core.backends.local.views import create_view
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, STORED_TABLES
@@ -81,7 +88,7 @@ class DamageCheck:
             raise PlatformError(f"{self._log}: is damaged, restore it: {str(error).splitlines()[0]}") from None
 
     def _remove_damaged_files(self, delta: DeltaTable) -> None:
-        actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+        actions = file_actions(delta).to_pylist()
         lost = {self._path / a["path"]: a["num_records"] for a in actions if not _is_whole(self._path / a["path"])}
         for path, rows in lost.items():
             log.error("%s: is damaged or missing; its %d rows are lost", path, rows)
@@ -93,7 +100,7 @@ class DamageCheck:
 
     def _append_again(self, delta: DeltaTable) -> int:
         """Append the events of data files that no commit knows, unless they are in others; returns how many."""
-        active = [str(self._path / path) for path in pa.table(delta.get_add_actions(flatten=True))["path"].to_pylist()]
+        active = [str(self._path / path) for path in file_actions(delta)["path"].to_pylist()]
         paths = [str(path) for path in self._path.glob("*.parquet") if str(path) not in active and _is_whole(path)]
         [keys] = [", ".join(KEYS[table]) for table, name in STORED_TABLES.items() if name == self._path.name]
         schema = pa.schema([field for field in self._table.schema if field.name != LOGGED_AT.name])
@@ -108,7 +115,7 @@ class DamageCheck:
 
 
 def _data_file(path: str) -> DataFile:
-    return DataFile(path, 0, None, None)  # type: ignore[arg-type]  # only its path matters
+    return DataFile(path, 0, None, None, None, None, None)  # type: ignore[arg-type]  # only its path matters
 
 
 def _is_whole(path: Path) -> bool:

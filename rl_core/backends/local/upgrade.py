@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,14 +10,8 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 from filelock import FileLock
 
-from banditloop.rl_core.backends.local.event_table import (
-    EPOCH,
-    LOG_SETTINGS,
-    EventTable,
-    data_files,
-    received,
-    received_commit,
-)
+from banditloop.rl_core.backends.local.event_table import LOG_SETTINGS, EventTable
+from banditloop.rl_core.backends.local.table_snapshot import received, received_commit, snapshot
 from banditloop.rl_core.backends.older_schema import OLD_DECISIONS, upgraded_feature
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import LOGGED_AT, STORED_TABLES
@@ -56,8 +49,7 @@ def upgrade(root: Path, task: Task) -> int:
 
 
 def _batches(old: DeltaTable, task: Task, feature: str) -> Iterator[pa.RecordBatch]:
-    files = data_files(old, "logged_at", EPOCH, datetime.max.replace(tzinfo=UTC))
-    for file in sorted(files, key=lambda file: file.earliest):
+    for file in sorted(snapshot(old).files, key=lambda file: file.earliest):
         for batch in pq.ParquetFile(file.path).iter_batches():
             yield from _upgraded(batch, task, feature).to_batches()
 

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from banditloop.rl_core.backends.local.event_table import DataFile
+from banditloop.rl_core.backends.local.table_snapshot import DataFile
 from banditloop.rl_core.events.schema import TIME
 
 SQL_TYPES = {

@@ -1,0 +1,113 @@
+"""The two tables of the local log, checked for damage, and connections that query them by the section `reward`."""
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from banditloop.rl_core.backends.local import queries
+from banditloop.rl_core.backends.local.event_table import EPOCH, EventTable
+from banditloop.rl_core.backends.local.log_connection import LogView, log_connection
+from banditloop.rl_core.backends.local.table_damage import DamageCheck
+from banditloop.rl_core.backends.local.table_snapshot import DataFile
+from banditloop.rl_core.backends.local.upgrade import is_upgraded
+from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import KEYS
+from banditloop.rl_core.ports.warehouse import MAX_SKEW
+from banditloop.rl_core.settings.loop import RewardSection
+from banditloop.rl_core.settings.task import Task
+
+MICROSECOND = timedelta(microseconds=1)
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+MAX_WAIT = timedelta(days=1)  # of a window, for rewards that were received and are not logged yet
+
+
+class EventLog:
+    """The tables `decisions` and `rewards` under one folder, read with the features of a task."""
+
+    def __init__(self, root: Path, task: Task, reward: RewardSection) -> None:
+        self.root, self.task, self.reward = root, task, reward
+
+    def reading(self, task: Task) -> "EventLog":
+        """The same log, read with the features of another task."""
+        return EventLog(self.root, task, self.reward)
+
+    @property
+    def tables(self) -> dict[str, EventTable]:
+        """The tables, with what the disk has damaged since the last time mended. PlatformError: it cannot be."""
+        self.mend()
+        return self._opened
+
+    def mend(self) -> list[Any]:
+        """Mend what the disk has damaged; returns what identifies the files. PlatformError: it cannot be mended."""
+        return [check.mend() for check in self._checks]
+
+    @cached_property
+    def _checks(self) -> list[DamageCheck]:
+        return [DamageCheck(table) for table in self._opened.values()]
+
+    @cached_property
+    def _opened(self) -> dict[str, EventTable]:
+        """The tables, once they are known to have this schema version."""
+        if not is_upgraded(self.root):
+            raise InvalidInput(NOT_UPGRADED)
+        return {table: EventTable(self.root, table, self.task, max(MAX_SKEW, self.attribution)) for table in KEYS}
+
+    def decisions(self, since: datetime, until: datetime = END_OF_TIME) -> list[DataFile]:
+        """The files that may hold decisions logged between two times."""
+        return self.tables["decisions"].snapshot().logged(since, until)
+
+    def connection(self, decisions: list[DataFile]) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """A connection to some files of decisions, and to those of the rewards that may belong to them."""
+        tables = self.tables
+        earliest = min((file.earliest for file in decisions), default=END_OF_TIME) - MAX_SKEW
+        rewards = tables["rewards"].snapshot().dated(earliest, END_OF_TIME)
+        views = (
+            LogView("logged_decisions", decisions, tables["decisions"].schema),
+            LogView("rewards", rewards, tables["rewards"].schema),
+        )
+        return log_connection(*views, self.durations, self.spill)
+
+    @property
+    def spill(self) -> Path:
+        """The folder of what does not fit in a query's memory."""
+        return self.root / "spill"
+
+    @property
+    def ignores(self) -> bool:
+        """Whether decisions without a reward are no interactions."""
+        return self.reward.default == "ignore"
+
+    @property
+    def value(self) -> str:
+        """SQL of the reward of an interaction; null where a decision without one is ignored."""
+        return "reward" if self.ignores else "coalesce(reward, $default)"
+
+    @property
+    def default(self) -> dict[str, Any]:
+        """The parameter of `value`."""
+        return {} if self.ignores else {"default": self.reward.default}
+
+    @property
+    def rewarded(self) -> str:
+        """SQL of the aggregated rewards, by the parameters of `reward_parameters`."""
+        return queries.rewarded(self.reward.aggregation)
+
+    def reward_parameters(self, decided_since: datetime = EPOCH) -> dict[str, Any]:
+        """The parameters of `rewarded` for decisions that were logged after a time."""
+        return {"name": self.reward.name, "decided_since": decided_since} | self.durations
+
+    @property
+    def durations(self) -> dict[str, int]:
+        """The parameters of what is in time, in microseconds."""
+        durations = {"window": self.attribution, "max_skew": MAX_SKEW, "max_wait": MAX_WAIT}
+        return {name: duration // MICROSECOND for name, duration in durations.items()}
+
+    @property
+    def attribution(self) -> timedelta:
+        """The attribution window."""
+        return timedelta(seconds=self.reward.attribution_window_seconds)

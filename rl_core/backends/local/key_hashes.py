@@ -1,0 +1,83 @@
+"""Hashes of the keys in each data file of a table, which say which files may hold a key.
+
+Data files are immutable, so the hashes of a file are read once. They take 8 bytes per row: in memory for small files,
+which compaction keeps few, and in a file that is mapped into memory for others.
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+
+class KeyHashes:
+    """The sorted 64-bit hashes of a table's keys, by data file.
+
+    key_fields: the fields that make up a key; folder: is for the files of hashes; kept_rows: files with as many rows
+    or more have one.
+    """
+
+    def __init__(self, key_fields: list[str], folder: Path, kept_rows: int) -> None:
+        self.fields, self._folder, self._kept_rows = ", ".join(key_fields), folder, kept_rows
+        self._hashes: dict[str, np.ndarray] = {}
+
+    def index(self, files: Mapping[str, int]) -> None:
+        """Know exactly these files, by path with their numbers of rows."""
+        new = files.keys() - self._hashes.keys()
+        self._hashes = {file: hashes for file, hashes in self._hashes.items() if file in files}
+        self._hashes |= {file: self._stored(file, files[file]) for file in new}
+        if any(files[file] >= self._kept_rows for file in new):
+            self._remove_old(Path(next(iter(new))).parent)
+
+    def files_with(self, hashes: np.ndarray) -> list[str]:
+        """The files that may hold a key with one of these hashes, which are sorted."""
+        return [file for file, stored in self._hashes.items() if _overlap(stored, hashes)]
+
+    def of(self, rows: duckdb.DuckDBPyRelation) -> np.ndarray:
+        """Sorted hashes of the keys of some rows, by MD5: they are stored, and DuckDB's own hash may change."""
+        key = f"md5_number_lower(concat_ws(chr(0), {self.fields}))"
+        return np.sort(rows.project(f"{key} AS hash").fetchnumpy()["hash"])
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Kept open, because opening one takes longer than the rest of a small append."""
+        return duckdb.connect()
+
+    def _stored(self, file: str, rows: int) -> np.ndarray:
+        """The hashes of a data file: from a file of their own where it has one, which is written if need be."""
+        if rows < self._kept_rows:
+            return self._read(file)
+        path = self._folder / f"{Path(file).stem}.npy"
+        with contextlib.suppress(OSError, ValueError):  # not written yet, or damaged
+            stored = np.load(path, mmap_mode="r")
+            if stored.shape == (rows,) and stored.dtype == np.uint64:
+                return stored
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        with partial.open("wb") as output:
+            np.save(output, self._read(file))
+            output.flush()
+            os.fsync(output.fileno())
+        return np.load(partial.replace(path), mmap_mode="r")
+
+    def _read(self, file: str) -> np.ndarray:
+        with self.connection.cursor() as connection:
+            return self.of(connection.read_parquet(file))
+
+    def _remove_old(self, table: Path) -> None:
+        """Remove the hashes of data files that are gone, since they were compacted."""
+        known = {Path(file).stem for file in self._hashes}
+        for path in self._folder.glob("*.npy"):
+            if path.stem not in known and not (table / f"{path.stem}.parquet").exists():
+                path.unlink(missing_ok=True)
+
+
+def _overlap(stored: np.ndarray, hashes: np.ndarray) -> bool:
+    """Whether any of the hashes is in `stored`, which is sorted."""
+    found = np.searchsorted(stored, hashes)
+    found[found == len(stored)] = 0
+    return bool(len(stored)) and bool((stored[found] == hashes).any())

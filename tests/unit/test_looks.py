@@ -1,0 +1,93 @@
+"""Looks at the local log: what is added up while it grows equals what a look that begins anew adds up."""
+
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.backends.local import event_table, key_hashes, looks
+from banditloop.rl_core.settings.loop import ACTIVATION
+from banditloop.rl_core.testing.events import TASK, decisions, rewards
+from tests.conftest import make_config
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+IDS = np.array([f"event {number}" for number in range(30)])
+MODES = ["online", "online", "external", "simulated", "shadow", "deferred"]
+
+
+class Clock:
+    """The clock that stamps appends: it moves on by itself, and can be ahead."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.ahead = datetime.now(UTC) - 60 * DAY, timedelta(0)
+        monkeypatch.setattr(time, "time_ns", lambda: int((self.now + self.ahead).timestamp() * 1e9))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def totals_and_counts(warehouse):
+    totals = warehouse.policy_totals()
+    means = [row.pop("mean_reward") for row in totals]
+    return totals, [None if mean is None else pytest.approx(mean, abs=1e-9) for mean in means], warehouse.event_counts()
+
+
+def assert_same_as_anew(config, *warehouses):
+    """Assert that looks which go on from what was kept equal one that begins anew, with none of it."""
+    kept = config_root(config) / "warehouse" / "sums"
+    aside = kept.with_name("aside")
+    seen = [totals_and_counts(warehouse) for warehouse in warehouses]
+    kept.rename(aside)
+    anew = totals_and_counts(connect(config).warehouse)
+    shutil.rmtree(kept, ignore_errors=True)
+    aside.rename(kept)
+    assert seen == [anew] * len(seen)
+
+
+def config_root(config):
+    return connect(config).runner.root.parent
+
+
+def append_at_random(random, warehouse, clock):
+    """Append a few events: of ids known and new, in any order, on time, late, early, under any name, twice."""
+    clock.now += float(random.choice([0.001, 0.2, 2.0, 30.0])) * HOUR
+    at = clock.now + float(random.choice([-60 * 24, -26, -2, -0.5, 0, 0, 0, 0.5])) * HOUR
+    ids = list(random.choice(IDS, int(random.integers(1, 6))))
+    if random.random() < 0.5:
+        version, mode = str(random.choice(["v1", "v2", "v3"])), str(random.choice(MODES))
+        probability = float(random.choice([1.0, 0.5]))
+        warehouse.append("decisions", decisions(ids, version, mode=mode, at=at, logging_probability=probability))
+    else:
+        name, source = str(random.choice(["reward", "reward", "click", ACTIVATION])), str(random.choice(["", "a"]))
+        received_at = [None, clock.now - 0.5 * HOUR, clock.now - 3 * HOUR][int(random.integers(3))]
+        value = float(random.integers(6))
+        warehouse.append("rewards", rewards(ids, value, at=at, name=name, source_id=source, received_at=received_at))
+
+
+@pytest.mark.parametrize(
+    ("seed", "aggregation", "default"),
+    [(0, "first", 0.0), (1, "last", "ignore"), (2, "sum", 1.0), (3, "max", "ignore"), (4, "mean", 0.0)],
+)
+def test_what_is_added_up_while_the_log_grows_equals_a_look_that_begins_anew(
+    tmp_path, monkeypatch, clock, seed, aggregation, default
+):
+    monkeypatch.setattr(event_table, "MAX_SMALL_FILES", 6)
+    monkeypatch.setattr(looks, "MAX_ROWS_BEHIND", 8)
+    reward = {"attribution_window_seconds": 3600.0, "aggregation": aggregation, "default": default}
+    config, random = make_config(tmp_path, task=TASK.model_dump(), reward=reward), np.random.default_rng(seed)
+    watching, logger = connect(config).warehouse, connect(config).warehouse
+    for number in range(30):
+        for _ in range(int(random.integers(1, 4))):
+            append_at_random(random, logger, clock)
+        if number == 15:
+            clock.ahead = 400 * DAY
+            append_at_random(random, logger, clock)
+            clock.ahead = timedelta(0)
+        if number == 20:
+            logger.repair()
+        assert_same_as_anew(config, watching, connect(config).warehouse)
