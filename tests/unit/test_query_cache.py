@@ -3,10 +3,10 @@
 import time
 from datetime import UTC, datetime, timedelta
 
-import duckdb
 import pytest
 
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.backends.local import log_connection, looks
 from banditloop.rl_core.backends.local.query_cache import MAX_RESULTS, QueryCache
 from banditloop.rl_core.testing.events import decisions, rewards
 from tests.conftest import make_config
@@ -34,7 +34,7 @@ def warehouse(tmp_path):
     return connect(make_config(tmp_path, reward={"attribution_window_seconds": 0.3})).warehouse
 
 
-def looks(warehouse):
+def seen(warehouse):
     return warehouse.window(None).interactions, warehouse.policy_totals(), warehouse.event_counts()
 
 
@@ -42,10 +42,11 @@ def test_looking_at_an_unchanged_log_queries_nothing(warehouse, monkeypatch):
     warehouse.append("rewards", rewards(["a", "b"], 1.0))
     warehouse.append("decisions", decisions(["a", "b"], "v1"))
     time.sleep(0.4)
-    first = looks(warehouse)
+    first = seen(warehouse)
     assert first[0] == 2
-    monkeypatch.setattr(duckdb, "connect", None)
-    assert looks(warehouse) == first
+    for module in (log_connection, looks):
+        monkeypatch.setattr(module, "query_connection", None)
+    assert seen(warehouse) == first
 
 
 def test_every_append_and_every_closed_window_is_seen(warehouse):

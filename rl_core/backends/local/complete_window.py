@@ -31,7 +31,7 @@ def complete_window(
     waiting = waiting_since()
     closed = max(min(waiting or now, now), now - event_log.MAX_WAIT)
     events.tables["rewards"].wait()
-    decisions = events.tables["decisions"].snapshot()  # of one moment: what is logged meanwhile is still open
+    decisions = events.snapshots()["decisions"]  # of one moment: what is logged meanwhile is still open
     still_open = _still_open(events, decisions, since_or_start, closed, present)
     until, rows = _counted(events, decisions, since_or_start, still_open or present)
     closes = (still_open - closed + events.attribution).total_seconds() if still_open else END_OF_TIME.timestamp()

@@ -4,8 +4,10 @@ An append costs some microseconds for each large file, and memory stays bounded,
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -26,12 +28,17 @@ class KeyIndex:
         Keeps only these files indexed. Hashes select the files that may hold a key; whether one does is decided by the
         keys themselves.
         """
-        self._hashes.index(files)
         numbered = events.append_column("row", pa.array(np.arange(events.num_rows)))
-        with self._hashes.connection.cursor() as connection:
+        with self._connection.cursor() as connection:
+            self._hashes.index(connection, files)
             connection.register("events", numbered)
             rows = connection.sql(f"SELECT {self._hashes.fields}, min(row) AS row FROM events GROUP BY ALL")
             if matches := self._hashes.files_with(self._hashes.of(rows)):
                 connection.read_parquet(matches).create_view("stored", replace=True)
                 rows = connection.sql(f"SELECT row FROM rows ANTI JOIN stored USING ({self._hashes.fields})")
             return events.take(rows.order("row").to_arrow_table()["row"])
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """Kept open, because opening one takes longer than the rest of a small append."""
+        return duckdb.connect()

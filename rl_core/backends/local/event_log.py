@@ -10,9 +10,9 @@ import duckdb
 
 from banditloop.rl_core.backends.local import queries
 from banditloop.rl_core.backends.local.event_table import EPOCH, EventTable
-from banditloop.rl_core.backends.local.log_connection import LogView, log_connection
-from banditloop.rl_core.backends.local.table_damage import DamageCheck
-from banditloop.rl_core.backends.local.table_snapshot import DataFile
+from banditloop.rl_core.backends.local.log_connection import LogView, database, log_connection
+from banditloop.rl_core.backends.local.table_damage import DamageCheck, Files
+from banditloop.rl_core.backends.local.table_snapshot import NO_TABLE, DataFile, Snapshot
 from banditloop.rl_core.backends.local.upgrade import is_upgraded
 from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
 from banditloop.rl_core.errors import InvalidInput
@@ -36,19 +36,37 @@ class EventLog:
         """The same log, read with the features of another task."""
         return EventLog(self.root, task, self.reward)
 
+    @cached_property
+    def database(self) -> duckdb.DuckDBPyConnection:
+        """The database of the log's queries, which holds nothing itself."""
+        return database(self.root / "spill")
+
     @property
     def tables(self) -> dict[str, EventTable]:
         """The tables, with what the disk has damaged since the last time mended. PlatformError: it cannot be."""
         self.mend()
         return self._opened
 
-    def mend(self) -> list[Any]:
+    def mend(self) -> list[Files]:
         """Mend what the disk has damaged; returns what identifies the files. PlatformError: it cannot be mended."""
-        return [check.mend() for check in self._checks]
+        return [check.mend() for check in self._checks.values()]
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """What the tables hold now."""
+        for name, check in self._checks.items():
+            files, (known, _) = check.mend(), self._snapshots[name]
+            if files != known:
+                self._snapshots[name] = files, self._opened[name].snapshot(known.items() <= files.items())
+        return {name: snapshot for name, (_, snapshot) in self._snapshots.items()}
 
     @cached_property
-    def _checks(self) -> list[DamageCheck]:
-        return [DamageCheck(table) for table in self._opened.values()]
+    def _snapshots(self) -> dict[str, tuple[Files, Snapshot]]:
+        """The tables as they were last, with what identifies their files then."""
+        return {name: ({}, NO_TABLE) for name in self._opened}
+
+    @cached_property
+    def _checks(self) -> dict[str, DamageCheck]:
+        return {name: DamageCheck(table) for name, table in self._opened.items()}
 
     @cached_property
     def _opened(self) -> dict[str, EventTable]:
@@ -57,25 +75,15 @@ class EventLog:
             raise InvalidInput(NOT_UPGRADED)
         return {table: EventTable(self.root, table, self.task, max(MAX_SKEW, self.attribution)) for table in KEYS}
 
-    def decisions(self, since: datetime, until: datetime = END_OF_TIME) -> list[DataFile]:
-        """The files that may hold decisions logged between two times."""
-        return self.tables["decisions"].snapshot().logged(since, until)
-
     def connection(self, decisions: list[DataFile]) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A connection to some files of decisions, and to those of the rewards that may belong to them."""
-        tables = self.tables
         earliest = min((file.earliest for file in decisions), default=END_OF_TIME) - MAX_SKEW
-        rewards = tables["rewards"].snapshot().dated(earliest, END_OF_TIME)
+        rewards = self.snapshots()["rewards"].dated(earliest, END_OF_TIME)
         views = (
-            LogView("logged_decisions", decisions, tables["decisions"].schema),
-            LogView("rewards", rewards, tables["rewards"].schema),
+            LogView("logged_decisions", decisions, self._opened["decisions"].schema),
+            LogView("rewards", rewards, self._opened["rewards"].schema),
         )
-        return log_connection(*views, self.durations, self.spill)
-
-    @property
-    def spill(self) -> Path:
-        """The folder of what does not fit in a query's memory."""
-        return self.root / "spill"
+        return log_connection(self.database, *views, self.durations)
 
     @property
     def ignores(self) -> bool:

@@ -50,6 +50,7 @@ class EventTable:
     def __init__(self, root: Path, table: str, task: Task, horizon: timedelta = MAX_SKEW) -> None:
         self._root, self._name, self._horizon = root, STORED_TABLES[table], horizon
         self.schema = pa.schema([*event_schema(table, task), LOGGED_AT])
+        self._read: DeltaTable | None = None
         self._key_index = KeyIndex(KEYS[table], root / "keys" / self._name)
 
     @property
@@ -116,10 +117,13 @@ class EventTable:
         """The lock of the table's appends."""
         return FileLock(self._root / f"{self._name}.lock")
 
-    def snapshot(self) -> Snapshot:
-        """What the table holds now."""
-        delta = self._delta_table()
-        return snapshot(delta) if delta else NO_TABLE
+    def snapshot(self, grown: bool) -> Snapshot:
+        """What the table holds now. grown: since the last call its folder has only got files, lost and changed none."""
+        if grown and self._read is not None:
+            self._read.update_incremental()
+        else:
+            self._read = self._delta_table()
+        return snapshot(self._read) if self._read is not None else NO_TABLE
 
     def _delta_table(self) -> DeltaTable | None:
         path = self._root / self._name

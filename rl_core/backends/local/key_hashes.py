@@ -7,7 +7,6 @@ which compaction keeps few, and in a file that is mapped into memory for others.
 import contextlib
 import os
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -25,11 +24,11 @@ class KeyHashes:
         self.fields, self._folder, self._kept_rows = ", ".join(key_fields), folder, kept_rows
         self._hashes: dict[str, np.ndarray] = {}
 
-    def index(self, files: Mapping[str, int]) -> None:
+    def index(self, connection: duckdb.DuckDBPyConnection, files: Mapping[str, int]) -> None:
         """Know exactly these files, by path with their numbers of rows."""
         new = files.keys() - self._hashes.keys()
         self._hashes = {file: hashes for file, hashes in self._hashes.items() if file in files}
-        self._hashes |= {file: self._stored(file, files[file]) for file in new}
+        self._hashes |= {file: self._stored(connection, file, files[file]) for file in new}
         if any(files[file] >= self._kept_rows for file in new):
             self._remove_old(Path(next(iter(new))).parent)
 
@@ -42,15 +41,10 @@ class KeyHashes:
         key = f"md5_number_lower(concat_ws(chr(0), {self.fields}))"
         return np.sort(rows.project(f"{key} AS hash").fetchnumpy()["hash"])
 
-    @cached_property
-    def connection(self) -> duckdb.DuckDBPyConnection:
-        """Kept open, because opening one takes longer than the rest of a small append."""
-        return duckdb.connect()
-
-    def _stored(self, file: str, rows: int) -> np.ndarray:
+    def _stored(self, connection: duckdb.DuckDBPyConnection, file: str, rows: int) -> np.ndarray:
         """The hashes of a data file: from a file of their own where it has one, which is written if need be."""
         if rows < self._kept_rows:
-            return self._read(file)
+            return self.of(connection.read_parquet(file))
         path = self._folder / f"{Path(file).stem}.npy"
         with contextlib.suppress(OSError, ValueError):  # not written yet, or damaged
             stored = np.load(path, mmap_mode="r")
@@ -59,14 +53,10 @@ class KeyHashes:
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
         with partial.open("wb") as output:
-            np.save(output, self._read(file))
+            np.save(output, self.of(connection.read_parquet(file)))
             output.flush()
             os.fsync(output.fileno())
         return np.load(partial.replace(path), mmap_mode="r")
-
-    def _read(self, file: str) -> np.ndarray:
-        with self.connection.cursor() as connection:
-            return self.of(connection.read_parquet(file))
 
     def _remove_old(self, table: Path) -> None:
         """Remove the hashes of data files that are gone, since they were compacted."""

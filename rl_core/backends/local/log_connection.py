@@ -24,26 +24,33 @@ class LogView(NamedTuple):
     schema: pa.Schema
 
 
+def database(spill: Path) -> duckdb.DuckDBPyConnection:
+    """A database in little memory, which is kept open: opening one takes longer than many a query."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET parquet_metadata_cache = true")  # the files never change
+    connection.execute("SET memory_limit = '1GB'")
+    connection.execute("SET temp_directory = $spill", {"spill": str(spill)})
+    return connection
+
+
 @contextlib.contextmanager
-def log_connection(
-    decisions: LogView, rewards: LogView, durations: dict[str, int], spill: Path
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with views of some files of decisions, and of the rewards that may belong to them."""
-    with query_connection(spill) as connection:
-        create_view(connection, *decisions)
-        create_view(connection, *rewards)
-        create_outcome_views(connection, durations, any(file.first_mode == DEFERRED for file in decisions.files))
+def query_connection(opened: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of a database, with temporary views and tables of its own; its queries can be interrupted."""
+    with _interruptible(), opened.cursor() as connection:
+        connection.execute("SET enable_progress_bar = false")
         yield connection
 
 
 @contextlib.contextmanager
-def query_connection(spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose queries take little memory, and can be interrupted."""
-    with _interruptible(), duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")
-        connection.execute("SET memory_limit = '1GB'")
-        connection.execute("SET temp_directory = $spill", {"spill": str(spill)})
+def log_connection(
+    opened: duckdb.DuckDBPyConnection, decisions: LogView, rewards: LogView, durations: dict[str, int]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with views of some files of decisions, and of the rewards that may belong to them."""
+    with query_connection(opened) as connection:
+        create_view(connection, *decisions)
+        create_view(connection, *rewards)
+        create_outcome_views(connection, durations, any(file.first_mode == DEFERRED for file in decisions.files))
         yield connection
 
 
@@ -55,18 +62,18 @@ def create_outcome_views(connection: duckdb.DuckDBPyConnection, durations: dict[
 
     deferred: whether there may be deferred ones.
     """
-    connection.execute("CREATE OR REPLACE VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
-    connection.execute("CREATE OR REPLACE VIEW eligible AS FROM logged_decisions WHERE mode <> 'shadow'")
+    connection.execute("CREATE OR REPLACE TEMP VIEW shadows AS FROM logged_decisions WHERE mode = 'shadow'")
+    connection.execute("CREATE OR REPLACE TEMP VIEW eligible AS FROM logged_decisions WHERE mode <> 'shadow'")
     is_interaction = "true"
     if deferred:
         connection.execute(
-            f"""CREATE OR REPLACE TABLE activated AS
+            f"""CREATE OR REPLACE TEMP TABLE activated AS
             SELECT d.number FROM rewards r JOIN eligible d ON r.event_id = d.event_id
             WHERE r.name = $name AND {IS_IN_TIME}""",
             durations | {"name": ACTIVATION},
         )
         is_interaction = "mode <> 'deferred' OR number IN (FROM activated)"
-    connection.execute(f"CREATE OR REPLACE VIEW decisions AS FROM eligible WHERE {is_interaction}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW decisions AS FROM eligible WHERE {is_interaction}")
 
 
 @contextlib.contextmanager

@@ -23,8 +23,15 @@ class VersionSums(NamedTuple):
 
     def plus(self, other: "VersionSums", sign: int) -> "VersionSums":
         """The sums with those of other decisions of the version added (sign 1) or taken out (-1)."""
-        sums = [own + sign * their for own, their in zip(self[1:], other[1:], strict=True)]
-        return VersionSums(min(self.first, other.first), *sums)
+        return VersionSums(
+            min(self.first, other.first),
+            self.interactions + sign * other.interactions,
+            self.rewarded + sign * other.rewarded,
+            self.ignored + sign * other.ignored,
+            self.shadowed + sign * other.shadowed,
+            self.weighted_reward + sign * other.weighted_reward,
+            self.weight + sign * other.weight,
+        )
 
     def total(self, version: str) -> dict[str, Any]:
         """The row of `Warehouse.policy_totals`."""

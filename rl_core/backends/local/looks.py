@@ -39,20 +39,20 @@ class Looks:
 
     def look(self) -> Look:
         """The sums over everything that is logged."""
-        with self._lock, query_connection(self._events.spill) as connection:
-            tables = {name: table.snapshot() for name, table in self._events.tables.items()}
+        with self._lock, query_connection(self._events.database) as connection:
+            tables = self._events.snapshots()
             query = SumsQuery(connection, self._events, tables, self._hashes)
             kept, present = self._latest(), datetime.now(UTC) + MAX_LEAD
             new = query.new_rows(kept.until, present)
             if _has_changed(kept, new):
                 kept = NOTHING
                 new = query.new_rows(kept.until, present)
-            if not any(rows.count for rows in new.values()):
+            if not any(rows.added for rows in new.values()):
                 return Look(kept.sums, tables)
             query.read_events(kept.until)
             until = {table: rows.last or kept.until[table] for table, rows in new.items()}
             added_up = kept.sums.plus(query.sums(kept.until), -1).plus(query.sums(until))
-            rows = {table: kept.rows[table] + rows.count - rows.ahead for table, rows in new.items()}
+            rows = {table: kept.rows[table] + rows.added - rows.ahead for table, rows in new.items()}
             self._keep(KeptSums(until, rows, added_up))
             if any(rows.ahead for rows in new.values()):
                 added_up = added_up.plus(query.sums(until), -1).plus(query.sums(dict.fromkeys(KEYS, END_OF_TIME)))
@@ -75,4 +75,4 @@ class Looks:
 def _has_changed(kept: KeptSums, new: dict[str, NewRows]) -> bool:
     """Whether rows that were added up are gone, or were moved, or so many are new that beginning anew is cheaper."""
     same = all(rows.before == kept.rows[table] for table, rows in new.items())
-    return not same or sum(rows.count for rows in new.values()) > sum(kept.rows.values()) > 0
+    return not same or sum(rows.added for rows in new.values()) > sum(kept.rows.values()) > 0

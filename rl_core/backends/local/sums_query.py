@@ -29,7 +29,7 @@ class NewRows(NamedTuple):
     """The rows of a table that were logged after a time."""
 
     before: int  # number of rows up to that time
-    count: int
+    added: int
     ahead: int  # of them, logged while the clock was ahead
     last: datetime | None  # logged_at of the last one that was not
 
@@ -55,7 +55,6 @@ class SumsQuery:
     def _new_rows(self, table: str, since: datetime, present: datetime) -> NewRows:
         files = self._tables[table].files
         new = [file for file in files if file.last_logged > since]
-        self._connection.execute(f"DROP VIEW IF EXISTS new_{table}")
         self._view(
             f"new_{table}", new, pa.schema([self._schemas[table].field(name) for name in ("event_id", "logged_at")])
         )
@@ -71,22 +70,22 @@ class SumsQuery:
         """Find all rows of the events that have rows after these times as `stored_decisions` and `stored_rewards`."""
         if set(since.values()) == {EPOCH}:
             for table, snapshot in self._tables.items():
-                self._hashes[table].index({file.path: file.rows for file in snapshot.files})  # for the next look
+                self._hashes[table].index(self._connection, {file.path: file.rows for file in snapshot.files})
                 self._view(f"stored_{table}", snapshot.files, self._schemas[table])
             return
         parts = " UNION ALL ".join(
             f"SELECT event_id FROM new_{table} WHERE logged_at > {_sql(since[table])}" for table in KEYS
         )
-        self._connection.execute(f"CREATE TABLE changed AS SELECT DISTINCT event_id FROM ({parts})")
+        self._connection.execute(f"CREATE TEMP TABLE changed AS SELECT DISTINCT event_id FROM ({parts})")
         changed = self._hashes["decisions"].of(self._connection.table("changed"))
         for table, snapshot in self._tables.items():
             old = {file.path: file.rows for file in snapshot.files if file.first_logged <= since[table]}
-            self._hashes[table].index(old)
+            self._hashes[table].index(self._connection, old)
             matching = {*self._hashes[table].files_with(changed)}
             files = [file for file in snapshot.files if file.path in matching or file.path not in old]
             self._view(f"all_{table}", files, self._schemas[table])
             self._connection.execute(
-                f"CREATE TABLE stored_{table} AS FROM all_{table} SEMI JOIN changed USING (event_id)"
+                f"CREATE TEMP TABLE stored_{table} AS FROM all_{table} SEMI JOIN changed USING (event_id)"
             )
 
     def sums(self, until: Mapping[str, datetime]) -> LogSums:
@@ -95,7 +94,7 @@ class SumsQuery:
             return LogSums()
         for table, view in LOGGED.items():
             self._connection.execute(
-                f"CREATE OR REPLACE VIEW {view} AS FROM stored_{table} WHERE logged_at <= {_sql(until[table])}"
+                f"CREATE OR REPLACE TEMP VIEW {view} AS FROM stored_{table} WHERE logged_at <= {_sql(until[table])}"
             )
         deferred = any(file.first_mode == DEFERRED for file in self._tables["decisions"].files)
         create_outcome_views(self._connection, self._events.durations, deferred)

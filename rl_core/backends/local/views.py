@@ -26,9 +26,9 @@ CACHED_FILES = 1024  # more than a table has after compaction, unless it is huge
 
 
 def create_view(connection: duckdb.DuckDBPyConnection, name: str, files: list[DataFile], schema: pa.Schema) -> None:
-    """Create a view with the fields of `schema` and a `number` that is unique among the rows of the files.
+    """Create a temporary view with the fields of `schema` and a `number` that is unique among the rows of the files.
 
-    The number is cheaper to sort and join by than the event id.
+    It replaces one of the same name. The number is cheaper to sort and join by than the event id.
     """
     groups: dict[tuple[tuple[str, pa.DataType], ...], list[str]] = defaultdict(list)
     for file in files:
@@ -39,12 +39,17 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, files: list[Da
         parts.append(f"{name}_{len(parts)}")
         columns = [f"{_projected(fields, field)} AS {field.name}" for field in schema]
         number = f"(file_index + {first})::BIGINT << 32 | file_row_number AS number"
-        connection.read_parquet(paths).project(", ".join([*columns, number])).create_view(parts[-1])
+        files_read = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+        query = f"SELECT {', '.join([*columns, number])} FROM read_parquet([{files_read}])"
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {parts[-1]} AS {query}")
         first += len(paths)
-    if not parts:
-        connection.from_arrow(schema.empty_table()).project("*, 0 AS number").create_view(name)
-    else:
-        connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(f'FROM {part}' for part in parts)}")
+    query = " UNION ALL ".join(f"FROM {part}" for part in parts) or _no_rows(schema)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
+
+
+def _no_rows(schema: pa.Schema) -> str:
+    columns = [f"{_expression(None, field.type, '')} AS {field.name}" for field in schema]
+    return f"SELECT {', '.join([*columns, '0 AS number'])} WHERE false"
 
 
 @lru_cache(CACHED_FILES)

@@ -70,7 +70,8 @@ class LocalWarehouse:
         parameters: dict[str, Any] = {"held_out": self._held_out} if fold else {}
         parameters |= {"since": window.since or EPOCH, "until": window.until} | self._log.default
         schema = interaction_schema(self._log.task)
-        for files in slices(self._log.decisions(window.since or EPOCH, window.until)):
+        decisions = self._log.snapshots()["decisions"].logged(window.since or EPOCH, window.until)
+        for files in slices(decisions):
             with self._log.connection(files) as connection:
                 relation = connection.sql(query, params=parameters | self._log.reward_parameters())
                 for batch in relation.to_arrow_reader(batch_rows(files)):
