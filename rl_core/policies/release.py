@@ -89,10 +89,9 @@ def hash_to_unit(key: str, salt: str) -> float:
     return int.from_bytes(hashlib.sha256(f"{salt} {key}".encode()).digest()[:6]) / 2**48
 
 
-def version_status(version: str, release: Release | None, verdicts: list[Verdict]) -> str:
+def version_status(version: str, release: Release | None, last: Verdict | None) -> str:
     """The role of a version in the release, or else the outcome of its last verdict; empty if it has neither."""
     if release and (role := release.role(version)):
         return role
-    decisions = [verdict.decision for verdict in verdicts if verdict.version == version]
     outcomes = {"promote": "was champion", "canary": "replaced", "refuse": "refused", "rollback": "rolled back"}
-    return outcomes[decisions[-1]] if decisions else ("was champion" if version == RANDOM else "")
+    return outcomes[last.decision] if last else ("was champion" if version == RANDOM else "")

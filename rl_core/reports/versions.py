@@ -23,16 +23,20 @@ def version_rows(platform: Platform, *columns: str) -> list[dict[str, Any]]:
       window that its training added (ISO 8601), and the pipeline run
     * by, decision, reason: of the last verdict about it, "" before any
     """
-    release, verdicts = platform.endpoint.release(), platform.endpoint.verdicts()
+    release = platform.endpoint.release()
     traffic = release.traffic() if release else {}
-    last_verdict = {verdict.version: verdict for verdict in verdicts}
+    last_verdict = {verdict.version: verdict for verdict in platform.endpoint.verdicts()}
+    origin = set(ORIGIN)
     queried = not set(columns).isdisjoint(TOTALS)  # a query over the whole log: only when needed
     totals = {row["version"]: row for row in platform.warehouse.policy_totals()} if queried else {}
     rows = []
     for manifest in platform.endpoint.versions():
         version = manifest.version
-        available = totals.get(version, NO_INTERACTIONS) | _origin(manifest) | _verdict(last_verdict.get(version))
-        status = version_status(version, release, verdicts)
+        last = last_verdict.get(version)
+        available = totals.get(version, NO_INTERACTIONS) | _verdict(last)
+        if not origin.isdisjoint(columns):
+            available |= _origin(manifest)
+        status = version_status(version, release, last)
         row = {"version": version, "status": status, "traffic_percent": traffic.get(version, 0)}
         rows.append(row | {column: available[column] for column in columns})
     return rows

@@ -5,8 +5,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -82,7 +85,27 @@ class Section(BaseModel):
     @classmethod
     def _whole_numbers(cls, values: Any) -> Any:
         """Convert whole floats back to ints: KFP turns the ints in pipeline parameters into floats."""
-        return _with_whole_numbers(values) if isinstance(values, dict) else values
+        if not isinstance(values, dict):
+            return values
+        own = _fields_with_integers(cls)
+        return {key: _with_whole_numbers(value) if key in own else value for key, value in values.items()}
+
+
+@cache
+def _fields_with_integers(section: type[Section]) -> frozenset[str]:
+    """The fields that may hold integers, but for those of sections inside, which convert their own."""
+    fields = section.model_fields.items()
+    return frozenset(name for name, field in fields if _may_hold_integers(field.annotation))
+
+
+def _may_hold_integers(kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return any(isinstance(value, int) for value in get_args(kind))
+    if get_origin(kind) is Annotated:
+        return _may_hold_integers(get_args(kind)[0])
+    if parts := get_args(kind):
+        return any(map(_may_hold_integers, parts))
+    return not (isinstance(kind, type) and issubclass(kind, Section | float | str | datetime | NoneType))
 
 
 def _with_whole_numbers(value: Any) -> Any:

@@ -37,7 +37,7 @@ def rows() -> list[Row]:
     logged = [2 * EVENTS / _log() for _ in range(REPEATS)]
     with tempfile.TemporaryDirectory() as folder:
         config = make_config(Path(folder), task=TASK.model_dump(), reward={"attribution_window_seconds": 10.0})
-        _store(connect(config).warehouse._root)
+        store(connect(config).warehouse._root)
         with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             read = [pool.apply(_read, (config,)) for _ in range(REPEATS)]
         appended = _append_ratios(Path(folder))
@@ -56,7 +56,7 @@ def _log() -> float:
         messages = [
             (topic, encode(make(start, MESSAGE)))
             for start in range(0, EVENTS, MESSAGE)
-            for topic, make in (("decisions", _decisions), ("rewards", _rewards))
+            for topic, make in (("decisions", decisions), ("rewards", rewards))
         ]
         warehouse, context = connect(config).warehouse, get_context("spawn")
         start = context.Event()
@@ -104,25 +104,26 @@ def _append_ratios(folder: Path) -> list[float]:
     )
 
     def append(warehouse: Warehouse) -> float:
-        batches = [_decisions(next(number), MESSAGE) for _ in range(APPENDS)]
+        batches = [decisions(next(number), MESSAGE) for _ in range(APPENDS)]
         return seconds(lambda: [warehouse.append("decisions", batch) for batch in batches])
 
     append(full), append(empty)  # the first append hashes the keys of the stored files
     return [append(full) / append(empty) for _ in range(REPEATS)]
 
 
-def _store(root: Path) -> None:
-    """Ten million interactions, in files as appends and compaction leave them."""
+def store(root: Path, versions: int = 1) -> None:
+    """Ten million interactions of some versions, in files as appends and compaction leave them."""
     for start in range(0, ROWS, FILE_ROWS):
-        for table, make in (("decisions", _decisions), ("rewards", _rewards)):
-            events = make(start, FILE_ROWS)
+        for table in STORED_TABLES:
+            events = rewards(start, FILE_ROWS) if table == "rewards" else decisions(start, FILE_ROWS, versions)
             if table == "rewards":
                 events = events.slice(0, int(REWARDED * FILE_ROWS))
             logged_at = pa.array([START + timedelta(days=1, seconds=start)] * events.num_rows, TIME)
             write_deltalake(root / STORED_TABLES[table], events.append_column(LOGGED_AT, logged_at), mode="append")
 
 
-def _decisions(start: int, count: int) -> pa.Table:
+def decisions(start: int, count: int, versions: int = 1) -> pa.Table:
+    """Decisions by their numbers, of versions that took turns while ten million were logged."""
     random = np.random.default_rng(start)
     probabilities = random.dirichlet(np.ones(WIDTH), count)
     observations = pa.StructArray.from_arrays(
@@ -132,7 +133,7 @@ def _decisions(start: int, count: int) -> pa.Table:
         TASK,
         event_id=_event_ids(start, count),
         timestamp=_times(start, count),
-        policy_version="v1-00000000",
+        policy_version=version_names(np.arange(start, start + count) * versions // ROWS),
         context=observations,
         action="0",
         propensity=probabilities[:, 0].clip(1e-9),
@@ -140,7 +141,13 @@ def _decisions(start: int, count: int) -> pa.Table:
     )
 
 
-def _rewards(start: int, count: int) -> pa.Table:
+def version_names(numbers: np.ndarray) -> pa.Array:
+    """The names of versions by their numbers."""
+    return pa.array([f"v{number + 1}-00000000" for number in numbers.tolist()])
+
+
+def rewards(start: int, count: int) -> pa.Table:
+    """Rewards of the decisions of these numbers."""
     values = np.random.default_rng(start).random(count)
     names, sources = pa.array(["reward"] * count), pa.array([""] * count)
     columns = [_event_ids(start, count), names, values, _times(start, count), sources, pa.nulls(count, TIME)]

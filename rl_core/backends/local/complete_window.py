@@ -5,13 +5,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from banditloop.rl_core.backends.local import event_log, queries
-from banditloop.rl_core.backends.local.event_log import END_OF_TIME, EventLog
+from banditloop.rl_core.backends.local.event_log import END_OF_TIME, MICROSECOND, EventLog
 from banditloop.rl_core.backends.local.event_table import EPOCH
-from banditloop.rl_core.backends.local.table_snapshot import Snapshot
+from banditloop.rl_core.backends.local.file_slices import slices
+from banditloop.rl_core.backends.local.key_hashes import hashes
+from banditloop.rl_core.backends.local.log_connection import DEFERRED, create_outcome_views, query_connection
+from banditloop.rl_core.backends.local.queries import sql_time
+from banditloop.rl_core.backends.local.table_snapshot import DataFile, Snapshot
 from banditloop.rl_core.events.schema import MAX_LEAD
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports.warehouse import AHEAD
 
+OPEN_ROWS = 200_000  # decisions that are searched at a time for the first open one
 log = logging.getLogger("banditloop.warehouse")
 
 
@@ -41,16 +46,36 @@ def complete_window(
 def _still_open(
     events: EventLog, decisions: Snapshot, since: datetime, closed: datetime, present: datetime
 ) -> datetime | None:
-    """Just before the first decision whose interaction may still change; None if there is none."""
-    settled = "AND d.number NOT IN (SELECT number FROM rewarded)" if events.reward.aggregation == "first" else ""
-    open_since = max(since, closed - events.attribution)
-    with events.connection(decisions.logged(open_since, present)) as connection:
-        query = f"""WITH {events.rewarded} SELECT min(logged_at) - INTERVAL 1 MICROSECOND FROM eligible d
-            WHERE logged_at > $since AND logged_at + to_microseconds($window) > $closed AND mode <> 'simulated'
-            AND logged_at <= $present {settled}"""
-        parameters = {"since": since, "closed": closed, "present": present} | events.reward_parameters(open_since)
-        [(until,)] = connection.execute(query, parameters).fetchall()
-    return until
+    """Just before the first decision whose interaction may still change; None if there is none.
+
+    Decisions are read in the order of their logging, some files at a time, until one is found.
+    """
+    open_since, found = max(since, closed - events.attribution), END_OF_TIME
+    for files in slices(decisions.logged(open_since, present), lambda file: file.first_logged, OPEN_ROWS):
+        if min(file.first_logged for file in files) > found:
+            break
+        found = min(found, _first_open(events, files, open_since, present))
+    return None if found == END_OF_TIME else found - MICROSECOND
+
+
+def _first_open(events: EventLog, files: list[DataFile], since: datetime, present: datetime) -> datetime:
+    """When the first decision of some files was logged that is still open; END_OF_TIME if there is none."""
+    with query_connection(events.database) as connection:
+        events.create_view(connection, "all_decisions", "decisions", files)
+        logged = f"logged_at > {sql_time(since)} AND logged_at <= {sql_time(present)}"
+        query = f"FROM all_decisions WHERE {logged} AND mode NOT IN ('shadow', 'simulated')"
+        connection.execute(f"CREATE TEMP TABLE logged_decisions AS {query}")
+        if events.reward.aggregation != "first":
+            [(first,)] = connection.execute("SELECT min(logged_at) FROM logged_decisions").fetchall()
+            return first or END_OF_TIME
+        ids = hashes(connection.table("logged_decisions"), "event_id")
+        rewards = events.files_with(connection, "rewards", events.snapshots()["rewards"].files, ids)
+        events.create_view(connection, "rewards", "rewards", rewards)
+        create_outcome_views(connection, events.durations, any(file.first_mode == DEFERRED for file in files))
+        unsettled = "number NOT IN (SELECT number FROM rewarded)"
+        query = f"WITH {events.rewarded} SELECT min(logged_at) FROM eligible WHERE {unsettled}"
+        [(first,)] = connection.execute(query, events.reward_parameters(since)).fetchall()
+    return first or END_OF_TIME
 
 
 def _counted(events: EventLog, decisions: Snapshot, since: datetime, until: datetime) -> tuple[datetime | None, int]:

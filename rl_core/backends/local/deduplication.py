@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.backends.local.key_hashes import KeyHashes
+from banditloop.rl_core.backends.local.key_hashes import KeyHashes, hashes
 
 KEPT_ROWS = 50_000  # of a file whose hashes are not only in memory
 
@@ -33,7 +33,7 @@ class KeyIndex:
             self._hashes.index(connection, files)
             connection.register("events", numbered)
             rows = connection.sql(f"SELECT {self._hashes.fields}, min(row) AS row FROM events GROUP BY ALL")
-            if matches := self._hashes.files_with(self._hashes.of(rows)):
+            if matches := self._hashes.files_with(hashes(rows, self._hashes.fields)):
                 connection.read_parquet(matches).create_view("stored", replace=True)
                 rows = connection.sql(f"SELECT row FROM rows ANTI JOIN stored USING ({self._hashes.fields})")
             return events.take(rows.order("row").to_arrow_table()["row"])

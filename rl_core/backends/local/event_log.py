@@ -7,22 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from banditloop.rl_core.backends.local import queries
 from banditloop.rl_core.backends.local.event_table import EPOCH, EventTable
+from banditloop.rl_core.backends.local.key_hashes import KeyHashes
 from banditloop.rl_core.backends.local.log_connection import LogView, database, log_connection
 from banditloop.rl_core.backends.local.table_damage import DamageCheck, Files
 from banditloop.rl_core.backends.local.table_snapshot import NO_TABLE, DataFile, Snapshot
 from banditloop.rl_core.backends.local.upgrade import is_upgraded
+from banditloop.rl_core.backends.local.views import create_view
 from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import KEYS
+from banditloop.rl_core.events.schema import KEYS, STORED_TABLES
 from banditloop.rl_core.ports.warehouse import MAX_SKEW
 from banditloop.rl_core.settings.loop import RewardSection
 from banditloop.rl_core.settings.task import Task
 
 MICROSECOND = timedelta(microseconds=1)
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+COLUMNS = {  # what says which decisions are interactions, and what rewards they have
+    "decisions": ("event_id", "timestamp", "policy_version", "mode", "logging_probability", "logged_at"),
+    "rewards": ("event_id", "name", "value", "timestamp", "source_id", "received_at", "logged_at"),
+}
 MAX_WAIT = timedelta(days=1)  # of a window, for rewards that were received and are not logged yet
 
 
@@ -84,6 +92,25 @@ class EventLog:
             LogView("rewards", rewards, self._opened["rewards"].schema),
         )
         return log_connection(self.database, *views, self.durations)
+
+    def create_view(self, connection: duckdb.DuckDBPyConnection, name: str, table: str, files: list[DataFile]) -> None:
+        """Create a view of some files of a table, with the columns COLUMNS."""
+        schema = self._opened[table].schema
+        create_view(connection, name, files, pa.schema([schema.field(column) for column in COLUMNS[table]]))
+
+    @cached_property
+    def event_ids(self) -> dict[str, KeyHashes]:
+        """The hashes of the event ids in the files of each table, those of decisions shared with the appends'."""
+        folders = {"decisions": STORED_TABLES["decisions"], "rewards": f"{STORED_TABLES['rewards']}_by_event"}
+        return {table: KeyHashes(["event_id"], self.root / "keys" / folders[table], 1) for table in KEYS}
+
+    def files_with(
+        self, connection: duckdb.DuckDBPyConnection, table: str, files: list[DataFile], event_ids: np.ndarray
+    ) -> list[DataFile]:
+        """Those of some files that may hold events with one of these hashes of ids, which are sorted."""
+        self.event_ids[table].index(connection, {file.path: file.rows for file in files})
+        matching = {*self.event_ids[table].files_with(event_ids)}
+        return [file for file in files if file.path in matching]
 
     @property
     def ignores(self) -> bool:

@@ -1,7 +1,8 @@
 """Limits of what is read of the log at a time, so that memory stays bounded."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from banditloop.rl_core.backends.local.table_snapshot import DataFile
 from banditloop.rl_core.backends.local.views import values_per_row
@@ -16,9 +17,11 @@ def batch_rows(files: list[DataFile]) -> int:
     return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values)))
 
 
-def slices(files: list[DataFile]) -> Iterator[list[DataFile]]:
-    """Groups of files with about SLICE_ROWS rows each, in the order of their earliest timestamps."""
-    ordered = sorted(files, key=lambda file: file.earliest)
+def slices(
+    files: list[DataFile], order: Callable[[DataFile], datetime] = lambda file: file.earliest, rows: int = SLICE_ROWS
+) -> Iterator[list[DataFile]]:
+    """Groups of files with about as many rows each, in an order, by default that of their earliest timestamps."""
+    ordered = sorted(files, key=order)
     ends = itertools.accumulate(file.rows for file in ordered)
-    for _, group in itertools.groupby(zip(ends, ordered, strict=True), lambda pair: pair[0] // SLICE_ROWS):
+    for _, group in itertools.groupby(zip(ends, ordered, strict=True), lambda pair: pair[0] // rows):
         yield [file for _, file in group]

@@ -27,24 +27,19 @@ class KeyHashes:
     def index(self, connection: duckdb.DuckDBPyConnection, files: Mapping[str, int]) -> None:
         """Know exactly these files, by path with their numbers of rows."""
         new = files.keys() - self._hashes.keys()
-        self._hashes = {file: hashes for file, hashes in self._hashes.items() if file in files}
+        self._hashes = {file: stored for file, stored in self._hashes.items() if file in files}
         self._hashes |= {file: self._stored(connection, file, files[file]) for file in new}
         if any(files[file] >= self._kept_rows for file in new):
             self._remove_old(Path(next(iter(new))).parent)
 
-    def files_with(self, hashes: np.ndarray) -> list[str]:
+    def files_with(self, keys: np.ndarray) -> list[str]:
         """The files that may hold a key with one of these hashes, which are sorted."""
-        return [file for file, stored in self._hashes.items() if _overlap(stored, hashes)]
-
-    def of(self, rows: duckdb.DuckDBPyRelation) -> np.ndarray:
-        """Sorted hashes of the keys of some rows, by MD5: they are stored, and DuckDB's own hash may change."""
-        key = f"md5_number_lower(concat_ws(chr(0), {self.fields}))"
-        return np.sort(rows.project(f"{key} AS hash").fetchnumpy()["hash"])
+        return [file for file, stored in self._hashes.items() if _overlap(stored, keys)]
 
     def _stored(self, connection: duckdb.DuckDBPyConnection, file: str, rows: int) -> np.ndarray:
         """The hashes of a data file: from a file of their own where it has one, which is written if need be."""
         if rows < self._kept_rows:
-            return self.of(connection.read_parquet(file))
+            return hashes(connection.read_parquet(file), self.fields)
         path = self._folder / f"{Path(file).stem}.npy"
         with contextlib.suppress(OSError, ValueError):  # not written yet, or damaged
             stored = np.load(path, mmap_mode="r")
@@ -53,7 +48,7 @@ class KeyHashes:
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}")
         with partial.open("wb") as output:
-            np.save(output, self.of(connection.read_parquet(file)))
+            np.save(output, hashes(connection.read_parquet(file), self.fields))
             output.flush()
             os.fsync(output.fileno())
         return np.load(partial.replace(path), mmap_mode="r")
@@ -66,8 +61,13 @@ class KeyHashes:
                 path.unlink(missing_ok=True)
 
 
-def _overlap(stored: np.ndarray, hashes: np.ndarray) -> bool:
-    """Whether any of the hashes is in `stored`, which is sorted."""
-    found = np.searchsorted(stored, hashes)
+def hashes(rows: duckdb.DuckDBPyRelation, key_fields: str) -> np.ndarray:
+    """Sorted hashes of the keys of some rows, by MD5: they are stored, and DuckDB's own hash may change."""
+    return np.sort(rows.project(f"md5_number_lower(concat_ws(chr(0), {key_fields})) AS hash").fetchnumpy()["hash"])
+
+
+def _overlap(stored: np.ndarray, keys: np.ndarray) -> bool:
+    """Whether any of the keys is in `stored`, which is sorted."""
+    found = np.searchsorted(stored, keys)
     found[found == len(stored)] = 0
-    return bool(len(stored)) and bool((stored[found] == hashes).any())
+    return bool(len(stored)) and bool((stored[found] == keys).any())

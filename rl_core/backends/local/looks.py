@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 from banditloop.rl_core.backends.local.event_log import END_OF_TIME, EventLog
 from banditloop.rl_core.backends.local.kept_sums import NOTHING, KeptSums, SumsFile
-from banditloop.rl_core.backends.local.key_hashes import KeyHashes
 from banditloop.rl_core.backends.local.log_connection import query_connection
 from banditloop.rl_core.backends.local.log_sums import LogSums
 from banditloop.rl_core.backends.local.sums_query import NewRows, SumsQuery
 from banditloop.rl_core.backends.local.table_snapshot import Snapshot
-from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, SCHEMA_VERSION, STORED_TABLES
+from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, SCHEMA_VERSION
 
 MAX_ROWS_BEHIND = 1_000  # by which the file may be behind the log
 
@@ -32,8 +31,6 @@ class Looks:
 
     def __init__(self, events: EventLog) -> None:
         self._events, self._lock = events, threading.Lock()
-        folders = {"decisions": STORED_TABLES["decisions"], "rewards": f"{STORED_TABLES['rewards']}_by_event"}
-        self._hashes = {table: KeyHashes(["event_id"], events.root / "keys" / folders[table], 1) for table in KEYS}
         self._file = SumsFile(events.root / "sums", [events.reward.model_dump(), events.durations, SCHEMA_VERSION])
         self._kept, self._rows_in_file = NOTHING, 0
 
@@ -41,7 +38,7 @@ class Looks:
         """The sums over everything that is logged."""
         with self._lock, query_connection(self._events.database) as connection:
             tables = self._events.snapshots()
-            query = SumsQuery(connection, self._events, tables, self._hashes)
+            query = SumsQuery(connection, self._events, tables)
             kept, present = self._latest(), datetime.now(UTC) + MAX_LEAD
             new = query.new_rows(kept.until, present)
             if _has_changed(kept, new):

@@ -1,5 +1,7 @@
 """The local warehouse's queries in DuckDB's SQL, on the views of log_connection."""
 
+from datetime import datetime
+
 from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold
 
 EVENT_HASH = f"substr(sha256(d.event_id), 1, {HEX_DIGITS})"
@@ -49,3 +51,8 @@ def version_sums(rewarded: str, value: str) -> str:
         SELECT policy_version, least(shown.first, shadowed.first), coalesce(interactions, 0), coalesce(rewarded, 0),
             coalesce(ignored, 0), coalesce(shadowed, 0), coalesce(weighted_reward, 0), coalesce(weight, 0)
         FROM shown FULL JOIN shadowed USING (policy_version)"""
+
+
+def sql_time(time: datetime) -> str:
+    """A time as a literal."""
+    return f"TIMESTAMPTZ '{time.isoformat()}'"
