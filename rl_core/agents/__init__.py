@@ -3,7 +3,9 @@
 from banditloop.rl_core.agents.agent import Agent, Batch, MergeableAgent, Model, append_zeros, best_actions, one_hot
 from banditloop.rl_core.agents.arrays import (
     ACTION_FEATURES,
+    OLDER_SAVED_MODEL,
     SAVED_MODEL,
+    SAVED_MODEL_PARTS,
     STATISTICS,
     WEIGHTS,
     Statistics,
@@ -19,7 +21,9 @@ AGENTS: dict[str, type[Agent]] = {"linucb": LinUCB, "neural_epsilon_greedy": Neu
 __all__ = [
     "ACTION_FEATURES",
     "AGENTS",
+    "OLDER_SAVED_MODEL",
     "SAVED_MODEL",
+    "SAVED_MODEL_PARTS",
     "STATISTICS",
     "WEIGHTS",
     "Agent",

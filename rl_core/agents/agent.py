@@ -81,7 +81,7 @@ class Agent(Section, abc.ABC):
 
     @abc.abstractmethod
     def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
-        """Write the policy as a TF-Agents SavedModel, for other programs. Imports TensorFlow."""
+        """Write the policy into its directory as a TF-Agents SavedModel, for other programs. Imports TensorFlow."""
 
     @abc.abstractmethod
     def load(self, folder: Path) -> Model:

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from banditloop.rl_core.agents.agent import Agent, Batch, Model, append_zeros, learning_metrics, reward_sums
-from banditloop.rl_core.agents.arrays import SAVED_MODEL, Statistics
+from banditloop.rl_core.agents.arrays import Statistics, saved_model_folder
 
 REPLAY = ("replay_observations", "replay_actions", "replay_rewards", "replay_weights", "replay_keys")
 
@@ -96,7 +96,7 @@ class NeuralEpsilonGreedy(Agent):
         return learning_metrics(statistics) | {"loss": float(statistics["loss"])}
 
     def save(self, statistics: Statistics, folder: Path) -> None:
-        self.export_saved_model(statistics, folder / SAVED_MODEL)
+        self.export_saved_model(statistics, folder)
 
     def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
         from banditloop.rl_core.agents.neural_network import save_network  # imports TensorFlow
@@ -107,7 +107,7 @@ class NeuralEpsilonGreedy(Agent):
         """The model of the SavedModel. Imports TensorFlow."""
         from banditloop.rl_core.agents.neural_model import NeuralModel
 
-        return NeuralModel(folder / SAVED_MODEL)
+        return NeuralModel(saved_model_folder(folder))
 
     def _initial_weights(self, dim: int, actions: int) -> Statistics:
         """He initialisation, but zeros in the last layer, so that untried actions are predicted the mean reward."""

@@ -2,14 +2,22 @@
 
 A policy directory holds manifest.json (written last, so a directory without one is incomplete), encoding.json, which
 says what the numbers stand for, statistics.npz for the next training, audits.npz of the log that it was trained on,
-saved_model/ for TF-Agents and, if the agent serves without TensorFlow, weights.npz.
+the files of a TF-Agents SavedModel and, if the agent serves without TensorFlow, weights.npz.
 """
 
 import hashlib
 import shutil
 from pathlib import Path
 
-from banditloop.rl_core.agents import SAVED_MODEL, STATISTICS, WEIGHTS, Statistics, write_arrays
+from banditloop.rl_core.agents import (
+    OLDER_SAVED_MODEL,
+    SAVED_MODEL,
+    SAVED_MODEL_PARTS,
+    STATISTICS,
+    WEIGHTS,
+    Statistics,
+    write_arrays,
+)
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.propensity_audit import Audits
 from banditloop.rl_core.events.schema import RANDOM
@@ -58,7 +66,7 @@ def write_policy(
     if manifest.version != RANDOM:
         agent.save(statistics, folder)
     if saved_model and not (folder / SAVED_MODEL).exists():
-        agent.export_saved_model(statistics, folder / SAVED_MODEL)
+        agent.export_saved_model(statistics, folder)
     manifest = manifest.model_copy(
         update={"files": {name: _checksum(folder / name) for name in _relative_paths(folder)}}
     )
@@ -68,8 +76,8 @@ def write_policy(
 
 def _loaded_files(folder: Path) -> list[str]:
     """The files that are loaded. Others, say of the operating system, are ignored."""
-    names = (ENCODING, STATISTICS, AUDITS, WEIGHTS)
-    return [name for name in _relative_paths(folder) if name in names or name.startswith(f"{SAVED_MODEL}/")]
+    loaded = {ENCODING, STATISTICS, AUDITS, WEIGHTS, *SAVED_MODEL_PARTS, OLDER_SAVED_MODEL}
+    return [name for name in _relative_paths(folder) if name.partition("/")[0] in loaded]
 
 
 def _relative_paths(folder: Path) -> list[str]:

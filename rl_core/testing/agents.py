@@ -10,7 +10,6 @@ import pytest
 
 from banditloop.rl_core.agents import (
     AGENTS,
-    SAVED_MODEL,
     STATISTICS,
     Agent,
     Batch,
@@ -157,9 +156,9 @@ class AgentConformance:
         time_step = pytest.importorskip("tf_agents.trajectories.time_step")
         statistics = trained(self.agent, noise(0, 300))
         self.agent.save(statistics, tmp_path)
-        self.agent.export_saved_model(statistics, tmp_path / SAVED_MODEL)
+        self.agent.export_saved_model(statistics, tmp_path)
         observations = noise(1, 500).observations
-        policy = tf.saved_model.load(str(tmp_path / SAVED_MODEL))
+        policy = tf.saved_model.load(str(tmp_path))
         exported = policy.action(time_step.restart(tf.constant(observations), 500)).action.numpy()
         np.testing.assert_array_equal(self.agent.load(tmp_path).probabilities(observations).argmax(axis=1), exported)
 

@@ -26,7 +26,7 @@ def _rows(agent: Agent, targets: tuple[int, ...]) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         make_policy(Path(folder) / "policy", agent=agent, saved_model=True)
         policy = SavedPolicy.load(Path(folder) / "policy")
-        model = tf.saved_model.load(str(Path(folder) / "policy" / "saved_model"))
+        model = tf.saved_model.load(str(Path(folder) / "policy"))
     random = np.random.default_rng(0)
     results = []
     for batch_size, target in zip((1, 8, 512), targets, strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 
-from banditloop.rl_core.agents import SAVED_MODEL, STATISTICS, read_arrays
+from banditloop.rl_core.agents import STATISTICS, read_arrays
 from banditloop.rl_core.tf import tf
 
 # isort: split
@@ -62,7 +62,7 @@ def main(port: int, policy: Path, ours: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not ours:
             save_theirs(policy / STATISTICS, Path(folder))
-        app = create_app(policy / SAVED_MODEL if ours else Path(folder))
+        app = create_app(policy if ours else Path(folder))
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", timeout_keep_alive=60)
 
 

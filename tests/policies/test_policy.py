@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import SAVED_MODEL, WEIGHTS, read_arrays
+from banditloop.rl_core.agents import OLDER_SAVED_MODEL, SAVED_MODEL, WEIGHTS, read_arrays
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.observations import check_observations
 from banditloop.rl_core.policies.manifest import MANIFEST, read_manifest
@@ -74,7 +74,7 @@ def copy(folder, tmp_path):
     return shutil.copytree(folder, tmp_path / "policy")
 
 
-@pytest.mark.parametrize("name", ["statistics.npz", *(f"saved_model/{name}" for name in SAVED_MODEL_FILES)])
+@pytest.mark.parametrize("name", ["statistics.npz", *SAVED_MODEL_FILES])
 @pytest.mark.parametrize("damage", ["changed", "cut", "missing"])
 def test_a_corrupt_policy_directory_is_refused_by_file_name(copy, name, damage):
     assert_damage_is_refused(copy, name, damage)
@@ -97,7 +97,7 @@ def assert_damage_is_refused(folder, name, damage):
         SavedPolicy.load(folder)
 
 
-@pytest.mark.parametrize("name", ["weights.npz", "saved_model/assets/words", "saved_model/elsewhere"])
+@pytest.mark.parametrize("name", ["weights.npz", "assets/words", "saved_model/assets/words", "variables/elsewhere"])
 def test_files_missing_from_the_manifest_are_refused_if_they_would_be_loaded(copy, tmp_path, name):
     manifest = json.loads((copy / MANIFEST).read_text())
     manifest["files"].pop(name, None)
@@ -105,14 +105,14 @@ def test_files_missing_from_the_manifest_are_refused_if_they_would_be_loaded(cop
     if name.endswith("elsewhere"):
         (copy / name).symlink_to(tmp_path, target_is_directory=True)
     else:
-        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes(b"")
     with pytest.raises(InvalidInput, match=name):
         SavedPolicy.load(copy)
 
 
 def test_unknown_files_are_ignored(copy):
-    for name in ("Thumbs.db", ".DS_Store", "saved_model/.DS_Store", "saved_model/.hidden/file", "notes/words.txt"):
+    for name in ("Thumbs.db", ".DS_Store", "variables/.DS_Store", "variables/.hidden/file", "notes/words.txt"):
         (copy / name).parent.mkdir(exist_ok=True)
         (copy / name).write_text("")
     SavedPolicy.load(copy)
@@ -124,13 +124,32 @@ def test_models_of_another_agent_or_shape_are_refused_in_one_line(tmp_path):
     weights = read_arrays(tmp_path / "linucb" / WEIGHTS)
     (tmp_path / "wrong").mkdir()
     np.savez(tmp_path / "wrong" / WEIGHTS, theta=weights["theta"][:, :3], whitening=weights["whitening"])
-    (tmp_path / "broken" / SAVED_MODEL).mkdir(parents=True)
-    (tmp_path / "broken" / SAVED_MODEL / "saved_model.pb").write_bytes(b"broken")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / SAVED_MODEL).write_bytes(b"broken")
     pairs = [(0, "network"), (0, "wrong"), (1, "linucb"), (1, "broken"), (1, "nowhere")]
     for agent, folder in pairs:
         with pytest.raises(InvalidInput, match="not th") as error:
             AGENTS[agent].load(tmp_path / folder)
         assert "\n" not in str(error.value)
+
+
+def test_a_saved_model_in_a_folder_of_its_own_is_still_read(tmp_path):
+    """Version 0.1 before December 2026 wrote it into saved_model/."""
+    new = tmp_path / "new"
+    make_policy(new, dim=4, actions=4, agent=AGENTS[1])
+    older = shutil.copytree(new, tmp_path / "older")
+    manifest = json.loads((older / MANIFEST).read_text())
+    for name in [
+        name for name in manifest["files"] if name.partition("/")[0] not in ("statistics.npz", "encoding.json")
+    ]:
+        (older / OLDER_SAVED_MODEL / name).parent.mkdir(parents=True, exist_ok=True)
+        (older / name).rename(older / OLDER_SAVED_MODEL / name)
+        manifest["files"][f"{OLDER_SAVED_MODEL}/{name}"] = manifest["files"].pop(name)
+    (older / MANIFEST).write_text(json.dumps(manifest))
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    np.testing.assert_array_equal(
+        SavedPolicy.load(older).probabilities(observations), SavedPolicy.load(new).probabilities(observations)
+    )
 
 
 def test_weights_in_an_earlier_layout_are_solved_again(tmp_path):
