@@ -11,21 +11,21 @@ def generator(config: dict, metrics: dsl.Output[dsl.Metrics], interactions: int 
 
     Args:
         config: Config of the loop, as JSON.
-        metrics: Numbers of decisions and rewards that were added, and the mean reward.
         interactions: Number of interactions to simulate.
         seed: Seed of the simulation.
+
+    Returns:
+        metrics: Numbers of decisions and rewards that were added, and the mean reward.
     """
     import pyarrow as pa
 
-    from banditloop.rl_core.backends import connect
-    from banditloop.rl_core.config import Config
+    from banditloop.rl_core.backends import connect_loop
     from banditloop.rl_core.environments import configured
     from banditloop.rl_core.environments.history import simulated_history
     from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.promotion.transitions import ensure_champion
 
-    settings = Config.parse(config)
-    platform = connect(settings)
+    settings, platform = connect_loop(config, "the generator")
     check_start(settings, platform)
     warehouse = platform.warehouse
     environment = configured(settings.environment, "the generator")

@@ -1,4 +1,6 @@
-"""Component that exports the interactions to train on from the warehouse to TFRecord files."""
+"""Component that exports the interactions to train on to TFRecord files: the loop's, or those of a log in a file."""
+
+from typing import Optional
 
 from kfp import dsl
 
@@ -6,56 +8,47 @@ from banditloop.components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def ingester(config: dict, examples: dsl.Output[dsl.Dataset], metrics: dsl.Output[dsl.Metrics]):
-    """Write the interactions since the last training, or all if no policy can be resumed, as tf.train.Examples.
-
-    Interactions held out for evaluation are excluded; those that contradict themselves or have a reward outside the
-    task's range are left out. Fails if there are no new interactions, or if a version's actions were not chosen as
-    often as their logged propensities imply: an audit that continues over its windows of the log.
+def ingester(
+    config: dict,
+    examples: dsl.Output[dsl.Dataset],
+    held_out: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    log: Optional[dsl.Input[dsl.Dataset]] = None,
+    columns: dict = {},
+    as_of: str = "",
+    parent: str = "",
+):
+    """Write interactions as tf.train.Examples, without those held out for evaluation and those of no use.
 
     Args:
-        config: Config of the loop, as JSON.
-        examples: TFRecord files and the audits so far, with metadata: since, until, interactions, previous, the version
-            before the one to train, and parent, the same if training resumes from it, else empty.
+        config: Config of the loop, as JSON; of a log in a file, [task] is enough.
+        log: Parquet, CSV or JSON lines file, or a folder of them, with columns action and reward, one for each feature
+            of the context and, where known, propensity, timestamp and event_id. Without it, the loop's interactions
+            since the last training are read, or all if no policy can be resumed.
+        columns: Names of the log's columns where they are others, as {"action": "banner", "reward": "clicked"}.
+        as_of: Time up to which is read, ISO 8601; empty is all. A new time makes a cached task run again.
+        parent: Version of the loop to resume from; empty is the latest released.
+
+    Returns:
+        examples: TFRecord files, with what the trainer needs to know as metadata, such as the version to resume from.
+        held_out: The rows of the log that were held out, for the evaluator; a loop's stay in its warehouse.
         metrics: Number of interactions, and of those left out, by reason.
     """
     from pathlib import Path
 
-    from banditloop.rl_core.backends import connect
+    from banditloop.rl_core.backends import connect_loop
     from banditloop.rl_core.config import Config
-    from banditloop.rl_core.errors import InvalidInput
-    from banditloop.rl_core.estimators.propensity_audit import audit_propensities
-    from banditloop.rl_core.events.examples import write_examples
-    from banditloop.rl_core.events.usable import UsableInteractions
-    from banditloop.rl_core.policies.audits import read_audits, write_audits
-    from banditloop.rl_core.ports import action_counts
-    from banditloop.rl_core.promotion.current import latest_released
+    from banditloop.rl_core.promotion.current import released
     from banditloop.rl_core.promotion.start import check_start
-    from banditloop.rl_core.training.lineage import resumable
+    from banditloop.rl_core.training.export import export_file, export_log
 
-    settings = Config.parse(config)
-    platform = connect(settings)
-    check_start(settings, platform)
-    latest, encoding = latest_released(platform.endpoint)
-    parent = latest if resumable(settings, latest, encoding) else None
-    window = platform.warehouse.window(parent.window.until if parent else None)
-    if not window.interactions:
-        raise InvalidInput(f"warehouse: no interactions logged since {window.since or 'the beginning'}")
-    audits = read_audits(platform.endpoint.policy(parent.version)) if parent else {}
-    usable = UsableInteractions(settings.task, action_counts(platform.endpoint))
-    interactions = usable.of(platform.warehouse.interactions(window, "training"))
-    audited = audit_propensities(interactions, audits, complete=settings.reward.default != "ignore")
-    rows = write_examples(audited, Path(examples.path))
-    write_audits(Path(examples.path), audits)
-    if usable.left_out and not rows:
-        raise InvalidInput(
-            f"warehouse: none of the interactions since {window.since or 'the beginning'} can be learned from, such as "
-            f"{usable.example}. Give a changed task its own backend.root, or rename the feature"
-        )
-    metadata = window.model_copy(update={"interactions": rows}).model_dump(mode="json", exclude_none=True)
-    versions = {"parent": parent, "previous": latest}
-    metadata |= {key: manifest.version if manifest else "" for key, manifest in versions.items()}
-    examples.metadata.update(metadata)
-    metrics.log_metric("interactions", rows)
-    for reason, count in usable.left_out.items():
-        metrics.log_metric(reason, count)
+    folder = Path(examples.path)
+    if log:
+        export = export_file(Config.parse(config), Path(log.path), columns, folder, Path(held_out.path), as_of)
+    else:
+        settings, platform = connect_loop(config, "an ingester without a log")
+        check_start(settings, platform)
+        export = export_log(settings, platform, released(platform.endpoint, parent), folder, as_of)
+    examples.metadata.update(export.metadata)
+    for name, value in export.metrics.items():
+        metrics.log_metric(name, value)

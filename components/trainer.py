@@ -1,5 +1,7 @@
 """Component that trains a policy off-policy on logged interactions, resuming from its parent."""
 
+from typing import Optional
+
 from kfp import dsl
 
 from banditloop.components import IMAGE
@@ -11,42 +13,43 @@ def trainer(
     examples: dsl.Input[dsl.Dataset],
     policy: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
+    agent: str = "",
+    exploration: Optional[float] = None,
+    alpha: Optional[float] = None,
+    l2: Optional[float] = None,
+    hyperparameters: dict = {},
     run_id: str = "",
 ):
-    """Train the config's agent off-policy and save a policy directory for serving and for the next training.
+    """Train an agent off-policy and save a policy directory for serving and for the next training.
 
     Args:
-        config: Config of the loop, as JSON.
-        examples: TFRecord files from the ingester.
-        policy: Policy directory, with metadata: version, parent, interactions.
-        metrics: Number of interactions, mean reward, arms seen, and the condition number or the loss.
+        config: Config of the loop, as JSON; without a backend it is of no loop, and [task] is enough.
+        examples: TFRecord files from the ingester, or in its format.
+        agent: Name of the agent; empty is the config's, or linucb.
+        exploration: Fraction of decisions drawn uniformly; not given, it is the config's, or 0.1.
+        alpha: Of linucb, width of the confidence bound, in standard deviations; not given, it is the config's, or 1.
+        l2: Of linucb, ridge weight λ; not given, it is the config's, or 1.
+        hyperparameters: Other settings of the agent by name, as {"hidden_units": 32} of neural_epsilon_greedy.
         run_id: Id of the pipeline run, recorded in the policy's manifest.
+
+    Returns:
+        policy: Policy directory, which is a SavedModel too, with metadata: version, parent, interactions.
+        metrics: Number of interactions, mean reward, arms seen, and the condition number or the loss.
     """
     from pathlib import Path
 
     from banditloop.rl_core.backends import connect
     from banditloop.rl_core.config import Config
-    from banditloop.rl_core.policies.audits import read_audits
-    from banditloop.rl_core.policies.directory import write_policy
-    from banditloop.rl_core.policies.manifest import Window
     from banditloop.rl_core.promotion.start import check_start
-    from banditloop.rl_core.training.train import with_action_features
-    from banditloop.rl_core.training.training import Training
+    from banditloop.rl_core.training.hyperparameters import with_hyperparameters
+    from banditloop.rl_core.training.policy import train_policy
 
-    settings = Config.parse(config)
-    platform, metadata = connect(settings), examples.metadata
-    check_start(settings, platform)
-    window = Window.parse({key: metadata[key] for key in Window.model_fields if key in metadata})
-    parent, previous = (
-        platform.endpoint.policy(metadata[key]) if metadata.get(key) else None for key in ("parent", "previous")
-    )
-    training = Training.of(settings, Path(examples.path), parent, previous, platform.read_table)
-    work = Path(f"{policy.path}-shards")
-    statistics = platform.runner.train(settings, Path(examples.path), training.encoding, parent, work)
-    statistics = with_action_features(statistics, training.encoding)
-    manifest, encoding = training.result(window, statistics, run_id)
-    audits = read_audits(Path(examples.path))
-    write_policy(Path(policy.path), manifest, statistics, encoding, settings.policy.saved_model, audits)
+    settings = Config.parse(with_hyperparameters(config, agent, exploration, hyperparameters, alpha=alpha, l2=l2))
+    platform = connect(settings) if "backend" in config else None
+    if platform:
+        check_start(settings, platform)
+    folders = Path(examples.path), Path(policy.path)
+    manifest, statistics = train_policy(settings, platform, *folders, examples.metadata, run_id)
     policy.metadata.update(manifest.model_dump(mode="json", include={"version", "parent", "interactions"}))
     for name, value in settings.agent.metrics(statistics).items():
         metrics.log_metric(name, value)

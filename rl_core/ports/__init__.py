@@ -5,7 +5,14 @@ number of processes may call a port at the same time, and a process may be kille
 """
 
 from banditloop.rl_core.ports.bus import Bus, Handler
-from banditloop.rl_core.ports.endpoint import HEALTH_ROUTE, PREDICT_ROUTE, Endpoint, Vitals, action_counts
+from banditloop.rl_core.ports.endpoint import (
+    HEALTH_ROUTE,
+    PREDICT_ROUTE,
+    CloudResource,
+    Endpoint,
+    Vitals,
+    action_counts,
+)
 from banditloop.rl_core.ports.platform import Platform, Resource, ResourceState
 from banditloop.rl_core.ports.runner import Run, Runner, RunState, Schedule
 from banditloop.rl_core.ports.warehouse import LogCounts, Warehouse
@@ -14,6 +21,7 @@ __all__ = [
     "HEALTH_ROUTE",
     "PREDICT_ROUTE",
     "Bus",
+    "CloudResource",
     "Endpoint",
     "Handler",
     "LogCounts",

@@ -19,6 +19,13 @@ class Vitals(NamedTuple):
     p95_latency_ms: float  # 95th percentile
 
 
+class CloudResource(NamedTuple):
+    """A resource of a platform, as its own tools know it."""
+
+    name: str  # such as projects/P/locations/L/endpoints/123
+    uri: str
+
+
 class Endpoint(Protocol):
     """A named prediction service: immutable policy versions, and a release that assigns the traffic to them."""
 
@@ -72,6 +79,9 @@ class Endpoint(Protocol):
 
     def serving_versions(self) -> list[str]:
         """The versions loaded for serving now; none while the endpoint is down."""
+
+    def resources(self, version: str) -> dict[str, CloudResource]:
+        """The platform's own "model" of a version in the release, and "endpoint"; none where it has no such things."""
 
     def register_server(self, url: str) -> None:
         """Register the URL of the serving process (local backend only)."""

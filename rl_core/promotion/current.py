@@ -17,6 +17,22 @@ def champion_manifest(endpoint: Endpoint) -> Manifest | None:
     return read_manifest(endpoint.policy(release.champion)) if release else None
 
 
+def released(endpoint: Endpoint, version: str = "") -> tuple[Manifest | None, Encoding | None]:
+    """Manifest and encoding of a version or, if it is empty, of the latest that was released.
+
+    Raises:
+        InvalidInput: the endpoint has no such version.
+    """
+    if not version:
+        return latest_released(endpoint)
+    if version not in (versions := [manifest.version for manifest in endpoint.versions()]):
+        raise InvalidInput(
+            f"parent = {version!r}: is not one of the endpoint's versions: {', '.join(versions) or 'none'}"
+        )
+    folder = endpoint.policy(version)
+    return verify_policy(folder), Encoding.read_if_any(folder)
+
+
 def latest_released(endpoint: Endpoint) -> tuple[Manifest | None, Encoding | None]:
     """Manifest and encoding of the challenger or, without a whole one, of the champion: the next training resumes here.
 

@@ -25,11 +25,13 @@ def ensure_champion(config: Config, endpoint: Endpoint) -> None:
         endpoint.set_release(None, Release(champion=manifest.version))
 
 
-def deploy(config: Config, endpoint: Endpoint, folder: Path, decision: str) -> str:
+def deploy(config: Config, endpoint: Endpoint, folder: Path, decision: str, ungated: bool = False) -> str:
     """Add the policy of a directory as a version, apply the evaluator's decision, and return the version. Idempotent.
 
     "promote" makes it the champion only if the champion is still the one that it was compared with; otherwise it
-    becomes a canary, as with "canary".
+    becomes a canary, as with "canary". The first policy of an endpoint is a canary beside the random policy.
+
+    ungated: a policy without a verdict may be promoted, and an endpoint's first policy is the champion.
 
     Raises:
         InvalidInput: the decision is neither promote nor canary.
@@ -37,6 +39,8 @@ def deploy(config: Config, endpoint: Endpoint, folder: Path, decision: str) -> s
     if decision not in ("promote", "canary"):
         raise InvalidInput(f"decision = {decision!r}: is not one of: promote, canary; a refused policy is not deployed")
     version = endpoint.add(folder)
+    if not ungated:
+        ensure_champion(config, endpoint)
     manifest = read_manifest(endpoint.policy(version))
     verdicts = [verdict for verdict in endpoint.verdicts() if verdict.version == version]
     if any(verdict.by != "evaluator" for verdict in verdicts):
@@ -45,7 +49,8 @@ def deploy(config: Config, endpoint: Endpoint, folder: Path, decision: str) -> s
     def after(before: Release | None) -> Release:
         if before and version in before.traffic():
             return before
-        if decision == "promote" and before and (not verdicts or verdicts[-1].champion == before.champion):
+        was_compared = before and verdicts[-1].champion == before.champion if verdicts else ungated
+        if decision == "promote" and was_compared:
             return Release(champion=version)
         return with_challenger(before, manifest, config.release.canary_percent, config.gate.noninferiority_margin)
 

@@ -57,11 +57,18 @@ def random_manifest(config: Config) -> Manifest:
 
 
 def next_manifest(
-    config: Config, window: Window, parent: Manifest | None, encoding: Encoding, generation: int, run_id: str
+    config: Config,
+    window: Window,
+    parent: Manifest | None,
+    encoding: Encoding,
+    generation: int,
+    run_id: str,
+    content: str = "",
 ) -> Manifest:
     """The manifest of the policy that a training produces. The same training always gets the same version."""
     agent = config.agent.model_dump(mode="json")
-    identity = [parent and parent.version, config.to_dict(), window.model_dump(mode="json")]
+    identity = [parent and parent.version, config.to_dict(), window.model_dump(mode="json"), content]
+    identity = identity if content else identity[:-1]
     return Manifest(
         version=f"v{generation}-{digest(identity)}",
         parent=parent.version if parent else None,

@@ -65,10 +65,15 @@ class Training:
             encoding,
         )
 
-    def result(self, window: Window, statistics: Statistics, run_id: str) -> tuple[Manifest, Encoding]:
-        """The manifest and the encoding of the policy with the trained statistics."""
+    def result(
+        self, window: Window, statistics: Statistics, run_id: str, content: str = ""
+    ) -> tuple[Manifest, Encoding]:
+        """The manifest and the encoding of the policy with the trained statistics.
+
+        content: a digest of the examples where they are of no loop's log, whose windows say what is in them.
+        """
         generation = self.previous.generation + 1 if self.previous else 1
-        manifest = next_manifest(self.config, window, self.parent, self.encoding, generation, run_id)
+        manifest = next_manifest(self.config, window, self.parent, self.encoding, generation, run_id, content)
         new = self._new_actions(action_counts(statistics, manifest.actions)) if generation > 1 else []
         return manifest, self.encoding.model_copy(update={"new_actions": new})
 

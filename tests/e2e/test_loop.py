@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from kfp import dsl
 
-from banditloop.components.deployer import deployer
-from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
 from banditloop.functions.logger import log_events
 from banditloop.rl_core.backends import connect
@@ -18,7 +16,7 @@ from banditloop.rl_core.events.rows import decision_table, reward_table
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.current import champion_manifest
 from tests.conftest import START, make_config
-from tests.policies.test_components import artifact
+from tests.support.components import artifact, deploy_policy, ingest
 
 RETRAININGS, NEW_INTERACTIONS = 30, 48
 
@@ -51,9 +49,9 @@ def retrain(config: Config, folder) -> None:
     """Run the retraining pipeline's components in this process."""
     metrics, settings = artifact(dsl.Metrics, "metrics"), config.to_dict()
     examples, policy = artifact(dsl.Dataset, folder / "examples"), artifact(dsl.Model, folder / "policy")
-    ingester.python_func(config=settings, examples=examples, metrics=metrics)
+    ingest(config, examples)
     trainer.python_func(config=settings, examples=examples, policy=policy, metrics=metrics)
-    deployer.python_func(config=settings, policy=policy, decision="promote")
+    deploy_policy(config, policy, decision="promote", ungated=True)
 
 
 def generate_history(config: Config, interactions: int, seed: int) -> None:

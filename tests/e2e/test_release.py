@@ -9,7 +9,6 @@ import pytest
 import requests
 from kfp import dsl
 
-from banditloop.components.ingester import ingester
 from banditloop.pipelines.cli import loop_steps
 from banditloop.pipelines.cli.supervisor import services
 from banditloop.pipelines.compile import compile_pipelines
@@ -24,7 +23,8 @@ from banditloop.rl_core.promotion.monitor import check_canary
 from banditloop.rl_core.training.lineage import next_manifest
 from banditloop.rl_core.training.train import initial_statistics, train
 from tests.conftest import make_config
-from tests.policies.test_components import artifact, evaluate
+from tests.policies.test_components import evaluate
+from tests.support.components import artifact, ingest
 from tests.support.processes import wait_until
 
 
@@ -135,7 +135,7 @@ class Users:
 def train_on_shuffled_rewards(config, platform, folder):
     """The directory of a policy trained on rewards shuffled between users."""
     examples = artifact(dsl.Dataset, folder / "examples")
-    ingester.python_func(config=config.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+    ingest(config, examples)
     table = pa.concat_tables(read_examples(example_files(folder / "examples"), config.task))
     shuffled = np.random.default_rng(0).permutation(table["reward"].to_numpy())
     column = table.schema.get_field_index("reward")

@@ -11,10 +11,8 @@ from kfp import dsl
 from plotly.offline import get_plotlyjs
 
 from banditloop.components import IMAGE
-from banditloop.components.deployer import deployer
 from banditloop.components.evaluator import evaluator
 from banditloop.components.generator import generator
-from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
 from banditloop.pipelines.compile import compile_pipelines, export_components, read_parameters
 from banditloop.rl_core.backends import connect
@@ -25,13 +23,10 @@ from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.current import champion_manifest, latest_released
 from tests.conftest import make_config
+from tests.support.components import artifact, deploy_policy, ingest
 from tests.support.processes import wait_until
 
 REMOTE = f"example.com/banditloop@sha256:{0:064}"
-
-
-def artifact(kind, path):
-    return kind(name=Path(path).name, uri=str(path), metadata={})
 
 
 def generate(config, interactions, seed=0):
@@ -46,24 +41,24 @@ def test_the_components_run_one_after_another(tmp_path):
     assert generate(config, 300)["decisions_added"] == 300
     assert generate(config, 300)["decisions_added"] == 0  # the same events are added only once
     examples, metrics = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Metrics, "metrics")
-    ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
+    ingest(config, examples, metrics)
     training = metrics.metadata["interactions"]
     assert training == examples.metadata["interactions"] == pytest.approx(270, abs=20)
     assert (examples.metadata["parent"], examples.metadata["previous"]) == ("", "random")
 
     first = train(config, examples, tmp_path / "first")
     assert first.metadata["version"].startswith("v1-")
-    assert "saved_model/saved_model.pb" in read_manifest(Path(first.path)).files
+    assert "saved_model.pb" in read_manifest(Path(first.path)).files
     assert evaluate(config, first, tmp_path)["verdict"]["decision"] == "canary"
     assert platform.endpoint.release() == Release(champion="random")
-    assert deployer.python_func(config=config.to_dict(), policy=first) == first.metadata["version"]
+    assert deploy_policy(config, first) == first.metadata["version"]
     assert platform.endpoint.release().traffic() == {"random": 80, first.metadata["version"]: 20}
     before = platform.endpoint.release()
-    assert deployer.python_func(config=config.to_dict(), policy=first) == first.metadata["version"]
+    assert deploy_policy(config, first) == first.metadata["version"]
     assert platform.endpoint.release() == before
 
     generate(config, 2000, seed=1)
-    ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
+    ingest(config, examples, metrics)
     assert examples.metadata["interactions"] == pytest.approx(1800, abs=60)
     assert examples.metadata["parent"] == first.metadata["version"]
     second = train(config, examples, tmp_path / "second")
@@ -75,7 +70,7 @@ def test_the_components_run_one_after_another(tmp_path):
         first.metadata["version"],
         second.metadata["version"],
     ]
-    deployer.python_func(config=config.to_dict(), policy=second, decision="promote")
+    deploy_policy(config, second, decision="promote")
     manifest = champion_manifest(platform.endpoint)
     assert (manifest.generation, manifest.parent) == (2, first.metadata["version"])
     new = examples.metadata["interactions"]
@@ -114,9 +109,7 @@ def train(config, examples, folder):
 
 def test_ingesting_without_interactions_is_refused(config, tmp_path):
     with pytest.raises(InvalidInput, match="no interactions logged since the beginning"):
-        ingester.python_func(
-            config=config.to_dict(), examples=artifact(dsl.Dataset, tmp_path), metrics=artifact(dsl.Metrics, "m")
-        )
+        ingest(config, artifact(dsl.Dataset, tmp_path))
 
 
 def test_interactions_of_another_environment_are_refused(config, tmp_path):
@@ -124,7 +117,7 @@ def test_interactions_of_another_environment_are_refused(config, tmp_path):
     smaller = make_config(tmp_path, environment={"rank": 5})
     examples, metrics = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Metrics, "metrics")
     with pytest.raises(InvalidInput, match=r"task\.context\.observation = {vector = 5}: the policy random"):
-        ingester.python_func(config=smaller.to_dict(), examples=examples, metrics=metrics)
+        ingest(smaller, examples, metrics)
     assert not (tmp_path / "examples").exists()
 
 
@@ -135,7 +128,7 @@ def test_actions_that_go_keep_their_history(tmp_path):
     deploy_trained(config, tmp_path)
     fewer_movies = make_config(tmp_path, environment={"rank": 5, "movies": 10})
     examples = artifact(dsl.Dataset, tmp_path / "more")
-    ingester.python_func(config=fewer_movies.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+    ingest(fewer_movies, examples)
     assert examples.metadata["parent"] == ""
     assert examples.metadata["interactions"] == pytest.approx(270, abs=20)
     policy = SavedPolicy.load(Path(train(fewer_movies, examples, tmp_path / "fewer_movies").path))
@@ -147,9 +140,9 @@ def test_a_changed_reward_definition_restarts_training_from_the_whole_history(co
     deploy_trained(config, tmp_path)
     changed = make_config(tmp_path, reward={"default": 1.0})
     examples = artifact(dsl.Dataset, tmp_path / "more")
-    ingester.python_func(config=changed.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+    ingest(changed, examples)
     assert (examples.metadata["parent"], examples.metadata["interactions"]) == ("", pytest.approx(270, abs=20))
-    deployer.python_func(config=changed.to_dict(), policy=train(changed, examples, tmp_path / "changed"))
+    deploy_policy(changed, train(changed, examples, tmp_path / "changed"))
     assert set(read_manifest(tmp_path / "changed").files) == {
         "audits.npz",
         "encoding.json",
@@ -167,15 +160,15 @@ def test_the_propensity_audit_continues_over_windows_and_counts_none_twice(confi
     generate(config, 200, seed=1)
     for attempt in ("failed", "repeated"):
         examples = artifact(dsl.Dataset, tmp_path / attempt)
-        ingester.python_func(config=config.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
+        ingest(config, examples)
         manifest = read_manifest(Path(train(config, examples, tmp_path / f"{attempt}-policy").path))
         assert read_audits(tmp_path / f"{attempt}-policy")["random"].count == manifest.interactions > 400
 
 
 def deploy_trained(config, tmp_path):
     examples = artifact(dsl.Dataset, tmp_path / "examples")
-    ingester.python_func(config=config.to_dict(), examples=examples, metrics=artifact(dsl.Metrics, "metrics"))
-    deployer.python_func(config=config.to_dict(), policy=train(config, examples, tmp_path / "policy"))
+    ingest(config, examples)
+    deploy_policy(config, train(config, examples, tmp_path / "policy"))
 
 
 def test_exported_components_load_with_inputs_and_description(tmp_path):

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kfp import dsl
 
-from banditloop.components.ingester import ingester
 from banditloop.rl_core.agents import Batch
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments import policy_value
@@ -36,7 +35,8 @@ from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.reports.evaluation_page import write_page
 from banditloop.rl_core.training.lineage import next_manifest, random_manifest
 from tests.conftest import START, make_config
-from tests.policies.test_components import artifact, generate
+from tests.policies.test_components import generate
+from tests.support.components import artifact, ingest
 
 
 @pytest.fixture(scope="module")
@@ -308,14 +308,14 @@ def test_ingestion_fails_on_inconsistent_propensities(started, policies, tmp_pat
         decisions = with_column(decisions, "event_id", [f"{name}-{row}" for row in range(4000)])
         decisions = with_column(decisions, "mode", ["simulated"] * 4000)  # complete at once
         platform.warehouse.append("decisions", decisions)
-        outputs = {"examples": artifact(dsl.Dataset, tmp_path / name), "metrics": artifact(dsl.Metrics, "metrics")}
+        examples = artifact(dsl.Dataset, tmp_path / name)
         if fails:
             with pytest.raises(
                 InvalidInput, match=rf"propensity audit: .*{version}: .* decisions have inconsistent probabilities"
             ):
-                ingester.python_func(config=config.to_dict(), **outputs)
+                ingest(config, examples)
         else:
-            ingester.python_func(config=config.to_dict(), **outputs)
+            ingest(config, examples)
 
 
 def test_the_random_policy_becomes_the_first_champion_once(tmp_path):

@@ -8,7 +8,6 @@ import pytest
 from kfp import dsl
 
 from banditloop.components.evaluator import evaluator
-from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
@@ -21,7 +20,7 @@ from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.predict_request import read_predict_request
 from banditloop.rl_core.serving.recommender import Recommender
 from banditloop.rl_core.serving.release_follower import ReleaseFollower
-from tests.policies.test_components import artifact
+from tests.support.components import artifact, ingest
 
 BEST = {"young": 3, "old": 5}  # the best of the first actions by age; `star` is better for all
 
@@ -89,7 +88,7 @@ class Site:
         self.trainings += 1
         folder = self.folder / str(self.trainings)
         examples, metrics = artifact(dsl.Dataset, folder / "examples"), artifact(dsl.Metrics, "metrics")
-        ingester.python_func(config=self.config.to_dict(), examples=examples, metrics=metrics)
+        ingest(self.config, examples, metrics)
         policy = artifact(dsl.Model, folder / "policy")
         trainer.python_func(config=self.config.to_dict(), examples=examples, policy=policy, metrics=metrics)
         outputs = {"evaluation": artifact(dsl.Artifact, folder / "evaluation"), "metrics": metrics}

@@ -5,7 +5,6 @@ import pytest
 from kfp import dsl
 
 from banditloop.components.evaluator import evaluator
-from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
 from banditloop.rl_core.agents import STATISTICS, read_arrays
 from banditloop.rl_core.backends import connect
@@ -14,7 +13,7 @@ from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.events import decisions, rewards
 from tests.conftest import assert_same, make_config
-from tests.policies.test_components import artifact
+from tests.support.components import artifact, ingest
 
 TASK = Task.parse({"actions": 2, "reward_range": [0, 5], "context": {"observation": {"vector": 2}}}, "task")
 ROWS, CONTEXT = 400, {"observation": [1.0, 0.5]}
@@ -53,7 +52,7 @@ def append(platform, ids, values, **fields):
 def train(config, folder):
     """The statistics of a training on the log, the numbers that the ingester reports, and the policy."""
     examples, metrics = artifact(dsl.Dataset, folder / "examples"), artifact(dsl.Metrics, "metrics")
-    ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
+    ingest(config, examples, metrics)
     policy = artifact(dsl.Model, folder / "policy")
     trainer.python_func(config=config.to_dict(), examples=examples, policy=policy, metrics=artifact(dsl.Metrics, "m"))
     return read_arrays(folder / "policy" / STATISTICS), metrics.metadata, policy

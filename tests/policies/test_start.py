@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from kfp import dsl
 
-from banditloop.components.deployer import deployer
 from banditloop.components.evaluator import evaluator
 from banditloop.components.generator import generator
-from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
 from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
@@ -23,7 +21,7 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.start import check_start
 from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.testing.events import decisions, rewards
-from tests.policies.test_components import artifact
+from tests.support.components import artifact, deploy_policy, ingest
 
 FEATURES = {"age": "number", "ok": "boolean", "device": ["x", "y"], "tags": "categories", "v": {"vector": 3}}
 CONTEXT = {"age": 30.0, "ok": True, "device": "x", "tags": ["t"], "v": [1.0, 2.0, 3.0]}
@@ -102,18 +100,19 @@ def test_what_they_allow_starts(tmp_path, change):
 def test_every_component_checks_before_it_works(tmp_path):
     before = {"actions": 2, "context": {"observation": {"vector": 2}}}
     started(loop(tmp_path, before), {"observation": [1.0, 2.0]})
-    config = loop(tmp_path, before | {"context": {"observation": {"vector": 3}}}).to_dict()
+    changed = loop(tmp_path, before | {"context": {"observation": {"vector": 3}}})
+    config = changed.to_dict()
     outputs = {name: artifact(dsl.Artifact, tmp_path / name) for name in ("examples", "policy", "evaluation", "report")}
     metrics = artifact(dsl.Metrics, tmp_path / "metrics")
     policy, evaluation, report = (outputs[name] for name in ("policy", "evaluation", "report"))
     for run in (
         lambda: generator.python_func(config=config, metrics=metrics),
-        lambda: ingester.python_func(config=config, examples=outputs["examples"], metrics=metrics),
+        lambda: ingest(changed, outputs["examples"]),
         lambda: trainer.python_func(config=config, examples=outputs["examples"], policy=policy, metrics=metrics),
         lambda: evaluator.python_func(
             config=config, policy=policy, evaluation=evaluation, report=report, metrics=metrics
         ),
-        lambda: deployer.python_func(config=config, policy=policy),
+        lambda: deploy_policy(changed, policy),
     ):
         with pytest.raises(InvalidInput, match=r"task\.context\.observation = {vector = 3}: the policy random"):
             run()
@@ -151,7 +150,7 @@ def test_a_renamed_plain_vector_is_missing_in_older_interactions(tmp_path):
     platform = started(config, {"renamed": [3.0, 4.0]}, rows=70)
     examples, policy = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Model, tmp_path / "policy")
     metrics = artifact(dsl.Metrics, tmp_path / "metrics")
-    ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
+    ingest(config, examples, metrics)
     trainer.python_func(config=config.to_dict(), examples=examples, policy=policy, metrics=metrics)
     evaluation, report = (artifact(dsl.Artifact, tmp_path / name) for name in ("evaluation", "report"))
     evaluator.python_func(config=config.to_dict(), policy=policy, evaluation=evaluation, report=report, metrics=metrics)
@@ -168,6 +167,6 @@ def test_a_vector_that_changed_before_any_training_is_left_out_with_a_count(tmp_
     started(loop(tmp_path, base | {"context": {"age": "number", "v": {"vector": 3}}}), {"age": 1.0, "v": [1.0] * 3})
     config = loop(tmp_path, base | {"context": {"age": "number", "v": {"vector": 2}}})
     examples, metrics = artifact(dsl.Dataset, tmp_path / "examples"), artifact(dsl.Metrics, "m")
-    ingester.python_func(config=config.to_dict(), examples=examples, metrics=metrics)
+    ingest(config, examples, metrics)
     assert metrics.metadata["inconsistent"] > 0
     assert examples.metadata["interactions"] > 0

@@ -22,7 +22,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import MANIFEST, Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.ports import Vitals
+from banditloop.rl_core.ports import CloudResource, Vitals
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 
@@ -119,6 +119,16 @@ class VertexEndpoint:
 
     def vitals(self) -> dict[str, Vitals]:
         return {}  # Vertex AI gives no access to the containers; Cloud Monitoring has their errors and latencies
+
+    def resources(self, version: str) -> dict[str, CloudResource]:
+        endpoint = self._deployments.find()
+        models = [model for model in endpoint.deployed_models if model.display_name == version] if endpoint else []
+        if not (endpoint and models):
+            return {}
+        [model], root = models, f"https://{self._backend.location}-aiplatform.googleapis.com/v1"
+        name = model.model if "@" in model.model else f"{model.model}@{model.model_version_id}"
+        named = {"model": name, "endpoint": endpoint.name}
+        return {kind: CloudResource(name, f"{root}/{name}") for kind, name in named.items()}
 
     def register_server(self, url: str) -> None:
         pass  # Vertex AI routes requests to its containers itself

@@ -19,7 +19,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.ports import HEALTH_ROUTE, Vitals
+from banditloop.rl_core.ports import HEALTH_ROUTE, CloudResource, Vitals
 
 PREDICT_SECONDS = 60.0  # that a prediction may take, and for which it is sent again
 RELEASE_FILES = ("release.json", "release.copy.json")  # the second is read where the first is damaged
@@ -135,6 +135,9 @@ class LocalEndpoint:
             return json.loads((self._folder / "server.json").read_text())["url"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # the next server writes it again
             raise InvalidInput(f"endpoint {self._folder}: nothing serves it; start `banditloop serve`") from None
+
+    def resources(self, version: str) -> dict[str, CloudResource]:
+        return {}
 
     def register_server(self, url: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

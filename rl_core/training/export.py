@@ -1,0 +1,114 @@
+"""Interactions written as examples to train on: from the loop's log, or from a log of one's own in a file."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.propensity_audit import Audits, audit_propensities
+from banditloop.rl_core.events.holdout import is_held_out
+from banditloop.rl_core.events.log_file import LogFile, parse_time
+from banditloop.rl_core.events.usable import UsableInteractions
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.audits import read_audits, write_audits
+from banditloop.rl_core.policies.manifest import Manifest, Window
+from banditloop.rl_core.ports import Platform, action_counts
+from banditloop.rl_core.training.lineage import resumable
+
+
+class Export(NamedTuple):
+    """What was exported: metadata of the examples, and the numbers of interactions, also of those left out."""
+
+    metadata: dict[str, Any]
+    metrics: dict[str, int]
+
+    @classmethod
+    def of(
+        cls, window: Window, parent: Manifest | None, previous: Manifest | None, left_out: dict[str, int]
+    ) -> "Export":
+        """The export of a window of the log."""
+        versions = {"parent": parent, "previous": previous}
+        metadata = window.model_dump(mode="json", exclude_none=True)
+        metadata |= {key: manifest.version if manifest else "" for key, manifest in versions.items()}
+        return cls(metadata, {"interactions": window.interactions} | left_out)
+
+
+def export_log(
+    config: Config,
+    platform: Platform,
+    latest: tuple[Manifest | None, Encoding | None],
+    examples: Path,
+    as_of: str = "",
+) -> Export:
+    """Write the loop's interactions since the training of the latest policy, or all if training cannot resume from it.
+
+    Those held out are excluded, and those that contradict themselves or have a reward outside the task's range left
+    out. as_of: time up to which the log is read, ISO 8601; empty: now.
+
+    Raises:
+        InvalidInput: there are none, or a version's actions were not chosen as often as their logged propensities
+            imply: an audit that continues over its windows of the log.
+    """
+    parent = latest[0] if resumable(config, *latest) else None
+    window = _up_to(platform.warehouse.window(parent.window.until if parent else None), as_of)
+    if not window.interactions:
+        raise InvalidInput(f"warehouse: no interactions logged since {window.since or 'the beginning'}")
+    audits = read_audits(platform.endpoint.policy(parent.version)) if parent else {}
+    usable = UsableInteractions(config.task, action_counts(platform.endpoint))
+    rows = _write(config, usable, platform.warehouse.interactions(window, "training"), audits, examples)
+    if as_of and not rows and not usable.left_out:
+        raise InvalidInput(f"warehouse: no interactions since {window.since or 'the beginning'} as of {as_of}")
+    if usable.left_out and not rows:
+        raise InvalidInput(
+            f"warehouse: none of the interactions since {window.since or 'the beginning'} can be learned from, such as "
+            f"{usable.example}. Give a changed task its own backend.root, or rename the feature"
+        )
+    return Export.of(window.model_copy(update={"interactions": rows}), parent, latest[0], dict(usable.left_out))
+
+
+def export_file(
+    config: Config, log: Path, columns: dict[str, str], examples: Path, held_out: Path, as_of: str = ""
+) -> Export:
+    """Write the interactions of a log in a file; those held out are written to `held_out`, as the log has them.
+
+    columns: names of the log's columns, as for LogFile. as_of: time up to which it is read, ISO 8601; empty: all of it.
+
+    Raises:
+        InvalidInput: the file cannot be read, or no interaction can be learned from.
+    """
+    time = parse_time(as_of) if as_of else None
+    rows = LogFile.read(log, config.task, columns).until(time)
+    is_out = pa.array([is_held_out(event_id, config.gate.holdout_fraction) for event_id in rows.event_ids], pa.bool_())
+    held_out.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows.where(is_out).rows, held_out)
+    training = rows.where(pc.invert(is_out))
+    usable, default = UsableInteractions(config.task, {}), config.reward.default
+    interactions = training.interactions(None if default == "ignore" else default)
+    count = _write(config, usable, interactions, {}, examples)
+    if not count:
+        raise InvalidInput(f"log {log}: no interaction can be learned from; {usable.example or 'it has no rewards'}")
+    until = rows.last or time or datetime.now(UTC)
+    export = Export.of(Window(until=until, interactions=count), None, None, dict(usable.left_out))
+    return export._replace(metadata=export.metadata | {"digest": training.digest()})
+
+
+def _write(
+    config: Config, usable: UsableInteractions, batches: Iterable[pa.RecordBatch], audits: Audits, examples: Path
+) -> int:
+    from banditloop.rl_core.events.examples import write_examples  # imports TensorFlow
+
+    audited = audit_propensities(usable.of(batches), audits, complete=config.reward.default != "ignore")
+    rows = write_examples(audited, examples)
+    write_audits(examples, audits)
+    return rows
+
+
+def _up_to(window: Window, as_of: str) -> Window:
+    """The window without what was logged after a time."""
+    return window.model_copy(update={"until": min(window.until, parse_time(as_of))}) if as_of else window

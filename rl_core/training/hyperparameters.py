@@ -1,0 +1,31 @@
+"""Hyperparameters given beside a config, as a pipeline's own inputs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def with_hyperparameters(
+    config: Mapping[str, Any],
+    agent: str = "",
+    exploration: float | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    **typed: float | None,
+) -> dict[str, Any]:
+    """The values of a config with another agent, exploration or settings of the agent; None and empty: the config's.
+
+    Settings of the config's agent are kept, unless another agent is named. hyperparameters and typed: settings of the
+    agent by name; those that it does not have are refused when the config is parsed.
+    """
+    values, given = dict(config), {key: value for key, value in typed.items() if value is not None}
+    settings = dict(hyperparameters or {}) | given
+    before = dict(values.get("agent", {}))
+    if agent and agent != before.get("name"):
+        values["agent"] = {"name": agent} | settings
+    elif settings:
+        values["agent"] = {"name": DEFAULT_AGENT} | before | settings
+    if exploration is not None:
+        values["policy"] = dict(values.get("policy", {})) | {"exploration": exploration}
+    return values
+
+
+DEFAULT_AGENT = "linucb"
