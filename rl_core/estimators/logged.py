@@ -24,9 +24,9 @@ class Logged:
     target: in [0, 1], the target policy's probability of the logged action.
     predicted_reward: a reward model's prediction for the logged action, in [0, 1].
     expected_reward: the mean of the model's predictions over the target policy's actions, in [0, 1].
-    max_weight: upper bound of the importance weight, above 0. It may differ between parts of the log, but not between
-        users. Anytime-valid evidence needs it; intervals of estimates are tighter with it, and do without if a weight
-        exceeds it.
+    max_weight: upper bound of the importance weight, above 0; infinite if it is unknown. It may differ between parts of
+        the log, but not between users. Anytime-valid evidence needs it; intervals of estimates are tighter with it, and
+        do without if a weight exceeds it.
     sample_weight: inverse logging probability, above 0 and scaled to a mean of 1; None if everything was logged.
         Estimates use it to describe all traffic; anytime-valid evidence describes the logged decisions, which are a
         random sample.
@@ -68,7 +68,7 @@ class Logged:
             raise InvalidInput("sample_weight: an inverse logging probability must be above 0")
 
     def _check_max_weight(self) -> None:
-        limit = _numbers("max_weight", self.max_weight)
+        limit = _numbers("max_weight", self.max_weight, finite=False)
         if limit.ndim:
             object.__setattr__(self, "max_weight", limit)
         if limit.shape not in ((), self.reward.shape) or not (limit > 0).all():
@@ -98,17 +98,17 @@ class Logged:
         return self.predicted_reward, self.expected_reward
 
 
-def _numbers(name: str, column: Any) -> np.ndarray:
+def _numbers(name: str, column: Any, finite: bool = True) -> np.ndarray:
     """A column as numbers, in the precision it has.
 
     Raises:
-        InvalidInput: it is not of finite numbers.
+        InvalidInput: it is not of numbers, or one is not finite although all must be.
     """
     try:
         array = np.asarray(column)
         numbers = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{name}: must be numbers: {error}") from error
-    if not np.isfinite(numbers).all():
+    if finite and not np.isfinite(numbers).all():
         raise InvalidInput(f"{name}: every number must be finite")
     return numbers

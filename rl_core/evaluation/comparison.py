@@ -13,13 +13,19 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 
 
 def compare(
-    window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy, better: BettingTest, worse: BettingTest
+    window: LoggedWindow,
+    champion: SavedPolicy | None,
+    candidate: SavedPolicy,
+    better: BettingTest,
+    worse: BettingTest,
 ) -> tuple[BettingTest, BettingTest]:
     """Update the evidence that the candidate earns more, and less, with a window that neither was trained on.
 
-    The reward model is the candidate's own, which was fitted before the window.
+    champion None: whatever logged the window. The reward model is the candidate's own, which was fitted before the
+    window. Decisions of unknown policies are evidence against a champion only if their least propensity is known.
     """
-    for batch in window.batches():
+    unbounded = champion is not None and not window.least_propensity
+    for batch in (window.of_known_policies if unbounded else window).batches():
         predictions = predicted_rewards(candidate, window.config, batch.interactions)
         (of_candidate, _), (of_champion, _) = window.logged_for(batch, [candidate, champion], predictions)
         better = better.add(of_candidate, of_champion)

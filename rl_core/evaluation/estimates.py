@@ -1,6 +1,5 @@
 """Estimates and diagnostics of a candidate and the champion on one window of the log."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -85,15 +84,15 @@ class Evaluation:
     interactions: int
 
 
-def evaluate(window: LoggedWindow, champion: SavedPolicy, candidate: SavedPolicy) -> Evaluation:
+def evaluate(window: LoggedWindow, champion: SavedPolicy | None, candidate: SavedPolicy) -> Evaluation:
     """Evaluate both policies in two passes over the window: fit the cross-fitted reward model, then estimate.
 
-    Features are those of the candidate's encoding.
+    champion None: whatever logged the window. Features are those of the candidate's encoding.
     """
     dim, actions = candidate.manifest.dim, len(window.ids)
     model = RewardModel(dim, actions)
     feature_means = _fit(model, window, candidate)
-    sides = _empty_estimates(window.policies.values(), actions), _empty_estimates(window.policies.values(), actions)
+    sides = _empty_estimates(window, actions), _empty_estimates(window, actions)
     segments = SegmentDifferences.empty(feature_means)
     evaluation = Evaluation(*sides, Difference(), segments, window.table.num_rows)
     for batch in window.batches():
@@ -119,8 +118,9 @@ def _fit(model: RewardModel, window: LoggedWindow, candidate: SavedPolicy) -> np
     return sums / max(1, window.table.num_rows)
 
 
-def _empty_estimates(logging_policies: Iterable[SavedPolicy], actions: int) -> PolicyEstimates:
-    """Estimates of no decisions yet; with replay only if all logging policies chose uniformly."""
-    uniform = all(policy.manifest.exploration == 1 for policy in logging_policies)
+def _empty_estimates(window: LoggedWindow, actions: int) -> PolicyEstimates:
+    """Estimates of no decisions yet; with replay only if all logging policies are known to have chosen uniformly."""
+    known = (window.logged_by >= 0).all()
+    uniform = known and all(policy.manifest.exploration == 1 for policy in window.policies.values())
     estimators = {name: kind() for name, kind in ESTIMATORS.items() if uniform or name != "replay"}
     return PolicyEstimates(estimators, np.zeros(actions))

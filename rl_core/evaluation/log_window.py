@@ -4,13 +4,15 @@ Whichever policy logged an interaction, its propensity is that of the mixture of
 that moment, by their known shares (balanced weights; Agarwal, Basu, Schnabel, Joachims: Effective Evaluation Using
 Logged Bandit Feedback from Multiple Loggers, KDD 2017): where champion and candidate choose alike, their difference is
 0, whoever served.
+
+Of decisions that an application took itself (mode external) the logging policy is unknown: their propensities are those
+that were logged. How large their weights can be is unknown as well, unless their least propensity is given.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +21,8 @@ import pyarrow.compute as pc
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.evaluation.interactions import Interactions, scaled_interactions
+from banditloop.rl_core.evaluation.interactions import scaled_interactions
+from banditloop.rl_core.evaluation.logged_batch import LoggedBatch, has_propensity
 from banditloop.rl_core.evaluation.traffic_shares import answering_shares
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
@@ -34,15 +37,6 @@ BATCH_ROWS = 8192
 log = logging.getLogger("banditloop.evaluation")
 
 
-class LoggedBatch(NamedTuple):
-    """Interactions with the policies that logged them."""
-
-    interactions: Interactions
-    logged_by: np.ndarray  # index of the logging policy [B]
-    mix: np.ndarray  # probability with which each policy was to answer [B, policies]
-    sample_weight: np.ndarray | None  # [B], with a mean of 1 over the window
-
-
 @dataclass(frozen=True)
 class LoggedWindow:
     """Interactions in the order of time, and the policies that logged them, by version."""
@@ -54,6 +48,7 @@ class LoggedWindow:
     unknown_version_rows: int  # interactions left out because their version's policy is not available
     sharing: Sequence[str] = ()  # two versions that shared the traffic
     left_out: int = 0  # interactions that contradict themselves, or have a reward outside the task's range
+    least_propensity: float = 0.0  # that an unknown policy gives any action; 0: unknown
 
     @classmethod
     def of(
@@ -75,13 +70,23 @@ class LoggedWindow:
         table = pa.concat_tables(tables).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
         versions = table["policy_version"].unique().to_pylist()
         policies = {version: policy for version in versions if (policy := load(version))}
-        usable = table.filter(pc.is_in(table["policy_version"], pa.array(list(policies), pa.string())))
+        is_known = pc.is_in(table["policy_version"], pa.array(list(policies), pa.string()))
+        usable = table.filter(pc.or_(is_known, has_propensity(table)))
         return cls(config, policies, usable, ids, table.num_rows - usable.num_rows, sharing)
 
     @cached_property
     def logged_by(self) -> np.ndarray:
-        """The index of the policy that logged each interaction [rows]."""
-        return pc.index_in(self.table["policy_version"], pa.array(list(self.policies))).to_numpy()
+        """The index of the policy that logged each interaction [rows]; -1: it is unknown."""
+        if not self.table.num_rows:
+            return np.zeros(0, int)
+        versions = pa.array(list(self.policies), pa.string())
+        return pc.index_in(self.table["policy_version"], versions).fill_null(-1).to_numpy()
+
+    @property
+    def of_known_policies(self) -> "LoggedWindow":
+        """The window without the interactions of unknown policies."""
+        known = self.logged_by >= 0
+        return self if known.all() else replace(self, table=self.table.filter(pa.array(known)))
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -90,11 +95,13 @@ class LoggedWindow:
 
     @cached_property
     def mix(self) -> np.ndarray:
-        """The probability with which each policy was to answer each interaction [rows, policies]."""
-        versions = list(self.policies)
+        """The probability with which each policy was to answer each interaction [rows, policies]; 0 of unknown ones."""
+        versions, known = list(self.policies), self.logged_by >= 0
         sharing = [versions.index(version) for version in self.sharing if version in self.policies]
         pair = (sharing[0], sharing[1]) if len(sharing) == 2 else None
-        return answering_shares(self.logged_by, self.shares, len(versions), pair)
+        mix = np.zeros((len(known), len(versions)))
+        mix[known] = answering_shares(self.logged_by[known], self.shares[known], len(versions), pair)
+        return mix
 
     @cached_property
     def sample_weight(self) -> np.ndarray | None:
@@ -105,28 +112,38 @@ class LoggedWindow:
     @property
     def logging_mix(self) -> dict[str, float]:
         """The fraction of the window that each version logged."""
-        return {version: float((self.logged_by == index).mean()) for index, version in enumerate(self.policies)}
+        counts = self.table["policy_version"].value_counts() if self.table.num_rows else []
+        fractions = {count["values"].as_py(): count["counts"].as_py() / self.table.num_rows for count in counts}
+        return {version: fractions.pop(version, 0.0) for version in self.policies} | fractions
 
     def batches(self) -> Iterator[LoggedBatch]:
         """All interactions, in the order of time."""
         for start in range(0, self.table.num_rows, BATCH_ROWS):
             rows = slice(start, start + BATCH_ROWS)
-            interactions = scaled_interactions(self.config, self.table.slice(start, BATCH_ROWS), self.ids)
+            table = self.table.slice(start, BATCH_ROWS)
+            interactions = scaled_interactions(self.config, table, self.ids)
             weights = None if self.sample_weight is None else self.sample_weight[rows]
-            yield LoggedBatch(interactions, self.logged_by[rows], self.mix[rows], weights)
+            propensities = table["propensity"].to_numpy()
+            yield LoggedBatch(interactions, self.logged_by[rows], self.mix[rows], propensities, weights)
 
     def logged_for(
-        self, batch: LoggedBatch, policies: list[SavedPolicy], predictions: np.ndarray
+        self, batch: LoggedBatch, policies: Sequence[SavedPolicy | None], predictions: np.ndarray
     ) -> list[tuple[Logged, np.ndarray]]:
         """The batch's decisions with each policy as the target, and that policy's probabilities [B, K].
+
+        None stands for whatever logged the decisions: its mean reward is that of the log, and its probabilities are 1
+        for the actions that it took.
 
         predictions [B, K]: a model's predicted reward of every candidate, in [0, 1].
         """
         actions, rewards = batch.interactions.actions, batch.interactions.rewards
-        targets = {policy.manifest.version: _probabilities(policy, batch) for policy in policies}
-        propensity, row = self._propensity(batch, targets), (np.arange(len(actions)), actions)
+        targets = {policy.manifest.version: batch.probabilities(policy) for policy in policies if policy}
+        propensity, row = batch.propensity(self.policies, targets), (np.arange(len(actions)), actions)
         logged = []
         for policy in policies:
+            if policy is None:
+                logged.append(batch.of_the_log(propensity, predictions))
+                continue
             version = policy.manifest.version
             target, max_weight = targets[version], self.max_weight(version, batch)
             expected = (target * predictions).sum(axis=1)
@@ -140,27 +157,14 @@ class LoggedWindow:
         """The largest importance weight [B] that a version can have, for any user.
 
         π / p is at most 1 / (its own share + the least probability that the exploration of the others gives any
-        candidate).
+        candidate); infinite where the least propensity is not known.
         """
         count = batch.interactions.candidates.mask(len(batch.mix)).sum(axis=1)
         floors = np.array([policy.manifest.exploration for policy in self.policies.values()]) / count[:, None]
         own = np.array([other == version for other in self.policies])
-        return 1 / (batch.mix * np.where(own, 1.0, floors)).sum(axis=1)
-
-    def _propensity(self, batch: LoggedBatch, targets: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The mixture propensity [B] of the logged actions; `targets`: known probabilities [B, K] by version."""
-        actions = batch.interactions.actions
-        propensity, row = np.zeros(len(actions)), (np.arange(len(actions)), actions)
-        for index, (version, policy) in enumerate(self.policies.items()):
-            if batch.mix[:, index].any():
-                probabilities = targets[version] if version in targets else _probabilities(policy, batch)
-                propensity += batch.mix[:, index] * probabilities[row]
-        return propensity
-
-
-def _probabilities(policy: SavedPolicy, batch: LoggedBatch) -> np.ndarray:
-    interactions = batch.interactions
-    return policy.probabilities(policy.observations(interactions.contexts), interactions.candidates)
+        least = (batch.mix * np.where(own, 1.0, floors)).sum(axis=1)
+        least[batch.logged_by < 0] = self.least_propensity
+        return np.divide(1.0, least, out=np.full(len(least), np.inf), where=least > 0)
 
 
 def logged_window(

@@ -15,9 +15,9 @@ def check_shares(window: LoggedWindow, champion: str, challenger: str, before: S
     Deferred decisions are, too, and all where those without a reward are left out: whether these become interactions
     may depend on the version.
     """
-    table = window.table
-    if window.config.reward.default == "ignore" or not table.num_rows:
+    if window.config.reward.default == "ignore" or not window.table.num_rows:
         return before
+    table = window.of_known_policies.table
     others = np.flatnonzero(~pc.is_in(table["policy_version"], pa.array([champion, challenger])).to_numpy())
     table = table.slice(others[-1] + 1 if len(others) else 0)
     table = table.filter(pc.not_equal(table["mode"], "deferred"))

@@ -15,7 +15,7 @@ def audit_window(window: LoggedWindow) -> PropensityAudit:
     """Evidence that the window's actions were not drawn by the policies that logged them, as estimates assume.
 
     As in the ingester's audit, how often actions occur proves nothing in deferred decisions, nor in any where those
-    without a reward are left out.
+    without a reward are left out. Those of unknown policies are left out here.
     """
     audit = PropensityAudit()
     if window.config.reward.default == "ignore" or not window.table.num_rows:
