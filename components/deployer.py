@@ -17,19 +17,20 @@ def deployer(
 ) -> str:
     """Deploy a policy and return its version. Idempotent.
 
+    To promote makes it the champion if the champion is still the one that its saved verdict compared it with, else a
+    canary. A canary serves release.canary_percent percent of the users; with 0 it is a shadow, whose decisions are
+    logged but not shown. An endpoint's first policy is a canary beside the random policy.
+
     Args:
         config: Config of the loop, as JSON; its backend names the endpoint.
         policy: Policy directory, from the trainer or from elsewhere.
-        decision: Decision of the evaluator. promote: the policy becomes the champion if the champion is still
-            the one that its saved verdict compared it with, else a canary. canary: it serves release.canary_percent
-            percent of the users; with 0 it is a shadow, whose decisions are logged but not shown.
-        ungated: Whether a policy that was compared with no champion may answer everybody: an endpoint's first, or one
-            to promote that has no verdict. Otherwise it is a canary, an endpoint's first beside the random policy.
+        decision: Decision of the evaluator, promote or canary.
+        ungated: Whether an endpoint's first policy, or one to promote without a verdict, may answer everybody at once.
 
     Returns:
-        vertex_model: On Vertex AI, the version in the model registry, for Google's components; elsewhere empty.
-        vertex_endpoint: On Vertex AI, the endpoint, for Google's components; elsewhere empty.
         Output: Version of the policy on the endpoint.
+        vertex_model: On Vertex AI, the version in its model registry, for Google's components; elsewhere empty.
+        vertex_endpoint: On Vertex AI, the endpoint, for Google's components; elsewhere empty.
     """
     from pathlib import Path
 
@@ -37,7 +38,7 @@ def deployer(
     from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.promotion.transitions import deploy
 
-    settings, platform = connect_loop(config, "the deployer")
+    settings, platform = connect_loop(config)
     check_start(settings, platform)
     version = deploy(settings, platform.endpoint, Path(policy.path), decision, ungated)
     resources = platform.endpoint.resources(version)

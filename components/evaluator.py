@@ -1,4 +1,6 @@
-"""Component that tests whether a new policy is better or worse than the champion on held-out interactions."""
+"""Component that tests whether a new policy is better or worse than the champion, or than a baseline on a log."""
+
+from typing import Optional
 
 from kfp import dsl
 
@@ -12,38 +14,45 @@ def evaluator(
     evaluation: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     metrics: dsl.Output[dsl.Metrics],
+    log: Optional[dsl.Input[dsl.Dataset]] = None,
+    columns: dict = {},
+    baseline: Optional[dsl.Input[dsl.Model]] = None,
+    least_propensity: float = 0.0,
     run_id: str = "",
 ) -> str:
-    """Compare a policy with the champion on held-out interactions; save the verdict, and a refused policy too.
+    """Compare a policy with the champion on the loop's held-out interactions, or with a baseline on a log in a file.
+
+    The verdict on a loop's policy is saved, and a refused policy too. A log in a file is read as by the ingester.
 
     Args:
-        config: Config of the loop, as JSON.
+        config: Config of the loop, as JSON; for a log in a file, one with a task is enough.
         policy: Policy directory from the trainer.
-        evaluation: JSON file with the verdict and its reason, estimates with intervals, and diagnostics.
-        report: HTML page with the content of evaluation.
-        metrics: Key numbers of the evaluation.
+        log: Log with propensities, which the policy was not trained on; without it, the loop's log is read.
+        columns: Names of the log's columns where they differ, as for the ingester.
+        baseline: Policy directory to compare with on the log; without it, whatever took the logged actions.
+        least_propensity: That of any action in the log; at 0, unknown, there is no evidence against a baseline.
         run_id: Id of the pipeline run, recorded in the verdict.
 
     Returns:
-        Decision: promote, canary or refuse. (Unnamed, because kfp.local supports conditions on unnamed outputs only.)
+        Output: Decision: promote, canary or refuse. (Unnamed: kfp.local has conditions on unnamed outputs only.)
+        evaluation: JSON file with the verdict and its reason, estimates with intervals, and diagnostics.
+        report: HTML page with the content of evaluation.
+        metrics: Key numbers of the evaluation.
     """
-    import json
     from pathlib import Path
 
-    from banditloop.rl_core.backends import connect
-    from banditloop.rl_core.config import Config
-    from banditloop.rl_core.evaluation.summary import kfp_metrics
-    from banditloop.rl_core.promotion.candidate import evaluate_candidate, save_verdict
-    from banditloop.rl_core.promotion.start import check_start
-    from banditloop.rl_core.reports.evaluation_page import write_page
+    from banditloop.rl_core.backends import connect_if_any
+    from banditloop.rl_core.promotion.candidate import save_verdict
+    from banditloop.rl_core.promotion.steps import evaluate_step
+    from banditloop.rl_core.reports.evaluation_page import write_evaluation
 
-    settings = Config.parse(config)
-    platform, folder = connect(settings), Path(policy.path)
-    check_start(settings, platform)
-    verdict, summary = evaluate_candidate(platform, settings, folder, run_id)
-    Path(evaluation.path).write_text(json.dumps(summary, indent=2))
-    write_page(summary, Path(report.path), settings.backend.process_folder())
-    for name, value in kfp_metrics(summary).items():
+    settings, platform = connect_if_any(config)
+    folder, source = Path(policy.path), Path(log.path) if log else None
+    other = Path(baseline.path) if baseline else None
+    verdict, summary = evaluate_step(settings, platform, folder, source, columns, other, least_propensity, run_id)
+    shared = settings.backend.process_folder() if platform else None
+    for name, value in write_evaluation(summary, Path(evaluation.path), Path(report.path), shared).items():
         metrics.log_metric(name, value)
-    save_verdict(platform.endpoint, folder, verdict)
+    if platform and not log:
+        save_verdict(platform.endpoint, folder, verdict)
     return verdict.decision

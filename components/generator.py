@@ -25,7 +25,7 @@ def generator(config: dict, metrics: dsl.Output[dsl.Metrics], interactions: int 
     from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.promotion.transitions import ensure_champion
 
-    settings, platform = connect_loop(config, "the generator")
+    settings, platform = connect_loop(config)
     check_start(settings, platform)
     warehouse = platform.warehouse
     environment = configured(settings.environment, "the generator")

@@ -23,11 +23,11 @@ def trainer(
     """Train an agent off-policy and save a policy directory for serving and for the next training.
 
     Args:
-        config: Config of the loop, as JSON; without a backend it is of no loop, and [task] is enough.
+        config: Config of the loop, as JSON; without a backend it is of no loop, and one with a task is enough.
         examples: TFRecord files from the ingester, or in its format.
         agent: Name of the agent; empty is the config's, or linucb.
         exploration: Fraction of decisions drawn uniformly; not given, it is the config's, or 0.1.
-        alpha: Of linucb, width of the confidence bound, in standard deviations; not given, it is the config's, or 1.
+        alpha: Of linucb, width of the confidence bound, in standard deviations; not given, the config's, or 1.
         l2: Of linucb, ridge weight λ; not given, it is the config's, or 1.
         hyperparameters: Other settings of the agent by name, as {"hidden_units": 32} of neural_epsilon_greedy.
         run_id: Id of the pipeline run, recorded in the policy's manifest.
@@ -38,18 +38,13 @@ def trainer(
     """
     from pathlib import Path
 
-    from banditloop.rl_core.backends import connect
-    from banditloop.rl_core.config import Config
-    from banditloop.rl_core.promotion.start import check_start
+    from banditloop.rl_core.backends import connect_if_any
+    from banditloop.rl_core.promotion.steps import train_step
     from banditloop.rl_core.training.hyperparameters import with_hyperparameters
-    from banditloop.rl_core.training.policy import train_policy
 
-    settings = Config.parse(with_hyperparameters(config, agent, exploration, hyperparameters, alpha=alpha, l2=l2))
-    platform = connect(settings) if "backend" in config else None
-    if platform:
-        check_start(settings, platform)
-    folders = Path(examples.path), Path(policy.path)
-    manifest, statistics = train_policy(settings, platform, *folders, examples.metadata, run_id)
-    policy.metadata.update(manifest.model_dump(mode="json", include={"version", "parent", "interactions"}))
-    for name, value in settings.agent.metrics(statistics).items():
+    loop = connect_if_any(with_hyperparameters(config, agent, exploration, hyperparameters, alpha=alpha, l2=l2))
+    source, folder = Path(examples.path), Path(policy.path)
+    trained = train_step(*loop, source, folder, examples.metadata, run_id)
+    policy.metadata.update(trained.metadata)
+    for name, value in trained.metrics.items():
         metrics.log_metric(name, value)

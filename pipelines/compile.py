@@ -1,6 +1,9 @@
 """Compiles pipelines and components to KFP IR files (YAML)."""
 
+import itertools
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,11 +13,12 @@ from banditloop.components import IMAGE
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.pipeline_specs.lint import has_type
-from banditloop.rl_core.pipeline_specs.template import check_template, declared_parameters, read_template
+from banditloop.rl_core.pipeline_specs.template import check_spec, declared_parameters, read_template
 from banditloop.rl_core.settings.section import check_integers
 from banditloop.rl_core.settings.training import TrainingSection
 
 TRAINER = "exec-trainer"
+RETRIES = {"maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "300s"}
 
 
 def compile_pipelines(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
@@ -27,7 +31,7 @@ def compile_pipelines(folder: Path, config: Config | None = None, image: str | N
     from banditloop.pipelines.startup import startup
 
     pipelines = {"startup": startup, "retraining": retraining}
-    return [_compile(pipeline, folder / f"{name}.yaml", config, image) for name, pipeline in pipelines.items()]
+    return _write(pipelines, folder, config, image)
 
 
 def export_components(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
@@ -39,7 +43,7 @@ def export_components(folder: Path, config: Config | None = None, image: str | N
     from banditloop.components.trainer import trainer
 
     components = (generator, ingester, trainer, evaluator, deployer)
-    return [_compile(component, folder / f"{component.name}.yaml", config, image) for component in components]
+    return _write({component.name: component for component in components}, folder, config, image)
 
 
 def read_parameters(template: Path, texts: list[str]) -> dict[str, Any]:
@@ -77,21 +81,50 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
 
 
-def _compile(component: Any, path: Path, config: Config | None, image: str | None) -> Path:
-    """Compile a component or pipeline, set images and resources, and check the result."""
+def _write(components: dict[str, Any], folder: Path, config: Config | None, image: str | None) -> list[Path]:
+    """Compile components or pipelines to files of these names: all of them or, if one is refused, none."""
+    texts = {folder / f"{name}.yaml": _compile(part, name, config, image) for name, part in components.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        path.write_text(text)
+    return list(texts)
+
+
+def _compile(component: Any, name: str, config: Config | None, image: str | None) -> str:
+    """A component or pipeline as KFP IR, with images and resources set; checked."""
     from kfp import compiler
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(component, str(path))
-    spec = yaml.safe_load(path.read_text())  # a single document: Vertex AI rejects a second one with platform settings
+    with tempfile.TemporaryDirectory() as folder:
+        compiler.Compiler().compile(component, str(Path(folder) / "compiled.yaml"))
+        text = (Path(folder) / "compiled.yaml").read_text()
+    header = "".join(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
+    spec = yaml.safe_load(text)  # a single document: Vertex AI rejects a second one with platform settings
     image = image or (config and config.backend.container_image()) or IMAGE  # the placeholder: local runs use no image
-    for name, executor in spec["deploymentSpec"]["executors"].items():
+    for label, executor in spec["deploymentSpec"]["executors"].items():
         executor["container"]["image"] = image
-        if config and name == TRAINER and (resources := _resources(config.training)):
+        if config and label == TRAINER and (resources := _resources(config.training)):
             executor["container"]["resources"] = resources
-    path.write_text(yaml.safe_dump(spec, sort_keys=False, width=120))
-    check_template(path, remote=image != IMAGE)
-    return path
+    if image != IMAGE:  # on this machine nothing fails by chance, and waiting would only hide the cause
+        for task in _tasks(spec):
+            task["retryPolicy"] = RETRIES
+    check_spec(spec, f"{name}.yaml", remote=image != IMAGE)
+    return header + yaml.dump(spec, Dumper=WithoutAliases, sort_keys=False, width=120)
+
+
+class WithoutAliases(yaml.SafeDumper):
+    """Writes equal values anew, since not every reader of templates knows aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Whether a value is written anew: always."""
+        return True
+
+
+def _tasks(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The tasks that run a container."""
+    for component in (spec["root"], *spec["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            if "executorLabel" in spec["components"][task["componentRef"]["name"]]:
+                yield task
 
 
 def _resources(training: TrainingSection) -> dict[str, Any]:

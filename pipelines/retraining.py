@@ -21,5 +21,11 @@ def retraining(config: dict, run_id: str = ""):
     evaluated = evaluator(config=config, policy=trained.outputs["policy"], run_id=run_id)
     with dsl.If(evaluated.outputs["Output"] != "refuse", name="not-refused"):
         deployed = deployer(config=config, policy=trained.outputs["policy"], decision=evaluated.outputs["Output"])
-    for task in (ingested, trained, evaluated, deployed):
-        task.set_caching_options(False)  # a cached task would return outdated interactions
+    tasks = {
+        ingested: "Export interactions",
+        trained: "Train",
+        evaluated: "Evaluate",
+        deployed: "Deploy",
+    }
+    for task, name in tasks.items():
+        task.set_display_name(name).set_caching_options(False)  # a cached task would return outdated interactions

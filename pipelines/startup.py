@@ -25,5 +25,12 @@ def startup(config: dict, interactions: int = 1000, seed: int = 0, run_id: str =
     evaluated = evaluator(config=config, policy=trained.outputs["policy"], run_id=run_id)
     with dsl.If(evaluated.outputs["Output"] != "refuse", name="not-refused"):
         deployed = deployer(config=config, policy=trained.outputs["policy"], decision=evaluated.outputs["Output"])
-    for task in (generated, ingested, trained, evaluated, deployed):
-        task.set_caching_options(False)  # each reads or changes the warehouse or the endpoint
+    tasks = {
+        generated: "Simulate the first interactions",
+        ingested: "Export interactions",
+        trained: "Train",
+        evaluated: "Evaluate",
+        deployed: "Deploy",
+    }
+    for task, name in tasks.items():
+        task.set_display_name(name).set_caching_options(False)  # each reads or changes the warehouse or the endpoint

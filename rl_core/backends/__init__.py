@@ -17,16 +17,18 @@ def connect(config: Config) -> Platform:
     return getattr(importlib.import_module(module), function)(config)
 
 
-def connect_loop(values: Mapping[str, Any], who: str) -> tuple[Config, Platform]:
-    """The config of a loop and its platform; `who`: needs one.
+def connect_loop(values: Mapping[str, Any]) -> tuple[Config, Platform]:
+    """The config of a loop and its platform. InvalidInput: the config is invalid, or names no backend."""
+    config, platform = connect_if_any(values)
+    if platform is None:
+        raise InvalidInput('backend: is missing; name that of the loop, as {"name": "local", "root": "build/loop"}')
+    return config, platform
 
-    Raises:
-        InvalidInput: the config is invalid, or names no backend.
-    """
+
+def connect_if_any(values: Mapping[str, Any]) -> tuple[Config, Platform | None]:
+    """The config of a component and the platform of its loop; None if it names no backend, and so is of no loop."""
     config = Config.parse(values)
-    if "backend" not in values:
-        raise InvalidInput(f'backend: is missing; {who} needs that of a loop, as {{"name": "local", "root": "…"}}')
-    return config, connect(config)
+    return config, connect(config) if "backend" in values else None
 
 
 @functools.cache

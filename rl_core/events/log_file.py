@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -99,10 +99,10 @@ class LogFile:
             return self
         return self.where(pc.less_equal(self.columns["timestamp"], pa.scalar(time, TIME)))
 
-    def interactions(self, default_reward: float | None) -> Iterator[pa.RecordBatch]:
-        """The rows as interactions, in batches; default_reward: of rows without one, None to leave them out."""
+    def interactions(self, default_reward: float | Literal["ignore"]) -> Iterator[pa.RecordBatch]:
+        """The rows as interactions, in batches; default_reward: of rows without one, or "ignore" these."""
         for batch in self.columns.to_batches(BATCH_ROWS):
-            rewards = batch["reward"] if default_reward is None else batch["reward"].fill_null(default_reward)
+            rewards = batch["reward"] if default_reward == "ignore" else batch["reward"].fill_null(default_reward)
             table = self._decisions(batch).append_column("reward", rewards)
             table = table.filter(table["reward"].is_valid()).cast(interaction_schema(self.task))
             yield from table.combine_chunks().to_batches()

@@ -47,9 +47,14 @@ def check_run(path: Path, parameters: dict[str, Any], *, remote: bool = False) -
     """The pipeline spec in a compiled pipeline that can run with these parameters; `remote`: on a platform.
 
     Raises:
-        InvalidInput: a parameter is missing, unknown, or of another type, or the pipeline cannot run; names the first.
+        InvalidInput: a parameter or an artifact is missing, a parameter unknown or of another type, or the pipeline
+            cannot run; names the first.
     """
     spec = check_template(path, remote=remote)
+    for key, definition in spec["root"].get("inputDefinitions", {}).get("artifacts", {}).items():
+        if is_required(definition):
+            hint = "no run can be given artifacts; import it in a pipeline around it, by dsl.importer"
+            raise InvalidInput(f"artifact {key!r}: is missing; {path.name} needs it, and {hint}")
     definitions = declared_parameters(spec)
     for key, value in parameters.items():
         if key not in definitions:
@@ -72,7 +77,12 @@ def check_template(path: Path, *, remote: bool) -> dict[str, Any]:
         InvalidInput: it cannot run; names the first error.
     """
     spec = read_template(path)
+    check_spec(spec, str(path), remote=remote)
+    return spec
+
+
+def check_spec(spec: dict[str, Any], name: str, *, remote: bool) -> None:
+    """InvalidInput: a pipeline spec cannot run, in containers where it is `remote`; names it and the first error."""
     problems = [*errors(spec), *(remote_errors(spec) if remote else ())]
     if problems:
-        raise InvalidInput(f"template {path}: {problems[0]}")
-    return spec
+        raise InvalidInput(f"template {name}: {problems[0]}")

@@ -1,9 +1,10 @@
 """The evaluation of a candidate as one HTML page that works offline."""
 
 import html
+import json
 from pathlib import Path
 
-from banditloop.rl_core.evaluation.summary import Summary
+from banditloop.rl_core.evaluation.summary import Summary, kfp_metrics
 from banditloop.rl_core.reports import evaluation_plots as plots
 from banditloop.rl_core.reports import html_page
 
@@ -13,6 +14,13 @@ DECISIONS = {
     "refuse": ("bad", "Refuse {version}: {champion} stays the champion"),
 }
 SECTIONS = (plots.estimates, plots.wealth, plots.weights, plots.actions, plots.segments, plots.learning)
+
+
+def write_evaluation(summary: Summary, evaluation: Path, report: Path, shared: Path | None = None) -> dict[str, float]:
+    """Write an evaluation summary as JSON and as a page; return the metrics that platforms show."""
+    evaluation.write_text(json.dumps(summary, indent=2))
+    write_page(summary, report, shared)
+    return kfp_metrics(summary)
 
 
 def write_page(summary: Summary, path: Path, shared: Path | None = None) -> None:

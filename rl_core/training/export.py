@@ -1,6 +1,6 @@
 """Interactions written as examples to train on: from the loop's log, or from a log of one's own in a file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +73,7 @@ def export_log(
 
 
 def export_file(
-    config: Config, log: Path, columns: dict[str, str], examples: Path, held_out: Path, as_of: str = ""
+    config: Config, log: Path, columns: Mapping[str, str], examples: Path, held_out: Path, as_of: str = ""
 ) -> Export:
     """Write the interactions of a log in a file; those held out are written to `held_out`, as the log has them.
 
@@ -88,9 +88,8 @@ def export_file(
     held_out.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(rows.where(is_out).rows, held_out)
     training = rows.where(pc.invert(is_out))
-    usable, default = UsableInteractions(config.task, {}), config.reward.default
-    interactions = training.interactions(None if default == "ignore" else default)
-    count = _write(config, usable, interactions, {}, examples)
+    usable = UsableInteractions(config.task, {})
+    count = _write(config, usable, training.interactions(config.reward.default), {}, examples)
     if not count:
         raise InvalidInput(f"log {log}: no interaction can be learned from; {usable.example or 'it has no rewards'}")
     until = rows.last or time or datetime.now(UTC)

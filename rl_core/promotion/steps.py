@@ -1,0 +1,102 @@
+"""The steps of a pipeline as its components run them: first the checks, then the work, of a loop or of none."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.evaluation.summary import Summary
+from banditloop.rl_core.events.log_file import LogFile
+from banditloop.rl_core.features.encoding import with_features_of
+from banditloop.rl_core.policies.release import Verdict
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.promotion.candidate import evaluate_candidate
+from banditloop.rl_core.promotion.current import released
+from banditloop.rl_core.promotion.logged_candidate import evaluate_log
+from banditloop.rl_core.promotion.start import check_start
+from banditloop.rl_core.training.export import Export, export_file, export_log
+from banditloop.rl_core.training.policy import train_policy
+
+
+class Trained(NamedTuple):
+    """Metadata of a trained policy, and the metrics of its training."""
+
+    metadata: dict[str, Any]
+    metrics: dict[str, float]
+
+
+def export_step(
+    config: Config,
+    platform: Platform | None,
+    log: Path | None,
+    examples: Path,
+    held_out: Path,
+    columns: Mapping[str, str],
+    as_of: str,
+    parent: str,
+) -> Export:
+    """Write the interactions of a log in a file as examples or, without one, those of the loop.
+
+    parent: the version to resume from; empty: the latest released.
+    """
+    if log:
+        return export_file(config, log, columns, examples, held_out, as_of)
+    platform = _of_a_loop(platform, "an ingester without a log")
+    check_start(config, platform)
+    return export_log(config, platform, released(platform.endpoint, parent), examples, as_of)
+
+
+def train_step(
+    config: Config, platform: Platform | None, examples: Path, policy: Path, metadata: Mapping[str, Any], run_id: str
+) -> Trained:
+    """Train on a folder of examples with this metadata, and write the policy."""
+    if platform:
+        check_start(config, platform)
+    manifest, statistics = train_policy(config, platform, examples, policy, metadata, run_id)
+    about = manifest.model_dump(mode="json", include={"version", "parent", "interactions"})
+    return Trained(about, config.agent.metrics(statistics))
+
+
+def evaluate_step(
+    config: Config,
+    platform: Platform | None,
+    policy: Path,
+    log: Path | None,
+    columns: Mapping[str, str],
+    baseline: Path | None,
+    least_propensity: float,
+    run_id: str,
+) -> tuple[Verdict, Summary]:
+    """The verdict on a policy, not saved yet: by a log in a file against a baseline, or by the loop's log."""
+    if log:
+        return evaluate_file(config, policy, log, columns, baseline, least_propensity, run_id)
+    if baseline:
+        raise InvalidInput("baseline: give a log with it; on the loop's log the champion is the baseline")
+    platform = _of_a_loop(platform, "an evaluator without a log")
+    check_start(config, platform)
+    return evaluate_candidate(platform, config, policy, run_id)
+
+
+def evaluate_file(
+    config: Config,
+    policy: Path,
+    log: Path,
+    columns: Mapping[str, str],
+    baseline: Path | None = None,
+    least_propensity: float = 0.0,
+    run_id: str = "",
+) -> tuple[Verdict, Summary]:
+    """The verdict by a log in a file, read with the features of the task and of the policies; see `evaluate_log`."""
+    candidate, other = SavedPolicy.load(policy), SavedPolicy.load(baseline) if baseline else None
+    encodings = [policy.encoding for policy in (candidate, other) if policy]
+    config = config.model_copy(update={"task": with_features_of(config.task, encodings)})
+    interactions = LogFile.read(log, config.task, columns).interactions(config.reward.default)
+    return evaluate_log(config, interactions, candidate, other, least_propensity=least_propensity, run_id=run_id)
+
+
+def _of_a_loop(platform: Platform | None, who: str) -> Platform:
+    if platform is None:
+        raise InvalidInput(f'backend: is missing; {who} needs that of a loop, as {{"name": "local", "root": "…"}}')
+    return platform
