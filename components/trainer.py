@@ -26,7 +26,7 @@ def trainer(
         config: Config of the loop, as JSON; without a backend it is of no loop, and one with a task is enough.
         examples: TFRecord files from the ingester, or in its format.
         agent: Name of the agent; empty is the config's, or linucb.
-        exploration: Fraction of decisions drawn uniformly; not given, it is the config's, or 0.1.
+        exploration: Fraction of decisions drawn uniformly; not given, it is the config's, or 0.05.
         alpha: Of linucb, width of the confidence bound, in standard deviations; not given, the config's, or 1.
         l2: Of linucb, ridge weight λ; not given, it is the config's, or 1.
         hyperparameters: Other settings of the agent by name, as {"hidden_units": 32} of neural_epsilon_greedy.

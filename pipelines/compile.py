@@ -36,14 +36,18 @@ def compile_pipelines(folder: Path, config: Config | None = None, image: str | N
 
 def export_components(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
     """Write each component as a YAML file for `kfp.components.load_component_from_file`, and return their paths."""
+    return _write({component.name: component for component in components()}, folder, config, image)
+
+
+def components() -> tuple[Any, ...]:
+    """The components, in the order of a pipeline."""
     from banditloop.components.deployer import deployer
     from banditloop.components.evaluator import evaluator
     from banditloop.components.generator import generator
     from banditloop.components.ingester import ingester
     from banditloop.components.trainer import trainer
 
-    components = (generator, ingester, trainer, evaluator, deployer)
-    return _write({component.name: component for component in components}, folder, config, image)
+    return generator, ingester, trainer, evaluator, deployer
 
 
 def read_parameters(template: Path, texts: list[str]) -> dict[str, Any]:

@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.environments import configured
+from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.evaluation.summary import Summary
 from banditloop.rl_core.events.log_file import LogFile
@@ -16,6 +20,7 @@ from banditloop.rl_core.promotion.candidate import evaluate_candidate
 from banditloop.rl_core.promotion.current import released
 from banditloop.rl_core.promotion.logged_candidate import evaluate_log
 from banditloop.rl_core.promotion.start import check_start
+from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.training.export import Export, export_file, export_log
 from banditloop.rl_core.training.policy import train_policy
 
@@ -25,6 +30,19 @@ class Trained(NamedTuple):
 
     metadata: dict[str, Any]
     metrics: dict[str, float]
+
+
+def simulate_step(config: Config, platform: Platform, interactions: int, seed: int) -> dict[str, float]:
+    """Add simulated interactions to the loop's log; return how many were new, and their mean reward."""
+    check_start(config, platform)
+    warehouse, environment = platform.warehouse, configured(config.environment, "the generator")
+    history = simulated_history(environment, interactions, config.reward.name, seed)
+    decisions, rewards = (pa.concat_tables(tables) for tables in zip(*history, strict=True))
+    # Rewards first: every decision in the warehouse then has its reward, and a retry after a crash adds the rest.
+    added = {"rewards_added": warehouse.append("rewards", rewards)}
+    added["decisions_added"] = warehouse.append("decisions", decisions)
+    ensure_champion(config, platform.endpoint)
+    return {**added, "mean_reward": float(rewards["value"].to_numpy().mean())}
 
 
 def export_step(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from banditloop.components import IMAGE
 from banditloop.components.evaluator import evaluator
 from banditloop.components.generator import generator
+from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
 from banditloop.pipelines.compile import compile_pipelines, export_components, read_parameters
 from banditloop.rl_core.backends import connect
@@ -22,7 +24,7 @@ from banditloop.rl_core.policies.manifest import read_manifest
 from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.current import champion_manifest, latest_released
-from tests.conftest import make_config
+from tests.conftest import make_config, make_policy
 from tests.support.components import artifact, deploy_policy, ingest
 from tests.support.processes import wait_until
 
@@ -105,6 +107,40 @@ def train(config, examples, folder):
     assert metrics.metadata["condition_number"] > 1
     assert 0 < metrics.metadata["mean_reward"] < 5
     return policy
+
+
+@pytest.mark.parametrize(
+    ("ungated", "traffic"), [(False, {"random": 80, "v1-00000000": 20}), (True, {"v1-00000000": 100})]
+)
+def test_a_first_policy_answers_everybody_only_if_the_deployer_is_told_so(config, tmp_path, ungated, traffic):
+    """Nothing was evaluated: there is no champion and no verdict."""
+    make_policy(tmp_path / "policy")
+    for _ in range(2):
+        version = deploy_policy(config, artifact(dsl.Model, tmp_path / "policy"), "promote", ungated)
+        assert version == "v1-00000000"
+        assert connect(config).endpoint.release().traffic() == traffic
+
+
+def test_components_that_need_a_loop_refuse_a_config_without_a_backend(config, tmp_path):
+    config = config.to_dict()
+    config.pop("backend")
+    with pytest.raises(InvalidInput, match="backend: is missing; name that of the loop"):
+        generator.python_func(config=config, metrics=artifact(dsl.Metrics, "metrics"))
+    outputs = {name: artifact(dsl.Dataset, tmp_path / name) for name in ("examples", "held_out", "metrics")}
+    with pytest.raises(InvalidInput, match="backend: is missing; an ingester without a log needs"):
+        ingester.python_func(config=config, **outputs)
+
+
+def test_ingesting_as_of_a_time_leaves_out_what_was_logged_later(config, tmp_path):
+    generate(config, 100)
+    before = datetime.now(UTC).isoformat()
+    generate(config, 100, seed=1)
+    for as_of, expected in ((before, 90), ("", 180)):
+        examples = artifact(dsl.Dataset, tmp_path / "examples")
+        ingest(config, examples, as_of=as_of)
+        assert examples.metadata["interactions"] == pytest.approx(expected, abs=15)
+    with pytest.raises(InvalidInput, match="parent = 'v9-none': is not one of the endpoint's versions: random"):
+        ingest(config, examples, parent="v9-none")
 
 
 def test_ingesting_without_interactions_is_refused(config, tmp_path):
@@ -192,6 +228,37 @@ def test_templates_are_single_documents_pinned_to_one_image(templates):
         assert {executor["container"]["image"] for executor in executors} == {REMOTE}
         assert IMAGE not in path.read_text()
         assert "pip install" not in path.read_text()
+
+
+def test_tasks_have_names_and_on_a_platform_retries_and_are_never_cached(templates, tmp_path):
+    local = compile_pipelines(tmp_path)
+    for path, retries in ((templates[1], {"maxRetryCount": 2}), (local[1], {})):
+        spec = yaml.safe_load(path.read_text())
+        dags = [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]
+        tasks = {
+            name: task
+            for dag in dags
+            for name, task in dag["tasks"].items()
+            if "executorLabel" in spec["components"][task["componentRef"]["name"]]
+        }
+        names = {name: task["taskInfo"]["name"] for name, task in tasks.items()}
+        assert names == {
+            "ingester": "Export interactions",
+            "trainer": "Train",
+            "evaluator": "Evaluate",
+            "deployer": "Deploy",
+        }
+        for task in tasks.values():
+            assert task.get("retryPolicy", {}).items() >= retries.items()
+            assert "enableCache" not in task["cachingOptions"]
+        assert path.read_text().startswith("# PIPELINE DEFINITION\n# Name: banditloop-retraining\n")
+
+
+def test_a_refused_compilation_leaves_no_file(tmp_path):
+    for compile_ in (compile_pipelines, export_components):
+        with pytest.raises(InvalidInput, match="image 'banditloop:2': name one in a registry"):
+            compile_(tmp_path / "templates", image="banditloop:2")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -7,6 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
+from banditloop.rl_core.tf import tf
+
+# isort: split
+from tf_agents.policies.py_tf_eager_policy import SavedModelPyTFEagerPolicy
+from tf_agents.trajectories import time_step
+
 from banditloop.rl_core.agents import OLDER_SAVED_MODEL, SAVED_MODEL, WEIGHTS, read_arrays
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.observations import check_observations
@@ -36,6 +42,18 @@ def test_propensities_equal_the_action_frequencies(folder):
     assert (np.abs(frequencies - expected) < 4 * np.sqrt(expected * (1 - expected) / DRAWS)).all()
     np.testing.assert_array_equal(decisions.propensities, expected[decisions.actions])
     assert np.mean(1 / decisions.propensities) == pytest.approx(4, abs=0.5)  # Σ p·(1/p) over the actions
+
+
+def test_googles_prediction_container_and_tf_agents_own_loader_read_the_directory_as_it_is(folder):
+    """The container by tf.saved_model.load, whose time step is a restart of a batch of observations."""
+    observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    step = time_step.restart(tf.constant(observations), 50)
+    policy = SavedPolicy.load(folder)
+    expected = policy.model.probabilities(observations).argmax(axis=1)
+    container = tf.saved_model.load(str(folder))
+    np.testing.assert_array_equal(container.action(step).action.numpy(), expected)
+    eager = SavedModelPyTFEagerPolicy(str(folder), load_specs_from_pbtxt=True)
+    assert [eager.action(time_step.restart(row)).action for row in observations[:10]] == expected[:10].tolist()
 
 
 def test_every_action_has_at_least_its_exploration_probability(folder):

@@ -142,9 +142,12 @@ def test_compile_and_export_write_files_and_print_their_paths(tmp_path):
     paths = json.loads(banditloop("compile", "-o", tmp_path / "p", "--image", "example.com/y:1", "--json").stdout)
     assert [Path(path).name for path in paths] == ["startup.yaml", "retraining.yaml"]
     assert "example.com/y:1" in (tmp_path / "p" / "startup.yaml").read_text()
-    output = banditloop("export-components", "-o", tmp_path / "c").stdout
-    assert output.count("wrote ") == 5
+    exported = banditloop("export-components", "-o", tmp_path / "c")
+    assert exported.stdout.count("wrote ") == 5
+    assert "the image banditloop:latest is in no registry" in exported.stderr
     assert len(list((tmp_path / "c").glob("*.yaml"))) == 5
+    hub = banditloop("export-components", "--hub", tmp_path / "hub", "--approver", "octocat", "--json")
+    assert (Path(json.loads(hub.stdout)[0]) / "metadata.yaml").exists()
 
 
 def test_status_warehouse_and_policy_show_tables_and_json(config, config_file, tmp_path):

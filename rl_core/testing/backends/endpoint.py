@@ -57,6 +57,10 @@ class EndpointContract(BackendFixtures):
         assert platform.endpoint.set_release(champion_only, canary)
         assert platform.endpoint.release() == canary
         assert canary.traffic() == {old: 80, new: 20}
+        assert platform.endpoint.resources("v9-nothing") == {}
+        resources = platform.endpoint.resources(new)  # none where the platform has no such things
+        assert resources.keys() in (set(), {"model", "endpoint"})
+        assert all(resource.uri.endswith(resource.name) for resource in resources.values())
         champion = champion_manifest(platform.endpoint)
         assert champion is not None
         assert champion.version == old
