@@ -6,14 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from banditloop.pipelines.cli.read_log import REWARD_NAMES, bare_name
 from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_CATEGORIES
+from banditloop.rl_core.logs.names import PROPENSITY_NAMES, REWARD_NAMES, bare_name
 from banditloop.rl_core.settings.feature_kinds import MAX_TEXT_LENGTH, Kind, Vector
 
-PROPENSITY_NAMES = (
-    *("propensity", "propensity_score", "pscore", "probability", "prob", "p"),
-    *("action_prob", "action_probability", "logging_probability"),
-)
 USER_NAMES = ("user", "visitor", "customer", "client", "session", "cookie", "member", "account", "ip", "email")
 TIME_NAMES = r"(.*_)?(timestamp|time|ts|date|datetime|epoch)|.*_at"
 EPOCH_SECONDS = 1e8  # of 1973: no other number in a column that is called a time is so large

@@ -1,63 +1,163 @@
-"""The commands that import logs of other systems as decisions and rewards."""
+"""The command `import`: logs of other systems as decisions and rewards."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, NamedTuple
 
+import pyarrow as pa
 import typer
 
 from banditloop.pipelines.cli import display
-from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config
-from banditloop.pipelines.cli.vertex_sample import LoggingPolicy, read_interactions, to_tables
+from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_config
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.logs.choices import LoggingPolicy
+from banditloop.rl_core.logs.columns import parse_mapping
+from banditloop.rl_core.logs.formats import LogFiles
 from banditloop.rl_core.promotion.start import check_start
 
-BATCH_ROWS = 1000
-app = group()
+Format = Literal["csv", "parquet", "jsonl", "dsjson", "cb", "cb_adf", "obd", "vertex-sample"]
+FilesArgument = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Files of one log; each row is a decision, with its reward.")
+]
+MapOption = Annotated[
+    list[str],
+    typer.Option(
+        "--map",
+        metavar="NAME=COLUMN",
+        help="The column of a field (event_id, timestamp, action, propensity, probabilities, reward, candidates, "
+        "candidate_features, logging_probability) or of a feature; may be repeated.",
+    ),
+]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        help="Default: by the suffix. dsjson, cb, cb_adf: Vowpal Wabbit's; obd: Open Bandit Dataset; vertex-sample: "
+        "the trajectory table of Google's MovieLens sample as JSON lines.",
+    ),
+]
+LoggingPolicyOption = Annotated[
+    LoggingPolicy | None,
+    typer.Option(
+        help="How actions without a logged propensity were chosen. Those of an unknown policy cannot evaluate others."
+    ),
+]
+IgnoreOption = Annotated[
+    bool, typer.Option("--ignore-others", help="Leave out columns that are neither mapped nor features of the task.")
+]
+SAMPLE_BATCH = 1000
+Progress = Callable[[str, float | None], None]
+Tables = tuple[pa.Table, pa.Table]  # decisions and rewards
 
 
-@app.callback()
-def import_() -> None:
-    """Import the log of another system.
+class Read(NamedTuple):
+    """The events of a log, to be read as often as needed, and what was found in it, told after reading."""
 
-    Example: `banditloop import vertex-sample trajectories.json`
-    """
+    tables: Callable[[], Iterator[Tables]]
+    found: Callable[[], dict[str, Any]]
 
 
-@app.command(name="vertex-sample")
-def vertex_sample(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="All files of the exported table, a JSON object per line.")
-    ],
+def import_(
+    files: FilesArgument,
+    mapping: MapOption = [],
+    format: FormatOption = None,
+    source: Annotated[
+        str, typer.Option(help="Name of this piece of the log. Ids are made of it where the log has none.")
+    ] = "",
+    logging_policy: LoggingPolicyOption = None,
+    ignore_others: IgnoreOption = False,
     config: ConfigOption = None,
-    logging_policy: Annotated[
-        LoggingPolicy,
-        typer.Option(help="Policy that took the actions. Rows of an unknown one cannot evaluate other policies."),
-    ] = "uniform",
     as_json: JsonOption = False,
 ) -> None:
-    """Import the trajectory table of Google's MovieLens sample, exported as JSON lines. Idempotent.
+    """Import the log of another system: decisions with their propensities, and rewards. Importing again adds nothing.
 
-    Rows of equal content are told apart by how often it has occurred: give all files of an export in one call.
+    A log may come in pieces, and twice: a decision is known by its id. Equal rows of a log without ids are told apart
+    by how often they have occurred, so name each piece that you import by `--source`. All rows are checked before any
+    is imported.
 
-    The actions of rows written by the sample's generator are uniformly random; rows written by its logger need
-    `--logging-policy unknown`, and carry the rewards of other users.
+    Features are read from columns of their name. A log in Vowpal Wabbit's formats names them as namespace.feature; its
+    actions are those of the task, in their order, unless they have tags.
 
-    Example: `bq extract --destination_format NEWLINE_DELIMITED_JSON …`, then
-    `banditloop import vertex-sample trajectories-*.json`
+    Example: `banditloop import log.csv --map action=arm --map reward=clicked --map propensity=p --source june`
+
+    Example: `banditloop import log.dsjson --ignore-others`
+
+    Example: `banditloop import all.csv --format obd --source zozo-all --ignore-others`
+
+    Example: `banditloop import trajectories-*.json --format vertex-sample --logging-policy uniform`
     """
     settings = load_config(config)
+    if format == "vertex-sample":
+        read = _sample(files, settings, logging_policy)
+    else:
+        read = _log(
+            LogFiles(files, settings.task, parse_mapping(mapping), format or "", ignore_others),
+            settings,
+            source,
+            logging_policy,
+        )
     platform = connect(settings)
     check_start(settings, platform)
-    warehouse, counts, added = platform.warehouse, Counter[str](), 0
-    for _ in read_interactions(files, settings):  # raises on a wrong line before anything is imported
-        pass
-    interactions = read_interactions(files, settings)
-    while batch := list(islice(interactions, BATCH_ROWS)):
-        decisions, rewards = to_tables(batch, settings, logging_policy, counts)
-        warehouse.append("rewards", rewards)
-        added += warehouse.append("decisions", decisions)
-    duplicate = counts.total() - added
-    text = f"imported {added} interactions; {duplicate} had been imported before"
-    display.json_or_text({"added": added, "duplicate": duplicate}, as_json, text)
+    with display.progress(quiet=as_json) as report:
+        rows = sum(decisions.num_rows for decisions, _ in _watched(read.tables(), report, "checking", None))
+        added = 0
+        for decisions, rewards in _watched(read.tables(), report, "importing", rows):
+            platform.warehouse.append("rewards", rewards)
+            added += platform.warehouse.append("decisions", decisions)
+    found = {"added": added, "duplicate": rows - added} | read.found()
+    display.json_or_call(found, as_json, lambda: _show(found))
+
+
+def _log(files: LogFiles, config: Config, source: str, logging_policy: LoggingPolicy | None) -> Read:
+    def tables() -> Iterator[Tables]:
+        events = files.events(config.reward.name, source, logging_policy)
+        return ((decisions, rewards) for decisions, rewards, _ in events)
+
+    def found() -> dict[str, Any]:
+        columns = {"ignored_columns": sorted(files.others), "features_without_column": sorted(files.absent)}
+        return {"left_out": dict(files.left_out), **columns}
+
+    return Read(tables, found)
+
+
+def _sample(files: list[Path], config: Config, logging_policy: LoggingPolicy | None) -> Read:
+    from banditloop.pipelines.cli.vertex_sample import read_interactions, to_tables
+
+    if logging_policy is None:
+        raise InvalidInput(
+            "--logging-policy: rows of the sample's generator are uniform; those of its logger are of an unknown "
+            "policy, and carry the rewards of other users"
+        )
+
+    def tables() -> Iterator[Tables]:
+        counts, interactions = Counter[str](), read_interactions(files, config)
+        while batch := list(islice(interactions, SAMPLE_BATCH)):
+            yield to_tables(batch, config, logging_policy, counts)
+
+    return Read(tables, dict)
+
+
+def _watched(tables: Iterator[Tables], report: Progress, activity: str, rows: int | None) -> Iterator[Tables]:
+    """The tables, with a report of how many decisions have been read."""
+    done = 0
+    for decisions, rewards in tables:
+        yield decisions, rewards
+        done += decisions.num_rows
+        report(f"{activity}: {done:,} decisions", done / rows if rows else None)
+
+
+def _show(found: dict[str, Any]) -> None:
+    duplicate = f"{found['duplicate']:,} had been imported before, or have the id of another"
+    display.line(f"imported {found['added']:,} decisions; {duplicate}")
+    for key in ("left_out", "ignored_columns", "features_without_column"):
+        if value := found.get(key):
+            listed = (
+                ", ".join(f"{count:,} {name}" for name, count in value.items())
+                if isinstance(value, dict)
+                else ", ".join(value)
+            )
+            display.line(f"{key.replace('_', ' ')}: {listed}")

@@ -64,7 +64,7 @@ def init(
         actions, feature = _ask(feature)
     values["context"] |= dict(map(_parse_feature, feature))
     values |= {"actions": _parse_actions(actions)} if actions else {}
-    values |= {"reward_range": _parse_range(reward_range)} if reward_range else {}
+    values |= {"reward_range": parse_range(reward_range)} if reward_range else {}
     task = Task.parse(values, "task")
     written = _write(folder, NewLoop(task, name, port, contexts or example_contexts(task.context), notes))
     content = {"files": list(map(str, written)), "task": task.model_dump(mode="json"), "notes": notes}
@@ -74,7 +74,8 @@ def init(
 def _inferred(log: Path, action: str, reward: str) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, str]]:
     """The task's values that the log implies, contexts as examples, and notes on its other columns."""
     from banditloop.pipelines.cli.infer_task import infer_actions, infer_features, infer_range
-    from banditloop.pipelines.cli.read_log import ACTION_NAMES, REWARD_NAMES, choose_column, read_log
+    from banditloop.pipelines.cli.read_log import choose_column, read_log
+    from banditloop.rl_core.logs.names import ACTION_NAMES, REWARD_NAMES
 
     table = read_log(log)
     action = choose_column(table.column_names, action, ACTION_NAMES, "--action")
@@ -115,7 +116,8 @@ def _parse_feature(text: str) -> tuple[str, Any]:
     return name, [text.strip() for text in kind.split(",")] if "," in kind else kind
 
 
-def _parse_range(text: str) -> list[float]:
+def parse_range(text: str) -> list[float]:
+    """The two numbers of a text such as 0,1. InvalidInput: it is none."""
     try:
         values = [float(number) for number in text.split(",")]
     except ValueError:

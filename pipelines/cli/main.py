@@ -15,13 +15,14 @@ from banditloop.pipelines.cli import (
     cloud,
     config,
     dead_letters,
-    import_log,
     policy,
     release,
     run,
     schedule,
 )
 from banditloop.pipelines.cli.compile import compile_, export_components
+from banditloop.pipelines.cli.evaluate import evaluate_
+from banditloop.pipelines.cli.import_log import import_
 from banditloop.pipelines.cli.init import init
 from banditloop.pipelines.cli.loop import loop
 from banditloop.pipelines.cli.prune import prune
@@ -39,13 +40,14 @@ app = typer.Typer(
 for command in (init, loop, serve, status, warehouse, prune, upgrade, repair, export_components):
     app.command()(command)
 app.command(name="compile")(compile_)
+app.command(name="import")(import_)
+app.command(name="evaluate")(evaluate_)
 app.add_typer(run.app, name="run")
 app.add_typer(release.app, name="release")
 app.add_typer(policy.app, name="policy")
 app.add_typer(config.app, name="config")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(import_log.app, name="import")
 app.add_typer(cloud.app, name="cloud")
 
 

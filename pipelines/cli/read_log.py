@@ -1,7 +1,6 @@
 """Reading of a log of decisions with their rewards, as another system wrote it: CSV, Parquet or JSON lines."""
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,15 +11,8 @@ import pyarrow.json
 import pyarrow.parquet
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.logs.names import bare_name
 
-ACTION_NAMES = (
-    *("action", "arm", "choice", "article", "item", "offer", "product", "variant", "treatment", "banner", "ad"),
-    *("movie", "option", "content", "creative", "campaign", "recommendation"),
-)
-REWARD_NAMES = (
-    *("reward", "click", "clicks", "clicked", "is_click", "conversion", "converted", "purchase", "purchased"),
-    *("bought", "rating", "revenue", "outcome", "label", "score", "success"),
-)
 SEPARATORS = ",;\t|"
 
 
@@ -61,12 +53,6 @@ def choose_column(columns: Sequence[str], given: str, names: Sequence[str], opti
         found = f"{' and '.join(matching)} could be meant" if matching else "no column has a usual name"
         raise InvalidInput(f"{option}: {found}; {listed}")
     return matching[0]
-
-
-def bare_name(column: str) -> str:
-    """The name of a column in lower case, without what usually stands around it: chosen_article_id is an article."""
-    name = re.sub(r"\W+", "_", column).strip("_").lower()
-    return re.sub(r"^(chosen|shown|selected|displayed)_|_(id|name)$", "", name)
 
 
 def _read_csv(path: Path) -> pa.Table:

@@ -17,7 +17,7 @@ from banditloop.rl_core.environments.history import HISTORY_START
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.rows import decision_row, reward_row
 from banditloop.rl_core.events.schema import MAX_ABS_VALUE, RANDOM, REWARD, decision_schema
-from banditloop.rl_core.serving.recommender import APPLICATION
+from banditloop.rl_core.logs.events import APPLICATION
 from banditloop.rl_core.settings.feature_kinds import Vector
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import Task

@@ -1,6 +1,7 @@
 """Off-policy estimators: the mean reward that a target policy would have earned, estimated from another policy's log.
 
-One estimator per file. All are streaming (`add`), mergeable (`+`) and vectorised. Their formulas use
+`evaluate` takes a table of logged decisions. The estimators, one per file, are streaming (`add`), mergeable (`+`) and
+vectorised. Their formulas use
 
     r  reward of a logged decision, in [0, 1]
     p  propensity: the probability with which the logging policy chose the logged action
@@ -15,6 +16,7 @@ from banditloop.rl_core.estimators.dr import DR
 from banditloop.rl_core.estimators.dros import DRos
 from banditloop.rl_core.estimators.estimator import Estimator, Logged
 from banditloop.rl_core.estimators.ips import IPS
+from banditloop.rl_core.estimators.log_evaluation import LogEvaluation, evaluate
 from banditloop.rl_core.estimators.replay import Replay
 from banditloop.rl_core.estimators.snips import SNIPS
 from banditloop.rl_core.estimators.switch_dr import SwitchDR
@@ -30,4 +32,11 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "dros": DRos,
 }
 
-__all__ = ["ESTIMATORS", "Estimator", "Logged", *(kind.__name__ for kind in ESTIMATORS.values())]
+__all__ = [
+    "ESTIMATORS",
+    "Estimator",
+    "LogEvaluation",
+    "Logged",
+    "evaluate",
+    *(kind.__name__ for kind in ESTIMATORS.values()),
+]

@@ -25,12 +25,13 @@ GROUPS = {
     "config": ["schema", "show"],
     "schedule": ["create", "delete", "list", "pause", "resume"],
     "dead-letters": ["list", "replay"],
-    "import": ["vertex-sample"],
     "cloud": ["down", "plan", "up"],
 }
 COMMANDS = [
     "compile",
+    "evaluate",
     "export-components",
+    "import",
     "init",
     "loop",
     "prune",

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from banditloop.pipelines.cli.import_log import vertex_sample
+from banditloop.pipelines.cli.import_log import import_
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.propensity_audit import audit_propensities
@@ -15,6 +15,10 @@ from banditloop.rl_core.promotion.transitions import ensure_champion
 from tests.conftest import make_config
 
 BATCHES, USERS = 40, 8
+
+
+def vertex_sample(files, config_file, logging_policy="uniform", as_json=False):
+    import_(files, format="vertex-sample", logging_policy=logging_policy, config=config_file, as_json=as_json)
 
 
 @pytest.fixture

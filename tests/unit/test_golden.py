@@ -8,7 +8,7 @@ import pyarrow.csv
 import pytest
 import yaml
 
-from banditloop.rl_core.estimators import DR, IPS, SNIPS, DirectMethod, Logged
+from banditloop.rl_core.estimators import DR, IPS, SNIPS, DirectMethod, Logged, evaluate
 from banditloop.rl_core.estimators.balanced import balanced_propensity
 from banditloop.rl_core.estimators.diagnostics import Diagnostics
 from banditloop.rl_core.estimators.intervals import Bootstrap, clopper_pearson, empirical_bernstein
@@ -59,6 +59,35 @@ def test_estimates_equal_the_open_bandit_values(logged):
     assert abs(ips - on_policy) / on_policy == pytest.approx(0.0840, abs=1e-4)
     assert value(SNIPS(), logged) == pytest.approx(0.004776, abs=1e-6)
     assert Diagnostics.of(logged).effective_sample_size() == pytest.approx(1640, abs=1)
+
+
+def test_estimates_equal_the_formulas_of_obp_on_the_open_bandit_sample(open_bandit):
+    """obp 0.4.1's IPW, SNIPW, DM, DR, SwitchDR and DRos, with the same reward model; the values are obp's own."""
+    log, target = open_bandit
+    clicks, items = log["click"].to_numpy().astype(float), log["item_id"].to_numpy()
+    position = np.eye(3)[log["position"].to_numpy() - 1]
+    evaluation = evaluate(
+        log, reward="click", propensity="propensity_score", target=target, action="item_id", features=position
+    )
+    model, row = RewardModel(3, 80), np.arange(len(items))
+    folds = model.fold([str(each) for each in row])
+    model.add(position, items, clicks, folds)
+    predictions = model.predict(position, folds)
+    q, expected = predictions[row, items], (predictions * target).sum(axis=1)
+    w = target[row, items] / log["propensity_score"].to_numpy()
+    reference = {
+        "ips": (w * clicks).mean(),
+        "snips": (w * clicks).sum() / w.sum(),
+        "direct": expected.mean(),
+        "dr": (expected + w * (clicks - q)).mean(),
+        "switch_dr": (expected + np.where(w <= 10, w, 0) * (clicks - q)).mean(),
+        "dros": (expected + 100 * w / (w**2 + 100) * (clicks - q)).mean(),
+    }
+    values = {name: row["value"] for name, row in evaluation.summary["estimates"].items()}
+    for name, value in reference.items():
+        assert values[name] == pytest.approx(value, abs=1e-6), name
+    assert (values["ips"], values["snips"]) == pytest.approx((0.004553, 0.004776), abs=1e-6)
+    assert evaluation.summary["diagnostics"]["effective_sample_size"] == pytest.approx(1640, abs=1)
 
 
 def test_model_based_estimates_are_close_to_the_open_bandit_values(logged):

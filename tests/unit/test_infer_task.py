@@ -10,8 +10,9 @@ import pyarrow.parquet
 import pytest
 
 from banditloop.pipelines.cli.infer_task import infer_actions, infer_features, infer_range
-from banditloop.pipelines.cli.read_log import ACTION_NAMES, REWARD_NAMES, choose_column, read_log
+from banditloop.pipelines.cli.read_log import choose_column, read_log
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.logs.names import ACTION_NAMES, REWARD_NAMES
 from banditloop.rl_core.settings.feature_kinds import Vector
 
 ROWS = 40

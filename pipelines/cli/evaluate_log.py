@@ -1,0 +1,189 @@
+"""A log and the policies to evaluate on it, as the estimators take them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids, logged_probabilities
+from banditloop.rl_core.logs import values
+from banditloop.rl_core.logs.batches import RawBatch, combined
+from banditloop.rl_core.logs.choices import LoggingPolicy
+from banditloop.rl_core.logs.columns import RESERVED, Columns
+from banditloop.rl_core.logs.events import EventReader
+from banditloop.rl_core.logs.formats import LogFiles
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.settings.feature_kinds import nearest
+from banditloop.rl_core.settings.task import OPEN, Task
+
+UNIFORM = "uniform"
+ROWS = 10_000  # that a policy decides at a time
+Policy = SavedPolicy | str  # of a directory; or uniform, or the name of a column
+
+
+def parse_policy(text: str, option: str) -> Policy:
+    """The policy of a directory; uniform, or the name of a column.
+
+    Raises:
+        InvalidInput: it looks like a path, but there is no such directory; or this is no policy's.
+    """
+    if Path(text).is_dir():
+        return SavedPolicy.load(Path(text))
+    if "/" in text:
+        raise InvalidInput(f"{option} {text!r}: there is no such directory")
+    return text
+
+
+def task_of(policies: Sequence[Policy | None], reward_range: Sequence[float] | None) -> Task:
+    """What policies decide; anything, where none is of a directory. reward_range: theirs if None, else [0, 1]."""
+    saved = [policy for policy in policies if isinstance(policy, SavedPolicy)]
+    context = {name: kind for policy in saved for name, kind in policy.encoding.context.kinds.items()}
+    actions: Any = saved[0].encoding.actions if saved else OPEN
+    known = reward_range or next((policy.manifest.reward_range for policy in saved), None) or (0.0, 1.0)
+    return Task.parse(
+        {
+            "context": context,
+            "actions": OPEN if isinstance(actions, list) and len(actions) < 2 else actions,
+            "reward_range": list(known),
+        },
+        "task",
+    )
+
+
+@dataclass
+class LogToEvaluate:
+    """The rows of a log, in memory, and the probabilities that policies have on them."""
+
+    files: LogFiles
+    logging_policy: LoggingPolicy | None = None
+    batches: list[tuple[RawBatch, Columns]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.batches = list(self.files.batches())
+
+    @cached_property
+    def decisions(self) -> pa.Table:
+        """The decisions, for policies that read their contexts and candidates."""
+        reader = EventReader(self.files.task, "reward", "evaluated", self.logging_policy)
+        return pa.concat_tables([reader.read(*batch).decisions for batch in self.batches])
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The ids of all candidates."""
+        return logged_ids(self.decisions)
+
+    def inputs(self, target: Policy, baseline: Policy | None, default_reward: float | None) -> dict[str, Any]:
+        """The log as arguments of `estimators.evaluate`."""
+        weights = 1 / self.numbers("logging_probability", 1.0)
+        given: dict[str, Any] = {
+            "reward": self._rewards(default_reward),
+            "propensity": self.propensities(),
+            "target": self.probabilities(target),
+            "baseline": None if baseline is None else self.probabilities(baseline),
+            "sample_weight": None if (weights == 1).all() else weights,
+        }
+        sides = [given[name] for name in ("target", "baseline") if given[name] is not None]
+        if any(side.ndim == 2 for side in sides):
+            given |= {"action": self.actions(), "probabilities": self.logged_probabilities()}
+        if isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides):
+            given["features"] = _observations(target, self.decisions)
+        return given
+
+    def describe(self, policy: str) -> str:
+        """A policy and the files, in words."""
+        files = ", ".join(path.name for path in self.files.paths)
+        if policy == UNIFORM and not self.reads_contexts and "candidates" not in self.fields:
+            policy = f"uniform among the {len(set(self.values('action').tolist()))} actions that occur"
+        return f"{policy}, on {files}"
+
+    def probabilities(self, policy: Policy) -> np.ndarray:
+        """A policy's probabilities of all candidates [B, K]; those of a column, of the logged action alone [B]."""
+        if isinstance(policy, SavedPolicy):
+            parts = [self.decisions.slice(start, ROWS) for start in range(0, self.decisions.num_rows, ROWS)]
+            return np.concatenate(
+                [policy.probabilities(_observations(policy, part), logged_candidates(part, self.ids)) for part in parts]
+            )
+        return self._uniform() if policy == UNIFORM else self.numbers(policy)
+
+    def actions(self) -> np.ndarray:
+        """The positions of the actions among `ids` [B]."""
+        return action_positions(self.decisions, self.ids)
+
+    def logged_probabilities(self) -> np.ndarray | None:
+        """The logged probabilities of all candidates [B, K]; None if only the action's was logged."""
+        known = self.reads_contexts and "probabilities" in self.fields
+        return logged_probabilities(self.decisions, self.ids) if known else None
+
+    def numbers(self, name: str, default: float = np.nan) -> np.ndarray:
+        """The numbers of a column, or of a field's [B].
+
+        Raises:
+            InvalidInput: there is no such column and no default; names the nearest.
+        """
+        sources = [batch.cells(self._source(name, columns, np.isnan(default))) for batch, columns in self.batches]
+        numbers = np.concatenate([values.numbers(cells) for cells in sources])
+        return np.where(np.isnan(numbers), default, numbers)
+
+    def values(self, name: str) -> np.ndarray:
+        """The values of a column, a field or a feature [B], whatever they are."""
+        arrays = [combined(batch.cells(self._source(name, columns)).values) for batch, columns in self.batches]
+        return np.array([value for array in arrays for value in array.to_pylist()], object)
+
+    def propensities(self) -> np.ndarray:
+        """The logged propensities [B]."""
+        if "propensity" in self.fields:
+            return self.numbers("propensity")
+        if self.logging_policy == UNIFORM and not self.reads_contexts:
+            return self._uniform()
+        return self.decisions["propensity"].to_numpy()
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The columns of fields."""
+        return self.batches[-1][1].fields
+
+    @property
+    def reads_contexts(self) -> bool:
+        """Whether a policy does: then the task has its actions."""
+        return self.files.task.actions != OPEN or bool(self.files.task.context)
+
+    def _rewards(self, default: float | None) -> np.ndarray:
+        """The rewards [B], in the task's range."""
+        (low, high), found = self.files.task.rewards, []
+        for batch, columns in self.batches:
+            cells = batch.cells(self._source("reward", columns))
+            numbers = values.numbers(cells)
+            cells.refuse(np.isnan(numbers) & (default is None), "has no reward; give --default-reward")
+            inside = np.isnan(numbers) | self.files.task.rewards.contains(numbers)
+            cells.refuse(~inside, f"is outside the range {low:g} to {high:g}; give --reward-range")
+            found.append(np.where(np.isnan(numbers), default, numbers) if default is not None else numbers)
+        return np.concatenate(found)
+
+    def _uniform(self) -> np.ndarray:
+        """The uniform policy's probability of the logged action [B], or of all candidates [B, K]."""
+        if self.reads_contexts:
+            mask = logged_candidates(self.decisions, self.ids).mask(self.decisions.num_rows)
+            return mask / mask.sum(axis=1, keepdims=True)
+        if "candidates" in self.fields:
+            cells = [batch.cells(self.fields["candidates"]) for batch, _ in self.batches]
+            return 1 / np.array([len(ids or ()) for each in cells for ids in values.lists(each, "give a list of ids")])
+        actions = self.values("action")
+        return np.full(len(actions), 1 / len(set(actions.tolist())))
+
+    def _source(self, name: str, columns: Columns, required: bool = True) -> str:
+        """The column of a field, of a feature, or of its own name."""
+        feature = columns.features.get(name)
+        column = columns.fields.get(name) or (feature if isinstance(feature, str) else name)
+        if required and not any(column in batch.table.column_names for batch, _ in self.batches):
+            known = [each for each in self.batches[0][0].table.column_names if not each.startswith(RESERVED)]
+            raise InvalidInput(f"{name!r}: the log has no such column; {nearest(name, known, 'the log')}")
+        return column
+
+
+def _observations(policy: SavedPolicy, decisions: pa.Table) -> np.ndarray:
+    return policy.observations(decisions["context"].combine_chunks())

@@ -1,0 +1,82 @@
+"""Columns of a log in a table of any library: pandas, Polars, Arrow, or a mapping of arrays."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from banditloop.rl_core.errors import InvalidInput, brief
+from banditloop.rl_core.settings.feature_kinds import nearest
+
+Column = str | Sequence[Any] | np.ndarray  # the name of a column, or its values
+Probabilities = Column | Mapping[str, Column]  # of the logged action [B], or of all: [B, K], or columns by action
+
+
+def column(log: Any, given: Column, key: str) -> np.ndarray:
+    """The values [B] of a column, or [B, K].
+
+    Raises:
+        InvalidInput: the log has no such column; names the nearest.
+    """
+    if not isinstance(given, str):
+        return np.asarray(given)
+    names = column_names(log)
+    if given not in names:
+        raise InvalidInput(f"{key} = {given!r}: the log has no such column; {nearest(given, names, 'the log')}")
+    return np.asarray(log[given])
+
+
+def numbers(log: Any, given: Column, key: str) -> np.ndarray:
+    """The numbers [B] of a column, or [B, K], all of them finite.
+
+    Raises:
+        InvalidInput: as `column`, or a value is missing or no number; names its row, the first of which is 0.
+    """
+    values = column(log, given, key)
+    try:
+        array = values.astype(np.float64)
+    except (TypeError, ValueError):
+        rows = [row for row, value in enumerate(values.tolist()) if not isinstance(value, int | float)]
+        raise _wrong(given, key, rows[0] if rows else 0, values) from None
+    if not np.isfinite(array).all():
+        raise _wrong(given, key, int(np.argwhere(~np.isfinite(array))[0][0]), values)
+    return array
+
+
+def probabilities(log: Any, given: Probabilities, key: str) -> tuple[np.ndarray, list[str] | None]:
+    """Probabilities of the logged action [B], or of all actions [B, K] with their ids; None: they are 0, 1, …"""
+    if isinstance(given, Mapping):
+        return np.column_stack([numbers(log, values, f"{key}.{name}") for name, values in given.items()]), list(given)
+    return numbers(log, given, key), None
+
+
+def positions(log: Any, given: Column, ids: list[str] | None, count: int) -> np.ndarray:
+    """The position of each row's action [B] among `ids`, or among 0 to count - 1.
+
+    Raises:
+        InvalidInput: an action is none of them; names its row.
+    """
+    index = {name: position for position, name in enumerate(ids or map(str, range(count)))}
+    values = column(log, given, "action")
+    found = np.array([index.get(_text(value), -1) for value in values.tolist()], int)
+    if (found < 0).any():
+        row = int(np.argmax(found < 0))
+        raise InvalidInput(
+            f"action, row {row}: {values.tolist()[row]!r} is none of the {count} actions with probabilities"
+        )
+    return found
+
+
+def column_names(log: Any) -> list[str]:
+    """The names of a table's columns; those that are no texts are not told."""
+    names = getattr(log, "column_names", None) or getattr(log, "columns", None)
+    return [name for name in (log if names is None else names) if isinstance(name, str)]
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _wrong(given: Column, key: str, row: int, values: np.ndarray) -> InvalidInput:
+    name = f"{key} = {given!r}" if isinstance(given, str) else key
+    return InvalidInput(f"{name}, row {row}: {brief(values.tolist()[row])}: give a finite number")

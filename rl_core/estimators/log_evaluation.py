@@ -1,0 +1,176 @@
+"""Off-policy evaluation of a table of logged decisions, for whoever has neither a loop nor a config."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from banditloop.rl_core.estimators import frames
+from banditloop.rl_core.estimators.diagnostics import Diagnostics
+from banditloop.rl_core.estimators.difference import Difference
+from banditloop.rl_core.estimators.estimator import Estimator, Logged
+from banditloop.rl_core.estimators.log_inputs import LogInputs, Side, read_inputs
+from banditloop.rl_core.estimators.log_table import table
+from banditloop.rl_core.estimators.power import POWER, difference_variance, interactions_needed
+from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
+from banditloop.rl_core.estimators.segments import segments
+from banditloop.rl_core.estimators.value_interval import said
+from banditloop.rl_core.settings.reward_range import RewardRange
+
+ALARM_ERRORS = 4.0  # standard errors of the mean weight from 1 that raise the alarm
+ALARM_LEVEL = 0.01  # probability that the propensity audit raises it although the propensities are right
+
+
+@dataclass(frozen=True)
+class LogEvaluation:
+    """What a log says about a policy: plain numbers in units of the reward. `print` shows them in 80 columns."""
+
+    summary: dict[str, Any]
+
+    def __str__(self) -> str:
+        return table(self.summary)
+
+
+def evaluate(
+    log: Any,
+    *,
+    reward: frames.Column = "reward",
+    propensity: frames.Column = "propensity",
+    target: frames.Probabilities = "target",
+    baseline: frames.Probabilities | None = None,
+    action: frames.Column | None = None,
+    features: Sequence[str] | np.ndarray = (),
+    probabilities: frames.Probabilities | None = None,
+    sample_weight: frames.Column | None = None,
+    by: Sequence[str] | Mapping[str, frames.Column] = (),
+    reward_range: tuple[float, float] = (0.0, 1.0),
+    max_weight: float = math.inf,
+    detect: float | None = None,
+    level: float = 0.95,
+) -> LogEvaluation:
+    """What a log says about a target policy: its mean reward, and the difference to a baseline.
+
+    log: a table whose columns are read as `log["reward"]`: a DataFrame, an Arrow table, a mapping of arrays. Wherever
+    a column is named, its values may be given instead.
+
+    reward: in `reward_range`; propensity: in (0, 1], with which the logged action was chosen.
+    target: the target policy's probability of the logged action; or of all actions, as columns by action or as an array
+        [B, K], which with `action` and `features` allows for estimates by a cross-fitted reward model.
+    baseline: the policy to compare with, in the form of `target`; None: whatever took the logged actions.
+    action: the logged action, an id of `target` or a position in it.
+    features: columns of the context, numbers, booleans or texts; or observations [B, dim].
+    probabilities: of all actions under the logging policy, in the form of `target`, for the propensity audit.
+    sample_weight: inverse probability with which the decision was logged, if not all were.
+    by: columns whose values divide the log into segments. Every interval has its level for itself alone.
+    max_weight: the largest weight that is possible for any user, 1 / the least propensity; if it is known, intervals
+        are narrower.
+    detect: a difference in units of the reward; the summary tells how many interactions find it (estimators.power).
+
+    Example:
+        >>> log = {"reward": [0, 1, 1, 0], "propensity": [0.5] * 4, "target": [0.9, 0.1, 0.9, 0.1]}
+        >>> evaluate(log).summary["estimates"]["ips"]["value"]
+        0.5
+
+    Raises:
+        InvalidInput: the log has no such column, or a value is missing or outside its range; names it and its row.
+    """
+    given = {"reward": reward, "propensity": propensity, "target": target, "baseline": baseline, "action": action}
+    given |= {"features": features, "probabilities": probabilities, "sample_weight": sample_weight}
+    inputs = read_inputs(log, RewardRange(*reward_range), max_weight, **given)
+    columns = by if isinstance(by, Mapping) else {name: name for name in by}
+    rewards = inputs.rewards
+    gain = _difference(inputs.target, inputs.baseline)
+    summary = {
+        "interactions": len(inputs.target.logged.reward),
+        "level": level,
+        "reward_range": list(rewards),
+        "mean_reward": rewards.unscale(float(np.average(inputs.target.logged.reward, weights=inputs.weights))),
+        "baseline": "the log" if baseline is None else "the baseline",
+        "estimates": _estimates(inputs.target, rewards, level),
+        "baseline_estimates": {} if baseline is None else _estimates(inputs.baseline, rewards, level),
+        "difference": _interval(gain, RewardRange(0.0, rewards.span), level, -1.0),
+        "diagnostics": _diagnostics(inputs.target.logged),
+        "audit": _audit(inputs),
+        "segments": _segments(log, columns, inputs, level),
+        "detect": None if detect is None else _detect(gain, detect, rewards.span, level),
+    }
+    return LogEvaluation(_finite(summary))
+
+
+def _estimates(side: Side, rewards: RewardRange, level: float) -> dict[str, Any]:
+    """Every estimator's value, standard error and interval."""
+    estimates = {}
+    for name, estimator in side.estimators().items():
+        estimator.add(side.logged)
+        error = {"standard_error": estimator.standard_error() * rewards.span}
+        estimates[name] = _interval(estimator, rewards, level) | error
+    return estimates
+
+
+def _difference(target: Side, baseline: Side) -> Difference:
+    return Difference().add(target.with_model(), baseline.with_model())
+
+
+def _interval(
+    estimator: Estimator | Difference, scale: RewardRange, level: float, least: float = 0.0
+) -> dict[str, float]:
+    low, high = said(estimator.interval(level), least)
+    return {"value": scale.unscale(estimator.value()), "low": scale.unscale(low), "high": scale.unscale(high)}
+
+
+def _diagnostics(logged: Logged) -> dict[str, Any]:
+    """Whether the log can support the estimates: the weights, whose mean must be 1."""
+    sums = Diagnostics.of(logged)
+    mean, error = sums.mean_weight()
+    return {
+        "effective_sample_size": sums.effective_sample_size(),
+        "largest_weight": sums.max_weight,
+        "without_overlap": sums.without_overlap / max(1, sums.count),
+        "mean_weight": mean,
+        "mean_weight_error": error,
+        "least_propensity": float(logged.propensity.min()),
+        "alarm": bool(abs(mean - 1) > ALARM_ERRORS * error + 1e-9),
+    }
+
+
+def _audit(inputs: LogInputs) -> dict[str, Any] | None:
+    """Whether actions were chosen as often as the logged probabilities of all actions say; None without these."""
+    if inputs.probabilities is None or inputs.actions is None:
+        return None
+    audit = PropensityAudit.of(inputs.actions, inputs.target.logged.propensity, inputs.probabilities)
+    return {"passes": audit.passes(ALARM_LEVEL), "log_wealth": audit.log_wealth(), "text": audit.explain()}
+
+
+def _segments(log: Any, by: Mapping[str, frames.Column], inputs: LogInputs, level: float) -> list[dict[str, Any]]:
+    """For every segment its share of all traffic, the target's value there, and its difference to the baseline."""
+    rows = []
+    for name, given in by.items():
+        for label, members in segments(name, frames.column(log, given, "by")).items():
+            target, baseline = inputs.target.take(members), inputs.baseline.take(members)
+            [estimator] = [target.estimators()[target.primary]]
+            estimator.add(target.logged)
+            difference = _interval(_difference(target, baseline), RewardRange(0.0, inputs.rewards.span), level, -1.0)
+            rows.append(
+                {"segment": label, "interactions": int(members.sum())}
+                | {"fraction": float(inputs.weights[members].sum() / inputs.weights.sum())}
+                | _interval(estimator, inputs.rewards, level)
+                | {f"difference_{key}" if key != "value" else "difference": value for key, value in difference.items()}
+            )
+    return rows
+
+
+def _detect(gain: Difference, detect: float, span: float, level: float) -> dict[str, Any]:
+    variance = difference_variance(gain.value_sums)
+    needed = interactions_needed(variance, detect / span, level, POWER)
+    return {"difference": detect, "power": POWER, "interactions": needed, "standard_deviation": variance**0.5 * span}
+
+
+def _finite(content: Any) -> Any:
+    """The same content with None for infinite numbers and NaN, which JSON lacks."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

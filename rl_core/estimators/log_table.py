@@ -1,0 +1,82 @@
+"""The evaluation of a log as text, at most 80 columns wide."""
+
+from typing import Any
+
+from banditloop.rl_core.estimators.value_interval import TOO_LITTLE
+
+NAME = 30  # columns of a row's name
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Estimates, the difference, diagnostics, segments, and the number of interactions that detect a difference."""
+    level = f"{summary['level']:.0%}"
+    rows, mean = f"{summary['interactions']:,} interactions", _number(summary["mean_reward"])
+    lines = [*([summary["policy"]] if "policy" in summary else []), f"{rows}, mean reward {mean}", ""]
+    lines += [_line("mean reward of the policy", "value", "error", f"{level} interval")]
+    for title, key in (("", "estimates"), ("of the baseline", "baseline_estimates")):
+        lines += [title] * bool(title and summary[key])
+        for name, row in summary[key].items():
+            lines.append(_line(f"  {name}", _number(row["value"]), _number(row["standard_error"]), _bounds(row)))
+    lines += [
+        _line(
+            f"more than {summary['baseline']}",
+            _number(summary["difference"]["value"]),
+            "",
+            _bounds(summary["difference"]),
+        )
+    ]
+    lines += ["", *_diagnostics(summary)]
+    lines += _segments(summary) + _detect(summary)
+    return "\n".join(lines)
+
+
+def _diagnostics(summary: dict[str, Any]) -> list[str]:
+    weights, audit = summary["diagnostics"], summary["audit"]
+    size, largest = f"{weights['effective_sample_size']:,.0f}", _number(weights["largest_weight"])
+    lines = [
+        f"effective sample size {size}, largest weight {largest}, weight 0: {weights['without_overlap']:.1%}",
+        f"mean weight {weights['mean_weight']:.3f} ± {_number(weights['mean_weight_error'])} (expected: 1)",
+    ]
+    if weights["alarm"]:
+        lines.append("  Weights do not average 1: propensities are wrong, or actions have none.")
+    if audit is None:
+        lines.append("propensity audit: needs the probabilities of all actions")
+    else:
+        lines.append("propensity audit: passes" if audit["passes"] else "propensity audit: FAILS. Do not rely on this.")
+    return lines
+
+
+def _segments(summary: dict[str, Any]) -> list[str]:
+    if not summary["segments"]:
+        return []
+    lines = ["", _line("segment", "share", "more", f"{summary['level']:.0%} interval")]
+    for row in summary["segments"]:
+        bounds = {"low": row["difference_low"], "high": row["difference_high"]}
+        lines.append(
+            _line(f"  {row['segment']}", f"{row['fraction']:.1%}", _number(row["difference"]), _bounds(bounds))
+        )
+    return lines
+
+
+def _detect(summary: dict[str, Any]) -> list[str]:
+    if (detect := summary["detect"]) is None:
+        return []
+    return [
+        "",
+        f"{detect['interactions']:,} interactions find a difference of {detect['difference']:g} "
+        f"with a power of {detect['power']:.0%}",
+    ]
+
+
+def _line(name: str, *cells: str) -> str:
+    short = name if len(name) <= NAME else f"{name[: NAME - 1]}…"
+    first, second, *rest = cells
+    return f"{short:<{NAME}}{first:>10}{second:>10}  {' '.join(rest)}".rstrip()
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _bounds(row: dict[str, Any]) -> str:
+    return TOO_LITTLE if row["low"] is None else f"[{_number(row['low'])}, {_number(row['high'])}]"

@@ -1,0 +1,57 @@
+"""Segments of a log by the values of a column."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+MAX_SEGMENTS = 12  # of one column: the most frequent values
+MIN_DISTINCT = 13  # numbers of which more differ are divided into parts of equal size
+PARTS = 4
+MISSING, OTHERS = "missing", "others"
+
+
+def segments(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """The rows, bool [B], of each segment by its label, as "country = DE" or "age < 30"; missing values are their own.
+
+    Numbers are divided at their quartiles, unless they have few values.
+    """
+    missing = np.array([value is None or value != value for value in values.tolist()], bool)
+    present = values[~missing]
+    try:
+        numbers = None if present.dtype.kind == "b" else present.astype(float)
+    except (TypeError, ValueError):
+        numbers = None
+    if numbers is not None and len(np.unique(numbers)) >= MIN_DISTINCT:
+        found = _parts(name, numbers, missing)
+    else:
+        found = _values(name, list(map(_label, present.tolist())), missing)
+    return found | ({f"{name} {MISSING}": missing} if missing.any() else {})
+
+
+def _parts(name: str, numbers: np.ndarray, missing: np.ndarray) -> dict[str, np.ndarray]:
+    edges = np.unique(np.quantile(numbers, np.arange(1, PARTS) / PARTS))
+    part = np.full(len(missing), -1)
+    part[~missing] = np.searchsorted(edges, numbers, side="right")
+    low = [None, *edges.tolist()]
+    high = [*edges.tolist(), None]
+    return {_range(name, *bounds): part == number for number, bounds in enumerate(zip(low, high, strict=True))}
+
+
+def _range(name: str, low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"{name} < {high:g}"
+    return f"{name} >= {low:g}" if high is None else f"{low:g} <= {name} < {high:g}"
+
+
+def _values(name: str, labels: list[str], missing: np.ndarray) -> dict[str, np.ndarray]:
+    column = np.full(len(missing), "", object)
+    column[~missing] = labels
+    frequent = [label for label, _ in Counter(labels).most_common(MAX_SEGMENTS)]
+    found = {f"{name} = {label}": ~missing & (column == label) for label in sorted(frequent)}
+    others = ~missing & ~np.isin(column, frequent)
+    return found | ({f"{name}: {OTHERS}": others} if others.any() else {})
+
+
+def _label(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

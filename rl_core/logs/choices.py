@@ -1,0 +1,173 @@
+"""What the decisions of a log could choose from, what they chose, and with which probabilities."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.logs import values
+from banditloop.rl_core.logs.batches import Cells, RawBatch
+from banditloop.rl_core.logs.columns import Columns
+from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH, Task
+
+LoggingPolicy = Literal["uniform", "unknown"]
+TOLERANCE = 1e-3  # of logged probabilities, which may be rounded: their sums, and propensities relative to them
+IN_0_1 = "give a probability from 0 to 1"
+
+
+class Choices(NamedTuple):
+    """The choices of B decisions. Their candidates stand in one array, row by row."""
+
+    actions: pa.Array  # ids [B]
+    lengths: np.ndarray  # number of candidates [B]
+    ids: pa.Array  # of all candidates
+    chosen: np.ndarray  # place of each action among all candidates [B]
+    listed: bool  # whether a decision lists its candidates: not where they are all of numbered actions
+
+    @property
+    def row_of(self) -> np.ndarray:
+        """The row of each candidate."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def lists(self, items: pa.Array) -> pa.ListArray:
+        """The candidates' items as one list for each decision."""
+        return pa.ListArray.from_arrays(pa.array(np.concatenate([[0], self.lengths.cumsum()]).astype(np.int32)), items)
+
+
+def read_choices(batch: RawBatch, columns: Columns, task: Task) -> Choices:
+    """The choices of a batch.
+
+    Raises:
+        InvalidInput: an action is missing or no candidate, or nothing tells the candidates; names the row.
+    """
+    if "action" not in columns.fields:
+        names = ", ".join(batch.table.column_names[:20])
+        raise InvalidInput(f"{batch.path}: --map action=COLUMN: which column has the action? It has: {names}")
+    cells = batch.cells(columns.fields["action"])
+    actions = values.texts(cells, MAX_ID_LENGTH)
+    cells.refuse(actions.is_null().to_numpy(zero_copy_only=False), "give the id of the chosen action")
+    given = batch.find(columns.fields.get("candidates"))
+    lengths, ids = _listed(given) if given else _all(task, len(actions))
+    row_of = np.repeat(np.arange(len(lengths)), lengths)
+    is_chosen = pc.equal(ids, actions.take(pa.array(row_of))).to_numpy(zero_copy_only=False)
+    found = np.bincount(row_of[is_chosen], minlength=len(lengths))
+    cells.refuse(found == 0, "is none of the candidates" if given else f"is none of the actions {_shown(task)}")
+    cells.refuse(found > 1, "occurs twice among the candidates")
+    return Choices(actions, lengths, ids, np.flatnonzero(is_chosen), given is not None or not task.numbered)
+
+
+def read_probabilities(
+    batch: RawBatch, columns: Columns, choices: Choices, logging_policy: LoggingPolicy | None
+) -> np.ndarray:
+    """The logged probabilities of all candidates, row by row. They sum to 1.
+
+    Where only the chosen action's is known, the others share the rest equally. Where none is, it is 1 / candidates for
+    a uniform policy, and 1 for the chosen action of an unknown one, which says nothing about other policies.
+
+    Raises:
+        InvalidInput: one is missing or no probability, or they contradict each other; names the row.
+    """
+    fields, row_of = columns.fields, choices.row_of
+    propensity = _propensity(batch, fields.get("propensity"))
+    given = _given(batch, columns, choices)
+    if given is not None:
+        sums = np.bincount(row_of, given, minlength=len(choices.lengths))
+        cells = Cells("probabilities", pa.array(sums), batch)
+        cells.refuse(np.abs(sums - 1) > TOLERANCE, "they must sum to 1")
+        given = given / sums[row_of]
+        if propensity is not None:
+            stated = Cells("propensity", pa.array(propensity), batch)
+            differs = np.abs(given[choices.chosen] - propensity) > TOLERANCE * propensity
+            stated.refuse(differs, "differs from the probability of the action")
+        Cells("probability of the action", pa.array(given[choices.chosen]), batch).refuse(
+            given[choices.chosen] <= 0, "must be above 0"
+        )
+        return given
+    counts = choices.lengths
+    if propensity is None:
+        if logging_policy is None:
+            raise InvalidInput(
+                f"{batch.path}: no column has the propensity: --map propensity=COLUMN, or tell by "
+                "--logging-policy whether the actions were chosen uniformly or in an unknown way"
+            )
+        propensity = 1 / counts if logging_policy == "uniform" else np.ones(len(counts))
+    single = Cells("propensity", pa.array(propensity), batch)
+    single.refuse((counts == 1) & (propensity < 1 - TOLERANCE), "must be 1 for the only candidate")
+    rest = np.divide(1 - propensity, counts - 1, out=np.zeros(len(counts)), where=counts > 1)
+    found = rest[row_of]
+    found[choices.chosen] = np.where(counts == 1, 1.0, propensity)
+    return found
+
+
+def _propensity(batch: RawBatch, column: str | None) -> np.ndarray | None:
+    cells, hint = batch.find(column), "give a probability above 0 and at most 1"
+    if cells is None:
+        return None
+    found = values.numbers(cells, 0, 1, hint)
+    cells.refuse(~(found > 0), hint)
+    return found
+
+
+def _given(batch: RawBatch, columns: Columns, choices: Choices) -> np.ndarray | None:
+    """The probabilities of all candidates that a batch has in lists, or in columns by action."""
+    column = columns.fields.get("probabilities")
+    if column is None:
+        return None
+    if "*" in column:
+        return _by_action(batch, columns.by_action(batch.table.column_names), choices)
+    cells, hint = batch.cells(column), "give a list with a probability for each candidate"
+    if cells.values.null_count == len(cells.values):
+        return None
+    given = values.lists(cells, hint)
+    lengths = np.array([len(items or ()) for items in given])
+    cells.refuse(lengths != choices.lengths, hint)
+    return _without_gaps(values.flat(cells, given))
+
+
+def _by_action(batch: RawBatch, by_action: dict[str, str], choices: Choices) -> np.ndarray:
+    """The probabilities of candidates, each in the column of its action."""
+    ids = list(by_action)
+    matrix = np.column_stack([_without_gaps(batch.cells(column)) for column in by_action.values()])
+    places = pc.index_in(choices.ids, pa.array(ids, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
+    if (places < 0).any():
+        missing = choices.ids[int(np.argmax(places < 0))]
+        raise InvalidInput(f"{batch.path}: no column has the probability of the action {missing}")
+    return matrix[choices.row_of, places]
+
+
+def _without_gaps(cells: Cells) -> np.ndarray:
+    found = values.numbers(cells, 0, 1, IN_0_1)
+    cells.refuse(np.isnan(found), IN_0_1)
+    return found
+
+
+def _listed(cells: Cells) -> tuple[np.ndarray, pa.Array]:
+    hint = f"give a list of 1 to {MAX_CANDIDATES:,} ids"
+    given = values.lists(cells, hint)
+    lengths = np.array([len(items or ()) for items in given])
+    cells.refuse((lengths < 1) | (lengths > MAX_CANDIDATES), hint)
+    items = values.flat(cells, given)
+    ids = values.texts(items, MAX_ID_LENGTH)
+    items.refuse(ids.is_null().to_numpy(zero_copy_only=False), hint)
+    return lengths, ids
+
+
+def _all(task: Task, rows: int) -> tuple[np.ndarray, pa.Array]:
+    """All actions of the task for every row."""
+    ids = task.action_ids
+    if ids is None:
+        raise InvalidInput(
+            "--map: the task does not list its actions: give candidates=COLUMN, a list of ids in each row"
+        )
+    if not task.numbered and len(ids) > MAX_CANDIDATES:
+        raise InvalidInput(f"--map: the task has more than {MAX_CANDIDATES:,} actions: give candidates=COLUMN")
+    return np.full(rows, len(ids)), pa.array(ids).take(pa.array(np.tile(np.arange(len(ids)), rows)))
+
+
+def _shown(task: Task) -> str:
+    if task.numbered:
+        return f"0 to {len(task.action_ids or ()) - 1}"
+    ids = task.action_ids or ()
+    return ", ".join(ids[:20]) + (", …" if len(ids) > 20 else "")

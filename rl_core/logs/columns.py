@@ -1,0 +1,134 @@
+"""The columns of a log: which one has what, by the user's mapping, by usual names, and by the task's features."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.logs.names import ACTION_NAMES, PROPENSITY_NAMES, REWARD_NAMES, bare_name
+from banditloop.rl_core.settings.feature_kinds import Kinds, Vector, nearest
+
+FIELDS = {  # what a column can be besides a feature of the context
+    "event_id": "id of the decision, which may occur in several files, and counts once",
+    "timestamp": "time of the decision",
+    "action": "id of the chosen action",
+    "propensity": "probability with which it was chosen",
+    "probabilities": "list of the probabilities of all candidates; or p_*, columns named after each action",
+    "reward": "what it earned; empty: nothing was reported",
+    "candidates": "list of the ids that could be chosen; without it, all actions of the task",
+    "candidate_features": "list of the features of each candidate",
+    "logging_probability": "probability with which the decision was logged, if not all were",
+}
+USUAL_NAMES = {"action": ACTION_NAMES, "reward": REWARD_NAMES, "propensity": PROPENSITY_NAMES}
+RESERVED = "@"  # begins the names of fields that a format itself has, which are no names of features
+
+
+def parse_mapping(texts: Iterable[str]) -> dict[str, str]:
+    """The columns by field or feature, of texts such as "action=arm".
+
+    Raises:
+        InvalidInput: one is no such text, or a name occurs twice.
+    """
+    mapping: dict[str, str] = {}
+    for text in texts:
+        name, separator, column = text.partition("=")
+        if not (name and separator):
+            raise InvalidInput(f"--map {text!r}: give NAME=COLUMN, as action=arm")
+        if name in mapping:
+            raise InvalidInput(f"--map {text!r}: {name} has {mapping[name]!r} already")
+        mapping[name] = column
+    return mapping
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a log: of each field by its name, of each feature, and those that are neither.
+
+    A vector that the log has in numbered columns, x_0, x_1, …, has their names as a tuple.
+    """
+
+    fields: Mapping[str, str]
+    features: Mapping[str, str | tuple[str, ...]]
+    others: Sequence[str] = ()
+    absent: Sequence[str] = field(default=())  # features that no column has
+
+    @classmethod
+    def of(cls, names: Sequence[str], mapping: Mapping[str, str], kinds: Kinds) -> "Columns":
+        """The columns of a log with these names; kinds: of the task's features.
+
+        Raises:
+            InvalidInput: the mapping names a field, a feature or a column that does not exist; names the nearest.
+        """
+        for name, column in mapping.items():
+            if name not in FIELDS and name not in kinds:
+                hint = nearest(name, [*FIELDS, *kinds])
+                raise InvalidInput(f"--map {name}={column}: is neither a field of decisions nor a feature; {hint}")
+            if not _exists(column, names):
+                hint = nearest(column, [name for name in names if not name.startswith(RESERVED)], "the log")
+                raise InvalidInput(f"--map {name}={column}: the log has no such column; {hint}")
+        fields = {name: found for name in FIELDS if (found := _field(name, names, mapping)) is not None}
+        taken = {*fields.values(), *mapping.values()}
+        free = [name for name in names if name not in taken and not name.startswith(RESERVED)]
+        features = {name: mapping.get(name) or _feature(name, kind, free) for name, kind in kinds.items()}
+        known = {name: columns for name, columns in features.items() if columns}
+        used = {column for columns in known.values() for column in ([columns] if isinstance(columns, str) else columns)}
+        patterns = [re.compile(_pattern(column)) for column in fields.values() if "*" in column]
+        others = [name for name in free if name not in used and not any(each.fullmatch(name) for each in patterns)]
+        return cls(fields, known, others, [name for name in kinds if name not in known])
+
+    def by_action(self, names: Sequence[str]) -> dict[str, str]:
+        """The columns of the actions' probabilities by action, where the field probabilities is a pattern as p_*."""
+        pattern = re.compile(_pattern(self.fields["probabilities"]))
+        return {match[1]: name for name in names if (match := pattern.fullmatch(name))}
+
+    def check_others(self, kinds: Kinds) -> None:
+        """InvalidInput: columns are neither mapped nor features; lists them, with the nearest name of the first."""
+        if self.others:
+            listed = ", ".join(self.others[:20]) + (", …" if len(self.others) > 20 else "")
+            hint = nearest(self.others[0], [*FIELDS, *kinds])
+            raise InvalidInput(
+                f"columns {listed}: are neither mapped nor features of the task ({self.others[0]}: {hint}): "
+                "--map them, or leave them out with --ignore-others"
+            )
+
+
+def _field(name: str, names: Sequence[str], mapping: Mapping[str, str]) -> str | None:
+    """The column of a field: the mapped one, the format's own, one of its name, or the only one of a usual name."""
+    if name in mapping:
+        return mapping[name]
+    for column in (RESERVED + name, name):
+        if column in names:
+            return column
+    free = [column for column in names if column not in mapping.values()]
+    matching = [column for column in free if bare_name(column) in USUAL_NAMES.get(name, ())]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _feature(name: str, kind: object, free: Sequence[str]) -> str | tuple[str, ...] | None:
+    """The column of a feature: of its name, or the only one whose name differs in signs or in what stands before."""
+    if name in free:
+        return name
+    if isinstance(kind, Vector):
+        numbered = tuple(f"{name}_{number}" for number in range(kind.vector))
+        by_plain = {_plain(column): column for column in free}
+        if all(_plain(column) in by_plain for column in numbered):
+            return tuple(by_plain[_plain(column)] for column in numbered)
+    for spelled in (_plain, lambda column: _plain(column.rpartition(".")[2])):
+        matching = [column for column in free if spelled(column) == _plain(name)]
+        if len(matching) == 1:
+            return matching[0]
+    return None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\W", "_", name)
+
+
+def _exists(column: str, names: Sequence[str]) -> bool:
+    return column in names or ("*" in column and any(re.fullmatch(_pattern(column), name) for name in names))
+
+
+def _pattern(column: str) -> str:
+    """The regular expression of a pattern such as p_*."""
+    before, _, after = column.partition("*")
+    return f"{re.escape(before)}(.+){re.escape(after)}" if "*" in column else re.escape(column)

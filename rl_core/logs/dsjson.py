@@ -1,0 +1,147 @@
+"""Vowpal Wabbit's dsjson, the log of its decision services: one decision with its cost a line.
+
+EventId and Timestamp; c: the context, with a feature namespace an object, and in _multi the actions, each with its own;
+a: the actions by rank, numbered from 1 on, and p: their probabilities; _labelIndex or _label_Action: the chosen one,
+from 0 or 1 on; _label_cost: minus its reward, otherwise the observations o: their values v add up; pdrop: the
+probability with which a decision was not logged; _skipLearn: it was never shown. _label_probability is the propensity,
+in some logs times 1 - pdrop. (https://github.com/VowpalWabbit/vowpal_wabbit/wiki/DSJSON)
+
+Lines without a context are observations that came without their decision. Namespaces and features that begin with _
+are not learned from there, nor here.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from banditloop.rl_core.errors import InvalidInput, brief
+from banditloop.rl_core.logs.batches import RawBatch
+from banditloop.rl_core.logs.files import flatten, json_lines, table_of
+
+TOLERANCE = 1e-3  # of probabilities, which are written with few digits
+OTHER_PROBLEMS = ("_outcomes", "_label_ca", "_slots")
+
+
+def read_dsjson(path: Path, ids: Sequence[str] | None, left_out: Counter[str]) -> Iterator[RawBatch]:
+    """The decisions of a file. ids: those of the actions by their position, where they have no _tag; None: 0, 1, …
+
+    left_out: how many lines are no decisions that were shown, by reason, is added to it.
+    """
+    for numbers, lines in json_lines(path):
+        rows, kept = [], []
+        for number, line in zip(numbers, lines, strict=True):
+            if reason := _not_shown(line):
+                left_out[reason] += 1
+                continue
+            rows.append(_row(line, ids, f"{path}, line {number}"))
+            kept.append(number)
+        if rows:
+            yield RawBatch(path, kept, table_of(rows), "line")
+
+
+def _not_shown(line: dict[str, Any]) -> str:
+    if "c" not in line:
+        return "observations without a decision"
+    return "decisions that were not activated" if line.get("_skipLearn") is True else ""
+
+
+def _row(line: dict[str, Any], ids: Sequence[str] | None, where: str) -> dict[str, Any]:
+    context = line["c"]
+    for key in OTHER_PROBLEMS:
+        if key in line or key in context:
+            raise InvalidInput(
+                f"{where}: {key}: slates and continuous actions are not imported, only one action of several"
+            )
+    actions = context.get("_multi")
+    if not isinstance(actions, list) or not actions:
+        raise InvalidInput(f"{where}: c._multi: give the actions as a list of objects")
+    chosen = _chosen(line, len(actions), where)
+    probabilities = _probabilities(line, len(actions), where)
+    names = _names(actions, ids, where)
+    return _features(context) | {
+        "@event_id": line.get("EventId", line.get("event_id")),
+        "@timestamp": line.get("Timestamp"),
+        "@action": names[chosen],
+        "@candidates": names,
+        "@candidate_features": [_features(action) for action in actions],
+        "@propensity": _propensity(line, probabilities[chosen] if probabilities else None, where),
+        "@probabilities": probabilities,
+        "@reward": _reward(line, where),
+        "@logging_probability": 1 - _number(line.get("pdrop", 0.0), "pdrop", where),
+    }
+
+
+def _chosen(line: dict[str, Any], count: int, where: str) -> int:
+    """The position of the chosen action."""
+    first = line["a"][0] if isinstance(line.get("a"), list) and line["a"] else None
+    label = line.get("_labelIndex", _before(line.get("_label_Action", first)))
+    if not isinstance(label, int) or not 0 <= label < count:
+        raise InvalidInput(f"{where}: _labelIndex = {brief(label)}: give the position of one of the {count} actions")
+    return label
+
+
+def _before(number: Any) -> Any:
+    return number - 1 if isinstance(number, int) else number
+
+
+def _probabilities(line: dict[str, Any], count: int, where: str) -> list[float] | None:
+    """The probabilities of the actions in their own order; None without p."""
+    ranked, given = line.get("a"), line.get("p")
+    if given is None:
+        return None
+    if not isinstance(ranked, list) or not isinstance(given, list) or not len(ranked) == len(given) == count:
+        raise InvalidInput(f"{where}: a and p: give a rank and a probability for each of the {count} actions")
+    first = 0 if 0 in ranked else 1
+    if sorted(ranked) != list(range(first, first + count)):
+        raise InvalidInput(f"{where}: a = {brief(ranked)}: give every number from 1 to {count} once")
+    by_action = dict(zip(ranked, given, strict=True))
+    return [_number(by_action[number], "p", where) for number in range(first, first + count)]
+
+
+def _propensity(line: dict[str, Any], probability: float | None, where: str) -> float:
+    """The propensity of the chosen action: p's, which _label_probability must not contradict."""
+    label = line.get("_label_probability")
+    if probability is None:
+        return _number(label, "_label_probability", where)
+    if label is not None:
+        kept = 1 - _number(line.get("pdrop", 0.0), "pdrop", where)
+        stated = _number(label, "_label_probability", where)
+        if not any(math.isclose(stated, expected, rel_tol=TOLERANCE) for expected in (probability, probability * kept)):
+            raise InvalidInput(f"{where}: _label_probability = {stated:g}: p gives the chosen action {probability:g}")
+    return probability
+
+
+def _reward(line: dict[str, Any], where: str) -> float | None:
+    """Minus the cost or, without one, the sum of the observations' values; None without either."""
+    if (cost := line.get("_label_cost")) is not None:
+        return 0.0 - _number(cost, "_label_cost", where)
+    values = [
+        each["v"] for each in line.get("o") or () if isinstance(each, dict) and isinstance(each.get("v"), int | float)
+    ]
+    return float(sum(values)) if values else None
+
+
+def _names(actions: list[Any], ids: Sequence[str] | None, where: str) -> list[str]:
+    """The ids of the actions: their tags, if all have one, otherwise by position."""
+    tags = [action.get("_tag") if isinstance(action, dict) else None for action in actions]
+    if all(isinstance(tag, str) and tag for tag in tags):
+        return [str(tag) for tag in tags]
+    if ids is not None and len(ids) != len(actions):
+        raise InvalidInput(
+            f"{where}: c._multi has {len(actions)} actions without a _tag; the task has {len(ids)} actions"
+        )
+    return list(ids or map(str, range(len(actions))))
+
+
+def _features(values: Any) -> dict[str, Any]:
+    """The features of a context or an action by name, as Namespace.feature."""
+    flattened = flatten(values) if isinstance(values, dict) else {}
+    return {name: value for name, value in flattened.items() if not any(part[:1] == "_" for part in name.split("."))}
+
+
+def _number(value: Any, key: str, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(f"{where}: {key} = {brief(value)}: give a number")
+    return float(value)

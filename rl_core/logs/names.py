@@ -1,0 +1,22 @@
+"""Usual names of a log's columns, by which they are found where nobody says which they are."""
+
+import re
+
+ACTION_NAMES = (
+    *("action", "arm", "choice", "article", "item", "offer", "product", "variant", "treatment", "banner", "ad"),
+    *("movie", "option", "content", "creative", "campaign", "recommendation"),
+)
+REWARD_NAMES = (
+    *("reward", "click", "clicks", "clicked", "is_click", "conversion", "converted", "purchase", "purchased"),
+    *("bought", "rating", "revenue", "outcome", "label", "score", "success"),
+)
+PROPENSITY_NAMES = (
+    *("propensity", "propensity_score", "pscore", "probability", "prob", "p"),
+    *("action_prob", "action_probability", "logging_probability"),
+)
+
+
+def bare_name(column: str) -> str:
+    """The name of a column in lower case, without what usually stands around it: chosen_article_id is an article."""
+    name = re.sub(r"\W+", "_", column).strip("_").lower()
+    return re.sub(r"^(chosen|shown|selected|displayed)_|_(id|name)$", "", name)

@@ -1,0 +1,97 @@
+"""The evaluation of a policy on any log as one HTML page that works offline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+
+from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports.evaluation_plots import ESTIMATOR_LABELS
+
+ROW_HEIGHT = 34  # pixels
+
+
+def write_log_page(summary: Mapping[str, Any], path: Path, shared: Path | None = None) -> None:
+    """Write the page of a summary of `estimators.evaluate`, with plotly in the folder `shared` or, if None, inlined."""
+    sections = _estimates(summary) + _segments(summary)
+    body = f'{_alarms(summary)}{_tiles(summary)}<div class="columns">{sections}</div>{_diagnostics(summary)}'
+    html_page.write_html(path, f"Evaluation: {summary.get('policy', 'a policy')}", body, shared)
+
+
+def _alarms(summary: Mapping[str, Any]) -> str:
+    audit, texts = summary["audit"], []
+    if summary["diagnostics"]["alarm"]:
+        texts.append("The weights do not average 1: logged propensities are wrong, or actions of the policy have none.")
+    if audit and not audit["passes"]:
+        texts.append("Actions were not chosen as often as the logged probabilities say. Do not rely on the estimates.")
+    return "".join(f'<p class="alarm">{text}</p>' for text in texts)
+
+
+def _tiles(summary: Mapping[str, Any]) -> str:
+    name = "dr" if "dr" in summary["estimates"] else "snips"
+    best, difference, detect = summary["estimates"][name], summary["difference"], summary["detect"]
+    size = summary["diagnostics"]["effective_sample_size"]
+    tiles = {
+        f"mean reward, {ESTIMATOR_LABELS[name]}": (html_page.number(best["value"]), html_page.bounds(best)),
+        f"more than {summary['baseline']}": (html_page.number(difference["value"]), html_page.bounds(difference)),
+        "interactions": (html_page.number(summary["interactions"]), f"worth {html_page.number(round(size))}"),
+    }
+    if detect:
+        found = f"find a difference of {detect['difference']:g} with a power of {detect['power']:.0%}"
+        tiles["interactions needed"] = html_page.number(detect["interactions"]), found
+    return html_page.tiles(tiles)
+
+
+def _estimates(summary: Mapping[str, Any]) -> str:
+    text = f"""Mean reward that the policy would have earned on this log, by estimator. Intervals contain the mean
+reward itself with a probability of at least {summary["level"]:.0%}: an estimate outside is contradicted by the log.
+Where there is none, the log has too little to tell. The mean reward of the log is {summary["mean_reward"]:.4g}."""
+    rows = {ESTIMATOR_LABELS.get(name, name): row for name, row in summary["estimates"].items()}
+    return html_page.section("estimates", "Off-policy estimates", text, _intervals("mean reward", rows))
+
+
+def _segments(summary: Mapping[str, Any]) -> str:
+    text = f"""Difference to {summary["baseline"]}, by segment. Each interval has its level for itself alone: of twenty
+segments without any difference, one may seem to have one."""
+    rows = {
+        f"{html_page.escape_for_plotly(row['segment'])}<br>{html_page.percent(row['fraction'])}": {
+            "value": row["difference"],
+            "low": row["difference_low"],
+            "high": row["difference_high"],
+        }
+        for row in summary["segments"]
+    }
+    return html_page.section("segments", "Segments", text, _intervals("difference", rows)) if rows else ""
+
+
+def _intervals(title: str, rows: Mapping[str, Mapping[str, Any]]) -> go.Figure:
+    figure = html_page.empty_figure(title, "", 90 + ROW_HEIGHT * len(rows))
+    values = list(rows.values())
+    figure.add_scatter(
+        x=[row["value"] for row in values],
+        y=list(rows),
+        mode="markers",
+        marker={"color": html_page.BLUE, "size": 8},
+        hovertemplate="%{y}: %{text}<extra></extra>",
+        **html_page.error_bars("x", values),
+    )
+    return figure.update_yaxes(autorange="reversed", type="category", ticklabelstandoff=6)
+
+
+def _diagnostics(summary: Mapping[str, Any]) -> str:
+    """Whether the log supports the estimates."""
+    weights, audit = summary["diagnostics"], summary["audit"]
+    passed = "the probabilities of all actions were not logged"
+    if audit:
+        passed = "passes" if audit["passes"] else audit["text"]
+    rows: Sequence[Sequence[Any]] = [
+        ["effective sample size", html_page.number(round(weights["effective_sample_size"]))],
+        ["largest weight", weights["largest_weight"]],
+        ["mean weight (expected: 1)", weights["mean_weight"]],
+        ["without overlap: weight 0", html_page.percent(weights["without_overlap"])],
+        ["least logged propensity", f"{weights['least_propensity']:.4g}"],
+        ["propensity audit", passed],
+        *([f"left out: {reason}", count] for reason, count in summary.get("left_out", {}).items()),
+    ]
+    return f"<section><h2>Diagnostics</h2>{html_page.table(['log', ''], rows)}</section>"
