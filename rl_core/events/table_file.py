@@ -34,29 +34,12 @@ def _read_csv(file: pa.NativeFile) -> pa.Table:
     return table
 
 
-MAGIC_BYTES = 64
 READERS = {
     ".parquet": pyarrow.parquet.read_table,
     ".csv": _read_csv,
     ".jsonl": pyarrow.json.read_json,
     ".json": pyarrow.json.read_json,
 }
-
-
-def read_table_file(path: Path) -> pa.Table:
-    """The content of a Parquet, CSV or JSON lines file, whatever its name: artifacts of pipelines have no suffix.
-
-    Raises:
-        InvalidInput: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(MAGIC_BYTES)
-        kind = ".parquet" if start.startswith(b"PAR1") else ".jsonl" if start.lstrip().startswith(b"{") else ".csv"
-        with LocalFileSystem().open_input_file(str(path)) as content:
-            return READERS[kind](content)
-    except (OSError, pa.ArrowException) as error:
-        raise InvalidInput(f"log {path}: {error}") from None
 
 
 class TableFile:

@@ -45,7 +45,10 @@ def numbers(cells: Cells, low: float = -MAX_ABS_VALUE, high: float = MAX_ABS_VAL
     values, hint = cells.values, hint or f"give a number from {low:,.0f} to {high:,.0f}"
     if pa.types.is_string(values.type):
         stripped = pc.utf8_trim_whitespace(values)
-        is_missing = pc.is_in(pc.utf8_lower(stripped), pa.array(NO_NUMBER))
+        lower = pc.utf8_lower(stripped)
+        is_missing = pc.is_in(lower, pa.array(NO_NUMBER))
+        for word, number in (("true", "1"), ("false", "0")):  # clicks, as pandas writes them to CSV
+            stripped = pc.if_else(pc.equal(lower, word), number, stripped)
         values = _cast(cells, pc.if_else(is_missing, pa.scalar(None, pa.string()), stripped), pa.float64(), hint)
     elif pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())

@@ -11,8 +11,9 @@ from banditloop.rl_core.environments import configured
 from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.evaluation.summary import Summary
-from banditloop.rl_core.events.log_file import LogFile
 from banditloop.rl_core.features.encoding import with_features_of
+from banditloop.rl_core.logs.artifact import artifact_events
+from banditloop.rl_core.logs.events import interactions
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
@@ -110,8 +111,9 @@ def evaluate_file(
     candidate, other = SavedPolicy.load(policy), SavedPolicy.load(baseline) if baseline else None
     encodings = [policy.encoding for policy in (candidate, other) if policy]
     config = config.model_copy(update={"task": with_features_of(config.task, encodings)})
-    interactions = LogFile.read(log, config.task, columns).interactions(config.reward.default)
-    return evaluate_log(config, interactions, candidate, other, least_propensity=least_propensity, run_id=run_id)
+    default, events = config.reward.default, artifact_events(log, config.task, columns, config.reward.name)
+    rows = interactions(events, config.task, None if default == "ignore" else default)
+    return evaluate_log(config, rows, candidate, other, least_propensity=least_propensity, run_id=run_id)
 
 
 def _of_a_loop(platform: Platform | None, who: str) -> Platform:

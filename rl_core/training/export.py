@@ -1,10 +1,13 @@
 """Interactions written as examples to train on: from the loop's log, or from a log of one's own in a file."""
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,9 +16,11 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.propensity_audit import Audits, audit_propensities
 from banditloop.rl_core.events.holdout import is_held_out
-from banditloop.rl_core.events.log_file import LogFile, parse_time
+from banditloop.rl_core.events.schema import TIME
 from banditloop.rl_core.events.usable import UsableInteractions
 from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.logs.artifact import artifact_events
+from banditloop.rl_core.logs.events import LoggedEvents, interactions
 from banditloop.rl_core.policies.audits import read_audits, write_audits
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.ports import Platform, action_counts
@@ -77,24 +82,52 @@ def export_file(
 ) -> Export:
     """Write the interactions of a log in a file; those held out are written to `held_out`, as the log has them.
 
-    columns: names of the log's columns, as for LogFile. as_of: time up to which it is read, ISO 8601; empty: all of it.
+    columns: of the log, as for `artifact_events`. as_of: time up to which it is read, ISO 8601; empty: all of it.
 
     Raises:
-        InvalidInput: the file cannot be read, or no interaction can be learned from.
+        InvalidInput: the file cannot be read, a row is wrong, or no interaction can be learned from.
     """
-    time = parse_time(as_of) if as_of else None
-    rows = LogFile.read(log, config.task, columns).until(time)
-    is_out = pa.array([is_held_out(event_id, config.gate.holdout_fraction) for event_id in rows.event_ids], pa.bool_())
-    held_out.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(rows.where(is_out).rows, held_out)
-    training = rows.where(pc.invert(is_out))
-    usable = UsableInteractions(config.task, {})
-    count = _write(config, usable, training.interactions(config.reward.default), {}, examples)
+    default, usable = config.reward.default, UsableInteractions(config.task, {})
+    reading = LogReading(config.gate.holdout_fraction, parse_time(as_of) if as_of else None)
+    training = reading.training(artifact_events(log, config.task, columns, config.reward.name))
+    rows = interactions(training, config.task, None if default == "ignore" else default)
+    count = _write(config, usable, rows, {}, examples)
     if not count:
-        raise InvalidInput(f"log {log}: no interaction can be learned from; {usable.example or 'it has no rewards'}")
-    until = rows.last or time or datetime.now(UTC)
-    export = Export.of(Window(until=until, interactions=count), None, None, dict(usable.left_out))
-    return export._replace(metadata=export.metadata | {"digest": training.digest()})
+        raise InvalidInput(
+            f"log {log}: no interaction can be learned from; {usable.example or 'too few have a reward'}"
+        )
+    held_out.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.concat_tables(reading.held_out, promote_options="permissive"), held_out)
+    window = Window(until=reading.until, interactions=count)
+    export = Export.of(window, None, None, dict(usable.left_out))
+    return export._replace(metadata=export.metadata | {"digest": reading.digest.hexdigest()[:16]})
+
+
+class LogReading:
+    """One reading of a log: passes on what is to be trained on, and keeps the rest, and what tells it from others."""
+
+    def __init__(self, holdout_fraction: float, as_of: datetime | None) -> None:
+        self._fraction, self._as_of = holdout_fraction, as_of
+        self.held_out: list[pa.Table] = []
+        self.until = datetime.fromtimestamp(0, UTC)
+        self.digest = hashlib.sha256()
+
+    def training(self, log: Iterable[LoggedEvents]) -> Iterator[LoggedEvents]:
+        """The events up to the time, without those held out."""
+        for events in log:
+            times = events.decisions["timestamp"]
+            in_time = np.ones(len(times), bool)
+            if self._as_of:
+                in_time = pc.less_equal(times, pa.scalar(self._as_of, TIME)).to_numpy()
+            ids = events.decisions["event_id"].to_pylist()
+            is_out = np.array([is_held_out(event_id, self._fraction) for event_id in ids], bool)
+            self.held_out.append(events.raw.table.filter(pa.array(in_time & is_out)))
+            decisions = events.decisions.filter(pa.array(in_time & ~is_out))
+            if decisions.num_rows:
+                self.until = max(self.until, pc.max(decisions["timestamp"]).as_py())
+            for table in (decisions, events.rewards):
+                self.digest.update(orjson.dumps(table.to_pydict(), default=str))
+            yield events._replace(decisions=decisions)
 
 
 def _write(
@@ -111,3 +144,12 @@ def _write(
 def _up_to(window: Window, as_of: str) -> Window:
     """The window without what was logged after a time."""
     return window.model_copy(update={"until": min(window.until, parse_time(as_of))}) if as_of else window
+
+
+def parse_time(text: str) -> datetime:
+    """The time of an ISO 8601 text, in UTC if it names no zone. InvalidInput: it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"as_of = {text!r}: give a time as 2026-01-31T12:00:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,5 +1,6 @@
 """Pipelines of others, composed from the exported components: own log, own features and actions, own endpoint."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from banditloop.rl_core.policies.manifest import read_manifest
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.loop import PolicySection
 from banditloop.rl_core.testing import run_component
+from banditloop.rl_core.training.export import export_file
 from tests.support.components import artifact
 from tests.support.processes import wait_until
 
@@ -108,6 +110,39 @@ def test_it_compiles_for_vertex_ai_and_kubeflow(template):
     )
     tasks = job.to_dict()["pipelineSpec"]["root"]["dag"]["tasks"]
     assert tasks["ingester"]["inputs"]["artifacts"]["log"]["taskOutputArtifact"]["producerTask"] == "importer"
+
+
+def test_logs_are_read_by_their_content_since_artifacts_have_no_suffix(tmp_path):
+    config, log, exports = Config.parse(TASK), visits(600), []
+    pq.write_table(log, tmp_path / "parquet")
+    (tmp_path / "lines").mkdir()
+    (tmp_path / "lines" / "part-0").write_text("\n".join(map(json.dumps, log.to_pylist())))
+    for name in ("parquet", "lines"):
+        folders = tmp_path / f"{name}-examples", tmp_path / f"{name}-held-out"
+        exports.append(export_file(config, tmp_path / name, COLUMNS, *folders))
+        assert exports[-1].metrics["interactions"] + pq.read_table(folders[1]).num_rows == 600
+    assert exports[0] == exports[1]
+    assert exports[0].metadata["until"] == "2026-03-01T23:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"action": "banners"}, "the log has no such column; did you mean 'banner'"),
+        ({"age": "years"}, "the log has no such column"),
+        ({"nonsense": "banner"}, "is neither a field of decisions nor a feature"),
+        ({"action": "clicked"}, "row 1: clicked = '(true|false)': is none of the actions football, opera, weather"),
+    ],
+)
+def test_a_log_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path, columns, message):
+    pyarrow.csv.write_csv(visits(50), tmp_path / "log.csv")
+    folders = tmp_path / "examples", tmp_path / "held-out"
+    with pytest.raises(InvalidInput, match=message):
+        export_file(Config.parse(TASK), tmp_path / "log.csv", COLUMNS | columns, *folders)
+    more = TASK | {"task": TASK["task"] | {"context": CONTEXT | {"size": "number"}}}
+    with pytest.raises(InvalidInput, match="no column has the feature 'size'"):
+        export_file(Config.parse(more), tmp_path / "log.csv", COLUMNS, *folders)
+    assert not folders[1].exists()
 
 
 @pytest.fixture(scope="module")
