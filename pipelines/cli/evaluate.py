@@ -71,8 +71,7 @@ def evaluate_(
         max_weight=1 / least_propensity if least_propensity else float("inf"),
         detect=detect,
     )
-    told = {"policy": log.describe(policy), "left_out": dict(log.files.left_out)}
-    evaluation = replace(evaluation, summary=told | evaluation.summary)
+    evaluation = replace(evaluation, summary=log.describe(policy) | evaluation.summary)
     if html:
         from banditloop.rl_core.reports.log_page import write_log_page
 

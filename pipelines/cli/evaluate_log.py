@@ -94,12 +94,13 @@ class LogToEvaluate:
             given["features"] = _observations(target, self.decisions)
         return given
 
-    def describe(self, policy: str) -> str:
-        """A policy and the files, in words."""
+    def describe(self, policy: str) -> dict[str, Any]:
+        """The policy and the files in words, and what of them was not used."""
         files = ", ".join(path.name for path in self.files.paths)
         if policy == UNIFORM and not self.reads_contexts and "candidates" not in self.fields:
             policy = f"uniform among the {len(set(self.values('action').tolist()))} actions that occur"
-        return f"{policy}, on {files}"
+        left_out, absent = dict(self.files.left_out), sorted(self.files.absent)
+        return {"policy": f"{policy}, on {files}", "left_out": left_out, "features_without_column": absent}
 
     def probabilities(self, policy: Policy) -> np.ndarray:
         """A policy's probabilities of all candidates [B, K]; those of a column, of the logged action alone [B]."""

@@ -8,6 +8,7 @@ import numpy as np
 from banditloop.rl_core.errors import InvalidInput, brief
 from banditloop.rl_core.settings.feature_kinds import nearest
 
+TOLERANCE, ROUNDING = 1e-3, 1e-6  # of the sums of probabilities, and of each
 Column = str | Sequence[Any] | np.ndarray  # the name of a column, or its values
 Probabilities = Column | Mapping[str, Column]  # of the logged action [B], or of all: [B, K], or columns by action
 
@@ -43,11 +44,45 @@ def numbers(log: Any, given: Column, key: str) -> np.ndarray:
     return array
 
 
-def probabilities(log: Any, given: Probabilities, key: str) -> tuple[np.ndarray, list[str] | None]:
-    """Probabilities of the logged action [B], or of all actions [B, K] with their ids; None: they are 0, 1, …"""
+def action_ids(given: Probabilities) -> list[str] | None:
+    """The actions that probabilities are given for by name; None: of the logged one, or of 0, 1, …"""
+    return list(given) if isinstance(given, Mapping) else None
+
+
+def probabilities(log: Any, given: Probabilities, key: str, ids: list[str] | None) -> np.ndarray:
+    """Probabilities of the logged action [B], or of all actions [B, K], in the order of `ids`.
+
+    Raises:
+        InvalidInput: they are not from 0 to 1, do not sum to 1, or are of other actions; names the row.
+    """
     if isinstance(given, Mapping):
-        return np.column_stack([numbers(log, values, f"{key}.{name}") for name, values in given.items()]), list(given)
-    return numbers(log, given, key), None
+        if set(given) != set(ids or ()):
+            raise InvalidInput(
+                f"{key}: has the actions {', '.join(given)}; target has {', '.join(ids or ['no names'])}"
+            )
+        found = np.column_stack([numbers(log, given[name], f"{key}.{name}") for name in ids or ()])
+    else:
+        found = numbers(log, given, key)
+    check_range(key, found, (found >= 0) & (found <= 1 + ROUNDING), "a probability is from 0 to 1")
+    if found.ndim == 2:
+        sums = found.sum(axis=1)
+        check_range(f"{key}, sum", sums, np.abs(sums - 1) <= TOLERANCE, "the probabilities of all actions sum to 1")
+    return found
+
+
+def check_range(key: str, values: np.ndarray, right: np.ndarray, hint: str) -> None:
+    """InvalidInput for the first row with a value that is not right, bool [B] or [B, K]."""
+    if not right.all():
+        row = int(np.argwhere(~right)[0][0])
+        raise InvalidInput(f"{key}, row {row}: {values[~right][0]:g}: {hint}")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, or pandas' NA, which compares with nothing."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):
+        return True
 
 
 def positions(log: Any, given: Column, ids: list[str] | None, count: int) -> np.ndarray:

@@ -74,39 +74,46 @@ def read_inputs(log: Any, rewards: RewardRange, max_weight: float, **given: Any)
     Raises:
         InvalidInput: as `evaluate`.
     """
-    values = frames.numbers(log, given["reward"], "reward")
+    values, propensity = (frames.numbers(log, given[name], name) for name in ("reward", "propensity"))
     if not len(values):
         raise InvalidInput("log: has no rows")
-    _check_range(values, rewards)
-    propensity = frames.numbers(log, given["propensity"], "propensity")
-    _check_probabilities("propensity", propensity, above=0.0)
-    weights = _sample_weights(log, given["sample_weight"])
-    target, ids = frames.probabilities(log, given["target"], "target")
-    every = {"target": target}
-    for name in ("baseline", "probabilities"):
-        if given[name] is not None:
-            every[name] = frames.probabilities(log, given[name], name)[0]
-    for name, array in every.items():
-        _check_probabilities(name, array)
-    count = max((array.shape[1] for array in every.values() if array.ndim == 2), default=0)
-    actions = None
-    if given["action"] is not None and count:
-        actions = frames.positions(log, given["action"], ids, count)
-    if count and actions is None:
-        raise InvalidInput("action: give the column of the logged action with the probabilities of all actions")
-    if len(given["features"]) and min(every["target"].ndim, every.get("baseline", every["target"]).ndim) == 1:
-        raise InvalidInput("features: a reward model needs the probabilities of all actions, of target and baseline")
-    scaled = rewards.scale(values).clip(0, 1)
-    predictions = _predictions(log, given["features"], actions, scaled, count)
+    hint = f"is outside the range {rewards.low:g} to {rewards.high:g}; give the range that rewards can have"
+    frames.check_range("reward", values, rewards.contains(values), hint)
+    right = (propensity > 0) & (propensity <= 1 + frames.ROUNDING)
+    frames.check_range("propensity", propensity, right, "must be above 0 and at most 1")
+    ids, named = frames.action_ids(given["target"]), ("target", "baseline", "probabilities")
+    every = {name: frames.probabilities(log, given[name], name, ids) for name in named if given[name] is not None}
+    actions = _actions(log, given, every, ids)
+    scaled, weights = rewards.scale(values).clip(0, 1), _sample_weights(log, given["sample_weight"])
+    predictions = None if actions is None else _predictions(log, given["features"], actions, scaled, every["target"])
 
     def side(probabilities: np.ndarray, bound: float) -> Side:
-        model = _model(probabilities, predictions, actions)
-        chosen = _chosen(probabilities, actions)
+        model, chosen = _model(probabilities, predictions, actions), _chosen(probabilities, actions)
         return Side(Logged(scaled, propensity, chosen, *model, max_weight=bound, sample_weight=weights))
 
     baseline = side(every["baseline"], max_weight) if "baseline" in every else side(propensity, 1.0)
     everything = np.ones(len(scaled)) if weights is None else weights
-    return LogInputs(side(target, max_weight), baseline, rewards, everything, actions, every.get("probabilities"))
+    target = side(every["target"], max_weight)
+    return LogInputs(target, baseline, rewards, everything, actions, every.get("probabilities"))
+
+
+def _actions(log: Any, given: dict[str, Any], every: dict[str, np.ndarray], ids: list[str] | None) -> np.ndarray | None:
+    """The positions of the actions [B], if a policy has the probabilities of all of them.
+
+    Raises:
+        InvalidInput: they are missing, or the probabilities that are given do not fit together.
+    """
+    counts = {array.shape[1] for array in every.values() if array.ndim == 2}
+    if len(counts) > 1:
+        raise InvalidInput(
+            f"probabilities: {' and '.join(map(str, sorted(counts)))} actions; give those of the same ones"
+        )
+    if counts and given["action"] is None:
+        raise InvalidInput("action: give the column of the logged action with the probabilities of all actions")
+    policies = [every[name] for name in ("target", "baseline") if name in every]
+    if len(given["features"]) and any(array.ndim == 1 for array in policies):
+        raise InvalidInput("features: a reward model needs the probabilities of all actions, of target and baseline")
+    return frames.positions(log, given["action"], ids, counts.pop()) if counts else None
 
 
 def _model(
@@ -133,13 +140,13 @@ def _chosen(probabilities: np.ndarray, actions: np.ndarray | None) -> np.ndarray
 
 
 def _predictions(
-    log: Any, features: Any, actions: np.ndarray | None, rewards: np.ndarray, count: int
+    log: Any, features: Any, actions: np.ndarray, rewards: np.ndarray, target: np.ndarray
 ) -> np.ndarray | None:
     """The cross-fitted reward model's predictions [B, K]; None without features."""
-    if not len(features) or actions is None:
+    if not len(features):
         return None
     observations = features if isinstance(features, np.ndarray) else _encode(log, features)
-    model = RewardModel(observations.shape[1], count)
+    model = RewardModel(observations.shape[1], target.shape[1])
     folds = model.fold([str(row) for row in range(len(rewards))])
     model.add(observations, actions, rewards, folds)
     return model.predict(observations, folds)
@@ -163,9 +170,7 @@ def _kind(values: np.ndarray) -> Kind:
 def _array(values: np.ndarray, kind: Kind) -> pa.Array:
     """The values of a feature, of which None and NaN are missing."""
     if kind == "category":
-        return pa.array(
-            [None if value is None or value != value else str(value) for value in values.tolist()], pa.string()
-        )
+        return pa.array([None if frames.is_missing(value) else str(value) for value in values.tolist()], pa.string())
     return pa.array(values, pa.float64() if kind == "number" else pa.bool_(), from_pandas=True)
 
 
@@ -174,21 +179,3 @@ def _sample_weights(log: Any, given: Any) -> np.ndarray | None:
         return None
     weights = frames.numbers(log, given, "sample_weight")
     return weights / weights.mean()
-
-
-def _check_range(values: np.ndarray, rewards: RewardRange) -> None:
-    inside = rewards.contains(values)
-    if not inside.all():
-        row = int(np.argmin(inside))
-        where = f"is outside the range {rewards.low:g} to {rewards.high:g}"
-        raise InvalidInput(f"reward, row {row}: {values[row]:g} {where}; give the range that rewards can have")
-
-
-def _check_probabilities(name: str, values: np.ndarray, above: float = -1.0) -> None:
-    wrong = ~((values > above) & (values >= 0) & (values <= 1 + 1e-6))
-    if wrong.any():
-        row = int(np.argwhere(wrong)[0][0])
-        bounds = "above 0 and at most 1" if above == 0 else "from 0 to 1"
-        raise InvalidInput(
-            f"{name}, row {row}: {values[row].max() if values.ndim > 1 else values[row]:g} must be {bounds}"
-        )

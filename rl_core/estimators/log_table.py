@@ -1,17 +1,18 @@
 """The evaluation of a log as text, at most 80 columns wide."""
 
+import textwrap
 from typing import Any
 
 from banditloop.rl_core.estimators.value_interval import TOO_LITTLE
 
-NAME = 30  # columns of a row's name
+WIDTH, NAME = 80, 30  # columns of a line, and of a row's name
 
 
 def table(summary: dict[str, Any]) -> str:
     """Estimates, the difference, diagnostics, segments, and the number of interactions that detect a difference."""
     level = f"{summary['level']:.0%}"
     rows, mean = f"{summary['interactions']:,} interactions", _number(summary["mean_reward"])
-    lines = [*([summary["policy"]] if "policy" in summary else []), f"{rows}, mean reward {mean}", ""]
+    lines = [*textwrap.wrap(summary.get("policy", ""), WIDTH), f"{rows}, mean reward {mean}", ""]
     lines += [_line("mean reward of the policy", "value", "error", f"{level} interval")]
     for title, key in (("", "estimates"), ("of the baseline", "baseline_estimates")):
         lines += [title] * bool(title and summary[key])
@@ -25,7 +26,7 @@ def table(summary: dict[str, Any]) -> str:
             _bounds(summary["difference"]),
         )
     ]
-    lines += ["", *_diagnostics(summary)]
+    lines += ["", *_diagnostics(summary), *_not_used(summary)]
     lines += _segments(summary) + _detect(summary)
     return "\n".join(lines)
 
@@ -43,6 +44,15 @@ def _diagnostics(summary: dict[str, Any]) -> list[str]:
         lines.append("propensity audit: needs the probabilities of all actions")
     else:
         lines.append("propensity audit: passes" if audit["passes"] else "propensity audit: FAILS. Do not rely on this.")
+    return lines
+
+
+def _not_used(summary: dict[str, Any]) -> list[str]:
+    """What a reader of files left out of them."""
+    lines = [f"left out: {count:,} {reason}" for reason, count in summary.get("left_out", {}).items()]
+    if absent := summary.get("features_without_column"):
+        listed = f"the policy's features without a column, taken as missing: {', '.join(absent)}"
+        lines += textwrap.wrap(listed, WIDTH, subsequent_indent="  ")
     return lines
 
 

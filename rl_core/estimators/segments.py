@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from banditloop.rl_core.estimators.frames import is_missing
+
 MAX_SEGMENTS = 12  # of one column: the most frequent values
 MIN_DISTINCT = 13  # numbers of which more differ are divided into parts of equal size
 PARTS = 4
@@ -16,7 +18,7 @@ def segments(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
     Numbers are divided at their quartiles, unless they have few values.
     """
-    missing = np.array([value is None or value != value for value in values.tolist()], bool)
+    missing = np.array([is_missing(value) for value in values.tolist()], bool)
     present = values[~missing]
     try:
         numbers = None if present.dtype.kind == "b" else present.astype(float)

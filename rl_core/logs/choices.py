@@ -69,36 +69,38 @@ def read_probabilities(
     Raises:
         InvalidInput: one is missing or no probability, or they contradict each other; names the row.
     """
-    fields, row_of = columns.fields, choices.row_of
-    propensity = _propensity(batch, fields.get("propensity"))
-    given = _given(batch, columns, choices)
+    propensity, given = _propensity(batch, columns.fields.get("propensity")), _given(batch, columns, choices)
     if given is not None:
-        sums = np.bincount(row_of, given, minlength=len(choices.lengths))
-        cells = Cells("probabilities", pa.array(sums), batch)
-        cells.refuse(np.abs(sums - 1) > TOLERANCE, "they must sum to 1")
-        given = given / sums[row_of]
-        if propensity is not None:
-            stated = Cells("propensity", pa.array(propensity), batch)
-            differs = np.abs(given[choices.chosen] - propensity) > TOLERANCE * propensity
-            stated.refuse(differs, "differs from the probability of the action")
-        Cells("probability of the action", pa.array(given[choices.chosen]), batch).refuse(
-            given[choices.chosen] <= 0, "must be above 0"
+        return _whole(batch, choices, given, propensity)
+    if propensity is None and logging_policy is None:
+        raise InvalidInput(
+            f"{batch.path}: no column has the propensity: --map propensity=COLUMN, or tell by --logging-policy whether "
+            "the actions were chosen uniformly or in an unknown way"
         )
-        return given
     counts = choices.lengths
     if propensity is None:
-        if logging_policy is None:
-            raise InvalidInput(
-                f"{batch.path}: no column has the propensity: --map propensity=COLUMN, or tell by "
-                "--logging-policy whether the actions were chosen uniformly or in an unknown way"
-            )
         propensity = 1 / counts if logging_policy == "uniform" else np.ones(len(counts))
-    single = Cells("propensity", pa.array(propensity), batch)
-    single.refuse((counts == 1) & (propensity < 1 - TOLERANCE), "must be 1 for the only candidate")
+    stated = Cells("propensity", pa.array(propensity), batch)
+    stated.refuse((counts == 1) & (propensity < 1 - TOLERANCE), "must be 1 for the only candidate")
     rest = np.divide(1 - propensity, counts - 1, out=np.zeros(len(counts)), where=counts > 1)
-    found = rest[row_of]
+    found = rest[choices.row_of]
     found[choices.chosen] = np.where(counts == 1, 1.0, propensity)
     return found
+
+
+def _whole(batch: RawBatch, choices: Choices, given: np.ndarray, propensity: np.ndarray | None) -> np.ndarray:
+    """The given probabilities of all candidates, scaled to a sum of 1; they must agree with the propensities."""
+    sums = np.bincount(choices.row_of, given, minlength=len(choices.lengths))
+    total = Cells("sum of the probabilities", pa.array(sums.round(6)), batch)
+    total.refuse(np.abs(sums - 1) > TOLERANCE, "must be 1")
+    scaled = given / sums[choices.row_of]
+    of_action = Cells("probability of the action", pa.array(scaled[choices.chosen].round(6)), batch)
+    of_action.refuse(scaled[choices.chosen] <= 0, "must be above 0")
+    if propensity is not None:
+        stated = Cells("propensity", pa.array(propensity), batch)
+        differs = np.abs(scaled[choices.chosen] - propensity) > TOLERANCE * propensity
+        stated.refuse(differs, "differs from the probability of the action")
+    return scaled
 
 
 def _propensity(batch: RawBatch, column: str | None) -> np.ndarray | None:

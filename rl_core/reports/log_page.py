@@ -93,5 +93,6 @@ def _diagnostics(summary: Mapping[str, Any]) -> str:
         ["least logged propensity", f"{weights['least_propensity']:.4g}"],
         ["propensity audit", passed],
         *([f"left out: {reason}", count] for reason, count in summary.get("left_out", {}).items()),
+        *(["feature without a column, taken as missing", name] for name in summary.get("features_without_column", ())),
     ]
     return f"<section><h2>Diagnostics</h2>{html_page.table(['log', ''], rows)}</section>"

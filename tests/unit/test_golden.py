@@ -1,19 +1,26 @@
 """Published reference values: the Open Bandit sample, digits as a bandit, and TF-Agents' raw propensities."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from banditloop.pipelines.cli.main import app
 from banditloop.rl_core.estimators import DR, IPS, SNIPS, DirectMethod, Logged, evaluate
 from banditloop.rl_core.estimators.balanced import balanced_propensity
 from banditloop.rl_core.estimators.diagnostics import Diagnostics
 from banditloop.rl_core.estimators.intervals import Bootstrap, clopper_pearson, empirical_bernstein
 from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
 from banditloop.rl_core.estimators.reward_model import RewardModel
+from banditloop.rl_core.logs.events import interactions
+from banditloop.rl_core.logs.formats import LogFiles
+from banditloop.rl_core.settings.task import Task
 
 OBP = Path(importlib.util.find_spec("obp").origin).parent
 ITEMS = 80
@@ -88,6 +95,26 @@ def test_estimates_equal_the_formulas_of_obp_on_the_open_bandit_sample(open_band
         assert values[name] == pytest.approx(value, abs=1e-6), name
     assert (values["ips"], values["snips"]) == pytest.approx((0.004553, 0.004776), abs=1e-6)
     assert evaluation.summary["diagnostics"]["effective_sample_size"] == pytest.approx(1640, abs=1)
+
+
+def test_the_open_bandit_sample_is_imported_and_evaluated_by_the_command_line(open_bandit, tmp_path):
+    """With the probability of each logged item under the target in a column of its own."""
+    log, target = open_bandit
+    of_items = target[np.arange(log.num_rows), log["item_id"].to_numpy()]
+    pyarrow.csv.write_csv(log.append_column("bts", [of_items]), tmp_path / "all.csv")
+    words = ["evaluate", tmp_path / "all.csv", "--format", "obd", "--policy", "bts", "--by", "position", "--json"]
+    result = CliRunner().invoke(app, list(map(str, words)))
+    summary = json.loads(result.stdout)
+    assert summary["estimates"]["ips"]["value"] == pytest.approx(0.004553, abs=1e-6)
+    assert summary["estimates"]["snips"]["value"] == pytest.approx(0.004776, abs=1e-6)
+    assert [row["segment"] for row in summary["segments"]] == ["position = 1", "position = 2", "position = 3"]
+    task = Task.parse({"actions": ITEMS, "context": {"position": "category", "user_item_affinity": {"vector": 80}}})
+    files = LogFiles([OBP / "dataset" / "obd" / "random" / "all" / "all.csv"], task, {}, "obd", ignore_others=True)
+    table = pa.Table.from_batches(interactions(files.events(source="all"), task, 0.0))
+    weighted = of_items / table["propensity"].to_numpy() * table["reward"].to_numpy()
+    assert weighted.mean() == pytest.approx(summary["estimates"]["ips"]["value"], abs=1e-9)
+    assert len(set(table["event_id"].to_pylist())) == 10_000
+    assert table["timestamp"].equals(log["timestamp"].cast(pa.timestamp("us", "UTC")))
 
 
 def test_model_based_estimates_are_close_to_the_open_bandit_values(logged):

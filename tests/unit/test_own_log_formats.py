@@ -279,7 +279,7 @@ def test_actions_of_dsjson_are_their_tags_or_positions(tmp_path):
         ({"a": [2, 2, 3]}, r"line 1: a = \[2, 2, 3\]: give every number from 1 to 3 once"),
         ({"_label_cost": "high"}, "line 1: _label_cost = 'high': give a number"),
         ({"_outcomes": []}, "line 1: _outcomes: slates and continuous actions are not imported"),
-        ({"p": [0.8, 0.5, 0.1]}, "line 1: probabilities = 1.40*1?: they must sum to 1"),
+        ({"p": [0.8, 0.5, 0.1]}, "line 1: sum of the probabilities = 1.4: must be 1"),
     ],
 )
 def test_a_wrong_line_of_dsjson_is_named(tmp_path, changes, message):
