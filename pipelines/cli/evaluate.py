@@ -54,7 +54,8 @@ def evaluate_(
     """
     from dataclasses import replace
 
-    from banditloop.pipelines.cli.evaluate_log import LogToEvaluate, parse_policy, task_of
+    from banditloop.pipelines.cli.evaluate_log import LogToEvaluate
+    from banditloop.pipelines.cli.evaluated_policies import parse_policy, task_of
     from banditloop.rl_core.estimators import evaluate
     from banditloop.rl_core.logs.formats import LogFiles
 

@@ -1,14 +1,15 @@
 """A log and the policies to evaluate on it, as the estimators take them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids, logged_probabilities
 from banditloop.rl_core.logs import values
@@ -19,40 +20,9 @@ from banditloop.rl_core.logs.events import EventReader
 from banditloop.rl_core.logs.formats import LogFiles
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.feature_kinds import nearest
-from banditloop.rl_core.settings.task import OPEN, Task
+from banditloop.rl_core.settings.task import OPEN
 
-UNIFORM = "uniform"
 ROWS = 10_000  # that a policy decides at a time
-Policy = SavedPolicy | str  # of a directory; or uniform, or the name of a column
-
-
-def parse_policy(text: str, option: str) -> Policy:
-    """The policy of a directory; uniform, or the name of a column.
-
-    Raises:
-        InvalidInput: it looks like a path, but there is no such directory; or this is no policy's.
-    """
-    if Path(text).is_dir():
-        return SavedPolicy.load(Path(text))
-    if "/" in text:
-        raise InvalidInput(f"{option} {text!r}: there is no such directory")
-    return text
-
-
-def task_of(policies: Sequence[Policy | None], reward_range: Sequence[float] | None) -> Task:
-    """What policies decide; anything, where none is of a directory. reward_range: theirs if None, else [0, 1]."""
-    saved = [policy for policy in policies if isinstance(policy, SavedPolicy)]
-    context = {name: kind for policy in saved for name, kind in policy.encoding.context.kinds.items()}
-    actions: Any = saved[0].encoding.actions if saved else OPEN
-    known = reward_range or next((policy.manifest.reward_range for policy in saved), None) or (0.0, 1.0)
-    return Task.parse(
-        {
-            "context": context,
-            "actions": OPEN if isinstance(actions, list) and len(actions) < 2 else actions,
-            "reward_range": list(known),
-        },
-        "task",
-    )
 
 
 @dataclass
@@ -88,7 +58,7 @@ class LogToEvaluate:
             "sample_weight": None if (weights == 1).all() else weights,
         }
         sides = [given[name] for name in ("target", "baseline") if given[name] is not None]
-        if any(side.ndim == 2 for side in sides):
+        if self.reads_decisions:
             given |= {"action": self.actions(), "probabilities": self.logged_probabilities()}
         if isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides):
             given["features"] = _observations(target, self.decisions)
@@ -97,7 +67,7 @@ class LogToEvaluate:
     def describe(self, policy: str) -> dict[str, Any]:
         """The policy and the files in words, and what of them was not used."""
         files = ", ".join(path.name for path in self.files.paths)
-        if policy == UNIFORM and not self.reads_contexts and "candidates" not in self.fields:
+        if policy == UNIFORM and not self.reads_decisions and "candidates" not in self.fields:
             policy = f"uniform among the {len(set(self.values('action').tolist()))} actions that occur"
         left_out, absent = dict(self.files.left_out), sorted(self.files.absent)
         return {"policy": f"{policy}, on {files}", "left_out": left_out, "features_without_column": absent}
@@ -117,7 +87,7 @@ class LogToEvaluate:
 
     def logged_probabilities(self) -> np.ndarray | None:
         """The logged probabilities of all candidates [B, K]; None if only the action's was logged."""
-        known = self.reads_contexts and "probabilities" in self.fields
+        known = self.reads_decisions and "probabilities" in self.fields
         return logged_probabilities(self.decisions, self.ids) if known else None
 
     def numbers(self, name: str, default: float = np.nan) -> np.ndarray:
@@ -136,22 +106,34 @@ class LogToEvaluate:
         return np.array([value for array in arrays for value in array.to_pylist()], object)
 
     def propensities(self) -> np.ndarray:
-        """The logged propensities [B]."""
+        """The logged propensities [B].
+
+        Raises:
+            InvalidInput: there are none, and nobody told how the actions were chosen.
+        """
         if "propensity" in self.fields:
             return self.numbers("propensity")
-        if self.logging_policy == UNIFORM and not self.reads_contexts:
-            return self._uniform()
-        return self.decisions["propensity"].to_numpy()
+        if self.reads_decisions:
+            return self.decisions["propensity"].to_numpy()
+        if "*" in self.fields.get("probabilities", ""):
+            return np.concatenate([_of_action(*batch) for batch in self.batches])
+        if self.logging_policy != UNIFORM:
+            raise InvalidInput(
+                "--map propensity=COLUMN: which column has the probability of the action? If actions were chosen "
+                "uniformly, say --logging-policy uniform"
+            )
+        return self._uniform()
 
     @property
     def fields(self) -> Mapping[str, str]:
         """The columns of fields."""
         return self.batches[-1][1].fields
 
-    @property
-    def reads_contexts(self) -> bool:
-        """Whether a policy does: then the task has its actions."""
-        return self.files.task.actions != OPEN or bool(self.files.task.context)
+    @cached_property
+    def reads_decisions(self) -> bool:
+        """Whether candidates are known, by a policy's actions or row by row, so that rows are read as decisions."""
+        has_both = {"candidates", "probabilities"} <= self.fields.keys()
+        return self.files.task.actions != OPEN or bool(self.files.task.context) or has_both
 
     def _rewards(self, default: float | None) -> np.ndarray:
         """The rewards [B], in the task's range."""
@@ -167,7 +149,7 @@ class LogToEvaluate:
 
     def _uniform(self) -> np.ndarray:
         """The uniform policy's probability of the logged action [B], or of all candidates [B, K]."""
-        if self.reads_contexts:
+        if self.reads_decisions:
             mask = logged_candidates(self.decisions, self.ids).mask(self.decisions.num_rows)
             return mask / mask.sum(axis=1, keepdims=True)
         if "candidates" in self.fields:
@@ -184,6 +166,16 @@ class LogToEvaluate:
             known = [each for each in self.batches[0][0].table.column_names if not each.startswith(RESERVED)]
             raise InvalidInput(f"{name!r}: the log has no such column; {nearest(name, known, 'the log')}")
         return column
+
+
+def _of_action(batch: RawBatch, columns: Columns) -> np.ndarray:
+    """The probability of each action, in a column named after it."""
+    by_action = columns.by_action(batch.table.column_names)
+    matrix = np.column_stack([values.numbers(batch.cells(column), 0, 1) for column in by_action.values()])
+    cells = batch.cells(columns.fields["action"])
+    places = pc.index_in(values.texts(cells), pa.array(list(by_action), pa.string())).fill_null(-1)
+    cells.refuse(places.to_numpy(zero_copy_only=False) < 0, f"is none of the actions {', '.join(by_action)}")
+    return matrix[np.arange(len(places)), places.to_numpy(zero_copy_only=False)]
 
 
 def _observations(policy: SavedPolicy, decisions: pa.Table) -> np.ndarray:

@@ -79,4 +79,6 @@ def array_of(values: list[Any]) -> pa.Array:
 
 
 def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    if value is None or isinstance(value, str):
+        return value
+    return None if value != value else json.dumps(value)

@@ -136,9 +136,17 @@ def _names(actions: list[Any], ids: Sequence[str] | None, where: str) -> list[st
 
 
 def _features(values: Any) -> dict[str, Any]:
-    """The features of a context or an action by name, as Namespace.feature."""
-    flattened = flatten(values) if isinstance(values, dict) else {}
+    """The features of a context or an action by name, as Namespace.feature; a namespace may be a list of objects."""
+    if not isinstance(values, dict):
+        return {}
+    flattened = flatten({name: _merged(value) for name, value in values.items()})
     return {name: value for name, value in flattened.items() if not any(part[:1] == "_" for part in name.split("."))}
+
+
+def _merged(value: Any) -> Any:
+    if not isinstance(value, list) or not all(isinstance(part, dict) for part in value):
+        return value
+    return {name: each for part in value for name, each in part.items()}
 
 
 def _number(value: Any, key: str, where: str) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, brief
 from banditloop.rl_core.events.consistency import contradictions
 from banditloop.rl_core.events.rows import decision_table, reward_table
 from banditloop.rl_core.events.schema import TIME, interaction_schema
@@ -23,6 +23,7 @@ from banditloop.rl_core.settings.task import MAX_ID_LENGTH, Task
 
 APPLICATION = "application"  # policy_version of decisions that an application took itself
 UNTIMED = datetime(2025, 1, 1, tzinfo=UTC)  # of the first row of a log without times; the others follow by milliseconds
+MAX_SOURCE = 100  # characters
 
 
 class LoggedEvents(NamedTuple):
@@ -42,6 +43,8 @@ class EventReader:
     def __init__(
         self, task: Task, reward_name: str, source: str = "", logging_policy: LoggingPolicy | None = None
     ) -> None:
+        if len(source) > MAX_SOURCE or not source.isprintable():
+            raise InvalidInput(f"--source {brief(source)}: give at most {MAX_SOURCE} printable characters")
         self._task, self._reward_name = task, reward_name
         self._source, self._logging_policy = source, logging_policy
         self._occurrences, self._rows = Occurrences(), 0

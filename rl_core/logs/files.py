@@ -33,9 +33,9 @@ def read_csv(path: Path) -> Iterator[RawBatch]:
 
 
 def read_parquet(path: Path) -> Iterator[RawBatch]:
-    """The rows of a Parquet file."""
+    """The rows of a Parquet file; fields of its structs are columns named a.b."""
     with pa.parquet.ParquetFile(path) as file:
-        yield from _numbered(path, (pa.table(batch) for batch in file.iter_batches(BATCH_ROWS)))
+        yield from _numbered(path, (_flat(pa.table(batch)) for batch in file.iter_batches(BATCH_ROWS)))
 
 
 def read_jsonl(path: Path) -> Iterator[RawBatch]:
@@ -82,6 +82,12 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise InvalidInput(f"{path}, line {number}: {brief(row, 40)} is no JSON object")
     return row
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    while any(pa.types.is_struct(kind) for kind in table.schema.types):
+        table = table.flatten()
+    return table
 
 
 def _numbered(path: Path, tables: Iterator[pa.Table]) -> Iterator[RawBatch]:

@@ -170,6 +170,7 @@ def test_a_dsjson_log_is_evaluated_as_vw_estimators_do(tmp_path):
     assert summary["estimates"]["ips"]["value"] == pytest.approx(weighted_reward / 300, abs=1e-6)
     assert summary["estimates"]["snips"]["value"] == pytest.approx(weighted_reward / weighted_count, abs=1e-6)
     assert len(summary["segments"]) == 4
+    assert summary["audit"]["passes"]
     task = {"actions": 4, "context": {"age": "number"}}
     (tmp_path / "loop.json").write_text(json.dumps({"task": task, "backend": {"root": str(tmp_path / "loop")}}))
     found = json.loads(run("import", tmp_path / "log.dsjson", "-c", tmp_path / "loop.json", "--json"))
@@ -178,6 +179,20 @@ def test_a_dsjson_log_is_evaluated_as_vw_estimators_do(tmp_path):
     assert np.mean(stored["reward"].to_numpy() / 4 / stored["propensity"].to_numpy()) == pytest.approx(
         summary["estimates"]["ips"]["value"], abs=1e-6
     )
+
+
+def test_probabilities_in_columns_by_action_are_enough(loop, log):
+    by_action = {f"p_{arm}": np.full(ROWS, p) for arm, p in (("a", 0.5), ("b", 0.25), ("c", 0.25))}
+    table = log.drop_columns("p")
+    for name, values in by_action.items():
+        table = table.append_column(name, [values])
+    pyarrow.csv.write_csv(table, loop / "columns.csv")
+    options = ["--map", "action=arm", "--map", "reward=clicked", "--policy", "mine", "--json"]
+    columns = json.loads(run("evaluate", loop / "columns.csv", "--map", "probabilities=p_*", *options))
+    single = json.loads(run("evaluate", loop / "log.csv", "--map", "propensity=p", *options))
+    assert columns["estimates"] == single["estimates"]
+    with pytest.raises(InvalidInput, match="which column has the probability of the action"):
+        run("evaluate", loop / "columns.csv", *options)
 
 
 @pytest.mark.parametrize(

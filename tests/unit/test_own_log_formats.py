@@ -213,6 +213,23 @@ def test_a_wrong_mapping_is_named(tmp_path, mapping, message):
         read(write(tmp_path, "arm,reward\na,1\n"), mapping=mapping)
 
 
+def test_features_in_objects_and_structs_are_found_by_their_last_name(tmp_path):
+    row = {"event_id": "x", "action": "a", "reward": 1, "p": 0.5, "context": {"age": 3, "country": "DE"}}
+    pa.parquet.write_table(pa.Table.from_pylist([row]), tmp_path / "log.parquet")
+    mixed = [row, row | {"event_id": "y", "context": {"age": "4", "country": float("nan")}}]
+    write(tmp_path, "\n".join(map(json.dumps, mixed)), "log.jsonl")
+    for name, ages in (("log.parquet", [3.0]), ("log.jsonl", [3.0, 4.0])):
+        decisions, _ = read(tmp_path / name)
+        assert [decision["context"]["age"] for decision in decisions] == ages
+        assert [decision["context"]["country"] for decision in decisions] == ["DE", None][: len(ages)]
+
+
+def test_csv_comes_with_any_separator_marks_and_quotes(tmp_path):
+    text = '\ufeffevent_id;action;reward;p;country\r\n007;a;1;0.5;"D;E"\r\n'
+    [decision], _ = read(write(tmp_path, text))
+    assert (decision["event_id"], decision["context"]["country"]) == ("007", "D;E")
+
+
 def dsjson(**changes) -> dict:
     """A line as VW's tests have it: two users' namespaces, three actions, the second of which was chosen."""
     return {

@@ -1,0 +1,41 @@
+"""The policies that the command `evaluate` takes, and what they decide."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.settings.task import OPEN, Task
+
+UNIFORM = "uniform"
+Policy = SavedPolicy | str  # of a directory; or uniform, or the name of a column
+
+
+def parse_policy(text: str, option: str) -> Policy:
+    """The policy of a directory; uniform, or the name of a column.
+
+    Raises:
+        InvalidInput: it looks like a path, but there is no such directory; or this is no policy's.
+    """
+    if Path(text).is_dir():
+        return SavedPolicy.load(Path(text))
+    if "/" in text:
+        raise InvalidInput(f"{option} {text!r}: there is no such directory")
+    return text
+
+
+def task_of(policies: Sequence[Policy | None], reward_range: Sequence[float] | None) -> Task:
+    """What policies decide; anything, where none is of a directory. reward_range: theirs if None, else [0, 1]."""
+    saved = [policy for policy in policies if isinstance(policy, SavedPolicy)]
+    context = {name: kind for policy in saved for name, kind in policy.encoding.context.kinds.items()}
+    actions: Any = saved[0].encoding.actions if saved else OPEN
+    known = reward_range or next((policy.manifest.reward_range for policy in saved), None) or (0.0, 1.0)
+    return Task.parse(
+        {
+            "context": context,
+            "actions": OPEN if isinstance(actions, list) and len(actions) < 2 else actions,
+            "reward_range": list(known),
+        },
+        "task",
+    )
