@@ -66,3 +66,8 @@ def _client(client: type[Any], emulator: str, options: dict[str, str]) -> Any:
 def location_name(backend: GoogleBackend) -> str:
     """Resource name of the project's location, the parent of regional resources."""
     return f"projects/{backend.project}/locations/{backend.location}"
+
+
+def name_prefix(backend: GoogleBackend) -> str:
+    """Prefix of the names of pipeline jobs and schedules, whose namespace all loops of a project share."""
+    return f"{backend.endpoint}-"

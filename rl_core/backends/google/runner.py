@@ -1,8 +1,4 @@
-"""The runner on Vertex AI Pipelines. The run id is part of the pipeline job's id, which Vertex AI keeps unique.
-
-Schedules are identified by their display name within the loop, as Vertex AI assigns numeric ids. Two processes that
-create a schedule of the same name at the same moment may both succeed.
-"""
+"""The runner on Vertex AI Pipelines. The run id is part of the pipeline job's id, which Vertex AI keeps unique."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from google.api_core.exceptions import AlreadyExists, GoogleAPICallError, NotFound
-from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient, PipelineState, ScheduleServiceClient
-from google.cloud.aiplatform_v1 import Schedule as VertexSchedule
+from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient, PipelineState
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from banditloop.rl_core.agents import Statistics
 from banditloop.rl_core.backends.google import custom_job, run_logs
-from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
+from banditloop.rl_core.backends.google.clients import LABEL, location_name, name_prefix, vertex_client
+from banditloop.rl_core.backends.google.schedules import VertexSchedules
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
-from banditloop.rl_core.pipeline_specs.cron import check_cron
 from banditloop.rl_core.pipeline_specs.template import check_run
 from banditloop.rl_core.ports import Run, RunState, Schedule
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -34,9 +29,7 @@ ENDED: dict[int, RunState] = {
     PipelineState.PIPELINE_STATE_FAILED: "failed",
     PipelineState.PIPELINE_STATE_CANCELLED: "failed",
 }
-UTC = "TZ=UTC "  # prefix of a cron expression
-ACTIVE, PAUSED = VertexSchedule.State.ACTIVE, VertexSchedule.State.PAUSED
-DELETE_SECONDS, MAX_JOB_ID_LENGTH = 300.0, 128
+MAX_JOB_ID_LENGTH = 128
 JOB_ID = rf"[a-z][a-z0-9-]{{0,{MAX_JOB_ID_LENGTH - 1}}}"
 
 
@@ -45,15 +38,13 @@ class VertexRunner:
 
     def __init__(self, backend: GoogleBackend) -> None:
         self._backend, self._location = backend, location_name(backend)
+        self._prefix = name_prefix(backend)
+        self._schedules = VertexSchedules(backend)
         self._unanswered: set[str] = set()  # run ids whose submission failed: this process may have created them
 
     @cached_property
     def _client(self) -> PipelineServiceClient:
         return vertex_client(self._backend, PipelineServiceClient)
-
-    @cached_property
-    def _scheduler(self) -> ScheduleServiceClient:
-        return vertex_client(self._backend, ScheduleServiceClient)
 
     def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         from banditloop.rl_core.training import shards  # imports TensorFlow
@@ -118,73 +109,24 @@ class VertexRunner:
         custom_job.cancel_all(self._backend)
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
-        job = self.job(template, parameters, self._prefix + name)
-        desired = VertexSchedule(
-            display_name=job.display_name,
-            cron=UTC + check_cron(cron),
-            max_concurrent_run_count=1,  # started at a time
-            max_concurrent_active_run_count=1,  # running at a time
-            create_pipeline_job_request={"parent": self._location, "pipeline_job": job},
-        )
-        if not (existing := self._schedules(name)):
-            self._scheduler.create_schedule(parent=self._location, schedule=desired)
-        for schedule in existing:
-            desired.name = schedule.name
-            mask = {"paths": ["cron", "create_pipeline_job_request"]}
-            self._scheduler.update_schedule(schedule=desired, update_mask=mask)
+        self._schedules.set(name, cron, self.job(template, parameters, self._prefix + name))
 
     def schedules(self) -> list[Schedule]:
-        schedules = [
-            Schedule(
-                name=schedule.display_name.removeprefix(self._prefix),
-                cron=schedule.cron.removeprefix(UTC),
-                state="active" if schedule.state == ACTIVE else "paused",
-                next_run=schedule.next_run_time if schedule.state == ACTIVE else None,
-            )
-            for schedule in self._schedules()
-        ]
-        return sorted(schedules, key=lambda schedule: schedule.name)
+        return self._schedules.all()
 
     def pause(self, name: str) -> None:
-        for schedule in self._existing(name):
-            if schedule.state == ACTIVE:
-                self._scheduler.pause_schedule(name=schedule.name)
+        self._schedules.pause(name)
 
     def resume(self, name: str) -> None:
-        for schedule in self._existing(name):
-            if schedule.state == PAUSED:
-                self._scheduler.resume_schedule(name=schedule.name)
+        self._schedules.resume(name)
 
     def unschedule(self, name: str) -> bool:
-        schedules = self._schedules(name)
-        for schedule in schedules:
-            self._scheduler.delete_schedule(name=schedule.name).result(DELETE_SECONDS)
-        return bool(schedules)
+        return self._schedules.delete(name)
 
     def _jobs(self) -> Iterable[PipelineJob]:
         condition = f'labels.{LABEL}="{self._backend.endpoint}"'
         request = {"parent": self._location, "filter": condition, "order_by": "create_time"}
         return self._client.list_pipeline_jobs(request=request)
-
-    def _schedules(self, name: str | None = None) -> list[VertexSchedule]:
-        """This loop's schedules, all or those of a name. Vertex AI cannot filter by the labels of the job to run."""
-        condition = f'display_name="{self._prefix}{name}"' if name else "create_pipeline_job_request:*"
-        schedules = self._scheduler.list_schedules(request={"parent": self._location, "filter": condition})
-        return [
-            schedule
-            for schedule in schedules
-            if schedule.create_pipeline_job_request.pipeline_job.labels.get(LABEL) == self._backend.endpoint
-        ]
-
-    def _existing(self, name: str) -> list[VertexSchedule]:
-        if not (schedules := self._schedules(name)):
-            raise InvalidInput(f"schedule {name!r}: there is no such schedule in {self._location}")
-        return schedules
-
-    @property
-    def _prefix(self) -> str:
-        """Prefix of the names of jobs and schedules, whose namespace all loops of a project share."""
-        return f"{self._backend.endpoint}-"
 
     def _run_id(self, job: PipelineJob) -> str:
         return job.name.rpartition("/")[2].removeprefix(self._prefix)
