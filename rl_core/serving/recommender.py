@@ -1,9 +1,6 @@
 """The recommender: predict requests in, predictions and logged decisions out."""
 
-import hashlib
-import os
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -11,10 +8,10 @@ import numpy as np
 import orjson
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.rows import decision_row
 from banditloop.rl_core.policies.release import hash_to_unit
 from banditloop.rl_core.serving.candidate_sets import CandidateSet, CandidateSets, Features, external_decisions
 from banditloop.rl_core.serving.catalogue import Catalogue
+from banditloop.rl_core.serving.decision_writer import Batch, DecisionWriter
 from banditloop.rl_core.serving.known_answers import Answer, KnownAnswers, Name, names_of, question_of
 from banditloop.rl_core.serving.predict_request import NO_OPTIONS, InstanceOptions, PredictRequest
 from banditloop.rl_core.serving.request_features import ContextReader
@@ -43,8 +40,8 @@ class Recommender:
         answers: KnownAnswers | None = None,
     ) -> None:
         self._reader, self._candidates = ContextReader(task), CandidateSets(task, catalogue)
-        self._log, self._sample_rate = log, sample_rate
-        self._random = np.random.default_rng()
+        self._writer = DecisionWriter(self._reader, self._candidates, sample_rate)
+        self._log, self._random = log, np.random.default_rng()
         self._answers = KnownAnswers() if answers is None else answers
 
     def predict(self, split: TrafficSplit, requests: list[PredictRequest]) -> list[list[Any] | InvalidInput]:
@@ -93,12 +90,11 @@ class Recommender:
             return []
         chosen_from = self._candidates.of(options)
         requested = DecisionRequest(contexts, chosen_from.candidates, self._reader.vector)
-        answers: list[Answer] = [{}] * len(options)
-        events: list[Answer] = []
+        batch = Batch(options, contexts, chosen_from.features, [{}] * len(options), [])
         for group in self._assign(split, options, requested, chosen_from):
-            self._emit(group, options, requested, chosen_from.features, answers, events)
-        self._log(orjson.dumps(events, option=orjson.OPT_SERIALIZE_NUMPY))
-        return answers
+            self._writer.write(group, batch)
+        self._log(orjson.dumps(batch.events, option=orjson.OPT_SERIALIZE_NUMPY))
+        return batch.answers
 
     def _assign(
         self, split: TrafficSplit, options: list[InstanceOptions], requested: DecisionRequest, chosen_from: CandidateSet
@@ -120,66 +116,6 @@ class Recommender:
         own_rows = [row for row, option in enumerate(options) if option.action is None]
         own = split.decide(own_rows, requested, keys, uniforms) if own_rows else []
         return [external, split.champion.decide(external_rows, requested, uniforms, "shadow", 0.0), *own]
-
-    def _emit(
-        self,
-        group: VersionDecisions,
-        options: list[InstanceOptions],
-        requested: DecisionRequest,
-        features: list[dict[str, Features]] | None,
-        answers: list[Answer],
-        events: list[Answer],
-    ) -> None:
-        """Append a version's decisions to `events` and set their `answers`, except a shadow's. One loop: it is hot."""
-        now, random_ids = datetime.now(UTC), os.urandom(16 * len(group.rows)).hex()
-        decisions, ids, eligible = group.decisions, group.candidates.ids, group.candidates.eligible
-        numbered = self._candidates.are_all_numbers(group.candidates)
-        for i, (row, position, propensity) in enumerate(
-            zip(group.rows, decisions.actions.tolist(), decisions.propensities.tolist(), strict=True)
-        ):
-            option, action, probabilities = options[row], ids[position], decisions.probabilities[i]
-            described = features[row] if features else {}
-            implied = numbered and not described and (eligible is None or eligible[i].all())
-            candidates: Sequence[str] = () if implied else ids
-            if eligible is not None and not implied:
-                positions = np.flatnonzero(eligible[i])
-                candidates, probabilities = [ids[k] for k in positions.tolist()], probabilities[positions]
-            event_id = random_ids[32 * i : 32 * i + 32] if option.key is None else _event_id(option, group)
-            if group.mode != "shadow":
-                answers[row] = {
-                    "event_id": event_id,
-                    "action": position if numbered else self._candidates.answered(action),
-                    "propensity": propensity,
-                    "policy_version": group.version,
-                }
-                if option.explain:
-                    answers[row]["probabilities"] = dict(zip(candidates or ids, probabilities.tolist(), strict=True))
-            if self._sample_rate == 1 or hash_to_unit(event_id, "sample") < self._sample_rate:
-                events.append(
-                    decision_row(
-                        event_id=event_id,
-                        timestamp=now,
-                        policy_version=group.version,
-                        context=self._reader.row(requested.contexts[row]),
-                        candidates=candidates,
-                        candidate_features=[described[candidate] for candidate in candidates] if described else (),
-                        action=action,
-                        propensity=propensity,
-                        probabilities=probabilities,
-                        mode="deferred" if option.deferred and group.mode == "online" else group.mode,
-                        logging_probability=self._sample_rate,
-                        assignment_share=group.share,
-                        episode_id=option.episode_id,
-                        step=option.step,
-                    )
-                )
-
-
-def _event_id(option: InstanceOptions, group: VersionDecisions) -> str:
-    """The event id of an instance with a key, the same whenever it is repeated; a shadow's decision has its own."""
-    if option.event_id and group.mode != "shadow":
-        return option.event_id
-    return hashlib.sha256(f"{option.key} {group.version} {group.mode}".encode()).hexdigest()[:32]
 
 
 def _predictions(request: PredictRequest, answers: list[Answer]) -> list[Answer]:

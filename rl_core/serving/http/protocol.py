@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with less work per request, and with limits on what a connection may send, hold and wait for.
 
-The head and the body of a response are sent in one write instead of two, and the app's headers are not validated. Each
-connection has one timer for all of its time limits, where uvicorn cancels a timer and starts another for every request.
+Each connection has one timer for all of its time limits, where uvicorn cancels a timer and starts another for every
+request.
 What a client sends before its request is authenticated is bounded: the size of a head, the number of its headers and of
 pipelined requests, and the number of connections, of which those that wait for their clients are closed.
 """
@@ -9,19 +9,18 @@ pipelined requests, and the number of connections, of which those that wait for 
 import asyncio
 import math
 from collections import deque
-from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from banditloop.rl_core.serving.http.connections import MAX_CONNECTIONS, make_room
+from banditloop.rl_core.serving.http.response import SingleWriteCycle
 
 REQUEST_TIMEOUT_SECONDS = 30.0  # for a request to arrive, or for a response to be read
 FIRST_REQUEST_SECONDS = 10.0  # for the first request of a connection to begin
 MAX_HEAD_BYTES, MAX_HEADERS = 32 << 10, 100
 MAX_PIPELINED = 16  # requests that wait until the one before them is answered
-CLOSE = (b"connection", b"close")
 TRAILERS: Any = deque(maxlen=0)  # headers after a body are dropped: they must not count as those of the request
 NOT_HTTP = 400, "request: is not valid HTTP"
 TOO_LARGE = 431, f"request: its head may have at most {MAX_HEAD_BYTES:,} bytes and {MAX_HEADERS} headers"
@@ -163,40 +162,3 @@ class SingleWriteProtocol(HttpToolsProtocol):
         cycle.timed_out = True
         cycle.message_event.set()
         return True
-
-
-class SingleWriteCycle(RequestResponseCycle):
-    """A request and its response, whose head is held back until the body is sent."""
-
-    _head: MutableMapping[str, Any]
-    timed_out = False  # the rest of the request did not arrive in time
-
-    async def receive(self) -> Any:
-        """The next part of the body; TimeoutError if it did not arrive in time."""
-        message = await super().receive()
-        if self.timed_out and message.get("more_body"):
-            raise TimeoutError
-        return message
-
-    async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]
-        """Hold back the head of the response, then write it together with the body."""
-        if message["type"] == "http.response.start":
-            self._head = message
-            return
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        self.response_started = self.response_complete = True
-        self.message_event.set()
-        if self.disconnected or self.transport.is_closing():  # the former is set for the latest request only
-            return
-        headers = self.default_headers + self._head["headers"]
-        if CLOSE in headers:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            headers.append(CLOSE)
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        body = b"" if self.scope["method"] == "HEAD" else message["body"]
-        self.transport.write(STATUS_LINE[self._head["status"]] + lines + b"\r\n" + body)
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
