@@ -51,13 +51,11 @@ def evaluation_summary(
             "left_out": window.left_out,
             "propensity_audit": {"log_wealth": audit_window(window).log_wealth(), "needed": -math.log(ALARM_LEVEL)},
             "logging_mix": window.logging_mix,
-            "coverage": _coverage(totals),
-            "ignored": sum(row["ignored"] for row in totals),
+            **_rewards_of_versions(totals),
             "difference": _estimate(evaluation.difference, differences, least=-1.0),
             **_by_policy(evaluation, rewards),
             "wealth": _wealth([*verdicts, verdict], verdict.champion),
             "needed": math.log(needed),
-            "learning": [{key: row[key] for key in ("version", "interactions", "mean_reward")} for row in totals],
             "segments": _segments(evaluation, differences, feature_names),
             "action_ids": list(window.ids),
             "level": LEVEL,
@@ -132,9 +130,14 @@ def _diagnostics(policy: PolicyEstimates) -> Summary:
     }
 
 
-def _coverage(totals: list[dict[str, Any]]) -> float:
-    """The fraction of all interactions that have a reward."""
-    return sum(row["rewarded"] for row in totals) / max(1, sum(row["interactions"] for row in totals))
+def _rewards_of_versions(totals: list[dict[str, Any]]) -> Summary:
+    """What versions earned; coverage is the fraction of all interactions that have a reward."""
+    interactions = sum(row["interactions"] for row in totals)
+    return {
+        "coverage": sum(row["rewarded"] for row in totals) / max(1, interactions),
+        "ignored": sum(row["ignored"] for row in totals),
+        "learning": [{key: row[key] for key in ("version", "interactions", "mean_reward")} for row in totals],
+    }
 
 
 def _wealth(verdicts: list[Verdict], champion: str) -> list[Summary]:

@@ -37,25 +37,13 @@ def decision_row(
     """One decision in the format of the bus. The fields are described in schema.decision_schema."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "event_id": event_id,
-        "timestamp": timestamp,
-        "policy_version": policy_version,
-        "context": context,
-        "candidates": candidates,
-        "candidate_features": candidate_features,
-        "action": action,
-        "propensity": propensity,
-        "probabilities": probabilities,
-        "mode": mode,
-        "logging_probability": logging_probability,
-        "assignment_share": assignment_share,
-        "episode_id": episode_id,
-        "step": step,
-        "terminal": terminal,
-        "truncated": truncated,
-        "slate_id": slate_id,
-        "slot": slot,
-    }
+        "event_id": event_id, "timestamp": timestamp, "policy_version": policy_version,
+        "context": context, "candidates": candidates, "candidate_features": candidate_features,
+        "action": action, "propensity": propensity, "probabilities": probabilities,
+        "mode": mode, "logging_probability": logging_probability, "assignment_share": assignment_share,
+        "episode_id": episode_id, "step": step, "terminal": terminal, "truncated": truncated,
+        "slate_id": slate_id, "slot": slot,
+    }  # fmt: skip
 
 
 def reward_row(

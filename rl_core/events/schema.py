@@ -50,65 +50,27 @@ def event_schema(table: str, task: Task) -> pa.Schema:
 
 @cache
 def _decision_schema(context: pa.DataType, candidate: pa.DataType) -> pa.Schema:
-    return pa.schema(
-        [
-            _field("event_id", pa.string(), "unique id of the decision; its rewards have the same event_id", **ID),
-            _field("timestamp", TIME, "time at which the action was chosen"),
-            _field("policy_version", pa.string(), "version of the policy that chose the action", **ID),
-            _field("context", context, "features of the context, by name; missing ones are null"),
-            _field(
-                "candidates",
-                pa.list_(pa.string()),
-                "ids of the actions that could be chosen; empty: all of a task with numbered actions, from 0 on",
-                max_length=MAX_CANDIDATES,
-                **{f"item_{key}": value for key, value in ID.items()},
-            ),
-            _field(
-                "candidate_features",
-                pa.list_(candidate),
-                "features of each candidate, by name; empty where the catalogue has them, or there are none",
-                max_length=MAX_CANDIDATES,
-            ),
-            _field("action", pa.string(), "id of the chosen action", **ID),
-            _field("propensity", pa.float64(), "probability with which the policy chose the action", gt=0, le=1),
-            _field(
-                "probabilities",
-                DOUBLES,
-                "probability of every candidate; sums to 1",
-                max_length=MAX_PROBABILITIES,
-                item_ge=0,
-                item_le=1,
-            ),
-            _field(
-                "mode",
-                pa.string(),
-                "online: shown to a user; deferred: counts once activated; shadow: logged, not shown; external: chosen "
-                "by the application; simulated: written by the generator",
-                pattern=f"^({'|'.join(MODES)})$",
-            ),
-            _field(
-                "logging_probability",
-                pa.float64(),
-                "probability that this decision was logged; its sample weight is 1 / logging_probability",
-                gt=0,
-                le=1,
-            ),
-            _field(
-                "assignment_share",
-                pa.float64(),
-                "probability with which this version was to answer; null where a platform splits the traffic",
-                nullable=True,
-                ge=0,
-                le=1,
-            ),
-            _field("episode_id", pa.string(), "id of the episode that the decision belongs to", nullable=True, **ID),
-            _field("step", pa.int32(), "number of the decision in its episode, from 0 on", nullable=True, ge=0),
-            _field("terminal", pa.bool_(), "whether the episode ended with this decision", nullable=True),
-            _field("truncated", pa.bool_(), "whether the episode was cut off after this decision", nullable=True),
-            _field("slate_id", pa.string(), "id of the list that the decision is an entry of", nullable=True, **ID),
-            _field("slot", pa.int32(), "position in the list, from 0 on", nullable=True, ge=0),
-        ]
-    )
+    return pa.schema([*ORIGIN, *_asked(context, candidate), *CHOICE, *LOGGING, *EPISODE_AND_LIST])
+
+
+def _asked(context: pa.DataType, candidate: pa.DataType) -> list[pa.Field]:
+    """The fields of what was to be decided, whose types are the task's."""
+    return [
+        _field("context", context, "features of the context, by name; missing ones are null"),
+        _field(
+            "candidates",
+            pa.list_(pa.string()),
+            "ids of the actions that could be chosen; empty: all of a task with numbered actions, from 0 on",
+            max_length=MAX_CANDIDATES,
+            **{f"item_{key}": value for key, value in ID.items()},
+        ),
+        _field(
+            "candidate_features",
+            pa.list_(candidate),
+            "features of each candidate, by name; empty where the catalogue has them, or there are none",
+            max_length=MAX_CANDIDATES,
+        ),
+    ]
 
 
 @cache
@@ -116,6 +78,56 @@ def _interaction_schema(context: pa.DataType, candidate: pa.DataType) -> pa.Sche
     reward = _field("reward", pa.float64(), "aggregated reward of the decision; the default if it has none")
     return pa.schema([*_decision_schema(context, candidate), reward])
 
+
+ORIGIN = [
+    _field("event_id", pa.string(), "unique id of the decision; its rewards have the same event_id", **ID),
+    _field("timestamp", TIME, "time at which the action was chosen"),
+    _field("policy_version", pa.string(), "version of the policy that chose the action", **ID),
+]
+CHOICE = [
+    _field("action", pa.string(), "id of the chosen action", **ID),
+    _field("propensity", pa.float64(), "probability with which the policy chose the action", gt=0, le=1),
+    _field(
+        "probabilities",
+        DOUBLES,
+        "probability of every candidate; sums to 1",
+        max_length=MAX_PROBABILITIES,
+        item_ge=0,
+        item_le=1,
+    ),
+]
+LOGGING = [
+    _field(
+        "mode",
+        pa.string(),
+        "online: shown to a user; deferred: counts once activated; shadow: logged, not shown; external: chosen by the "
+        "application; simulated: written by the generator",
+        pattern=f"^({'|'.join(MODES)})$",
+    ),
+    _field(
+        "logging_probability",
+        pa.float64(),
+        "probability that this decision was logged; its sample weight is 1 / logging_probability",
+        gt=0,
+        le=1,
+    ),
+    _field(
+        "assignment_share",
+        pa.float64(),
+        "probability with which this version was to answer; null where a platform splits the traffic",
+        nullable=True,
+        ge=0,
+        le=1,
+    ),
+]
+EPISODE_AND_LIST = [
+    _field("episode_id", pa.string(), "id of the episode that the decision belongs to", nullable=True, **ID),
+    _field("step", pa.int32(), "number of the decision in its episode, from 0 on", nullable=True, ge=0),
+    _field("terminal", pa.bool_(), "whether the episode ended with this decision", nullable=True),
+    _field("truncated", pa.bool_(), "whether the episode was cut off after this decision", nullable=True),
+    _field("slate_id", pa.string(), "id of the list that the decision is an entry of", nullable=True, **ID),
+    _field("slot", pa.int32(), "position in the list, from 0 on", nullable=True, ge=0),
+]
 
 REWARD = pa.schema(
     [

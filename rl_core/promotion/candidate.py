@@ -37,9 +37,8 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     heldout = logged_window(platform, config, window, [champion, candidate], "held_out")
     better, worse = compare(heldout, champion, candidate, before, BettingTest())
     if until:
-        unseen = logged_window(
-            platform, config, window.model_copy(update={"since": until}), [champion, candidate], "held_out"
-        )
+        later = window.model_copy(update={"since": until})
+        unseen = logged_window(platform, config, later, [champion, candidate], "held_out")
         better, _ = compare(unseen, champion, candidate, before, BettingTest())
     decision, reason = decide_heldout(config, better, worse, release.champion)
     verdict = Verdict(
