@@ -75,7 +75,7 @@ class Verdict(Section):
     decision: VerdictDecision = Field(
         description="promote: becomes champion; canary: is tried on live traffic; refuse, rollback: does not serve"
     )
-    by: Literal["evaluator", "monitor", "operator"] = Field(description="source of the decision")
+    by: Literal["evaluator", "monitor", "operator", "platform"] = Field(description="source of the decision")
     reason: str = Field("", description="reason of the decision")
     run: str = Field("", description="id of the pipeline run that decided")
     until: datetime | None = Field(

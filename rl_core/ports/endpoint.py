@@ -86,6 +86,9 @@ class Endpoint(Protocol):
     def register_server(self, url: str) -> None:
         """Register the URL of the serving process (local backend only)."""
 
+    def report_vitals(self, vitals: dict[str, Vitals]) -> None:
+        """Report the vitals of the versions that this serving process has loaded, where others cannot ask it."""
+
     def predict(self, instances: list[Any]) -> list[Decision]:
         """The endpoint's decisions, one per instance. Retries repeat the request id, so each is decided once.
 

@@ -1,5 +1,6 @@
 """Keeps the policies of a serving process in step with the endpoint's release."""
 
+import time
 from pathlib import Path
 
 from banditloop.rl_core.policies.manifest import MANIFEST, read_manifest
@@ -7,6 +8,8 @@ from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Endpoint, Vitals
 from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
+
+REPORT_SECONDS = 30.0
 
 
 class SinglePolicySource:
@@ -23,6 +26,9 @@ class SinglePolicySource:
         """The directory, for every version."""
         return self._folder
 
+    def report_vitals(self, vitals: dict[str, Vitals]) -> None:
+        """Nothing: the platform watches the container."""
+
 
 class ReleaseFollower:
     """Loads the policies of the endpoint's release. `split` serves them; requests read it, `refresh` replaces it."""
@@ -32,6 +38,7 @@ class ReleaseFollower:
         self._knows_shares = not isinstance(endpoint, SinglePolicySource)
         self._policies: dict[str, LoadedPolicy] = {}
         self.split: TrafficSplit | None = None
+        self._reported: tuple[list[str], float] = [], 0.0  # the versions of the last report, and its time
 
     @property
     def versions(self) -> dict[str, Vitals]:
@@ -55,6 +62,13 @@ class ReleaseFollower:
             self._replace_split(TrafficSplit(champion, knows_shares=self._knows_shares))
         challenger = self._load(release.challenger) if release.challenger else None
         self._replace_split(TrafficSplit(champion, challenger, release.challenger_percent, self._knows_shares))
+
+    def report(self) -> None:
+        """Report the vitals of the loaded versions: at once when these have changed, else now and then."""
+        versions, now = list(self._policies), time.monotonic()
+        if versions != self._reported[0] or now - self._reported[1] > REPORT_SECONDS:
+            self._endpoint.report_vitals(self.versions)
+            self._reported = versions, now
 
     def _load(self, version: str) -> LoadedPolicy:
         return self._policies.get(version) or LoadedPolicy(SavedPolicy.load(self._endpoint.policy(version)))

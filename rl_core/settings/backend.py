@@ -25,6 +25,7 @@ class Backend(Section):
     CONNECT: ClassVar[str]  # module:function, from a Config to its Platform
     RUNNERS: ClassVar[tuple[Target, ...]] = ("local",)  # where pipelines of this backend can run
     PUBLISH_SECONDS: ClassVar[float] = 0.1  # default of bus.publish_seconds
+    FOLLOW_SECONDS: ClassVar[float] = 0.1  # between two looks of a serving process at the release
     TRAINS_REMOTELY: ClassVar[bool] = False  # whether it supports the [training] section
 
     name: str
@@ -58,6 +59,7 @@ class GoogleBackend(Backend):
     CONNECT = "banditloop.rl_core.backends.google:connect"
     RUNNERS = ("vertex", "kfp", "local")
     PUBLISH_SECONDS = 2.0  # each flush costs a BigQuery load job
+    FOLLOW_SECONDS = 2.0  # each look is a billed read of the bucket
     TRAINS_REMOTELY = True
 
     name: Literal["google"] = "google"
@@ -68,9 +70,17 @@ class GoogleBackend(Backend):
     )
     dataset: str = Field("banditloop", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,1023}$", description="BigQuery dataset")
     image: str = Field(description="container image of components, predictor and functions, preferably by digest")
-    serving_machine_type: str = Field("n1-standard-2", description="machine type that serves a policy version")
-    min_replicas: int = Field(1, ge=1, le=1000, description="minimum number of serving replicas per version")
-    max_replicas: int = Field(3, ge=1, le=1000, description="maximum number of serving replicas per version")
+    split: Literal["container", "vertex"] = Field(
+        "container",
+        description="what splits the traffic: container (one deployment follows the release) or vertex (Vertex AI, "
+        "between a deployment per version: without sticky users, shadows and known shares)",
+    )
+    dedicated_endpoint: bool = Field(
+        False, description="make a dedicated endpoint: requests of up to 10 MB, instead of 1.5 MB"
+    )
+    serving_machine_type: str = Field("n1-standard-2", description="machine type that serves")
+    min_replicas: int = Field(1, ge=1, le=1000, description="minimum number of serving replicas per deployment")
+    max_replicas: int = Field(3, ge=1, le=1000, description="maximum number of serving replicas per deployment")
     service_account: str = Field(
         "",
         pattern=r"^([^@\s]+@[^@\s]+)?$",

@@ -10,7 +10,7 @@ from kfp import components, local
 
 from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.backends.google.deployment import COMMAND
+from banditloop.rl_core.backends.google.model_registry import COMMAND
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
 from tests.conftest import AGENTS, make_config, make_policy

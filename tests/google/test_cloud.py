@@ -22,6 +22,7 @@ from tests.conftest import make_policy
 from tests.ports.conftest import google, vertex
 from tests.ports.test_runner import sleeper
 from tests.support.emulators import PROJECT
+from tests.support.processes import wait_until
 from tests.support.project import NUMBER, project
 
 IMAGE = f"europe-docker.pkg.dev/{PROJECT}/images/banditloop@sha256:{'0' * 64}"
@@ -292,7 +293,27 @@ def test_the_logger_is_created_before_the_endpoint(cloud):
     assert max(map(order.index, [*subscriptions, f"service {cloud.name}-logger"])) < endpoint  # `down` reverses it
 
 
-def test_down_undeploys_the_release_and_up_deploys_it_again(cloud):
+def test_down_undeploys_the_server_and_up_deploys_it_again(cloud):
+    cloud.run("up")
+    endpoint = connect(cloud.config).endpoint
+    make_policy(cloud.path.parent / "policy")
+    release = Release(champion=endpoint.add(cloud.path.parent / "policy"))
+    endpoint.set_release(None, release)
+    assert states_except(cloud.run("plan"), "exists") == {}
+    removed = states(cloud.run("down", "--yes"))
+    kinds = (f"endpoint {cloud.name}", f"model {cloud.name}", f"model {cloud.name}-server")
+    assert {removed[kind] for kind in kinds} == {"removed"}
+    assert not any(cloud.name in name for name in vertex().models)
+    assert states(cloud.run("plan"))[f"endpoint {cloud.name}"] == "to be created"
+    cloud.run("up")
+    assert endpoint.release() == release
+    wait_until(lambda: endpoint.serving_versions() == [release.champion])
+
+
+def test_down_undeploys_the_versions_and_up_deploys_them_again(cloud):
+    cloud.values["backend"]["split"] = "vertex"
+    cloud.path.write_text(json.dumps(cloud.values))
+    cloud.config = Config.parse(cloud.values)
     cloud.run("up")
     endpoint = connect(cloud.config).endpoint
     make_policy(cloud.path.parent / "policy")

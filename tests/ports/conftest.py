@@ -35,7 +35,7 @@ def google(root: Path, **sections) -> Config:
     os.environ.update(_emulators())
     name = _name(root)
     backend = {"name": "google", "project": PROJECT, "endpoint": name, "dataset": name}
-    backend |= {"image": IMAGE, "bucket": _bucket(name)}
+    backend |= {"image": IMAGE, "bucket": _bucket(name)} | sections.pop("backend", {})
     reward = {"attribution_window_seconds": 120.0}  # the emulator is slow
     sections["reward"] = reward | sections.get("reward", {})
     sections["bus"] = {"lease_seconds": 0.2} | sections.get("bus", {})

@@ -56,3 +56,8 @@ def finished(response: Any) -> Operation:
     packed = Packed()
     packed.Pack(type(response).pb(response) if hasattr(type(response), "pb") else response)
     return Operation(name="operations/1", done=True, response=packed)
+
+
+def failed(code: int, message: str) -> Operation:
+    """A long-running operation that failed."""
+    return Operation(name="operations/1", done=True, error={"code": code, "message": message})

@@ -8,6 +8,7 @@ or a local process of the predictor with the container's environment.
 import json
 import random
 import subprocess
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,17 @@ import yaml
 from cronsim import CronSim, CronSimError
 from google.api.httpbody_pb2 import HttpBody
 from google.cloud import aiplatform_v1 as v1
+from google.longrunning import operations_pb2
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict
+from google.rpc.code_pb2 import FAILED_PRECONDITION
 
 from banditloop.rl_core.backends.local.runner import LocalRunner
 from banditloop.rl_core.pipeline_specs.template import declared_parameters, read_template
 from tests.support.custom_jobs import CustomJobs, matches_label
 from tests.support.processes import free_port, listening, start_as_process, wait_until
-from tests.support.stand_ins import finished, listen
+from tests.support.stand_ins import failed, finished, listen
 
 STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
 
@@ -47,6 +50,9 @@ class Vertex(CustomJobs):
         self.start = start_as_process  # starts a container from its command and environment variables
         self.faults: list[grpc.StatusCode] = []  # statuses of the next calls, raised by turns before and after they act
         self.calls = 0
+        self.operations: dict[str, Operation] = {}  # those that are running
+        self._lock = threading.Lock()
+        self.never_ends, self.deployments = False, 0
         self.cancelled: dict[str, int] = {}  # by job, the number of reads until it has ended
 
     def on_call(self, name: str, context) -> None:
@@ -186,12 +192,44 @@ class Vertex(CustomJobs):
     def DeployModel(self, request: v1.DeployModelRequest, context) -> Operation:
         endpoint, deployed = self.endpoints[request.endpoint], request.deployed_model
         model = self._model(deployed.model, context)
+        if "@" not in deployed.model:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{deployed.model}: would be the default version")
+        if 0 in request.traffic_split.values():
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"traffic {dict(request.traffic_split)}")
+        operation = self.begin(endpoint.name, context)
+        self.deployments += 1
+        if self.never_ends:
+            return operation
         deployed.id = str(self._draws.randrange(10**9, 10**10))
-        self._start(deployed, model)
+        is_started = self._start(deployed, model)
+        del self.operations[operation.name]
+        if not is_started:
+            return failed(
+                FAILED_PRECONDITION, "Model server exited unexpectedly. Model server logs can be found at ..."
+            )
         endpoint.deployed_models.append(deployed)
-        split = {deployed.id if key == "0" else key: percent for key, percent in request.traffic_split.items()}
-        self._set_traffic(endpoint, split, context)
+        if request.traffic_split:
+            split = {deployed.id if key == "0" else key: percent for key, percent in request.traffic_split.items()}
+            self._set_traffic(endpoint, split, context)
         return finished(v1.DeployModelResponse(deployed_model=deployed))
+
+    def begin(self, endpoint: str, context=None) -> Operation:
+        """Begin an operation on an endpoint; refused while another one is running there."""
+        operation = Operation(name=f"{endpoint}/operations/{self._draws.randrange(10**9, 10**10)}")
+        with self._lock:
+            if any(name.startswith(f"{endpoint}/") for name in self.operations):
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{endpoint}: another operation is running")
+            self.operations[operation.name] = operation
+        return operation
+
+    def GetOperation(self, request: operations_pb2.GetOperationRequest, context) -> Operation:
+        return self.operations[request.name]
+
+    def ListOperations(
+        self, request: operations_pb2.ListOperationsRequest, context
+    ) -> operations_pb2.ListOperationsResponse:
+        operations = [operation for name, operation in self.operations.items() if name.startswith(f"{request.name}/")]
+        return operations_pb2.ListOperationsResponse(operations=operations)
 
     def UndeployModel(self, request: v1.UndeployModelRequest, context) -> Operation:
         endpoint, deployed_id = self.endpoints[request.endpoint], request.deployed_model_id
@@ -214,15 +252,31 @@ class Vertex(CustomJobs):
 
     def UploadModel(self, request: v1.UploadModelRequest, context) -> Operation:
         name, model = request.parent_model or f"{request.parent}/models/{request.model_id}", request.model
+        if not request.parent_model and name in self.models:
+            context.abort(grpc.StatusCode.ALREADY_EXISTS, f"{name} exists")
         versions = self.models.setdefault(name, [])
-        model.name, model.version_id = f"{name}@{len(versions) + 1}", str(len(versions) + 1)
+        model.name, model.version_id = name, str(int(versions[-1].version_id) + 1 if versions else 1)
+        for other in versions:  # an alias is that of one version
+            other.version_aliases = [a for a in other.version_aliases if a not in model.version_aliases]
         versions.append(model)
         return finished(v1.UploadModelResponse(model=name, model_version_id=model.version_id))
 
+    def DeleteModelVersion(self, request: v1.DeleteModelVersionRequest, context) -> Operation:
+        name, _, number = request.name.partition("@")
+        model = self._model(request.name, context)
+        if "default" in model.version_aliases:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{request.name} is the default version")
+        self._refuse_deployed(request.name, context)
+        self.models[name] = [version for version in self.models[name] if version.version_id != number]
+        return finished(Empty())
+
+    def _refuse_deployed(self, name: str, context) -> None:
+        deployed = [model.model for endpoint in self.endpoints.values() for model in endpoint.deployed_models]
+        if name in deployed or name in [model.partition("@")[0] for model in deployed]:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{name} is deployed")
+
     def DeleteModel(self, request: v1.DeleteModelRequest, context) -> Operation:
-        deployed = {m.model.partition("@")[0] for e in self.endpoints.values() for m in e.deployed_models}
-        if request.name in deployed:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{request.name} is deployed")
+        self._refuse_deployed(request.name, context)
         del self.models[request.name]
         return finished(Empty())
 
@@ -239,17 +293,19 @@ class Vertex(CustomJobs):
     def _model(self, name: str, context) -> v1.Model:
         name, _, version = name.partition("@")
         versions = self.models.get(name, [])
-        matches = [m for m in versions if not version or version in (m.version_id, *m.version_aliases)]
+        matches = [m for m in versions if (version or "default") in (m.version_id, *m.version_aliases)]
         if not matches:
             context.abort(grpc.StatusCode.NOT_FOUND, f"{name}@{version} not found")
         return matches[-1]
 
     def _set_traffic(self, endpoint: v1.Endpoint, split: dict[str, int], context) -> None:
-        if split.keys() - {model.id for model in endpoint.deployed_models} or sum(split.values()) != 100:
+        unknown = split.keys() - {model.id for model in endpoint.deployed_models}
+        if unknown or sum(split.values()) != 100 or "0" in split:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"traffic {split}")
         endpoint.traffic_split = split
 
-    def _start(self, deployed: v1.DeployedModel, model: v1.Model) -> None:
+    def _start(self, deployed: v1.DeployedModel, model: v1.Model) -> bool:
+        """Start a model's container; whether it answers healthily before it ends."""
         port, container = free_port(), model.container_spec
         variables = {
             "AIP_HTTP_PORT": str(port),
@@ -260,7 +316,9 @@ class Vertex(CustomJobs):
         variables |= {variable.name: variable.value for variable in container.env}
         self.processes[deployed.id] = self.start(list(container.command), variables)
         self.ports[deployed.id] = port
-        wait_until(lambda: listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok)
+        process = self.processes[deployed.id]
+        wait_until(lambda: process.poll() is not None or _is_healthy(port))
+        return process.poll() is None
 
     def close(self) -> None:
         """Stop the deployed models and the custom jobs."""
@@ -277,10 +335,13 @@ def serve(folder: Path) -> Vertex:
     """Start a Vertex AI stand-in, listening at its `address`."""
     vertex = Vertex(folder)
     services = ("Pipeline", "Schedule", "Endpoint", "Model", "Prediction", "Job")
-    vertex.server, vertex.address = listen(
-        vertex, ((f"google.cloud.aiplatform.v1.{name}Service", v1) for name in services)
-    )
+    named = [(f"google.cloud.aiplatform.v1.{name}Service", v1) for name in services]
+    vertex.server, vertex.address = listen(vertex, [*named, ("google.longrunning.Operations", operations_pb2)])
     return vertex
+
+
+def _is_healthy(port: int) -> bool:
+    return listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
 
 
 def _parameter_value(value: Any, parameter_type: str) -> Any:

@@ -4,6 +4,7 @@ Google's libraries read their own emulator variables. The Storage Read API, Vert
 no such variable, so this module defines one for each.
 """
 
+import functools
 import os
 from typing import Any
 
@@ -11,6 +12,7 @@ from google.auth import default
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
+from google.cloud.aiplatform_v1 import PredictionServiceClient
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
 from banditloop.rl_core.errors import InvalidInput
@@ -47,6 +49,12 @@ def reader() -> BigQueryReadClient:
 def vertex_client(backend: GoogleBackend, client: type[Any]) -> Any:
     """A client of one of Vertex AI's services, in the loop's location."""
     return _client(client, VERTEX_API, {"api_endpoint": f"{backend.location}-aiplatform.googleapis.com"})
+
+
+@functools.cache
+def dedicated_client(address: str) -> PredictionServiceClient:
+    """A client of the predictions of a dedicated endpoint, which has an address of its own."""
+    return _client(PredictionServiceClient, VERTEX_API, {"api_endpoint": address})
 
 
 def admin_client(client: type[Any]) -> Any:

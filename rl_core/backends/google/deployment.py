@@ -1,42 +1,45 @@
-"""Policy versions on Vertex AI: a model version for each in the registry, and one endpoint that splits the traffic."""
+"""Deployments on the loop's one Vertex AI endpoint: model versions, and the share of the traffic that each gets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 from google.api_core.exceptions import Aborted, FailedPrecondition, NotFound
 from google.cloud import aiplatform_v1 as vertex_ai
+from google.longrunning.operations_pb2 import ListOperationsRequest
 
 from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
 from banditloop.rl_core.backends.retries import retry_while
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
-from banditloop.rl_core.policies.manifest import Manifest
-from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
+from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-PORT = 8080
-COMMAND = ["python", "-m", "banditloop.functions.predictor"]
 DEPLOY_SECONDS = 3600.0
+T = TypeVar("T")
 
 
-def _is_being_changed(error: BaseException) -> bool:
-    """Whether another caller is changing the endpoint. Vertex AI allows one change at a time."""
-    return isinstance(error, Aborted | FailedPrecondition)
+class DeploymentFailed(PlatformError):
+    """Vertex AI could not start what was to be deployed. The message ends with Vertex AI's own."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: Vertex AI could not start it: {' '.join(reason.split())}")
+        self.name, self.reason = name, reason
+
+
+class EndpointBusy(Exception):
+    """Another operation is changing the endpoint. Vertex AI allows one change at a time."""
 
 
 class VertexDeployments:
-    """The deployments on the loop's one Vertex AI endpoint."""
+    """The deployments on the loop's endpoint, by display name: the version of a policy, or the server's name."""
 
-    def __init__(self, config: Config, backend: GoogleBackend) -> None:
-        self._config, self._backend = config, backend
+    def __init__(self, backend: GoogleBackend) -> None:
+        self._backend = backend
 
     @cached_property
     def _endpoints(self) -> vertex_ai.EndpointServiceClient:
         return vertex_client(self._backend, vertex_ai.EndpointServiceClient)
-
-    @cached_property
-    def _models(self) -> vertex_ai.ModelServiceClient:
-        return vertex_client(self._backend, vertex_ai.ModelServiceClient)
 
     def find(self) -> vertex_ai.Endpoint | None:
         """The endpoint, or None if it does not exist yet."""
@@ -44,81 +47,91 @@ class VertexDeployments:
         return next(iter(self._endpoints.list_endpoints(request=request)), None)
 
     def split(self, endpoint: vertex_ai.Endpoint) -> dict[str, int]:
-        """Percent of the traffic by version, of the versions that get any."""
+        """Percent of the traffic by name, of the deployments that get any."""
         percents = ((model.display_name, endpoint.traffic_split.get(model.id, 0)) for model in endpoint.deployed_models)
-        return {version: percent for version, percent in percents if percent}
+        return {name: percent for name, percent in percents if percent}
 
-    @retry_while(_is_being_changed, DEPLOY_SECONDS, max_pause=30.0)
-    def apply(self, traffic: dict[str, int], manifests: dict[str, Manifest]) -> None:
-        """Deploy the versions of `traffic` (percent by version), set the split and undeploy all others. Idempotent."""
+    def missing(self, names: Collection[str]) -> list[str]:
+        """Those of the names that are not deployed."""
+        endpoint = self.find()
+        deployed = {model.display_name for model in endpoint.deployed_models} if endpoint else set()
+        return [name for name in names if name not in deployed]
+
+    @retry_while(lambda error: isinstance(error, EndpointBusy), DEPLOY_SECONDS, max_pause=30.0)
+    def apply(self, traffic: Mapping[str, int], model: Callable[[str], str]) -> None:
+        """Deploy what is missing of `traffic`, percent by name, set the split and undeploy all others. Idempotent.
+
+        model: returns the resource name of the model version that is to be deployed under a name.
+
+        Raises:
+            DeploymentFailed: the operation failed, or is not done after DEPLOY_SECONDS; the split stays as it was.
+        """
         endpoint = self.find() or self._create()
-        deployed = {model.display_name: model.id for model in endpoint.deployed_models}
-        for version in traffic.keys() - deployed.keys():
-            self._deploy(endpoint, manifests[version])
+        for name in traffic.keys() - {deployed.display_name for deployed in endpoint.deployed_models}:
+            self._deploy(endpoint, name, model(name))
             endpoint = self._endpoints.get_endpoint(name=endpoint.name)
         deployed = {model.display_name: model.id for model in endpoint.deployed_models}
-        endpoint.traffic_split = {deployed[version]: percent for version, percent in traffic.items()}
-        self._endpoints.update_endpoint(endpoint=endpoint, update_mask={"paths": ["traffic_split"]})
+        endpoint.traffic_split = {deployed[name]: percent for name, percent in traffic.items()}
+        update = {"endpoint": endpoint, "update_mask": {"paths": ["traffic_split"]}}
+        self._unless_busy(endpoint, partial(self._endpoints.update_endpoint, **update))
         for unused_id in {model.id for model in endpoint.deployed_models} - endpoint.traffic_split.keys():
             request = {"endpoint": endpoint.name, "deployed_model_id": unused_id}
             with suppress(NotFound):  # another caller, who applies the same release, was faster
-                self._endpoints.undeploy_model(request=request).result(DEPLOY_SECONDS)
+                _wait(self._unless_busy(endpoint, partial(self._endpoints.undeploy_model, request=request)))
 
     def _create(self) -> vertex_ai.Endpoint:
         name, parent = self._backend.endpoint, location_name(self._backend)
-        endpoint = vertex_ai.Endpoint(display_name=name, labels={LABEL: name})
+        endpoint = vertex_ai.Endpoint(
+            display_name=name, labels={LABEL: name}, dedicated_endpoint_enabled=self._backend.dedicated_endpoint
+        )
         return self._endpoints.create_endpoint(parent=parent, endpoint=endpoint).result(DEPLOY_SECONDS)
 
-    def _deploy(self, endpoint: vertex_ai.Endpoint, manifest: Manifest) -> None:
+    def _deploy(self, endpoint: vertex_ai.Endpoint, name: str, model: str) -> None:
         backend = self._backend
-        model = vertex_ai.DeployedModel(
-            model=self._model(manifest),
-            display_name=manifest.version,
-            service_account=backend.service_account_email(),
-            dedicated_resources={
-                "machine_spec": {"machine_type": backend.serving_machine_type},
-                "min_replica_count": backend.min_replicas,
-                "max_replica_count": max(backend.min_replicas, backend.max_replicas),
-            },
-        )
-        split = {**endpoint.traffic_split, "0": 0} if endpoint.deployed_models else {"0": 100}  # "0": the new model
-        self._endpoints.deploy_model(endpoint=endpoint.name, deployed_model=model, traffic_split=split).result(
-            DEPLOY_SECONDS
-        )
-
-    def _model(self, manifest: Manifest) -> str:
-        """Resource name of a version in the model registry, uploaded if it is missing."""
-        parent, model_id = location_name(self._backend), self._backend.endpoint
-        name = f"{parent}/models/{model_id}"
+        request = {
+            "endpoint": endpoint.name,
+            "deployed_model": vertex_ai.DeployedModel(
+                model=model,
+                display_name=name,
+                service_account=backend.service_account_email(),
+                dedicated_resources={
+                    "machine_spec": {"machine_type": backend.serving_machine_type},
+                    "min_replica_count": backend.min_replicas,
+                    "max_replica_count": max(backend.min_replicas, backend.max_replicas),
+                },
+            ),
+            # "0": this model. Beside others, it gets no traffic before the split is set.
+            "traffic_split": {} if endpoint.deployed_models else {"0": 100},
+        }
         try:
-            return self._models.get_model(name=f"{name}@{manifest.version}").name
-        except NotFound:
-            pass
-        request = {"parent": parent, "model": self._model_version(manifest), "model_id": model_id}
+            _wait(self._unless_busy(endpoint, partial(self._endpoints.deploy_model, request=request)))
+        except _OperationFailed as failure:
+            raise DeploymentFailed(name, str(failure)) from None
+
+    def _unless_busy(self, endpoint: vertex_ai.Endpoint, call: Callable[[], T]) -> T:
+        """The result of a call. EndpointBusy: it was refused because of another operation on the endpoint."""
         try:
-            self._models.get_model(name=name)
-        except NotFound:
-            return self._upload(request)
-        return self._upload({**request, "model_id": "", "parent_model": name})
+            return call()
+        except (Aborted, FailedPrecondition) as error:
+            if isinstance(error, Aborted) or self._is_changing(endpoint):
+                raise EndpointBusy(error.message) from error
+            raise
 
-    def _model_version(self, manifest: Manifest) -> vertex_ai.Model:
-        backend = self._backend
-        return vertex_ai.Model(
-            display_name=backend.endpoint,
-            version_aliases=[manifest.version],
-            version_description=f"trained on {manifest.interactions:,} interactions; parent: {manifest.parent}",
-            labels={LABEL: backend.endpoint, "generation": str(manifest.generation), "run": manifest.run[:63]},
-            artifact_uri=f"gs://{backend.bucket}/{backend.endpoint}/versions/{manifest.version}",
-            container_spec={
-                "image_uri": backend.image,
-                "command": COMMAND,
-                "ports": [{"container_port": PORT}],
-                "predict_route": PREDICT_ROUTE,
-                "health_route": HEALTH_ROUTE,
-                "env": [{"name": ENVIRONMENT_VARIABLE, "value": self._config.model_dump_json(exclude_none=True)}],
-            },
-        )
+    def _is_changing(self, endpoint: vertex_ai.Endpoint) -> bool:
+        """Whether an operation on the endpoint is running, or has ended since the endpoint was read."""
+        operations = self._endpoints.list_operations(ListOperationsRequest(name=endpoint.name)).operations
+        latest = self._endpoints.get_endpoint(name=endpoint.name)
+        return any(not operation.done for operation in operations) or latest.deployed_models != endpoint.deployed_models
 
-    def _upload(self, request: Mapping[str, object]) -> str:
-        response = self._models.upload_model(request=request).result(DEPLOY_SECONDS)
-        return f"{response.model}@{response.model_version_id}"
+
+class _OperationFailed(PlatformError):
+    """A long-running operation failed, or is not done in time."""
+
+
+def _wait(operation: Any) -> None:
+    try:
+        error = operation.exception(DEPLOY_SECONDS)
+    except FutureTimeoutError:
+        raise _OperationFailed(f"it is not done after {DEPLOY_SECONDS:,.0f} s") from None
+    if error:
+        raise _OperationFailed(getattr(error, "message", None) or str(error))

@@ -1,20 +1,19 @@
 """The endpoint: versions and the release object in the bucket, and Vertex AI deployments that follow the release."""
 
-import json
 import shutil
-import uuid
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from google.api.httpbody_pb2 import HttpBody
-from google.api_core.exceptions import FailedPrecondition, InvalidArgument
 from google.cloud import storage
-from google.cloud.aiplatform_v1 import PredictionServiceClient
 
-from banditloop.rl_core.backends.google.clients import bucket, vertex_client
-from banditloop.rl_core.backends.google.deployment import VertexDeployments
+from banditloop.rl_core.backends.google.clients import bucket
+from banditloop.rl_core.backends.google.deployment import DeploymentFailed, VertexDeployments
+from banditloop.rl_core.backends.google.model_registry import ModelRegistry
+from banditloop.rl_core.backends.google.predictions import VertexPredictions
+from banditloop.rl_core.backends.google.release_deployments import ReleaseDeployments
 from banditloop.rl_core.backends.google.release_object import ReleaseState, ReleaseStore
+from banditloop.rl_core.backends.google.server_reports import ServerReports
 from banditloop.rl_core.backends.google.storage import download, remove, upload
 from banditloop.rl_core.client import Decision
 from banditloop.rl_core.config import Config
@@ -31,32 +30,35 @@ class VertexEndpoint:
 
     The release object is replaced first, by compare-and-swap, so only one of several concurrent calls succeeds. Every
     call then makes the deployments match the stored release. So if a process dies in between, the next call completes
-    its work.
+    its work. With `backend.split = "container"` there is one deployment, the server, which follows the release object
+    itself: a promotion deploys nothing.
     """
 
     def __init__(self, config: Config, backend: GoogleBackend, cache: Path) -> None:
         self._backend, self._cache = backend, cache
-        self._releases, self._deployments = ReleaseStore(backend), VertexDeployments(config, backend)
+        self._releases, self._deployments = ReleaseStore(backend), VertexDeployments(backend)
+        self._registry, self._reports = ModelRegistry(config, backend), ServerReports(backend)
+        self._follower = ReleaseDeployments(config, backend, self._releases, self._deployments, self._registry)
+        self._predictions = VertexPredictions(backend)
         self._manifests: dict[str, Manifest] = {}  # by version; they never change
 
     @cached_property
     def _bucket(self) -> storage.Bucket:
         return bucket(self._backend)
 
-    @cached_property
-    def _predictions(self) -> PredictionServiceClient:
-        return vertex_client(self._backend, PredictionServiceClient)
-
     def add(self, folder: Path) -> str:
-        version = SavedPolicy.load(folder).manifest.version
-        if not self._bucket.blob(f"{self._prefix(version)}/{MANIFEST}").exists():
-            upload(self._bucket, folder, self._prefix(version), last=MANIFEST)
-        return version
+        manifest = SavedPolicy.load(folder).manifest
+        prefix = self._prefix(manifest.version)
+        if not self._bucket.blob(f"{prefix}/{MANIFEST}").exists():
+            upload(self._bucket, folder, prefix, last=MANIFEST)
+        self._registry.policy(manifest)
+        return manifest.version
 
     def remove(self, version: str) -> None:
         release = self.release()
         if release and version in release.traffic():
             raise InvalidInput(f"version {version!r}: is the {release.role(version)}, and cannot be removed")
+        self._registry.remove(version)
         remove(self._bucket, self._prefix(version), first=MANIFEST)
         self._manifests.pop(version, None)
         shutil.rmtree(self._cache / version, ignore_errors=True)
@@ -84,28 +86,47 @@ class VertexEndpoint:
         for version in new.traffic():
             if version not in manifests:
                 raise InvalidInput(f"version {version!r}: is not one of: {', '.join(manifests)}")
-        if new.challenger and not new.challenger_percent:
-            raise InvalidInput("release.canary_percent = 0: on Vertex AI a shadow gets no requests; give at least 1")
+        if self._backend.split == "vertex" and new.challenger and not new.challenger_percent:
+            raise InvalidInput(
+                "release.canary_percent = 0: a shadow gets no requests where Vertex AI splits the traffic; "
+                "give at least 1, or backend.split = 'container'"
+            )
         state, generation = self._releases.read()
         verdicts = [*state.verdicts, *([verdict] if verdict else [])]
-        replacement = ReleaseState(release=new, verdicts=verdicts)
+        replacement = state.model_copy(update={"release": new, "verdicts": verdicts})
         replaced = state.release == expected and self._releases.replace(replacement, generation)
-        self.reconcile()
+        try:
+            self._follower.reconcile(self.versions)
+        except DeploymentFailed as failure:
+            if replaced and expected and failure.name in new.traffic():
+                self._roll_back(new, expected, failure)
+            raise
         return replaced
 
     def reconcile(self) -> None:
-        """Make the deployments match the release, repeatedly if the release changes meanwhile."""
-        release, manifests = self.release(), {manifest.version: manifest for manifest in self.versions()}
-        while release:
-            self._deployments.apply(release.traffic(), manifests)
-            release = None if (latest := self.release()) == release else latest
+        """Make the deployments match the release; deploy also what could not be started before."""
+        self._follower.reconcile(self.versions, again=True)
+
+    def is_deployed(self, release: Release) -> bool:
+        """Whether the deployments and their split are what the release needs."""
+        endpoint = self._deployments.find()
+        return endpoint is not None and self._deployments.split(endpoint) == self._follower.wanted(release)
+
+    def _roll_back(self, new: Release, before: Release, failure: DeploymentFailed) -> None:
+        """Return to the release before the one of which a version could not be started, with a verdict."""
+        verdict = Verdict(
+            version=failure.name, champion=before.champion, decision="rollback", by="platform", reason=str(failure)
+        )
+
+        def back(state: ReleaseState) -> ReleaseState:
+            release = before if state.release == new else state.release
+            return state.model_copy(update={"release": release, "verdicts": [*state.verdicts, verdict]})
+
+        self._releases.update(back)
+        self._follower.reconcile(self.versions)
 
     def add_verdict(self, verdict: Verdict) -> None:
-        while True:
-            state, generation = self._releases.read()
-            replacement = ReleaseState(release=state.release, verdicts=[*state.verdicts, verdict])
-            if self._releases.replace(replacement, generation):
-                return
+        self._releases.update(lambda state: state.model_copy(update={"verdicts": [*state.verdicts, verdict]}))
 
     def verdicts(self) -> list[Verdict]:
         return self._releases.read()[0].verdicts
@@ -115,35 +136,33 @@ class VertexEndpoint:
 
     def serving_versions(self) -> list[str]:
         endpoint = self._deployments.find()
-        return list(self._deployments.split(endpoint)) if endpoint else []
+        if endpoint is None or not endpoint.deployed_models:
+            return []
+        return list(self._deployments.split(endpoint) if self._backend.split == "vertex" else self._reports.read())
 
     def vitals(self) -> dict[str, Vitals]:
-        return {}  # Vertex AI gives no access to the containers; Cloud Monitoring has their errors and latencies
+        return {} if self._backend.split == "vertex" else self._reports.read()
 
     def resources(self, version: str) -> dict[str, CloudResource]:
         endpoint = self._deployments.find()
-        models = [model for model in endpoint.deployed_models if model.display_name == version] if endpoint else []
-        if not (endpoint and models):
+        manifests = [manifest for manifest in self.versions() if manifest.version == version]
+        if not (endpoint and manifests):
             return {}
-        [model], root = models, f"https://{self._backend.location}-aiplatform.googleapis.com/v1"
-        name = model.model if "@" in model.model else f"{model.model}@{model.model_version_id}"
-        named = {"model": name, "endpoint": endpoint.name}
+        root = f"https://{self._backend.location}-aiplatform.googleapis.com/v1"
+        named = {"model": self._registry.policy(manifests[0]), "endpoint": endpoint.name}
         return {kind: CloudResource(name, f"{root}/{name}") for kind, name in named.items()}
 
     def register_server(self, url: str) -> None:
         pass  # Vertex AI routes requests to its containers itself
 
+    def report_vitals(self, vitals: dict[str, Vitals]) -> None:
+        self._reports.write(vitals)
+
     def predict(self, instances: list[Any]) -> list[Decision]:
         endpoint = self._deployments.find()
         if endpoint is None or not endpoint.deployed_models:
             raise InvalidInput(f"endpoint {self._backend.endpoint}: nothing serves it; run the startup pipeline")
-        request = {"instances": instances, "parameters": {"request_id": uuid.uuid4().hex}}
-        body = HttpBody(content_type="application/json", data=json.dumps(request).encode())
-        try:  # raw_predict, as predict would return all numbers as doubles
-            response = self._predictions.raw_predict(endpoint=endpoint.name, http_body=body)
-        except (InvalidArgument, FailedPrecondition) as error:
-            raise InvalidInput(error.message) from None
-        return [Decision(**prediction) for prediction in json.loads(response.data)["predictions"]]
+        return self._predictions.decisions(endpoint, instances)
 
     def _prefix(self, version: str) -> str:
         return f"{self._backend.endpoint}/versions/{version}"

@@ -1,5 +1,6 @@
 """The release state of an endpoint, its release and all verdicts, in one object with compare-and-swap writes."""
 
+from collections.abc import Callable
 from functools import cached_property
 
 from google.api_core.exceptions import NotFound, PreconditionFailed
@@ -17,6 +18,7 @@ class ReleaseState(Section):
 
     release: Release | None = Field(None, description="the current release; none before the first")
     verdicts: list[Verdict] = Field([], description="all verdicts, oldest first")
+    failed: dict[str, str] = Field({}, description="deployments that Vertex AI could not start, with its messages")
 
 
 class ReleaseStore:
@@ -24,19 +26,27 @@ class ReleaseStore:
 
     def __init__(self, backend: GoogleBackend) -> None:
         self._backend = backend
+        self._latest: tuple[ReleaseState, int] = ReleaseState(), 0
 
     @cached_property
     def _bucket(self) -> storage.Bucket:
         return bucket(self._backend)
 
     def read(self) -> tuple[ReleaseState, int]:
-        """The state and the object's generation, which is 0 if there is no object yet."""
-        blob = self._blob()
-        try:
-            text = blob.download_as_bytes()
-        except NotFound:
+        """The state and the object's generation, which is 0 if there is no object yet.
+
+        The object, which has every verdict, is downloaded only if its generation is another one than last time.
+        """
+        blob = self._bucket.get_blob(self._blob().name)
+        if blob is None:
             return ReleaseState(), 0
-        return ReleaseState.model_validate_json(text), blob.generation
+        if blob.generation != self._latest[1]:
+            try:
+                text = blob.download_as_bytes(if_generation_match=blob.generation)
+            except (NotFound, PreconditionFailed):  # it was replaced meanwhile
+                return self.read()
+            self._latest = ReleaseState.model_validate_json(text), blob.generation
+        return self._latest
 
     def replace(self, state: ReleaseState, generation: int) -> bool:
         """Write the state if the object still has this generation. Returns False if it has been replaced since."""
@@ -47,6 +57,13 @@ class ReleaseStore:
         except PreconditionFailed:
             return False
         return True
+
+    def update(self, change: Callable[[ReleaseState], ReleaseState]) -> None:
+        """Replace the state by `change` of it, as often as it was changed concurrently."""
+        replaced = False
+        while not replaced:
+            state, generation = self.read()
+            replaced = self.replace(change(state), generation)
 
     def _blob(self) -> storage.Blob:
         return self._bucket.blob(f"{self._backend.endpoint}/ledger.json")

@@ -139,6 +139,9 @@ class LocalEndpoint:
     def resources(self, version: str) -> dict[str, CloudResource]:
         return {}
 
+    def report_vitals(self, vitals: dict[str, Vitals]) -> None:
+        pass  # the serving process is asked
+
     def register_server(self, url: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._folder / "server.json", json.dumps({"url": url, "pid": os.getpid()}))

@@ -26,7 +26,7 @@ from banditloop.rl_core.serving.release_follower import ReleaseFollower
 from banditloop.rl_core.serving.reward_request import Event, read_activations, read_rewards
 
 REWARD_ROUTE, ACTIVATE_ROUTE, METRICS_ROUTE, OPENAPI_ROUTE = "/reward", "/activate", "/metrics", "/openapi.json"
-POLL_SECONDS, RETRY_SECONDS = 0.1, 2.0
+RETRY_SECONDS = 2.0
 BATCH_OBSERVATIONS = 256
 log = logging.getLogger("banditloop.predictor")
 
@@ -79,8 +79,9 @@ class Predictor:
         while True:
             try:
                 await asyncio.to_thread(self._follower.refresh)
+                await asyncio.to_thread(self._follower.report)
                 await asyncio.to_thread(self._catalogue.refresh)
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(self._config.backend.FOLLOW_SECONDS)
             except Exception as error:  # whatever is wrong with a new version, the loaded ones keep serving
                 log.error("%s; still serving %s", error, ", ".join(self._follower.versions) or "nothing")
                 await asyncio.sleep(RETRY_SECONDS)

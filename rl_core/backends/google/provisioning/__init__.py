@@ -51,6 +51,7 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         *iam_grants.invoker_grants(backend, [logger]),
         # these produce events: `up` creates them after the logger, and `down` removes them before it
         ModelResource(backend),
+        ModelResource(backend, "-server"),
         EndpointResource(function_config, backend),
         RunsResource(backend),
         *ticked,

@@ -17,14 +17,14 @@ from banditloop.rl_core.settings.backend import GoogleBackend
 
 
 class ModelResource:
-    """The model in the registry, with a model version for each policy version that was deployed."""
+    """A model in the registry: of the policies, with a model version for each, or of the server."""
 
-    def __init__(self, backend: GoogleBackend) -> None:
-        self._backend = backend
-        self._name = f"{location_name(backend)}/models/{backend.endpoint}"
+    def __init__(self, backend: GoogleBackend, suffix: str = "") -> None:
+        self._backend, self._id = backend, f"{backend.endpoint}{suffix}"
+        self._name = f"{location_name(backend)}/models/{self._id}"
 
     def __str__(self) -> str:
-        return f"model {self._backend.endpoint}"
+        return f"model {self._id}"
 
     @cached_property
     def _client(self) -> vertex_ai.ModelServiceClient:
@@ -45,7 +45,7 @@ class EndpointResource:
     """The endpoint and its deployments. `down` keeps the release, so that `up` deploys its versions again."""
 
     def __init__(self, config: Config, backend: GoogleBackend) -> None:
-        self._backend, self._deployments = backend, VertexDeployments(config, backend)
+        self._backend, self._deployments = backend, VertexDeployments(backend)
         self._endpoint = VertexEndpoint(config, backend, scratch_folder(backend) / "policies")
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class EndpointResource:
             return "present" if current else "deferred"
         if current is None:
             return "missing"
-        return "present" if self._deployments.split(current) == release.traffic() else "changed"
+        return "present" if self._endpoint.is_deployed(release) else "changed"
 
     def make(self) -> None:
         self._endpoint.reconcile()
