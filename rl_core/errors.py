@@ -1,7 +1,11 @@
 """The two errors that are reported in one line, without a traceback: invalid input and platform failures."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
+
+MAX_COMPARED = 1_000  # names, which takes some milliseconds
 
 
 class InvalidInput(ValueError):
@@ -46,3 +50,17 @@ def _parts(value: Any, length: int) -> Iterator[str]:
         yield "}"
     else:
         yield repr(value[: length + 1] if isinstance(value, str | bytes) else value)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A hint at the one of the names that was probably meant; empty if none is near."""
+    close = difflib.get_close_matches(name, islice(names, MAX_COMPARED), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def nearest(name: str, names: Iterable[str], owner: str = "the task") -> str:
+    """A hint at the name that was probably meant, or else at those that the owner has."""
+    names = list(islice(names, MAX_COMPARED))
+    if hint := did_you_mean(name, names):
+        return hint
+    return f"{owner} has: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}" if names else f"{owner} has none"

@@ -2,30 +2,24 @@
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+
+from banditloop.pipelines.cli.table import CONTROL_CHARACTERS, Row, cell, fitted
 
 console = Console()
-Row = dict[str, Any]
-HEADERS = {"traffic_percent": "traffic %", "challenger_percent": "challenger %"}
 BASELINES = ("uniform", "best_fixed", "oracle")
-MAX_UNBROKEN = 32  # characters of a cell that is never broken over two lines
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # but newlines; they could move the cursor
 WIDE = 10_000  # characters; more than any table needs
 
 
 def line(text: str) -> None:
-    """Print one line without markup or wrapping."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print a line, or several, without markup, wrapping or anything that could move the cursor."""
+    console.print(CONTROL_CHARACTERS.sub("�", text), markup=False, highlight=False, soft_wrap=True)
 
 
 def json_or_text(content: Any, as_json: bool, text: str) -> None:
@@ -46,12 +40,12 @@ def paths(files: list[Path], as_json: bool) -> None:
 def table(title: str, rows: list[Row], as_json: bool = False, wide: bool = False) -> None:
     """Print rows of equal keys: as a table, as wide as the terminal unless `wide`, or as JSON."""
     terminal = Console(width=WIDE) if wide else console
-    json_or_call(rows, as_json, lambda: terminal.print(_table(title, rows)))
+    json_or_call(rows, as_json, lambda: terminal.print(fitted(title, rows, None if wide else console.width)))
 
 
 def key_values(title: str, content: dict[str, Any], as_json: bool) -> None:
     """Print a mapping: as a table of two columns, or as JSON."""
-    rows = [{"key": key, "value": value} for key, value in content.items()]
+    rows = [{"key": key.replace("_", " "), "value": cell(value, key)} for key, value in content.items()]
     json_or_call(content, as_json, lambda: table(title, rows))
 
 
@@ -77,7 +71,7 @@ class Report:
         known = [name for name in BASELINES if name in summary]
         title = "  ".join(f"{name.replace('_', ' ')} {summary[name]:.3f}" for name in known) or "versions"
         versions = [{key: row[key] for key in row if key != "traffic_percent"} for row in summary["versions"]]
-        self._table = _table(title, versions)
+        self._table = fitted(title, versions, console.width)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -95,29 +89,3 @@ def progress(quiet: bool) -> Iterator[Report]:
         yield Report(live)
     if not console.is_terminal:
         console.print()  # the newline that Live omits there
-
-
-def _table(title: str, rows: list[Row]) -> Group:
-    """A title and a table without borders, in which words of up to MAX_UNBROKEN characters stay whole."""
-    if not rows:
-        return Group(Text(f"{title}: none"))
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in rows[0]:
-        values = [row[name] for row in rows]
-        header = HEADERS.get(name, name.replace("_", " "))
-        longest = max(map(len, " ".join([header, *map(_cell, values)]).split()))
-        numeric = all(value is None or isinstance(value, int | float) for value in values)
-        table.add_column(
-            Text(header), justify="right" if numeric else "left", overflow="fold", min_width=min(longest, MAX_UNBROKEN)
-        )
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
-    return Group(Text(title, style="italic"), table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool | str | dict | list):
-        return CONTROL_CHARACTERS.sub("�", str(value))
-    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"

@@ -22,6 +22,7 @@ TargetOption = Annotated[
     Target | None, typer.Option(help="Where pipelines run; overrides the config's backend.runner.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+WideOption = Annotated[bool, typer.Option("--wide", help="Show all columns, without wrapping.")]
 ParameterOption = Annotated[
     list[str], typer.Option("--param", "-p", metavar="KEY=VALUE", help="Pipeline parameter; may be repeated.")
 ]

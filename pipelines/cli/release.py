@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from banditloop.pipelines.cli import display
-from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOption, group, load_config
+from banditloop.pipelines.cli.names import find_version
+from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOption, WideOption, group, load_config
 from banditloop.pipelines.cli.traffic import promote, rollback, traffic
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.reports.versions import ORIGIN, TOTALS, VERDICT, version_rows
+from banditloop.rl_core.reports.versions import DATES, ORIGIN, TOTALS, VERDICT, version_rows
 
-MAIN_COLUMNS = "interactions", "mean_reward", "decision"
+MAIN_COLUMNS = "interactions", "mean_reward", "made"
 app = group()
 
 
@@ -20,26 +21,57 @@ app = group()
 def release() -> None:
     """Show policy versions, and change which of them are served.
 
+    The first characters of a version's name, which no other one has, name it.
+
     Example: `banditloop release versions`
 
-    Example: `banditloop release traffic v3-0a1b2c3d=20`
+    Example: `banditloop release traffic v3=20`
     """
 
 
 @app.command()
-def versions(
-    wide: Annotated[bool, typer.Option("--wide", help="Show all columns, without wrapping.")] = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List policy versions with status, traffic, rewards and the last decision about them.
+def versions(wide: WideOption = False, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List policy versions with status, traffic, rewards and when they were made.
 
-    --wide and --json add the parent, the training data, the pipeline run, and who decided and why.
+    --wide and --json add when they were promoted, the parent, the training data, the run, and who decided and why.
 
     Example: `banditloop release versions --wide`
     """
-    columns = (*TOTALS, *ORIGIN, *VERDICT) if wide or as_json else MAIN_COLUMNS
+    columns = (*TOTALS, *DATES, *ORIGIN, *VERDICT) if wide or as_json else MAIN_COLUMNS
     display.table("versions", version_rows(connect(load_config(config)), *columns), as_json, wide)
+
+
+@app.command()
+def show(
+    version: Annotated[str, typer.Argument(help="The version, or the first characters of its name.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one version whole: when it was made and promoted, its lineage, totals, estimates and verdicts.
+
+    Example: `banditloop release show v3`
+    """
+    from banditloop.rl_core.reports.version_report import version_report
+
+    platform = connect(load_config(config))
+    content = version_report(platform, find_version(platform.endpoint, version))
+    display.json_or_call(content, as_json, lambda: _show(content))
+
+
+def _show(content: dict[str, Any]) -> None:
+    apart = "version", "parent", "lineage", "estimates", "verdicts", "report"
+    lineage = {"lineage": " ← ".join(content["lineage"])}
+    rows = {key: value for key, value in content.items() if key not in apart} | lineage
+    display.key_values(f"version {content['version']}", rows, False)
+    if content["estimates"]:
+        display.table("mean reward by its evaluation, doubly robust, in 95 % intervals", content["estimates"])
+    verdicts = content["verdicts"]
+    display.table("verdicts", [{key: row[key] for key in ("at", "decision", "by", "champion")} for row in verdicts])
+    for verdict in verdicts:
+        if verdict["reason"]:
+            display.line(f"{verdict['decision']}: {verdict['reason']}")
+    if content["report"]:
+        display.line(f"page: {content['report']}")
 
 
 for command in (traffic, promote, rollback):

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from banditloop.pipelines.cli.log_tail import LogTail
 from banditloop.rl_core import process
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 
@@ -22,6 +23,7 @@ class Service:
         self.name = module.rpartition(".")[2]
         self._module, self._config = module, config
         self.log = logs / f"{self.name}.txt"
+        self.warnings = LogTail(self.log)
         self._exits: deque[float] = deque(maxlen=CRASH_LOOP)
 
     def start(self) -> subprocess.Popen[bytes]:

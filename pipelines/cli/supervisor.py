@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from banditloop.pipelines.cli.events import Event
 from banditloop.pipelines.cli.health import PATIENCE_SECONDS, HealthProbe
 from banditloop.pipelines.cli.service import Service, terminate
 from banditloop.rl_core.backends import connect
@@ -21,14 +22,14 @@ MODULES = (PREDICTOR, "banditloop.functions.logger")  # stopped in this order
 CHECK_SECONDS = 0.2
 RESTART_SECONDS = 0.5
 WRONG_INPUT = 2  # exit status of a service whose config is wrong, or whose port is taken
-Tell = Callable[[str], object]  # shows one line to whoever watches
+Tell = Callable[[Event], object]  # shows an event to whoever watches
 
 
 @contextlib.contextmanager
-def services(config: Config, tell: Tell = lambda line: None) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+def services(config: Config, tell: Tell = lambda event: None) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """Keep the predictor and the logger running; yields their current processes by module.
 
-    `tell` gets a line when one crashes again and again, or hangs.
+    `tell` gets an event when one is restarted, crashes again and again, or hangs, and what it warns of.
 
     SIGTERM ends the block as Ctrl-C does, so that the services never outlive it.
 
@@ -76,10 +77,12 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(CHECK_SECONDS):
             if self._probe.is_hung():
-                self._tell(f"the predictor has not answered for {PATIENCE_SECONDS:g} s: it is killed and restarted")
+                text = f"the predictor has not answered for {PATIENCE_SECONDS:g} s: it is killed and restarted"
+                self._tell(Event("failed", text))
                 self.processes[PREDICTOR].kill()
                 self.processes[PREDICTOR].wait()
             for module, service in self._services.items():
+                self._tell_all(service.warnings.events())
                 status = self.processes[module].poll()
                 if status == WRONG_INPUT:
                     self.error = service.last_line()
@@ -89,10 +92,15 @@ class Supervisor:
                     if status is not None:
                         self._restart(module, status)
 
+    def _tell_all(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._tell(event)
+
     def _restart(self, module: str, status: int) -> None:
         if trouble := self._services[module].crash_loop(status):
-            self._tell(trouble)
+            self._tell(Event("failed", trouble))
         if not self._stopping.wait(RESTART_SECONDS):
+            self._tell(Event("restarted", f"the {self._services[module].name}, which ended with status {status}"))
             self.processes[module] = self._services[module].start()
             if module == PREDICTOR:
                 self._probe.restarted()

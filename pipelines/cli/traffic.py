@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from banditloop.pipelines.cli import display
+from banditloop.pipelines.cli.confirm import YesOption, confirm
+from banditloop.pipelines.cli.names import find_version
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_config
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
@@ -13,7 +15,10 @@ from banditloop.rl_core.ports import Endpoint
 from banditloop.rl_core.promotion.transitions import promote as promote_version
 from banditloop.rl_core.promotion.transitions import roll_back, start_canary
 
-ReasonOption = Annotated[str, typer.Option(help="Reason, recorded with the version.")]
+MAX_REASON = 500  # characters
+ReasonOption = Annotated[
+    str, typer.Option(help=f"Reason, recorded with the version: one line of at most {MAX_REASON} characters.")
+]
 
 
 def traffic(
@@ -21,6 +26,7 @@ def traffic(
         str, typer.Argument(metavar="[VERSION=PERCENT]", help="Version to serve beside the champion, 0 to 99 percent.")
     ] = "",
     reason: ReasonOption = "",
+    yes: YesOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -28,43 +34,51 @@ def traffic(
 
     A version with 0 percent is a shadow: its decisions are logged, but not shown to users.
 
-    Example: `banditloop release traffic v3-0a1b2c3d=20`
+    Example: `banditloop release traffic v3=20`
     """
     settings = load_config(config)
     endpoint = connect(settings).endpoint
     current = _release(endpoint)
     if not split:
         return _show(current, as_json)
-    version, _, percent = split.partition("=")
-    _check_version(endpoint, version)
+    name, _, percent = split.partition("=")
+    version = find_version(endpoint, name)
     if not percent.isdecimal() or int(percent) > 99 or version == current.champion:
         raise InvalidInput(f"traffic {split!r}: give VERSION=PERCENT, 0 to 99, of a version other than the champion")
     verdict = _verdict(current, version, "canary", reason)
+    role = f"serves {int(percent)} % of the users" if int(percent) else "becomes a shadow, which users do not see"
+    confirm(f"{version} {role} beside the champion {current.champion}{_ended(current, version)}", yes)
     _show(start_canary(endpoint, version, int(percent), settings.gate.noninferiority_margin, verdict), as_json)
 
 
 def promote(
-    version: Annotated[str, typer.Argument(help="Any version. Default: the challenger.")] = "",
+    version: Annotated[
+        str, typer.Argument(help="Any version, or the first characters of its name. Default: the challenger.")
+    ] = "",
     reason: ReasonOption = "",
+    yes: YesOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a version to all users, whatever the evidence.
 
-    Example: `banditloop release promote v3-0a1b2c3d --reason "the campaign starts"`
+    Example: `banditloop release promote v3 --reason "the campaign starts"`
     """
     endpoint = connect(load_config(config)).endpoint
     current = _release(endpoint)
-    version = version or current.challenger or ""
-    _check_version(endpoint, version)
+    version = find_version(endpoint, version or current.challenger or "")
     if version == current.champion:
         raise InvalidInput(
             f"version {version!r}: is the champion already; `banditloop release rollback` removes a challenger"
         )
-    _show(promote_version(endpoint, version, _verdict(current, version, "promote", reason)), as_json)
+    verdict = _verdict(current, version, "promote", reason)
+    confirm(f"{version} serves all users; {current.champion} is champion no more{_ended(current, version)}", yes)
+    _show(promote_version(endpoint, version, verdict), as_json)
 
 
-def rollback(reason: ReasonOption = "", config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def rollback(
+    reason: ReasonOption = "", yes: YesOption = False, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """Remove the challenger or, if there is none, restore the previous champion.
 
     Example: `banditloop release rollback --reason "complaints"`
@@ -73,14 +87,17 @@ def rollback(reason: ReasonOption = "", config: ConfigOption = None, as_json: Js
     current = _release(endpoint)
     if challenger := current.challenger:
         verdict = _verdict(current, challenger, "rollback", reason)
+        confirm(f"{challenger} serves no more; its users get the champion {current.champion}", yes)
         return _show(roll_back(endpoint, challenger, verdict), as_json)
     promotions = [v for v in endpoint.verdicts() if v.decision == "promote" and v.version == current.champion]
     if not promotions or promotions[-1].champion == current.champion:
         raise InvalidInput(
             f"version {current.champion!r}: has no previous champion; use `banditloop release promote VERSION`"
         )
+    previous = promotions[-1].champion
     verdict = _verdict(current, current.champion, "rollback", reason)
-    _show(promote_version(endpoint, promotions[-1].champion, verdict), as_json)
+    confirm(f"{previous} serves all users, as before {current.champion}, which is champion no more", yes)
+    _show(promote_version(endpoint, previous, verdict), as_json)
 
 
 def _release(endpoint: Endpoint) -> Release:
@@ -90,13 +107,15 @@ def _release(endpoint: Endpoint) -> Release:
     return release
 
 
-def _check_version(endpoint: Endpoint, version: str) -> None:
-    names = [manifest.version for manifest in endpoint.versions()]
-    if version not in names:
-        raise InvalidInput(f"version {version!r}: is not one of: {', '.join(names)}")
+def _ended(release: Release, version: str) -> str:
+    """What happens to another challenger, as the end of a sentence."""
+    other = release.challenger not in (None, version)
+    return f"; the {release.role(release.challenger or '')} {release.challenger} serves no more" if other else ""
 
 
 def _verdict(release: Release, version: str, decision: VerdictDecision, reason: str) -> Verdict:
+    if len(reason) > MAX_REASON or not reason.isprintable():
+        raise InvalidInput(f"--reason: has {len(reason):,} characters; give one line of at most {MAX_REASON}")
     return Verdict(version=version, champion=release.champion, decision=decision, by="operator", reason=reason)
 
 

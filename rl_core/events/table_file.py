@@ -11,8 +11,7 @@ import pyarrow.json
 import pyarrow.parquet
 from pyarrow.fs import FileSystem, FileType, LocalFileSystem
 
-from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.settings.feature_kinds import nearest
+from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.settings.task import ActionTable
 
 

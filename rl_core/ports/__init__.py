@@ -14,7 +14,7 @@ from banditloop.rl_core.ports.endpoint import (
     action_counts,
 )
 from banditloop.rl_core.ports.platform import Platform, Resource, ResourceState
-from banditloop.rl_core.ports.runner import Run, Runner, RunState, Schedule
+from banditloop.rl_core.ports.runner import Run, RunArtifact, Runner, RunState, RunTask, Schedule, TaskState
 from banditloop.rl_core.ports.warehouse import LogCounts, Warehouse
 
 __all__ = [
@@ -29,9 +29,12 @@ __all__ = [
     "Resource",
     "ResourceState",
     "Run",
+    "RunArtifact",
     "RunState",
+    "RunTask",
     "Runner",
     "Schedule",
+    "TaskState",
     "Vitals",
     "Warehouse",
     "action_counts",

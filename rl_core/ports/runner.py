@@ -10,6 +10,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.features.encoding import Encoding
 
 RunState = Literal["running", "succeeded", "failed"]
+TaskState = Literal["running", "succeeded", "failed"]
 
 
 class Run(NamedTuple):
@@ -18,6 +19,26 @@ class Run(NamedTuple):
     run_id: str
     state: RunState
     started: datetime
+    ended: datetime | None = None  # None while it is running
+    reason: str = ""  # of a failure
+
+
+class RunTask(NamedTuple):
+    """A task of a run that has begun."""
+
+    name: str
+    state: TaskState
+    started: datetime | None
+    ended: datetime | None
+
+
+class RunArtifact(NamedTuple):
+    """What a task of a run has written: a model, a dataset, a page, or metrics."""
+
+    task: str
+    name: str
+    uri: str  # a path or an object-store URI; metrics may have no content there
+    metadata: dict[str, Any]  # such as the values of metrics
 
 
 class Schedule(NamedTuple):
@@ -62,6 +83,18 @@ class Runner(Protocol):
 
         dry_run: only return them. InvalidInput: one is running, or there is no such run.
         """
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop; soon after, it has failed with the reason "cancelled". InvalidInput: it is not running."""
+
+    def tasks(self, run_id: str) -> list[RunTask]:
+        """The tasks of a run that have begun, in this order. InvalidInput: there is no such run."""
+
+    def artifacts(self, run_id: str) -> list[RunArtifact]:
+        """The artifacts of a run's ended tasks; none where the platform does not tell. InvalidInput: as for `tasks`."""
+
+    def page(self, run_id: str) -> str:
+        """URL of the platform's page about a run; empty where there is none. InvalidInput: there is no such run."""
 
     def explain(self, run_id: str) -> str:
         """One line on a run: its current task while it is running, or the error that made it fail; may be empty."""

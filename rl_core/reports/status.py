@@ -4,7 +4,8 @@ from typing import Any
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Platform
-from banditloop.rl_core.reports.versions import TOTALS, version_rows
+from banditloop.rl_core.reports.runs import run_row
+from banditloop.rl_core.reports.versions import DATES, TOTALS, version_rows
 from banditloop.rl_core.serving.metrics import log_counts
 
 
@@ -17,10 +18,10 @@ def status(config: Config, platform: Platform) -> dict[str, Any]:
     return {
         "endpoint": config.backend.endpoint,
         "serving": platform.endpoint.serving_versions(),
-        "versions": version_rows(platform, *TOTALS),
+        "versions": version_rows(platform, *TOTALS, *DATES),
         "warning": release.traffic_warning() if release else "",
         "new_interactions": platform.warehouse.window(trained[-1].window.until if trained else None).interactions,
         "min_new_interactions": config.retraining.min_new_interactions,
-        "runs": [{"run_id": run.run_id, "state": run.state} for run in platform.runner.runs()],
+        "runs": [run_row(run) for run in platform.runner.runs()],
         "log": log_counts(platform),
     }

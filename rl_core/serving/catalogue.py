@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.events.schema import MAX_PROBABILITIES
 from banditloop.rl_core.events.table_file import action_ids
-from banditloop.rl_core.settings.feature_kinds import nearest
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH, ActionTable, Task
 
 REFRESH_SECONDS = 2.0

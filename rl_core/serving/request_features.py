@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from banditloop.rl_core.errors import InvalidInput, brief
+from banditloop.rl_core.errors import InvalidInput, brief, nearest
 from banditloop.rl_core.events.feature_types import features_type
 from banditloop.rl_core.events.observations import check_observations
 from banditloop.rl_core.serving.predict_request import as_text
-from banditloop.rl_core.settings.feature_kinds import MAX_TEXT_LENGTH, Kind, Vector, nearest
+from banditloop.rl_core.settings.feature_kinds import MAX_TEXT_LENGTH, Kind, Vector
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH, Task
 

@@ -1,9 +1,6 @@
 """The kinds of features by which a task describes its contexts and actions."""
 
-import difflib
 import json
-from collections.abc import Iterable
-from itertools import islice
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -14,7 +11,6 @@ from banditloop.rl_core.settings.section import Section
 KINDS = ("number", "boolean", "category", "categories")
 HINT = "give 'number', 'boolean', 'category', 'categories', a list of texts, or {vector = LENGTH}"
 MAX_TEXT_LENGTH = 256  # of a category
-MAX_COMPARED = 1_000  # names, which takes some milliseconds
 
 
 class Vector(Section):
@@ -75,11 +71,3 @@ def same_kind(one: Kind, other: Kind) -> bool:
 def kind_text(kind: Kind) -> str:
     """A kind of feature as TOML."""
     return f"{{vector = {kind.vector}}}" if isinstance(kind, Vector) else json.dumps(kind, ensure_ascii=False)
-
-
-def nearest(name: str, names: Iterable[str], owner: str = "the task") -> str:
-    """A hint at the name that was probably meant, or else at those that the owner has."""
-    names = list(islice(names, MAX_COMPARED))
-    if close := difflib.get_close_matches(name, names, n=1):
-        return f"did you mean {close[0]!r}?"
-    return f"{owner} has: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}" if names else f"{owner} has none"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, cast
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, did_you_mean
 from banditloop.rl_core.settings.section import Section
 
 S = TypeVar("S", bound=Section)
@@ -61,4 +61,6 @@ def _import_class(name: str, where: str) -> Any:
 
 def _unknown(registry: Mapping[str, type[S]], name: Any, where: str) -> InvalidInput:
     names = sorted({*registry, *(point.name for point in entry_points(group=f"banditloop.{where}s"))})
-    return InvalidInput(f"{where}.name = {name!r}: is not one of: {', '.join(names)}; or give module:Class")
+    hint = did_you_mean(str(name), names)
+    text = f"{where}.name = {name!r}: is not one of: {', '.join(names)}; or give module:Class"
+    return InvalidInput(f"{text}; {hint}" if hint else text)

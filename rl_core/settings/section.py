@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
-from banditloop.rl_core.errors import InvalidInput, brief
+from banditloop.rl_core.errors import InvalidInput, brief, nearest
 
 MAX_PROBLEMS = 8  # listed of one value
 MAX_KEY_LENGTH = 80
@@ -61,7 +61,7 @@ class Section(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise InvalidInput(explain(error, where)) from None
+            raise InvalidInput(explain(error, where, cls)) from None
 
     def relative_to(self, folder: Path) -> Self:
         """The section with its relative paths, the default ones included, taken from a folder."""
@@ -129,17 +129,36 @@ def check_integers(value: Any, where: str) -> None:
         )
 
 
-def explain(error: ValidationError, where: str = "") -> str:
-    """The first problems of a validation error in one line, each with key, value and what would be right."""
+def explain(error: ValidationError, where: str = "", model: type[BaseModel] | None = None) -> str:
+    """The first problems of a validation error in one line, each with key, value and what would be right.
+
+    model: what was validated, so that an unknown key gets the name of the nearest one.
+    """
     problems = []
     for problem in error.errors(include_url=False)[:MAX_PROBLEMS]:
-        key = ".".join(filter(None, [where, *(str(part)[:MAX_KEY_LENGTH] for part in problem["loc"])])) or "input"
+        location = [where, *(str(part)[:MAX_KEY_LENGTH] for part in problem["loc"])]
+        key = ".".join(filter(None, location)) or "input"
         without_value = problem["type"] in ("missing", "json_invalid", "model_type")
         value = "" if without_value else f" = {brief(problem['input'])}"
-        problems.append(f"{key}{value}: {problem['msg'].removeprefix('Value error, ')}")
+        text = problem["msg"].removeprefix("Value error, ")
+        if model and problem["type"] == "extra_forbidden":
+            owner = ".".join(filter(None, location[:-1])) or "the config"
+            text = f"is no key; {nearest(location[-1], _keys(model, problem['loc'][:-1]), owner)}"
+        problems.append(f"{key}{value}: {text}")
     if error.error_count() > MAX_PROBLEMS:
         problems.append(f"and {error.error_count() - MAX_PROBLEMS:,} more")
     return "; ".join(problems)
+
+
+def _keys(model: Any, path: Sequence[int | str]) -> list[str]:
+    """The keys that a model, or the model at a path of keys in it, knows."""
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        inner = (_keys(part, path) for part in get_args(model))  # of a union, or an annotated type
+        return next(filter(None, inner), [])
+    if not path:
+        return list(model.model_fields)
+    field = model.model_fields.get(str(path[0]))
+    return _keys(field.annotation, path[1:]) if field else []
 
 
 def digest(content: object) -> str:

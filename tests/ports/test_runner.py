@@ -11,6 +11,7 @@ from kfp import compiler, dsl
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
 from tests.ports.conftest import RUNNERS, backend_params, kubeflow, vertex
+from tests.support.processes import wait_until
 
 NIGHTLY = "30 3 * * *"
 INVALID_CRONS = ("", "soon", "* * * *", "0 3 * * * *", "61 * * * *", "0 0 31 2 *", "0 0 L * *", "0 0 * * 7", "@daily")
@@ -108,6 +109,32 @@ class TestRunner:
         log = platform.runner.log("bad")
         assert "sleeper" in log
         assert "ValueError: injected failure with {'a': 1.0}" in log
+
+    def test_the_tasks_of_a_run_have_times_and_states(self, platform, template):
+        runner = platform.runner
+        assert runner.submit(template, {"seconds": 0.5, "config": {}, "fails": True}, "bad")
+        finish(platform, "bad")
+        [task] = runner.tasks("bad")
+        [run] = runner.runs()
+        assert task[:2] == ("sleeper", "failed")
+        second = timedelta(seconds=1)  # platforms round
+        assert run.started - second <= task.started < task.ended <= run.ended + second
+        assert runner.artifacts("bad") == []
+        assert re.fullmatch(
+            r"|https://console.cloud.google.com/.*bad\?project=.*|http.*/#/runs/details/.*", runner.page("bad")
+        )
+
+    def test_a_cancelled_run_fails_and_its_tasks_end(self, platform, template):
+        assert platform.runner.submit(template, {"seconds": 600.0, "config": {}}, "run")
+        wait_until(lambda: platform.runner.tasks("run"))
+        platform.runner.cancel("run")
+        assert finish(platform, "run") == "failed"
+        assert platform.runner.explain("run") == platform.runner.runs()[0].reason == "cancelled"
+        with pytest.raises(InvalidInput, match="run 'run': is not running: it has failed"):
+            platform.runner.cancel("run")
+        for read in (platform.runner.tasks, platform.runner.artifacts, platform.runner.page, platform.runner.cancel):
+            with pytest.raises(InvalidInput, match="no such run"):
+                read("other")
 
 
 class TestSchedules:

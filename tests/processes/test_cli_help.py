@@ -19,8 +19,8 @@ from banditloop.rl_core.settings.registry import registered_parts
 from tests.conftest import make_config
 
 GROUPS = {
-    "run": ["list", "logs", "start", "submit"],
-    "release": ["promote", "report", "rollback", "traffic", "versions"],
+    "run": ["artifacts", "cancel", "list", "logs", "show", "start", "submit", "watch"],
+    "release": ["promote", "report", "rollback", "show", "traffic", "versions"],
     "policy": ["show"],
     "config": ["schema", "show"],
     "schedule": ["create", "delete", "list", "pause", "resume"],

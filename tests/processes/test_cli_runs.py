@@ -4,7 +4,10 @@ import json
 
 import pytest
 from kfp import compiler, dsl
+from typer.testing import CliRunner
 
+from banditloop.pipelines.cli import run_watch
+from banditloop.pipelines.cli.main import app
 from banditloop.rl_core.backends import connect
 from tests.conftest import make_config
 from tests.ports.conftest import kfp, kubeflow
@@ -19,7 +22,14 @@ def test_the_exit_code_of_run_is_the_outcome(tmp_path, config_file):
         "run", "start", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=50", "--json"
     )
     assert succeeded.returncode == 0, succeeded
-    assert json.loads(succeeded.stdout)["state"] == "succeeded"
+    content = json.loads(succeeded.stdout)
+    assert (content["state"], content["decision"]) == ("succeeded", "canary")
+    assert content["version"].startswith("v1-")
+    shown = json.loads(banditloop("release", "show", "v1", "-c", config_file, "--json").stdout)
+    assert shown["lineage"] == []
+    assert shown["verdicts"][-1]["reason"] == content["verdict"]
+    assert {row["estimate"] for row in shown["estimates"]} == {"candidate", "champion", "difference"}
+    assert shown["report"].endswith("evaluator/report")
     failed = banditloop("run", "start", tmp_path / "retraining.yaml", "-c", config_file)
     assert failed.returncode == 1
     assert "no interactions logged since" in failed.stdout
@@ -42,7 +52,7 @@ def test_the_exit_code_of_run_is_the_outcome(tmp_path, config_file):
     assert status["versions"][0]["version"] == "random"
     runs = json.loads(banditloop("run", "list", "-c", config_file, "--json").stdout)
     *ended, submitted_run = [(run["run_id"], run["state"]) for run in runs]
-    assert ended == [tuple(run.values()) for run in status["runs"][:-1]]
+    assert ended == [(run["run_id"], run["state"]) for run in status["runs"][:-1]]
     assert submitted_run[0] == submitted["run_id"]  # it may have ended in between
     assert [run["started"] for run in runs] == sorted(run["started"] for run in runs)
     assert submitted["run_id"] in banditloop("run", "list", "-c", config_file).stdout
@@ -63,6 +73,23 @@ def greeting(tmp_path):
     return tmp_path / "greeting.yaml"
 
 
+@dsl.component(base_image="registry.test/python:3", install_kfp_package=False)
+def waiter():
+    import time
+
+    time.sleep(600)
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    @dsl.pipeline(name="waiting")
+    def wait(run_id: str):
+        waiter()
+
+    compiler.Compiler().compile(wait, str(tmp_path / "waiting.yaml"))
+    return tmp_path / "waiting.yaml"
+
+
 def write_config(config, path):
     path.write_text(json.dumps(config.to_dict()))
     return path
@@ -73,7 +100,8 @@ def test_the_target_overrides_the_configs_runner(tmp_path, config_file, greeting
     options = ("-c", write_config(make_config(tmp_path, backend=backend), tmp_path / "google.json"))
     words = (greeting, *options, "-p", "run_id=one", "--target", "local", "--json")
     result = banditloop("run", "start", *words, XDG_STATE_HOME=str(tmp_path))  # where local runs are stored
-    assert json.loads(result.stdout) == {"run_id": "one", "state": "succeeded", "reason": ""}, result
+    expected = {"run_id": "one", "state": "succeeded", "reason": "", "version": "", "decision": "", "verdict": ""}
+    assert json.loads(result.stdout) == expected, result
     log = banditloop("run", "logs", "one", *options, "--target", "local", XDG_STATE_HOME=str(tmp_path))
     assert "one was here" in log.stdout
     assert_refused(
@@ -84,6 +112,49 @@ def test_the_target_overrides_the_configs_runner(tmp_path, config_file, greeting
     )
     assert banditloop("run", "start", greeting, "-c", config_file, "--target", "local").returncode == 0
     assert banditloop("run", "start", greeting, "-c", config_file, "--target", "nowhere").returncode == 2
+
+
+def test_a_run_is_checked_started_watched_and_listed(tmp_path, config_file, greeting):
+    options = ("-c", config_file)
+    (tmp_path / "values.toml").write_text("run_id = 'hello'")
+    start = ("run", "start", greeting, *options, "--parameters", tmp_path / "values.toml")
+    planned = json.loads(banditloop(*start, "--dry-run", "--json").stdout)
+    assert (planned["run_id"], planned["parameters"]["run_id"]) == ("hello", "hello")
+    assert "hello would run" in banditloop(*start, "--dry-run").stdout
+    assert json.loads(banditloop("run", "list", *options, "--json").stdout) == []
+    (tmp_path / "wrong.toml").write_text("nonsense = 1")
+    wrong = ("run", "start", greeting, *options, "--dry-run", "--parameters")
+    assert_refused(banditloop(*wrong, tmp_path / "wrong.toml"), "parameter 'nonsense'")
+    assert_refused(banditloop(*wrong, tmp_path / "none.toml"), "none.toml: No such file")
+    lines = banditloop(*start).stdout.splitlines()
+    assert lines[0] == "hello started"
+    assert lines[1].startswith("  greeter succeeded after")
+    assert lines[-1] == "hello succeeded"
+    assert banditloop("run", "watch", "hel", *options).stdout.splitlines()[-1] == "hello succeeded"
+    assert "greeter" in banditloop("run", "show", "h", *options).stdout
+    assert banditloop("run", "artifacts", "h", *options).stdout.startswith("artifacts")
+    assert_refused(banditloop("run", "cancel", "h", *options), "run 'hello': is not running: it has succeeded")
+    assert_refused(banditloop("run", "show", "hallo", *options), "did you mean 'hello'?")
+
+
+def test_ctrl_c_and_the_timeout_leave_the_run_alone(config, config_file, waiting, monkeypatch):
+    options, runner = ("-c", str(config_file)), connect(config).runner
+    result = banditloop("run", "start", waiting, *options, "-p", "run_id=long", "--timeout", "0")
+    assert result.returncode == 1
+    assert f"long goes on: `banditloop run watch long -c {config_file}` shows it" in result.stderr
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_watch.time, "sleep", interrupt)
+    result = CliRunner().invoke(app, ["run", "watch", "long", *options])
+    monkeypatch.undo()
+    assert result.exit_code == 130
+    assert "long goes on" in result.stderr
+    assert runner.state("long") == "running"
+    assert "being cancelled" in banditloop("run", "cancel", "lo", *options).stdout
+    wait_until(lambda: runner.state("long") == "failed")
+    assert "cancelled" in banditloop("run", "list", *options).stdout
 
 
 def test_run_logs_prints_the_output_of_a_run(config_file, greeting):
@@ -109,7 +180,7 @@ def test_schedules_are_created_paused_resumed_and_deleted(tmp_path, config_file,
     assert schedules(*create[1:]) == schedules("list") == [("nightly", "30 3 * * *", "active")]
     assert schedules("pause", "nightly") == [("nightly", "30 3 * * *", "paused")]
     assert schedules("resume", "nightly") == [("nightly", "30 3 * * *", "active")]
-    assert "03:30+00:00" in banditloop("schedule", "list", *options).stdout
+    assert " 03:30" in banditloop("schedule", "list", *options).stdout
     kubeflow().fire(config.backend.endpoint, "nightly")
     [run] = connect(config).runner.runs()
     wait_until(lambda: connect(config).runner.state(run.run_id) == "succeeded", 60)

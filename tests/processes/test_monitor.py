@@ -74,16 +74,26 @@ def test_manual_moves_are_recorded_with_their_reasons(tmp_path, config):
 
     for split in ("none=20", f"{second}=100", f"{second}=x", second, f"{first}=20"):
         assert_refused(banditloop("release", "traffic", split, "-c", tmp_path / "config.json"), split.split("=")[0])
-    assert release("traffic", f"{second}=20")[1] == {"version": second, "status": "canary", "traffic_percent": 20}
-    assert release("traffic", f"{second}=0")[1] == {"version": second, "status": "shadow", "traffic_percent": 0}
-    rolled_back = release("rollback", "--reason", "complaints")
+    for words in (("traffic", "v2=20"), ("promote", "v2")):
+        assert_refused(banditloop("release", *words, "-c", tmp_path / "config.json"), second, "give --yes")
+    assert_refused(
+        banditloop("release", "promote", "v2", "--reason", "x" * 501, "-c", tmp_path / "config.json"), "--reason"
+    )
+    assert platform.endpoint.release().traffic() == {first: 100}
+    assert release("traffic", "v2=20", "--yes")[1] == {"version": second, "status": "canary", "traffic_percent": 20}
+    assert release("traffic", f"{second}=0", "--yes")[1] == {
+        "version": second,
+        "status": "shadow",
+        "traffic_percent": 0,
+    }
+    rolled_back = release("rollback", "--reason", "complaints", "--yes")
     assert rolled_back == [{"version": first, "status": "champion", "traffic_percent": 100}]
-    assert release("promote", third)[0]["version"] == third
-    assert release("rollback")[0]["version"] == first
+    assert release("promote", third, "-y")[0]["version"] == third
+    assert release("rollback", "--yes")[0]["version"] == first
     assert_refused(banditloop("release", "rollback", "-c", tmp_path / "config.json"), "has no previous champion")
-    assert_refused(banditloop("release", "promote", "-c", tmp_path / "config.json"), "is not one of")
-    release("traffic", f"{second}=30")
-    assert release("promote") == [{"version": second, "status": "champion", "traffic_percent": 100}]
+    assert_refused(banditloop("release", "promote", "-c", tmp_path / "config.json"), "the endpoint has: v3-")
+    release("traffic", f"{second}=30", "--yes")
+    assert release("promote", "--yes") == [{"version": second, "status": "champion", "traffic_percent": 100}]
     moves = [(v.decision, v.version, v.reason) for v in platform.endpoint.verdicts()]
     assert moves[:3] == [("canary", second, ""), ("canary", second, ""), ("rollback", second, "complaints")]
     states = {row["version"]: (row["status"], row["by"]) for row in release("versions")}

@@ -22,8 +22,8 @@ def config(tmp_path):
 def test_a_hung_predictor_is_restarted_once_its_patience_is_over(config, monkeypatch):
     endpoint, told = connect(config).endpoint, []
 
-    def tell(line):
-        told.append(line)
+    def tell(event):
+        told.append((event.what, event.text))
         monkeypatch.setattr(health, "PATIENCE_SECONDS", 600.0)  # for the new process, however slowly it starts
 
     with services(config, tell) as processes:
@@ -35,7 +35,10 @@ def test_a_hung_predictor_is_restarted_once_its_patience_is_over(config, monkeyp
         wait_until(lambda: processes[PREDICTOR] is not first)
         wait_until(endpoint.serving_versions)
         assert endpoint.predict([[0.0] * 20])[0].policy_version == "v1-00000000"
-    assert told == ["the predictor has not answered for 60 s: it is killed and restarted"]
+    assert told == [
+        ("failed", "the predictor has not answered for 60 s: it is killed and restarted"),
+        ("restarted", "the predictor, which ended with status -9"),
+    ]
     assert first.returncode == -signal.SIGKILL
 
 
@@ -57,7 +60,8 @@ def test_a_crash_loop_is_told_with_the_last_line_of_the_log(config):
             running.kill()
             log.write_text("why it fails\n")
             wait_until(lambda last=running: processes[PREDICTOR] is not last)
-        assert told == [
+        assert [event.what for event in told].count("restarted") == 3
+        assert [event.text for event in told if event.what == "failed"] == [
             "predictor ended 3 times within 60 s and is restarted again and again; its last status: -9; "
             f"its last line, in {log}: why it fails"
         ]

@@ -79,21 +79,24 @@ class Kubeflow:
 
     def get_runs_item(self, run_id: str) -> Any:
         run = self._refreshed(_get(self.runs, run_id))
-        reason = self._runner.explain(run_id)
-        task = {"created": run.created_at, "error": None, "name": reason, "state": run.state}
-        if run.state == "FAILED":
-            task["name"], _, message = reason.partition(": ")
-            task["error"] = api.GoogleRpcStatus(code=13, message=message)
-        names = list(run.pipeline_spec["root"]["dag"]["tasks"]) if run.state == "SUCCEEDED" else [task["name"]]
+        _, _, message = self._runner.explain(run_id).partition(": ")
         run.run_details = api.V2beta1RunDetails(
             task_details=[
                 api.V2beta1PipelineTaskDetail(
-                    display_name=name, create_time=task["created"], state=task["state"], error=task["error"]
+                    display_name=task.name,
+                    create_time=task.started,
+                    end_time=task.ended,
+                    state=STATES[task.state],
+                    error=api.GoogleRpcStatus(code=13, message=message) if task.state == "failed" else None,
                 )
-                for name in names
+                for task in self._runner.tasks(run_id)
             ]
         )
         return run
+
+    def post_runs_terminate(self, run_id: str) -> Any:
+        self._runner.cancel(run_id)
+        return {}
 
     def get_recurringruns(self, query: dict[str, str]) -> Any:
         recurring_runs, token = _page(self.recurring, query)
@@ -144,7 +147,11 @@ class Kubeflow:
         return body
 
     def _refreshed(self, run: api.V2beta1Run) -> api.V2beta1Run:
-        run.state = STATES[self._runner.state(run.run_id)]
+        state = self._runner.state(run.run_id)
+        run.state = (
+            "CANCELED" if state == "failed" and self._runner.explain(run.run_id) == "cancelled" else STATES[state]
+        )
+        run.finished_at = None if state == "running" else _now()
         return run
 
 

@@ -27,6 +27,7 @@ from google.rpc.code_pb2 import FAILED_PRECONDITION
 
 from banditloop.rl_core.backends.local.runner import LocalRunner
 from banditloop.rl_core.pipeline_specs.template import declared_parameters, read_template
+from banditloop.rl_core.ports import RunTask
 from tests.support.custom_jobs import CustomJobs, matches_label
 from tests.support.processes import free_port, listening, start_as_process, wait_until
 from tests.support.stand_ins import failed, finished, listen
@@ -85,6 +86,8 @@ class Vertex(CustomJobs):
     def CancelPipelineJob(self, request: v1.CancelPipelineJobRequest, context) -> Empty:
         """Cancellation is asynchronous, as on Vertex AI: the job ends after it was read once more."""
         self.cancelled.setdefault(request.name, 1)
+        if self._runner.state(run := request.name.rpartition("/")[2]) == "running":
+            self._runner.cancel(run)
         return Empty()
 
     def ListPipelineJobs(self, request: v1.ListPipelineJobsRequest, context) -> v1.ListPipelineJobsResponse:
@@ -100,12 +103,24 @@ class Vertex(CustomJobs):
             self.cancelled[job.name] -= 1
             ending = self.cancelled[job.name] >= 0
             job.state = v1.PipelineState[f"PIPELINE_STATE_{'CANCELLING' if ending else 'CANCELLED'}"]
-        if state == "failed":
-            task, _, message = self._runner.explain(run).partition(": ")
-            failed = {"task_name": task, "state": "FAILED", "error": {"code": 3, "message": message}}
-            ran_as = {"container_detail": {"main_job": job.name.replace(f"pipelineJobs/{run}", "customJobs/77")}}
-            job.job_detail = {"task_details": [failed | {"executor_detail": ran_as}]}
+        if state != "running" and not job.end_time:
+            job.end_time = datetime.now(UTC)
+        job.job_detail = {"task_details": [self._task_detail(job, run, task) for task in self._runner.tasks(run)]}
         return job
+
+    def _task_detail(self, job: v1.PipelineJob, run: str, task: RunTask) -> dict[str, Any]:
+        detail = {"task_name": task.name, "state": task.state.upper(), "create_time": task.started}
+        detail |= {"end_time": task.ended} if task.ended else {}
+        detail["outputs"] = {
+            artifact.name: {"artifacts": [{"uri": artifact.uri, "metadata": artifact.metadata}]}
+            for artifact in self._runner.artifacts(run)
+            if artifact.task == task.name
+        }
+        if task.state == "failed":
+            detail["error"] = {"code": 3, "message": self._runner.explain(run).partition(": ")[2]}
+            main_job = job.name.replace(f"pipelineJobs/{run}", "customJobs/77")
+            detail["executor_detail"] = {"container_detail": {"main_job": main_job}}
+        return detail
 
     def CreateSchedule(self, request: v1.CreateScheduleRequest, context) -> v1.Schedule:
         schedule = request.schedule

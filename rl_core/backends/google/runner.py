@@ -20,7 +20,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.template import check_run
-from banditloop.rl_core.ports import Run, RunState, Schedule
+from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule
 from banditloop.rl_core.settings.backend import GoogleBackend
 from banditloop.rl_core.training.train import initial_statistics
 
@@ -88,10 +88,25 @@ class VertexRunner:
         return _state(self._get(run_id))
 
     def runs(self) -> list[Run]:
-        return [Run(self._run_id(job), _state(job), job.create_time) for job in self._jobs()]
+        return [_run(self._run_id(job), job) for job in self._jobs()]
 
     def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
         return []
+
+    def cancel(self, run_id: str) -> None:
+        job = self._get(run_id)
+        if (state := _state(job)) != "running":
+            raise InvalidInput(f"run {run_id!r}: is not running: it has {state}")
+        self._client.cancel_pipeline_job(name=job.name)
+
+    def tasks(self, run_id: str) -> list[RunTask]:
+        return run_logs.tasks(self._get(run_id))
+
+    def artifacts(self, run_id: str) -> list[RunArtifact]:
+        return run_logs.artifacts(self._get(run_id))
+
+    def page(self, run_id: str) -> str:
+        return run_logs.page(self._get(run_id), self._backend.project)
 
     def explain(self, run_id: str) -> str:
         return run_logs.explain(self._get(run_id))
@@ -142,3 +157,9 @@ class VertexRunner:
 
 def _state(job: PipelineJob) -> RunState:
     return ENDED.get(job.state, "running")
+
+
+def _run(run_id: str, job: PipelineJob) -> Run:
+    state = _state(job)
+    reason = run_logs.explain(job) if state == "failed" else ""
+    return Run(run_id, state, job.create_time, job.end_time if state != "running" else None, reason)

@@ -23,6 +23,7 @@ from kfp_server_api import (
 from urllib3.exceptions import HTTPError
 
 from banditloop.rl_core.agents import Statistics
+from banditloop.rl_core.backends.kubeflow import run_details
 from banditloop.rl_core.backends.kubeflow.experiment import SCHEDULE_DESCRIPTION, Experiment
 from banditloop.rl_core.backends.retries import RetryPolicy
 from banditloop.rl_core.config import Config
@@ -30,10 +31,9 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.cron import check_cron, next_run
 from banditloop.rl_core.pipeline_specs.template import check_run
-from banditloop.rl_core.ports import Run, RunState, Schedule
+from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-FINAL_STATES: dict[str, RunState] = {"SUCCEEDED": "succeeded", "FAILED": "failed", "CANCELED": "failed"}
 CRON_SECONDS = "0 "  # Kubeflow's cron expressions start with a field for seconds
 KUBEFLOW = RetryPolicy(
     "Kubeflow Pipelines",
@@ -73,26 +73,46 @@ class KubeflowRunner:
         return True
 
     def state(self, run_id: str) -> RunState:
-        return _state(self._run(run_id))
+        return run_details.state(self._run(run_id))
 
     def runs(self) -> list[Run]:
-        return [Run(run.display_name, _state(run), run.created_at) for run in self._experiment.runs()]
+        return [
+            Run(run.display_name, run_details.state(run), run.created_at, run.finished_at, run_details.reason(run))
+            for run in self._experiment.runs()
+        ]
 
     def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
         return []
 
+    def cancel(self, run_id: str) -> None:
+        run = self._run(run_id)
+        if (state := run_details.state(run)) != "running":
+            raise InvalidInput(f"run {run_id!r}: is not running: it has {state}")
+        self._experiment.client.terminate_run(run.run_id)
+
+    def tasks(self, run_id: str) -> list[RunTask]:
+        return run_details.begun(self._tasks(run_id)[1])
+
+    def artifacts(self, run_id: str) -> list[RunArtifact]:
+        self._run(run_id)
+        return []  # the API names only ids; the run's page shows them
+
+    def page(self, run_id: str) -> str:
+        return self._page(self._run(run_id))
+
     def explain(self, run_id: str) -> str:
         run, tasks = self._tasks(run_id)
-        failed = [task for task in tasks if task.state == "FAILED" and _error(task)]
+        failed = [task for task in tasks if task.state == "FAILED" and run_details.error(task)]
         if failed:
-            return f"{failed[-1].display_name}: {_error(failed[-1])}"
-        return _error(run) or ", ".join(task.display_name for task in tasks if task.state == "RUNNING")
+            return f"{failed[-1].display_name}: {run_details.error(failed[-1])}"
+        return run_details.reason(run) or ", ".join(task.display_name for task in tasks if task.state == "RUNNING")
 
     def log(self, run_id: str) -> str:
         run, tasks = self._tasks(run_id)
-        lines = [f"{task.display_name}: {task.state} {_error(task)}".rstrip() for task in tasks]
-        page = f"{self._experiment.address.rstrip('/')}/#/runs/details/{run.run_id}"
-        return "\n".join([f"{run.display_name}: {run.state} {_error(run)}".rstrip(), f"  {page}", *lines])
+        lines = [f"{task.display_name}: {task.state} {run_details.error(task)}".rstrip() for task in tasks]
+        return "\n".join(
+            [f"{run.display_name}: {run.state} {run_details.error(run)}".rstrip(), f"  {self._page(run)}", *lines]
+        )
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
         recurring_run = V2beta1RecurringRun(
@@ -135,6 +155,9 @@ class KubeflowRunner:
             raise InvalidInput(f"run {run_id!r}: there is no such run in {self._experiment}")
         return runs[0]
 
+    def _page(self, run: V2beta1Run) -> str:
+        return f"{self._experiment.address.rstrip('/')}/#/runs/details/{run.run_id}"
+
     def _tasks(self, run_id: str) -> tuple[V2beta1Run, list[V2beta1PipelineTaskDetail]]:
         run = self._experiment.client.get_run(self._run(run_id).run_id)
         tasks = run.run_details.task_details if run.run_details else None
@@ -151,14 +174,6 @@ class KubeflowRunner:
         except ApiException as error:
             if error.status != 404:  # 404: already deleted
                 raise
-
-
-def _state(run: V2beta1Run) -> RunState:
-    return FINAL_STATES.get(run.state, "running")
-
-
-def _error(detail: V2beta1Run | V2beta1PipelineTaskDetail) -> str:
-    return detail.error.message or "" if detail.error else ""
 
 
 def _is_active(recurring: V2beta1RecurringRun) -> bool:

@@ -3,25 +3,47 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 
-from banditloop.rl_core.backends.local.files import write_atomically
+from banditloop.rl_core.backends.local.run_folder import (
+    ARTIFACTS,
+    CANCEL,
+    CANCELLED,
+    OUTCOME,
+    Outcome,
+    plain_log,
+)
+
+CANCEL_SECONDS = 0.2  # between two looks whether the run is cancelled
 
 
 def main(folder: Path) -> None:
     """Run folder/template.yaml with folder/parameters.json, and write folder/outcome.json."""
     parameters = json.loads((folder / "parameters.json").read_text())
     _kill_tasks_on_exit()
+    threading.Thread(target=_end_when_cancelled, args=(folder,), daemon=True).start()
     try:
         _run(folder, parameters)
-        outcome = {"state": "succeeded", "reason": ""}
+        outcome = Outcome("succeeded", "")
     except Exception as error:
-        outcome = {"state": "failed", "reason": _cause(folder / "log.txt") or f"{type(error).__name__}: {error}"}
-    write_atomically(folder / "outcome.json", json.dumps(outcome))
-    sys.exit(outcome["state"] != "succeeded")
+        outcome = Outcome("failed", _cause(folder) or f"{type(error).__name__}: {error}")
+    outcome.write(folder)
+    sys.exit(outcome.state != "succeeded")
+
+
+def _end_when_cancelled(folder: Path) -> None:
+    """End this process and its tasks once the run is cancelled."""
+    while not (folder / CANCEL).exists():
+        time.sleep(CANCEL_SECONDS)
+    if not (folder / OUTCOME).exists():
+        Outcome("failed", CANCELLED).write(folder)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _kill_tasks_on_exit() -> None:
@@ -39,14 +61,14 @@ def _run(folder: Path, parameters: dict[str, object]) -> None:
     from kfp import components, local
 
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="kfp.local")
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / "artifacts"))
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / ARTIFACTS))
     components.load_component_from_file(str(folder / "template.yaml"))(**parameters)
 
 
-def _cause(log: Path) -> str:
+def _cause(folder: Path) -> str:
     """Last line of the traceback in a failed task's output; empty without one. KFP's own error only names the task."""
     sys.stdout.flush()
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
+    plain = plain_log(folder)
     lines = re.findall(r"^ {4}(?:[\w.]+\.)?(\w+(?:Error|Exception|Input|Interrupt)\b.*)$", plain, re.MULTILINE)
     task = re.findall(r"Executing task '([^']+)'", plain)
     return f"{task[-1]}: {lines[-1]}" if lines and task else ""

@@ -14,21 +14,22 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from banditloop.rl_core.agents import Statistics
+from banditloop.rl_core.backends.local import run_folder
 from banditloop.rl_core.backends.local.files import identity, read_text, remove_folder, sync
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.template import check_run
-from banditloop.rl_core.ports import Run, RunState, Schedule
+from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule
 
 
 class LocalRunner:
     """See banditloop.rl_core.ports.Runner.
 
-    A run's folder holds template.yaml, parameters.json, log.txt and outcome.json.
+    A run's folder holds template.yaml, parameters.json, log.txt and outcome.json; a file `cancel` asks it to stop.
     """
 
     def __init__(self, root: Path) -> None:
@@ -66,7 +67,7 @@ class LocalRunner:
             raise InvalidInput(f"run {run_id!r}: there is no such run in {self.root}")
         if _is_locked(folder / "lock"):
             return "running"
-        outcome = _outcome(folder)
+        outcome = run_folder.outcome(folder)
         return outcome.state if outcome else "failed"
 
     def runs(self) -> list[Run]:
@@ -85,8 +86,9 @@ class LocalRunner:
         if run_id in self._runs and self._runs[run_id].state != "running":
             return
         try:
-            started = datetime.fromtimestamp((self.root / run_id / "lock").stat().st_mtime, UTC)
-            self._runs[run_id] = Run(run_id, self.state(run_id), started)
+            state, started, folder = self.state(run_id), self._started(run_id), self.root / run_id
+            ended = None if state == "running" else run_folder.ended(folder)
+            self._runs[run_id] = Run(run_id, state, started, ended, self.explain(run_id) if state == "failed" else "")
         except (InvalidInput, OSError):  # it was removed meanwhile, or it is not a run
             self._runs.pop(run_id, None)
 
@@ -97,15 +99,32 @@ class LocalRunner:
             remove_folder(self.root / run_id)
         return run_ids
 
+    def cancel(self, run_id: str) -> None:
+        if (state := self.state(run_id)) != "running":
+            raise InvalidInput(f"run {run_id!r}: is not running: it has {state}")
+        (self.root / run_id / run_folder.CANCEL).touch()  # its process looks for it
+
+    def tasks(self, run_id: str) -> list[RunTask]:
+        running = self.state(run_id) == "running"
+        return run_folder.tasks(self.root / run_id, self._started(run_id), running)
+
+    def artifacts(self, run_id: str) -> list[RunArtifact]:
+        self.state(run_id)  # raises if there is no such run
+        return run_folder.artifacts(self.root / run_id)
+
+    def page(self, run_id: str) -> str:
+        self.state(run_id)
+        return ""
+
     def explain(self, run_id: str) -> str:
-        folder = self.root / run_id
-        if outcome := _outcome(folder):
+        if outcome := run_folder.outcome(self.root / run_id):
             return outcome.reason
-        log = folder / "log.txt"
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        tasks = [line.split("'")[1] for line in lines if "Executing task" in line and "'" in line]
-        task = tasks[-1] if tasks else "starting"
+        tasks = self.tasks(run_id)
+        task = tasks[-1].name if tasks else "starting"
         return task if self.state(run_id) == "running" else f"its process was killed during: {task}"
+
+    def _started(self, run_id: str) -> datetime:
+        return datetime.fromtimestamp((self.root / run_id / "lock").stat().st_mtime, UTC)
 
     def log(self, run_id: str) -> str:
         self.state(run_id)  # raises if there is no such run
@@ -125,26 +144,6 @@ class LocalRunner:
 
     def unschedule(self, name: str) -> bool:
         _refuse_schedule(name)
-
-
-class Outcome(NamedTuple):
-    """The end of a run: succeeded or failed, and the reason."""
-
-    state: RunState
-    reason: str  # of a failure
-
-
-def _outcome(folder: Path) -> Outcome | None:
-    """How a run ended; None if it has not, or was killed."""
-    try:
-        outcome = json.loads((folder / "outcome.json").read_bytes())
-        return Outcome(outcome["state"], outcome["reason"])
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError):
-        return Outcome(
-            "failed", f"{folder / 'outcome.json'} is damaged; `banditloop run logs {folder.name}` may tell more"
-        )
 
 
 def _refuse_schedule(name: str) -> NoReturn:

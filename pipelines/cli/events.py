@@ -1,0 +1,49 @@
+"""An event of a loop, as `banditloop serve` prints it: one line for people, or one JSON object."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from banditloop.pipelines.cli.table import cell
+
+What = Literal[
+    "serving",  # the endpoint, at a URL
+    "started",  # a run
+    "trained",  # a version
+    "judged",  # a version, on held-out interactions
+    "canary",  # a version serves some of the users
+    "shadow",  # a version's decisions are logged, but not shown
+    "promoted",
+    "rolled back",
+    "replaced",  # a challenger by another one
+    "finished",  # a run
+    "failed",  # a run, or what the loop does besides
+    "restarted",  # a process
+    "warning",  # of a process, as that it has repaired files
+    "stopped",
+]
+WIDTH = 11  # characters of the longest of them
+
+
+class Event(NamedTuple):
+    """What has happened, to which version or run, with the key numbers."""
+
+    what: What
+    text: str
+    version: str = ""
+    run: str = ""
+    numbers: Mapping[str, Any] = MappingProxyType({})
+
+    def line(self) -> str:
+        """The event in one line, with the time of the day in UTC."""
+        numbers = ", ".join(f"{name.replace('_', ' ')} {cell(value, name)}" for name, value in self.numbers.items())
+        text = " · ".join(filter(None, [self.version, self.run, " ".join(self.text.split()), numbers]))
+        return f"{datetime.now(UTC):%H:%M:%S} {self.what:{WIDTH}} {text}"
+
+    def json(self) -> str:
+        """The event as a JSON object in one line, without empty fields."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        content = {"time": time, "event": self.what, "version": self.version, "run": self.run, "text": self.text}
+        return json.dumps({**{key: value for key, value in content.items() if value}, **self.numbers})

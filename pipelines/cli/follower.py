@@ -1,0 +1,105 @@
+"""What happens in a loop, read from its ports: runs, versions, verdicts and changes of the release."""
+
+from collections.abc import Iterator
+
+from banditloop.pipelines.cli.events import Event, What
+from banditloop.rl_core.policies.manifest import Manifest
+from banditloop.rl_core.policies.release import Release, Verdict
+from banditloop.rl_core.ports import Platform, Run, Runner
+
+
+class Follower:
+    """Tells what has happened since the last look. What was there before the first one is no event."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._runner, self._endpoint = platform.runner, platform.endpoint
+        self._running = [run.run_id for run in self._runner.runs() if run.state == "running"]
+        self._known_runs = {run.run_id for run in self._runner.runs()}
+        self._versions = {manifest.version for manifest in self._endpoint.versions()}
+        self._verdicts, self._release = len(self._endpoint.verdicts()), self._endpoint.release()
+
+    def events(self) -> Iterator[Event]:
+        """The events since the last look, in the order in which a run makes them."""
+        runs = {run.run_id: run for run in self._runner.runs()}  # before what they have made
+        new = [run_id for run_id in runs if run_id not in self._known_runs]
+        yield from (Event("started", "", run=run_id) for run_id in new)
+        self._known_runs |= runs.keys()
+        yield from self._trained([*self._running, *new])
+        yield from self._decided()
+        yield from (_ended(runs[name]) for name in [*self._running, *new] if name in runs and _has_ended(runs[name]))
+        self._running = [run_id for run_id, run in runs.items() if run.state == "running"]
+
+    def _trained(self, run_ids: list[str]) -> Iterator[Event]:
+        """The new versions: at once, where the runner knows the artifacts of a run, or else when they are added."""
+        for event in [*(event for run_id in run_ids for event in _policies(self._runner, run_id)), *self._added()]:
+            if event.version not in self._versions:
+                self._versions.add(event.version)
+                yield event
+
+    def _added(self) -> Iterator[Event]:
+        return (_trained(manifest) for manifest in self._endpoint.versions())
+
+    def _decided(self) -> Iterator[Event]:
+        """The evaluator's verdicts, and the changes of the release with the verdicts behind them."""
+        before, after = self._release, self._endpoint.release()
+        verdicts = self._endpoint.verdicts()
+        new, self._verdicts, self._release = verdicts[self._verdicts :], len(verdicts), after
+        for verdict in new:
+            if verdict.by == "evaluator":
+                text = f"{verdict.decision}: {verdict.reason}"
+                yield Event("judged", text, verdict.version, verdict.run, {"held_out": verdict.better.count})
+        if before and after:
+            yield from changes(before, after, {verdict.version: verdict for verdict in new})
+
+
+def changes(before: Release, after: Release, verdicts: dict[str, Verdict]) -> Iterator[Event]:
+    """The events between two releases; `verdicts` are those in between, the last one by version."""
+    old, new = (before.challenger, before.challenger_percent), (after.challenger, after.challenger_percent)
+    if after.champion != before.champion:
+        rolled_back = verdicts.get(before.champion)
+        if rolled_back and rolled_back.decision == "rollback":
+            yield Event("rolled back", f"{after.champion} is champion again{_why(rolled_back)}", before.champion)
+        else:
+            yield Event(
+                "promoted", f"champion instead of {before.champion}{_why(verdicts.get(after.champion))}", after.champion
+            )
+    if before.challenger and before.challenger not in (after.champion, after.challenger):
+        verdict = verdicts.get(before.challenger)
+        rolled_back = verdict if verdict and verdict.decision == "rollback" else None
+        text = f"{after.champion} stays champion" if after.champion == before.champion else ""
+        yield Event("rolled back" if rolled_back else "replaced", f"{text}{_why(rolled_back)}", before.challenger)
+    if after.challenger and new != old:
+        percent = {"traffic_percent": after.challenger_percent}
+        what: What = "canary" if after.challenger_percent else "shadow"
+        yield Event(
+            what, f"beside {after.champion}{_why(verdicts.get(after.challenger))}", after.challenger, numbers=percent
+        )
+
+
+def _why(verdict: Verdict | None) -> str:
+    """Who decided what the evaluator did not, and why; its own verdict was told before."""
+    if verdict is None or verdict.by == "evaluator":
+        return ""
+    return f", by the {verdict.by}" + (f": {verdict.reason}" if verdict.reason else "")
+
+
+def _policies(runner: Runner, run_id: str) -> Iterator[Event]:
+    for artifact in runner.artifacts(run_id):
+        if version := artifact.metadata.get("version"):
+            learned = artifact.metadata.get("interactions")
+            yield Event("trained", "", str(version), run_id, {"learned_from": learned} if learned is not None else {})
+
+
+def _trained(manifest: Manifest) -> Event:
+    return Event("trained", "", manifest.version, manifest.run, {"learned_from": manifest.interactions})
+
+
+def _has_ended(run: Run) -> bool:
+    return run.state != "running"
+
+
+def _ended(run: Run) -> Event:
+    seconds = {"seconds": round((run.ended - run.started).total_seconds(), 1)} if run.ended else {}
+    if run.state == "failed":
+        return Event("failed", run.reason, run=run.run_id, numbers=seconds)
+    return Event("finished", "", run=run.run_id, numbers=seconds)
