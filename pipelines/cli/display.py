@@ -10,9 +10,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from banditloop.pipelines.cli.table import CONTROL_CHARACTERS, Row, cell, fitted
+from banditloop.pipelines.cli.table import CONTROL_CHARACTERS, Row, cell, fitted, header
 
 console = Console()
+HIDDEN = "traffic_percent", "made", "promoted"  # columns while a loop runs
 BASELINES = ("uniform", "best_fixed", "oracle")
 WIDE = 10_000  # characters; more than any table needs
 
@@ -44,8 +45,11 @@ def table(title: str, rows: list[Row], as_json: bool = False, wide: bool = False
 
 
 def key_values(title: str, content: dict[str, Any], as_json: bool) -> None:
-    """Print a mapping: as a table of two columns, or as JSON."""
-    rows = [{"key": key.replace("_", " "), "value": cell(value, key)} for key, value in content.items()]
+    """Print a mapping: as a table of two columns, with the keys of its mappings as key.inner, or as JSON."""
+    flat = {key: value for key, value in content.items() if not isinstance(value, dict)}
+    for key, value in content.items():
+        flat |= {f"{key}.{inner}": part for inner, part in value.items()} if isinstance(value, dict) else {}
+    rows = [{"key": header(key), "value": cell(value, key.rpartition(".")[2])} for key, value in flat.items()]
     json_or_call(content, as_json, lambda: table(title, rows))
 
 
@@ -70,7 +74,7 @@ class Report:
         """Show the versions of a loop's summary in 80 columns, with the baselines as title where it has them."""
         known = [name for name in BASELINES if name in summary]
         title = "  ".join(f"{name.replace('_', ' ')} {summary[name]:.3f}" for name in known) or "versions"
-        versions = [{key: row[key] for key in row if key != "traffic_percent"} for row in summary["versions"]]
+        versions = [{key: row[key] for key in row if key not in HIDDEN} for row in summary["versions"]]
         self._table = fitted(title, versions, console.width)
         self._refresh()
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from banditloop.pipelines.cli.table import cell
+from banditloop.pipelines.cli.table import cell, header
 
 What = Literal[
     "serving",  # the endpoint, at a URL
@@ -25,6 +25,7 @@ What = Literal[
     "stopped",
 ]
 WIDTH = 11  # characters of the longest of them
+SHOWN = "learned_from", "seconds"  # the numbers that the text does not say
 
 
 class Event(NamedTuple):
@@ -38,7 +39,8 @@ class Event(NamedTuple):
 
     def line(self) -> str:
         """The event in one line, with the time of the day in UTC."""
-        numbers = ", ".join(f"{name.replace('_', ' ')} {cell(value, name)}" for name, value in self.numbers.items())
+        shown = {name: value for name, value in self.numbers.items() if name in SHOWN}
+        numbers = ", ".join(f"{header(name)} {cell(value, name)}" for name, value in shown.items())
         text = " · ".join(filter(None, [self.version, self.run, " ".join(self.text.split()), numbers]))
         return f"{datetime.now(UTC):%H:%M:%S} {self.what:{WIDTH}} {text}"
 

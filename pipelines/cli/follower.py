@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from banditloop.pipelines.cli.events import Event, What
+from banditloop.pipelines.cli.events import Event
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.ports import Platform, Run, Runner
@@ -54,26 +54,24 @@ class Follower:
 
 def changes(before: Release, after: Release, verdicts: dict[str, Verdict]) -> Iterator[Event]:
     """The events between two releases; `verdicts` are those in between, the last one by version."""
-    old, new = (before.challenger, before.challenger_percent), (after.challenger, after.challenger_percent)
     if after.champion != before.champion:
-        rolled_back = verdicts.get(before.champion)
-        if rolled_back and rolled_back.decision == "rollback":
-            yield Event("rolled back", f"{after.champion} is champion again{_why(rolled_back)}", before.champion)
-        else:
-            yield Event(
-                "promoted", f"champion instead of {before.champion}{_why(verdicts.get(after.champion))}", after.champion
-            )
+        yield _new_champion(before.champion, after.champion, verdicts)
     if before.challenger and before.challenger not in (after.champion, after.challenger):
         verdict = verdicts.get(before.challenger)
-        rolled_back = verdict if verdict and verdict.decision == "rollback" else None
-        text = f"{after.champion} stays champion" if after.champion == before.champion else ""
-        yield Event("rolled back" if rolled_back else "replaced", f"{text}{_why(rolled_back)}", before.challenger)
-    if after.challenger and new != old:
-        percent = {"traffic_percent": after.challenger_percent}
-        what: What = "canary" if after.challenger_percent else "shadow"
-        yield Event(
-            what, f"beside {after.champion}{_why(verdicts.get(after.challenger))}", after.challenger, numbers=percent
-        )
+        reason = _why(verdict) if verdict and verdict.decision == "rollback" else ""
+        text = f"{after.champion} {'stays' if after.champion == before.champion else 'is'} champion{reason}"
+        yield Event("rolled back" if reason else "replaced", text, before.challenger)
+    percent = after.challenger_percent
+    if after.challenger and (after.challenger, percent) != (before.challenger, before.challenger_percent):
+        text = f"{percent} % of the users, beside {after.champion}{_why(verdicts.get(after.challenger))}"
+        yield Event("canary" if percent else "shadow", text, after.challenger, numbers={"traffic_percent": percent})
+
+
+def _new_champion(before: str, after: str, verdicts: dict[str, Verdict]) -> Event:
+    verdict = verdicts.get(before)
+    if verdict and verdict.decision == "rollback":
+        return Event("rolled back", f"{after} is champion again{_why(verdict)}", before)
+    return Event("promoted", f"champion instead of {before}{_why(verdicts.get(after))}", after)
 
 
 def _why(verdict: Verdict | None) -> str:

@@ -1,5 +1,7 @@
 """The command `init`: a folder with the config of a new loop, an example application, and the commands."""
 
+import json
+import math
 import re
 import sys
 import tomllib
@@ -52,23 +54,24 @@ def init(
     Example: `banditloop init news --actions politics,sport --feature age=number --feature device=phone,tablet`
     """
     name = endpoint or re.sub(r"[^a-z0-9]+", "-", folder.absolute().name.lower()).strip("-0123456789") or "loop"
-    values: dict[str, Any] = {"context": {}}
-    contexts: list[dict[str, Any]] = []
-    notes: dict[str, str] = {}
     _check_free(folder)
-    if log:
-        values, contexts, notes = _inferred(log, action, reward)
-    elif action or reward:
+    if (action or reward) and not log:
         raise InvalidInput("--action and --reward name columns of a log: give it with --from")
-    elif not actions:
+    if not (log or actions):
         actions, feature = _ask(feature)
-    values["context"] |= dict(map(_parse_feature, feature))
-    values |= {"actions": _parse_actions(actions)} if actions else {}
-    values |= {"reward_range": parse_range(reward_range)} if reward_range else {}
-    task = Task.parse(values, "task")
+    values, contexts, notes = _inferred(log, action, reward) if log else ({"context": {}}, [], {})
+    task = _task(values, actions, feature, reward_range)
     written = _write(folder, NewLoop(task, name, port, contexts or example_contexts(task.context), notes))
     content = {"files": list(map(str, written)), "task": task.model_dump(mode="json"), "notes": notes}
     display.json_or_call(content, as_json, lambda: _show(folder, task, notes))
+
+
+def _task(values: dict[str, Any], actions: str, features: list[str], reward_range: str) -> Task:
+    """The task with the values that a log implies, overridden by options."""
+    values["context"] |= dict(map(_parse_feature, features))
+    values |= {"actions": _parse_actions(actions)} if actions else {}
+    values |= {"reward_range": parse_range(reward_range)} if reward_range else {}
+    return Task.parse(values, "task")
 
 
 def _inferred(log: Path, action: str, reward: str) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, str]]:
@@ -117,11 +120,13 @@ def _parse_feature(text: str) -> tuple[str, Any]:
 
 
 def parse_range(text: str) -> list[float]:
-    """The two numbers of a text such as 0,1. InvalidInput: it is none."""
+    """The two numbers of a text such as 0,1, as JSON writes them. InvalidInput: it is none."""
     try:
-        values = [float(number) for number in text.split(",")]
+        values = json.loads(f"[{text}]")
     except ValueError:
-        raise InvalidInput(f"--reward-range {text!r}: give the smallest and the largest reward, as 0,1") from None
+        values = []
+    if not values or not all(type(value) in (int, float) and not math.isnan(value) for value in values):
+        raise InvalidInput(f"--reward-range {text!r}: give the smallest and the largest reward, as 0,1")
     if not all(abs(value) <= MAX_ABS_VALUE for value in values):
         raise InvalidInput(f"--reward-range {text!r}: has values beyond {MAX_ABS_VALUE:,.0f}; scale the rewards")
     return values

@@ -30,4 +30,6 @@ def show(
     """
     from banditloop.rl_core.policies.directory import verify_policy
 
-    display.key_values("policy", verify_policy(folder).model_dump(mode="json"), as_json)
+    content = verify_policy(folder).model_dump(mode="json")
+    files = {"files": ", ".join(content["files"])}  # their checksums are right
+    display.key_values("policy", content if as_json else content | files, as_json)

@@ -16,8 +16,9 @@ HEADERS = {"traffic_percent": "traffic %", "challenger_percent": "challenger %",
 TIMES = {"at", "made", "promoted", "started", "ended", "since", "until", "next_run"}  # columns of ISO 8601 times
 GAP = 2  # characters between two columns
 MAX_LINES = 3  # of a row
-MAX_UNBROKEN = 48  # characters of a word that is never broken over two lines
-TEXT_WIDTH = 24  # characters that a column of longer texts has at least
+MAX_UNBROKEN = 32  # characters of a word, not of a path, that is never broken over two lines
+MAX_PATH = 64  # characters of a longer word that is not broken either, where there is room
+TEXT_WIDTH = 16  # characters that a column of longer texts has at least
 MAX_CELL = 2_000  # characters of a cell
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # but newlines; they could move the cursor
 
@@ -33,11 +34,11 @@ class Column(NamedTuple):
         """The width at which nothing is wrapped."""
         return max(_longest_line(text) for text in (self.header, *self.cells))
 
-    def least(self) -> int:
-        """The smallest width: words stay whole, and texts stay readable."""
+    def least(self, unbroken: int) -> int:
+        """The smallest width: words of up to `unbroken` characters stay whole, and texts readable."""
         words = max((cell_len(word) for text in (self.header, *self.cells) for word in text.split()), default=0)
         texts = min(TEXT_WIDTH, max(map(_longest_line, self.cells)))
-        return max(min(words, MAX_UNBROKEN), texts)
+        return max(min(words, unbroken), texts)
 
 
 def fitted(title: str, rows: list[Row], width: int | None) -> Group:
@@ -76,6 +77,12 @@ def cell(value: Any, name: str = "") -> str:
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
 
 
+def header(name: str) -> str:
+    """The title of the column `name`."""
+    text = f"{name.replace('_', ' ')} (UTC)" if name in TIMES else HEADERS.get(name, name.replace("_", " "))
+    return CONTROL_CHARACTERS.sub("�", text)
+
+
 def duration(seconds: float) -> str:
     """A duration, "5 s", "2 min 05 s" or "3 h 02 min"."""
     whole = round(seconds)
@@ -87,23 +94,27 @@ def duration(seconds: float) -> str:
 
 def _column(name: str, values: list[Any]) -> Column:
     numeric = all(value is None or isinstance(value, int | float) for value in values)
-    header = f"{name.replace('_', ' ')} (UTC)" if name in TIMES else HEADERS.get(name, name.replace("_", " "))
-    header = CONTROL_CHARACTERS.sub("�", header)
-    return Column(header, [cell(value, name) for value in values], numeric)
+    return Column(header(name), [cell(value, name) for value in values], numeric)
 
 
 def _widths(columns: list[Column], width: int) -> list[int]:
     """The widths of the first columns, of as many as fit: what is left goes to those that need least."""
-    least = [column.least() for column in columns]
-    while len(least) > 1 and sum(least) + GAP * (len(least) - 1) > width:
+    least = [column.least(MAX_PATH) for column in columns]
+    if _total(least) > width:
+        least = [column.least(MAX_UNBROKEN) for column in columns]
+    while len(least) > 1 and _total(least) > width:
         least.pop()
     wanted = [column.natural() - narrow for column, narrow in zip(columns, least, strict=False)]
-    room = max(0, width - sum(least) - GAP * (len(least) - 1))
+    room = max(0, width - _total(least))
     order = sorted(range(len(least)), key=wanted.__getitem__)
     for done, position in enumerate(order):
         extra = min(wanted[position], room // (len(order) - done))
         least[position], room = least[position] + extra, room - extra
     return [min(wide, width) for wide in least]
+
+
+def _total(widths: list[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
 
 
 def _lines(text: str, wide: int, width: int | None) -> Text:

@@ -12,7 +12,7 @@ from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
-from banditloop.rl_core.reports.versions import version_rows
+from banditloop.rl_core.reports.versions import DATES, version_rows
 
 
 def summary(config: Config, platform: Platform) -> dict[str, Any]:
@@ -30,14 +30,14 @@ def summary(config: Config, platform: Platform) -> dict[str, Any]:
 
 
 def versions(config: Config, platform: Platform) -> list[dict[str, Any]]:
-    """One row per version, oldest first: version_rows with interactions, mean_reward, value and greedy_value.
+    """One row per version, oldest first: version_rows with its dates, interactions, mean_reward and values.
 
     `value` is the true mean reward over all contexts of the policy as served, exploration included; `greedy_value` that
     of its greedy actions. The random policy has no greedy actions: there both are the same. Rows have neither where the
     environment does not know its population or the expected rewards.
     """
     environment = configured(config.environment, "the learning curve")
-    rows = version_rows(platform, "interactions", "mean_reward")
+    rows = version_rows(platform, *DATES, "interactions", "mean_reward")
     if _knows_values(environment):
         contexts = context_array(config.task, environment.population() or {})
         candidates = Candidates(config.task.action_ids or ())

@@ -6,6 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports.versions import DATES
 
 BASELINES = {"oracle": "best action for each user", "best_fixed": "best single action", "uniform": "uniform choice"}
 CURVES = {
@@ -21,8 +22,12 @@ def write_page(summary: dict[str, Any], path: Path) -> None:
     Values and baselines are there where the summary has them.
     """
     curves = [key for key in CURVES if key in summary["versions"][-1]]
-    rows = [[version[key] for key in ("version", "interactions", *curves)] for version in summary["versions"]]
-    header = "version", "interactions", *(CURVES[key][0] for key in curves)
+    rows = [
+        [version["version"], version["interactions"], *(version[key] for key in curves)]
+        + [html_page.moment(version[key]) for key in DATES]
+        for version in summary["versions"]
+    ]
+    header = "version", "interactions", *(CURVES[key][0] for key in curves), *(f"{name} (UTC)" for name in DATES)
     plot, table = html_page.plot("learning", _curve(summary, curves)), html_page.table(header, rows)
     html_page.write_html(path, "Learning curve", html_page.decision(_text(summary)) + plot + table)
 

@@ -18,6 +18,7 @@ from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform, action_counts
+from banditloop.rl_core.reports.action_totals import ActionTotals
 from banditloop.rl_core.reports.drift import SAMPLE_ROWS, ObservationSample, RewardStats, greedy_terms
 
 PERIODS = 30  # equal periods since the champion's training
@@ -46,6 +47,7 @@ class LogReading:
     greedy: SNIPS = field(default_factory=SNIPS)  # the champion's greedy value
     interactions: int = 0
     feature_names: list[str] = field(default_factory=list)  # of the champion's observations
+    actions: ActionTotals = field(default_factory=lambda: ActionTotals({}))
 
     def add_champion(self, policy: SavedPolicy, observations: np.ndarray, batch: Interactions, half: int) -> None:
         """Add interactions of the champion with their observations [B, dim]; `half` of them make its first half."""
@@ -63,7 +65,8 @@ class LogReading:
 def read_log(config: Config, platform: Platform, champion: Manifest, half: int) -> LogReading:
     """Read the whole log once; `half` is half the number of the champion's interactions."""
     policy = SavedPolicy.load(platform.endpoint.policy(champion.version))
-    reading = LogReading(feature_names=policy.encoding.context.names)
+    exploration = {manifest.version: manifest.exploration for manifest in platform.endpoint.versions()}
+    reading = LogReading(feature_names=policy.encoding.context.names, actions=ActionTotals(exploration))
     before, since = _windows(platform, champion)
     warehouse = platform.warehouse.reading(with_features_of(config.task, [policy.encoding]))
     usable = UsableInteractions(config.task, action_counts(platform.endpoint))
@@ -78,6 +81,7 @@ def read_log(config: Config, platform: Platform, champion: Manifest, half: int) 
             sample.add(observations, SAMPLE_ROWS // len(windows))
             if version == champion.version:
                 reading.add_champion(policy, observations, batch, half)
+            reading.actions.add(version, batch, table["propensity"].to_numpy())
             reading.interactions += len(batch.rewards)
             versions.add(version)
         for version in sorted(versions):

@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports.versions import DATES
 
 SERVING = {"champion": html_page.ORANGE, "canary": html_page.BLUE, "shadow": "#8250df"}  # status -> colour
 MAX_FEATURES = 15
@@ -17,7 +18,7 @@ def write_page(report: Report, path: Path) -> None:
     """Write the page of release_report.report."""
     sections = _reward(report) + (_canary(report["evidence"]) if report["evidence"] else "")
     sections += _features(report["features"]) if report["features"] else ""
-    tables = _versions(report) + _verdicts(report)
+    tables = _actions(report["actions"]) + _versions(report) + _verdicts(report)
     body = f'{_summary(report)}{_tiles(report)}<div class="columns">{sections}</div>{tables}'
     html_page.write_html(path, f"The policies of {report['endpoint']}, {html_page.moment(report['at'])} UTC", body)
 
@@ -117,16 +118,48 @@ smallest p-values first (Kolmogorov-Smirnov tests, corrected for the number of f
     return html_page.section("features", "Drift of the observations", text, figure)
 
 
-def _versions(report: Report) -> str:
-    before = "version", "status", "traffic_percent", "interactions", "rewarded"
-    after = "shadowed", "learned_from", "decision", "reason"
+def _actions(actions: list[Report]) -> str:
+    text = """All interactions by action: how often it was chosen, its mean reward with a 95 % confidence sequence, and
+the share of these choices that was exploration, drawn uniformly and not preferred."""
     rows = [
-        [*(row[key] for key in before), html_page.interval(row, "mean_reward"), *(row[key] for key in after)]
+        [
+            row["action"],
+            row["chosen"],
+            html_page.percent(row["share"]),
+            html_page.interval(row, "mean_reward"),
+            html_page.percent(row["explored"]),
+        ]
+        for row in actions
+    ]
+    header = "action", "chosen", "share", "mean reward", "exploration"
+    return f"<section><h2>Actions</h2><p>{text}</p>{html_page.table(header, rows)}</section>"
+
+
+def _versions(report: Report) -> str:
+    text = """In UTC: when each version was made, right before it was judged, and when it became the champion."""
+    header = (
+        "version",
+        "status",
+        "traffic %",
+        *DATES,
+        "interactions",
+        "mean reward",
+        "learned from",
+        "shadowed",
+        "decision",
+    )
+    rows = [
+        [
+            *(row[key] for key in ("version", "status", "traffic_percent")),
+            *(html_page.moment(row[key]) for key in DATES),
+            row["interactions"],
+            html_page.interval(row, "mean_reward"),
+            *(row[key] for key in ("learned_from", "shadowed", "decision")),
+        ]
         for row in report["versions"]
     ]
-    header = [key.replace("_", " ") for key in (*before, "mean_reward", *after)]
-    table = html_page.table(header, rows, text=("status", "decision", "reason"))
-    return f"<section><h2>Versions</h2>{table}</section>"
+    table = html_page.table(header, rows, text=("status", *DATES, "decision"))
+    return f"<section><h2>Versions</h2><p>{text}</p>{table}</section>"
 
 
 def _verdicts(report: Report) -> str:

@@ -13,7 +13,7 @@ from banditloop.rl_core.promotion.current import champion_manifest
 from banditloop.rl_core.promotion.decision import Thresholds
 from banditloop.rl_core.reports.drift import FeatureDrift, drifted_features, drifted_reward
 from banditloop.rl_core.reports.log_reading import LogReading, read_log
-from banditloop.rl_core.reports.versions import TOTALS, version_rows
+from banditloop.rl_core.reports.versions import DATES, TOTALS, version_rows
 
 
 def report(config: Config, platform: Platform) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     champion, release = champion_manifest(platform.endpoint), platform.endpoint.release()
     if champion is None or release is None:
         raise InvalidInput("endpoint: has no champion to report on yet; run `banditloop serve` first")
-    rows = version_rows(platform, *TOTALS, "learned_from", "decision", "reason")
+    rows = version_rows(platform, *TOTALS, *DATES, "learned_from", "decision", "reason")
     served = sum(row["interactions"] for row in rows if row["version"] == champion.version)
     reading = read_log(config, platform, champion, served // 2)
     drifts = drifted_features(reading.training, reading.recent, reading.feature_names)
@@ -37,6 +37,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
         "periods": _periods(config, reading),
         "alarms": _alarms(release, reading, drifts),
         "features": [{key: value for key, value in drift._asdict().items() if key != "drifted"} for drift in drifts],
+        "actions": reading.actions.rows(config.task.rewards),
         "exploration": _exploration(config, champion.version, reading),
         "evidence": _canary(config, release),
         "verdicts": [verdict.model_dump(mode="json", exclude={"better", "until"}) for verdict in verdicts],

@@ -30,7 +30,9 @@ def version_report(platform: Platform, version: str) -> dict[str, Any]:
     if version not in rows:
         raise InvalidInput(f"version {version!r}: there is no such version")
     manifests = {manifest.version: manifest for manifest in platform.endpoint.versions()}
-    manifest, artifacts = manifests[version], _artifacts(platform, rows[version]["run"])
+    verdicts = [verdict for verdict in platform.endpoint.verdicts() if verdict.version == version]
+    judged = next((verdict.run for verdict in verdicts if verdict.by == "evaluator"), "")
+    manifest, artifacts = manifests[version], _artifacts(platform, judged)
     return rows[version] | {
         "lineage": _lineage(manifests, manifest),
         "agent": manifest.agent,
@@ -39,8 +41,7 @@ def version_report(platform: Platform, version: str) -> dict[str, Any]:
         "report": next((artifact.uri for artifact in artifacts if artifact.name == "report"), ""),
         "verdicts": [
             verdict.model_dump(mode="json", include={"at", "decision", "by", "champion", "reason", "run"})
-            for verdict in platform.endpoint.verdicts()
-            if verdict.version == version
+            for verdict in verdicts
         ],
     }
 

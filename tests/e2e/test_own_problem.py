@@ -78,13 +78,15 @@ def banditloop(*words):
 
 
 @contextlib.contextmanager
-def serving(config: Path, output: Path):
-    """`banditloop serve` from another folder than the config's."""
+def serving(config: Path, output: Path, *options: str):
+    """`banditloop serve` from another folder than the config's, and without a terminal."""
     variables = {key: value for key, value in os.environ.items() if key != ENVIRONMENT_VARIABLE}
     endpoint = connect(Config.load(config)).endpoint
     with (
         output.open("ab") as file,
-        subprocess.Popen(banditloop("serve", "-c", config), cwd="/", env=variables, stdout=file, stderr=file) as server,
+        subprocess.Popen(
+            banditloop("serve", "-c", config, *options), cwd="/", env=variables, stdout=file, stderr=file
+        ) as server,
     ):
         try:
             wait_until(endpoint.serving_versions)
@@ -113,6 +115,10 @@ def visit(site: Site, application, config: Config, visits: int, articles: list[s
             wait_until(lambda: logged(platform) >= before + len(shown))
             wait_until(lambda: keeps_up(config, platform), seconds=300)
     return shown
+
+
+def versions(platform) -> list[str]:
+    return [manifest.version for manifest in platform.endpoint.versions()]
 
 
 def logged(platform) -> int:
@@ -149,7 +155,15 @@ def test_a_news_site_learns_from_nothing_and_goes_on_when_articles_change(folder
         assert first.policy_version == RANDOM
         application.reward(first.event_id, False)  # or all later ones would wait for the end of its window
         shown = visit(site, application, config, MEASURED.stop, ARTICLES)
-    assert f"serves at {application.URL}" in (folder / "serve.txt").read_text()
+    lines = (folder / "serve.txt").read_text().splitlines()
+    assert f"serves at {application.URL}" in lines[0]
+    assert all(re.match(r"\d\d:\d\d:\d\d [a-z ]{11} ", line) for line in lines), lines
+    told = [line[9:20].strip() for line in lines]
+    steps = [told.index(what) for what in ("serving", "started", "trained", "judged", "promoted")]
+    assert steps == sorted(steps)
+    assert told[-1] == "stopped"
+    assert not {"failed", "restarted", "warning"} & set(told), lines
+    assert f"champion instead of {RANDOM}" in lines[steps[-1]]
     promotions = [verdict for verdict in platform.endpoint.verdicts() if verdict.decision == "promote"]
     assert promotions[0].champion == RANDOM
     assert promotions[0].by in ("evaluator", "monitor")
@@ -159,8 +173,11 @@ def test_a_news_site_learns_from_nothing_and_goes_on_when_articles_change(folder
     articles = [*NEW_ARTICLES, *ARTICLES[2:]]
     text = (shop / "loop.toml").read_text()
     (shop / "loop.toml").write_text(re.sub(r"(?m)^actions = .*$", f"actions = {json.dumps(articles)}", text))
-    with serving(shop / "loop.toml", folder / "serve.txt"):
+    with serving(shop / "loop.toml", folder / "serve.jsonl", "--log-format", "json"):
         shown = visit(site, application, Config.load(shop / "loop.toml"), 1500, articles)
+    events = [json.loads(line) for line in (folder / "serve.jsonl").read_text().splitlines()]
+    assert {"serving", "started", "trained", "judged", "finished", "stopped"} <= {event["event"] for event in events}
+    assert all(event["version"] in versions(platform) for event in events if event["event"] == "judged")
     counts = Counter(article for article, _, _ in shown)
     assert counts.keys() == set(articles)  # none that was taken away
     assert Counter(article for article, _, _ in shown[-300:]).most_common(1)[0][0] == "election"

@@ -100,6 +100,7 @@ def version_row(version: str, status: str, percent: int, mean: float | None, rea
     counts = {"learned_from": 700, "interactions": 1200, "rewarded": 1100, "ignored": 40, "shadowed": 12}
     verdict = {"decision": "promote" if reason else "", "reason": reason}
     row = {"version": version, "status": status, "traffic_percent": percent, "mean_reward": mean}
+    row |= {"made": TIMESTAMP, "promoted": TIMESTAMP if reason else None}
     return row | bounds | counts | verdict
 
 
@@ -129,6 +130,11 @@ def report(
             {"feature": f"{name} {n}", "training_mean": n / 10, "recent_mean": 0.7 - n / 12, "p_value": 0.003 * n}
             for n in range(20)
         ],
+        "actions": [
+            {"action": f"{name} {n}", "chosen": 900 - 40 * n, "share": 0.05, "mean_reward": 0.5, "explored": 0.02 * n}
+            | {"low": 0.4, "high": None if n == 19 else 0.6}
+            for n in range(20)
+        ],
         "exploration": {"version": version, "mean_reward": 4.3, "greedy_value": 4.5, "low": 4.4, "high": 4.6},
         "evidence": {"champion": version, "challenger": "v4-77aa0c1d", "traffic_percent": 10}
         | {"wealth": [-0.2, 0.5, 1.8], "better": 1.8, "worse": -0.9}
@@ -152,13 +158,14 @@ def loop(version: str = "v2-3b1a0364") -> dict[str, Any]:
         ("v3-aa", 0, None, 4.3),
     ]
     keys = "version", "interactions", "mean_reward", "value"
-    versions = [dict(zip(keys, row, strict=True)) | {"greedy_value": row[-1] + 0.1} for row in rows]
+    dates = {"made": TIMESTAMP, "promoted": None}
+    versions = [dict(zip(keys, row, strict=True)) | {"greedy_value": row[-1] + 0.1} | dates for row in rows]
     return {"oracle": 4.57, "best_fixed": 2.38, "uniform": 0.88, "versions": versions}
 
 
 def loop_without_values() -> dict[str, Any]:
     """Of an environment that does not know the value of a policy."""
-    keys = "version", "interactions", "mean_reward"
+    keys = "version", "interactions", "mean_reward", "made", "promoted"
     return {"versions": [{key: row[key] for key in keys} for row in loop()["versions"]]}
 
 

@@ -197,6 +197,7 @@ def test_loop_writes_a_summary_and_a_page_and_prints_nothing_else(tmp_path, conf
     assert [v["version"].split("-")[0] for v in summary["versions"]] == ["random", "v1", "v2"]
     assert sum(v["interactions"] for v in summary["versions"]) == 500
     keys = {"version", "status", "traffic_percent", "interactions", "mean_reward", "value", "greedy_value"}
+    keys |= {"made", "promoted"}
     assert all(v.keys() == keys for v in summary["versions"])
     page = (tmp_path / "out" / "index.html").read_text()
     assert summary["versions"][-1]["version"] in page

@@ -104,7 +104,9 @@ def test_numbers_are_written_exactly(tmp_path):
     [
         ([], "--actions: is missing"),
         (["--actions", 3, "--reward-range", "0,1234564"], "--reward-range '0,1234564': has values beyond 1,000,000"),
-        (["--actions", 3, "--reward-range", "nan,1"], "--reward-range 'nan,1': has values beyond 1,000,000"),
+        (["--actions", 3, "--reward-range", "NaN,1"], "--reward-range 'NaN,1': give the smallest"),
+        (["--actions", 3, "--reward-range", "0,1e999"], "--reward-range '0,1e999': has values beyond 1,000,000"),
+        (["--actions", 3, "--reward-range", "0,1_0"], "--reward-range '0,1_0': give the smallest"),
         (["--actions", "one"], r"task.actions = \['one'\]"),
         (["--actions", 3, "--feature", "age"], "--feature 'age': give NAME=KIND"),
         (["--actions", 3, "--feature", "age=numbr"], "task.context.age = 'numbr': is not a kind"),

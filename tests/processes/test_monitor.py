@@ -112,6 +112,8 @@ def test_the_report_finds_fallen_rewards_and_drifted_features(tmp_path):
     assert [alarm["kind"] for alarm in content["alarms"]] == ["reward", "features"]
     assert "has fallen" in content["alarms"][0]["text"]
     assert content["alarms"][1]["text"].endswith("features observation[5]")
+    assert sum(row["chosen"] for row in content["actions"]) == 2000
+    assert all(row["low"] < row["mean_reward"] < row["high"] for row in content["actions"])
     [version] = content["versions"]
     assert version["low"] < version["mean_reward"] == 2.5 < version["high"]
     assert content["periods"][-1]["interactions"] == 2000
