@@ -1,6 +1,7 @@
 """An event of a loop, as `banditloop serve` prints it: one line for people, or one JSON object."""
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -21,10 +22,12 @@ What = Literal[
     "finished",  # a run
     "failed",  # a run, or what the loop does besides
     "restarted",  # a process
-    "warning",  # of a process, as that it has repaired files
+    "repaired",  # a damaged file
+    "warning",  # of a process
     "stopped",
 ]
 WIDTH = 11  # characters of the longest of them
+REPEAT_SECONDS = 600.0
 SHOWN = "learned_from", "seconds"  # the numbers that the text does not say
 
 
@@ -49,3 +52,18 @@ class Event(NamedTuple):
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
         content = {"time": time, "event": self.what, "version": self.version, "run": self.run, "text": self.text}
         return json.dumps({**{key: value for key, value in content.items() if value}, **self.numbers})
+
+
+class Unrepeated:
+    """Tells which warnings are new: the same text counts again only after REPEAT_SECONDS."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, float] = {}  # by text, when
+
+    def is_new(self, event: Event) -> bool:
+        """Whether to tell an event: any but a warning, or a repair, of the last minutes."""
+        if event.what not in ("warning", "repaired"):
+            return True
+        now = time.monotonic()
+        self._told = {text: at for text, at in self._told.items() if now - at < REPEAT_SECONDS}
+        return self._told.setdefault(event.text, now) == now

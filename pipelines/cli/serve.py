@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from banditloop.pipelines.cli import display
-from banditloop.pipelines.cli.events import Event
+from banditloop.pipelines.cli.events import Event, Unrepeated, What
 from banditloop.pipelines.cli.options import ConfigOption, load_config
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
@@ -42,11 +42,12 @@ def serve(config: ConfigOption = None, log_format: FormatOption = "text") -> Non
     settings = load_config(config)
     platform = connect(settings)
     check_start(settings, platform)
-    as_json = log_format == "json"
+    as_json, unrepeated = log_format == "json", Unrepeated()
     quiet = as_json or not display.console.is_terminal
 
     def tell(event: Event) -> None:
-        display.line(event.json() if as_json else event.line())
+        if unrepeated.is_new(event):
+            display.line(event.json() if as_json else event.line())
 
     with contextlib.suppress(KeyboardInterrupt), services(settings, tell), display.progress(quiet) as report:
         ensure_champion(settings, platform.endpoint)
@@ -102,7 +103,8 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell a warning."""
-        self._tell(Event("warning", record.getMessage()))
+        what: What = "repaired" if getattr(record, "event", "") == "repaired" else "warning"
+        self._tell(Event(what, record.getMessage()))
 
 
 def _url(platform: Platform) -> str:

@@ -85,13 +85,11 @@ def _by_policy(evaluation: Evaluation, rewards: RewardRange) -> Summary:
 def kfp_metrics(summary: Summary) -> dict[str, float]:
     """The metrics that KFP and Vertex AI show, without unknown ones."""
     dr, candidate = summary["estimates"]["dr"], summary["diagnostics"]["candidate"]
+    estimates = {"candidate_dr": dr["candidate"], "champion_dr": dr["champion"], "difference": summary["difference"]}
     metrics = {
         "held_out_interactions": summary["interactions"],
-        "candidate_dr": dr["candidate"]["value"],
-        "champion_dr": dr["champion"]["value"],
-        "difference": summary["difference"]["value"],
-        "difference_low": summary["difference"]["low"],
-        "difference_high": summary["difference"]["high"],
+        **{name: row["value"] for name, row in estimates.items()},
+        **{f"{name}_{bound}": row[bound] for name, row in estimates.items() for bound in ("low", "high")},
         "log_wealth_better": summary["verdict"]["better"],
         "log_wealth_worse": summary["verdict"]["worse"],
         "log_wealth_needed": summary["needed"],

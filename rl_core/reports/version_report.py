@@ -7,11 +7,7 @@ from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.ports import Platform, RunArtifact
 from banditloop.rl_core.reports.versions import DATES, ORIGIN, TOTALS, version_rows
 
-ESTIMATES = {  # of the evaluator's metrics
-    "candidate": ("candidate_dr",),
-    "champion": ("champion_dr",),
-    "difference": ("difference", "difference_low", "difference_high"),
-}
+ESTIMATES = {"candidate": "candidate_dr", "champion": "champion_dr", "difference": "difference"}  # metrics by name
 
 
 def version_report(platform: Platform, version: str) -> dict[str, Any]:
@@ -67,7 +63,7 @@ def _artifacts(platform: Platform, run: str) -> list[RunArtifact]:
 def _estimates(artifacts: list[RunArtifact]) -> list[dict[str, Any]]:
     metrics = {name: value for artifact in artifacts for name, value in artifact.metadata.items()}
     return [
-        {"estimate": name} | dict(zip(("value", "low", "high"), (*map(metrics.get, keys), None, None), strict=False))
-        for name, keys in ESTIMATES.items()
-        if keys[0] in metrics
+        {"estimate": name, "value": metrics[key], "low": metrics.get(f"{key}_low"), "high": metrics.get(f"{key}_high")}
+        for name, key in ESTIMATES.items()
+        if key in metrics
     ]

@@ -1,6 +1,9 @@
 """The monitor's guardrails with a real predictor, manual release moves, and drift in the report."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 
@@ -98,6 +101,25 @@ def test_manual_moves_are_recorded_with_their_reasons(tmp_path, config):
     assert moves[:3] == [("canary", second, ""), ("canary", second, ""), ("rollback", second, "complaints")]
     states = {row["version"]: (row["status"], row["by"]) for row in release("versions")}
     assert states == {first: ("", ""), second: ("champion", "operator"), third: ("rolled back", "operator")}
+
+
+@pytest.mark.parametrize(("answer", "status"), [("n", 1), ("y", 0)])
+def test_a_promotion_says_what_will_happen_and_asks(tmp_path, config, answer, status):
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    endpoint = connect(config).endpoint
+    make_policy(tmp_path / "first", 1)
+    first = deploy(endpoint, tmp_path / "first")
+    make_policy(tmp_path / "second", 2)
+    second = endpoint.add(tmp_path / "second")
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, f"{answer}\n".encode())
+    command = [sys.executable, "-m", "banditloop.pipelines", "release", "promote", "v2", "-c", tmp_path / "config.json"]
+    result = subprocess.run(command, stdin=terminal, capture_output=True, text=True)
+    for end in (keyboard, terminal):
+        os.close(end)
+    assert f"{second} serves all users; {first} is champion no more." in result.stderr
+    assert result.returncode == status
+    assert endpoint.release().champion == (second if answer == "y" else first)
 
 
 def test_the_report_finds_fallen_rewards_and_drifted_features(tmp_path):

@@ -5,7 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from banditloop.pipelines.cli import display
+from banditloop.pipelines.cli import display, events
+from banditloop.pipelines.cli.events import Event, Unrepeated
 from banditloop.pipelines.cli.follower import Follower
 from banditloop.pipelines.cli.log_tail import MOST, LogTail
 from banditloop.pipelines.cli.main import app
@@ -192,5 +193,12 @@ def test_warnings_in_a_log_are_told_once(tmp_path):
     assert rest == f"logger: and 5 more, in {log}"
     log.write_text("")
     assert list(tail.events()) == []
-    log.write_text('{"severity": "WARNING", "message": "rotated"}\n')
-    assert [event.text for event in tail.events()] == ["logger: rotated"]
+    log.write_text('{"severity": "ERROR", "message": "rotated", "event": "repaired"}\n')
+    assert list(tail.events()) == [Event("repaired", "logger: rotated")]
+
+
+def test_the_same_warning_is_told_again_only_later(monkeypatch):
+    unrepeated, told = Unrepeated(), [Event("warning", "a"), Event("warning", "b"), Event("started", "", run="r")] * 2
+    assert [unrepeated.is_new(event) for event in told] == [True, True, True, False, False, True]
+    monkeypatch.setattr(events, "REPEAT_SECONDS", 0.0)
+    assert unrepeated.is_new(told[0])

@@ -22,7 +22,16 @@ GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image":
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (GOOD | {"nonsense": {}}, "nonsense = {}"),
+        (GOOD | {"nonsense": {}}, "nonsense = {}: is no key; the config has: backend, task, environment, agent"),
+        (GOOD | {"retrainig": {}}, "retrainig = {}: is no key; did you mean 'retraining'?"),
+        (GOOD | {"serving": {"prot": 1}}, "serving.prot = 1: is no key; did you mean 'port'?"),
+        (GOOD | {"agent": {"name": "linucb", "alhpa": 1}}, "agent.alhpa = 1: is no key; did you mean 'alpha'?"),
+        (GOOD | {"agent": {"name": "linuc"}}, "or give module:Class; did you mean 'linucb'?"),
+        (GOOD | {"environment": {"name": "movielens", "moves": 3}}, "environment.moves = 3: is no key; did you mean"),
+        (
+            {"task": {"actions": {"table": "a.csv", "idd": "x"}}},
+            "task.actions.idd = 'x': is no key; did you mean 'id'?",
+        ),
         (GOOD | {"reward": {"name": "activation"}}, "reward.name = 'activation': this name activates"),
         (GOOD | {"reward": {"name": "x" * 257}}, "reward.name = 'xxx"),
         (

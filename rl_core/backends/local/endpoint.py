@@ -11,7 +11,7 @@ import httpx
 from filelock import FileLock
 from pydantic import ValidationError
 
-from banditloop.rl_core.backends.local.files import identity, write_atomically
+from banditloop.rl_core.backends.local.files import REPAIRED, identity, write_atomically
 from banditloop.rl_core.backends.local.verdict_file import VerdictFile
 from banditloop.rl_core.backends.local.version_folder import VersionFolder
 from banditloop.rl_core.client import Client, Decision
@@ -78,7 +78,7 @@ class LocalEndpoint:
                 damaged.append(path)
                 continue
             for other in damaged:
-                log.error("%s: is damaged; its copy is used", other)
+                log.error("%s: is damaged; its copy is used", other, extra=REPAIRED)
             return release
         if damaged:
             raise InvalidInput(

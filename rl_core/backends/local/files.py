@@ -9,6 +9,7 @@ from pathlib import Path
 from banditloop.rl_core.errors import InvalidInput
 
 REMOVED = ".removed-"  # begins the names of folders that are being removed
+REPAIRED = {"event": "repaired"}  # extra field of what is logged about a file that was damaged and is whole again
 FRESH_NS = 1_000_000_000  # longer than the resolution of any file system's times
 
 

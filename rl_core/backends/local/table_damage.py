@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from banditloop.rl_core.backends.local.event_table import EventTable
-from banditloop.rl_core.backends.local.files import sync, write_atomically
+from banditloop.rl_core.backends.local.files import REPAIRED, sync, write_atomically
 from banditloop.rl_core.backends.local.table_snapshot import (
     RECEIVED_KEY,
     DataFile,
@@ -78,7 +78,8 @@ class DamageCheck:
         if damaged:
             count = self._append_again(delta)
             for commit in damaged:
-                log.error("%s: was damaged; %d events of damaged commits were appended again", commit, count)
+                text = "%s: was damaged; %d events of damaged commits were appended again"
+                log.error(text, commit, count, extra=REPAIRED)
                 _replace(commit, {})
 
     def _load(self) -> DeltaTable:
