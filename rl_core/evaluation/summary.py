@@ -148,7 +148,7 @@ def _segments(evaluation: Evaluation, differences: RewardRange, feature_names: S
     """The users below or above the mean of a feature for whom the policies differ most, if the log can tell."""
     segments = evaluation.segments
     rows: list[Summary] = [
-        {"segment": f"{name} {side} its mean", "fraction": segments.fraction(half, feature)}
+        {"segment": segment_name(name, side), "fraction": segments.fraction(half, feature)}
         | _estimate(segments.difference(half, feature), differences, least=-1.0)
         for half, side in enumerate(("below", "above"))
         for feature, name in enumerate(feature_names)
@@ -156,6 +156,13 @@ def _segments(evaluation: Evaluation, differences: RewardRange, feature_names: S
     ]
     finite = [row for row in rows if np.isfinite(row["low"])]
     return sorted(finite, key=lambda row: -abs(row["value"]))[:SEGMENTS_SHOWN]
+
+
+def segment_name(name: str, side: str) -> str:
+    """The users below or above the mean of a feature; of a category, as country=DE, those without or with it."""
+    if "=" in name:
+        return name if side == "above" else f"not {name}"
+    return f"{name} {side} its mean"
 
 
 def _finite(content: Any) -> Any:

@@ -83,8 +83,8 @@ def actions(summary: Summary) -> str:
 def segments(summary: Summary) -> str:
     """The difference between the policies by segment of users."""
     text = """Difference between candidate and champion (doubly robust, 95 % intervals) among users below or above the
-mean of a feature: the segments with the largest differences, without those of which the log has too little to tell. In
-a segment whose interval is left of 0 users would earn less."""
+mean of a feature, or with and without a category: the segments with the largest differences, without those of which
+the log has too little to tell. In a segment whose interval is left of 0 users would earn less."""
     rows = summary["segments"]
     figure = html_page.empty_figure("difference", "", 90 + 34 * len(rows))
     labels = [

@@ -20,7 +20,7 @@ from banditloop.rl_core.evaluation.comparison import compare, user_level_evidenc
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.log_window import LoggedWindow, logged_window
 from banditloop.rl_core.evaluation.share_check import check_shares
-from banditloop.rl_core.evaluation.summary import kfp_metrics
+from banditloop.rl_core.evaluation.summary import kfp_metrics, segment_name
 from banditloop.rl_core.evaluation.window_audit import ALARM_LEVEL, audit_window
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.rows import decision_table
@@ -328,3 +328,9 @@ def test_the_random_policy_becomes_the_first_champion_once(tmp_path):
     assert platform.endpoint.release() == release
     policy = SavedPolicy.load(platform.endpoint.policy("random"))
     np.testing.assert_allclose(policy.probabilities(config.environment.observe(5, np.random.default_rng(0))), 1 / 20)
+
+
+def test_segments_are_named_as_the_task_names_features():
+    assert segment_name("age", "below") == "age below its mean"
+    assert segment_name("country=DE", "above") == "country=DE"
+    assert segment_name("country=DE", "below") == "not country=DE"
