@@ -1,4 +1,4 @@
-"""Interactions as tf.train.Examples in TFRecord files. Imports TensorFlow.
+"""Interactions as tf.train.Examples in TFRecord files.
 
 TF-Agents' own example encoding is broken on NumPy 2, so the features are derived here from the types of the Arrow
 schema: strings become bytes, timestamps (in microseconds), booleans and integers int64, floating-point numbers float32.
@@ -8,6 +8,7 @@ the bytes of its JSON.
 
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.events.actions_seen import ActionsSeen
+from banditloop.rl_core.events.example_message import Example
+from banditloop.rl_core.events.parsed_examples import Ragged, parse_examples
 from banditloop.rl_core.events.schema import interaction_schema
+from banditloop.rl_core.events.tfrecords import write_records
 from banditloop.rl_core.settings.task import Task
-from banditloop.rl_core.tf import tf
 
 ROWS_PER_FILE = 100_000
-ROWS_PER_BATCH = 8_192
 
 
 def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
@@ -32,14 +34,10 @@ def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
     shutil.rmtree(folder, ignore_errors=True)  # files of an earlier attempt
     folder.mkdir(parents=True)
     rows, actions = 0, ActionsSeen()
-    for rows, example in enumerate(_examples(actions.watch(batches)), start=1):
-        if rows % ROWS_PER_FILE == 1:
-            writer = tf.io.TFRecordWriter(str(folder / f"examples-{rows // ROWS_PER_FILE:05d}.tfrecord"))
-        writer.write(example)
-        if rows % ROWS_PER_FILE == 0:
-            writer.close()
-    if rows % ROWS_PER_FILE:
-        writer.close()
+    examples = _examples(actions.watch(batches))
+    for first in examples:
+        path = folder / f"examples-{rows // ROWS_PER_FILE:05d}.tfrecord"
+        rows += write_records(path, chain([first], islice(examples, ROWS_PER_FILE - 1)))
     actions.write(folder)
     return rows
 
@@ -60,11 +58,9 @@ def example_files(folder: Path) -> list[Path]:
 
 
 def read_examples(files: Iterable[Path], task: Task) -> Iterator[pa.Table]:
-    """Interactions of a task in TFRecord files, as tables of up to ROWS_PER_BATCH rows."""
+    """Interactions of a task in TFRecord files, as tables of up to parsed_examples.ROWS_PER_BATCH rows."""
     schema = interaction_schema(task)
-    features = {name: tf.io.RaggedFeature(_dtype(_item(kind))) for name, kind in _leaves(schema)}
-    records = tf.data.TFRecordDataset([str(path) for path in files]).batch(ROWS_PER_BATCH)
-    for parsed in records.map(lambda batch: tf.io.parse_example(batch, features)):
+    for parsed in parse_examples(list(files), {name: _list_kind(kind) for name, kind in _leaves(schema)}):
         yield pa.table([_column(parsed, field, field.name) for field in schema], schema=schema)
 
 
@@ -90,39 +86,35 @@ def _examples(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
         names = [name for name, _ in _leaves(batch.schema)]
         columns = [_features(column, kind) for column, kind in _leaf_columns(batch.columns, batch.schema)]
         for row in zip(*columns, strict=True):
-            features = tf.train.Features(feature=dict(zip(names, row, strict=True)))
-            yield tf.train.Example(features=features).SerializeToString()
+            yield Example(features={"feature": dict(zip(names, row, strict=True))}).SerializeToString()
 
 
-def _features(column: pa.Array, kind: pa.DataType) -> Iterator[tf.train.Feature]:
-    item = _item(kind)
+def _features(column: pa.Array, kind: pa.DataType) -> Iterator[dict[str, Any]]:
+    """The feature of each row, as an argument of Example."""
+    item, list_kind = _item(kind), _list_kind(kind)
     if pa.types.is_timestamp(item):
         column = column.cast(pa.int64())
     for value in column.to_pylist():
         values: Any = value if value is not None else []
         if _is_json(kind):
-            yield tf.train.Feature(bytes_list=tf.train.BytesList(value=[orjson.dumps(values)]))
-            continue
-        if value is not None and not pa.types.is_list(kind):
+            values = [orjson.dumps(values)]
+        elif value is not None and not pa.types.is_list(kind):
             values = [value]
         if pa.types.is_string(item):
-            yield tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode() for text in values]))
-        elif pa.types.is_floating(item):
-            yield tf.train.Feature(float_list=tf.train.FloatList(value=values))
-        else:
-            yield tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+            values = [text.encode() for text in values]
+        yield {list_kind: {"value": values}}
 
 
-def _column(parsed: dict[str, tf.RaggedTensor], field: pa.Field, name: str) -> pa.Array:
+def _column(parsed: dict[str, Ragged], field: pa.Field, name: str) -> pa.Array:
     kind, item = field.type, _item(field.type)
     if pa.types.is_struct(kind):
         return pa.StructArray.from_arrays(
             [_column(parsed, child, f"{name}.{child.name}") for child in kind], fields=list(kind)
         )
-    values = pa.array(parsed[name].flat_values.numpy(), pa.binary() if item == pa.string() or _is_json(kind) else None)
+    values = pa.array(parsed[name].values, pa.binary() if item == pa.string() or _is_json(kind) else None)
     if _is_json(kind):
         return pa.array([orjson.loads(text) for text in values.to_pylist()], kind)
-    splits = parsed[name].row_splits.numpy()
+    splits = parsed[name].splits
     values = values.cast(item)
     if pa.types.is_list(kind):
         return pa.ListArray.from_arrays(pa.array(splits, pa.int32()), values).cast(kind)
@@ -140,7 +132,9 @@ def _item(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_list(kind) else kind
 
 
-def _dtype(item: pa.DataType) -> tf.DType:
+def _list_kind(kind: pa.DataType) -> str:
+    """The field of a feature that holds values of this type."""
+    item = _item(kind)
     if pa.types.is_string(item) or pa.types.is_struct(item):
-        return tf.string
-    return tf.float32 if pa.types.is_floating(item) else tf.int64
+        return "bytes_list"
+    return "float_list" if pa.types.is_floating(item) else "int64_list"

@@ -44,8 +44,7 @@ class Training:
         """The training on a folder of examples; parent, previous: policy directories.
 
         Its encoding is the parent's, or one fitted to the examples, with all their actions, and the features of these
-        from the examples and, where it has them, from the task's table of actions, which `read_table` reads. Imports
-        TensorFlow.
+        from the examples and, where it has them, from the task's table of actions, which `read_table` reads.
         """
         from banditloop.rl_core.events.examples import example_actions, example_files, read_examples
 

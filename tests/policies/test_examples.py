@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from banditloop.rl_core.events import examples
+from banditloop.rl_core.events import examples, parsed_examples
 from banditloop.rl_core.events.actions_seen import FILE
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import interaction_schema
@@ -61,8 +61,13 @@ def test_examples_are_read_as_written(rows, cut, tmp_path_factory):
     table = pa.Table.from_pylist(rows, schema)
     batches = [*table.slice(0, cut).to_batches(), *table.slice(cut).to_batches()]
     assert examples.write_examples(batches, folder) == len(rows)
-    read = list(examples.read_examples(examples.example_files(folder), TASK)) if rows else [schema.empty_table()]
-    assert pa.concat_tables(read).to_pylist() == table.to_pylist()
+    for many_bytes in (0, parsed_examples.MANY_BYTES):  # by TensorFlow, and in Python
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parsed_examples, "MANY_BYTES", many_bytes)
+            read = (
+                list(examples.read_examples(examples.example_files(folder), TASK)) if rows else [schema.empty_table()]
+            )
+        assert pa.concat_tables(read).to_pylist() == table.to_pylist()
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -47,7 +47,7 @@ class VertexRunner:
         return vertex_client(self._backend, PipelineServiceClient)
 
     def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
-        from banditloop.rl_core.training import shards  # imports TensorFlow
+        from banditloop.rl_core.training import shards  # needs the extra `train`
 
         if not config.training.machine_type:
             return shards.train_here(config, examples, encoding, parent)

@@ -51,7 +51,7 @@ class KubeflowRunner:
         self._unanswered: set[str] = set()  # run ids we may have created: the response was lost
 
     def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
-        from banditloop.rl_core.training.shards import train_here  # imports TensorFlow
+        from banditloop.rl_core.training.shards import train_here  # needs the extra `train`
 
         return train_here(config, examples, encoding, parent)
 

@@ -38,7 +38,7 @@ class LocalRunner:
         self._runs: dict[str, Run] = {}  # oldest first; those that have ended never change
 
     def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
-        from banditloop.rl_core.training.shards import train_here  # imports TensorFlow
+        from banditloop.rl_core.training.shards import train_here  # needs the extra `train`
 
         return train_here(config, examples, encoding, parent)
 
