@@ -1,4 +1,4 @@
-"""One pass over the log for the release report: rewards, observations and the champion's greedy value."""
+"""One pass over the newest of the log for the release report: rewards, observations, the champion's greedy value."""
 
 import itertools
 from collections.abc import Sequence
@@ -20,8 +20,10 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform, action_counts
 from banditloop.rl_core.reports.action_totals import ActionTotals
 from banditloop.rl_core.reports.drift import SAMPLE_ROWS, ObservationSample, RewardStats, greedy_terms
+from banditloop.rl_core.reports.newest import BEGINNING, newest
 
 PERIODS = 30  # equal periods since the champion's training
+MAX_INTERACTIONS = 100_000  # read since the champion's training, and as many before
 
 
 class Period(NamedTuple):
@@ -36,25 +38,31 @@ class Period(NamedTuple):
 
 @dataclass
 class LogReading:
-    """What one pass over the log adds up."""
+    """What one pass over the newest of the log adds up."""
 
+    whole: bool = True  # whether nothing of the log was left out
     rewards: dict[str, RewardStats] = field(default_factory=dict)  # by version
     periods: list[Period] = field(default_factory=list)
     training: ObservationSample = field(default_factory=ObservationSample)  # until the champion's training
     recent: ObservationSample = field(default_factory=ObservationSample)  # since then
-    first_half: RewardStats = field(default_factory=RewardStats)  # of the champion's rewards
-    second_half: RewardStats = field(default_factory=RewardStats)
+    champion: list[np.ndarray] = field(default_factory=list)  # its rewards, in [0, 1]
     greedy: SNIPS = field(default_factory=SNIPS)  # the champion's greedy value
     interactions: int = 0
     feature_names: list[str] = field(default_factory=list)  # of the champion's observations
     actions: ActionTotals = field(default_factory=lambda: ActionTotals({}))
 
-    def add_champion(self, policy: SavedPolicy, observations: np.ndarray, batch: Interactions, half: int) -> None:
-        """Add interactions of the champion with their observations [B, dim]; `half` of them make its first half."""
-        remaining = half - self.first_half.count
-        self.first_half.add(batch.rewards[:remaining])
-        self.second_half.add(batch.rewards[remaining:])
+    def add_champion(self, policy: SavedPolicy, observations: np.ndarray, batch: Interactions) -> None:
+        """Add interactions of the champion with their observations [B, dim]."""
+        self.champion.append(batch.rewards)
         self.greedy.add(greedy_terms(policy, observations, batch))
+
+    def halves(self) -> tuple[RewardStats, RewardStats]:
+        """The champion's rewards, the first half and the second."""
+        rewards = np.concatenate([np.empty(0), *self.champion])
+        halves = RewardStats(), RewardStats()
+        for half, part in zip(halves, np.split(rewards, [len(rewards) // 2]), strict=True):
+            half.add(part)
+        return halves
 
     def end_period(self, version: str, until: datetime) -> None:
         """Keep a version's rewards so far as a period's."""
@@ -62,13 +70,14 @@ class LogReading:
         self.periods.append(Period(version, until, self.interactions, rewards.mean(), rewards.bounds.interval()))
 
 
-def read_log(config: Config, platform: Platform, champion: Manifest, half: int) -> LogReading:
-    """Read the whole log once; `half` is half the number of the champion's interactions."""
+def read_log(config: Config, platform: Platform, champion: Manifest) -> LogReading:
+    """Read the newest of the log once: at most MAX_INTERACTIONS since the champion's training, and as many before."""
     policy = SavedPolicy.load(platform.endpoint.policy(champion.version))
-    exploration = {manifest.version: manifest.exploration for manifest in platform.endpoint.versions()}
-    reading = LogReading(feature_names=policy.encoding.context.names, actions=ActionTotals(exploration))
-    before, since = _windows(platform, champion)
     warehouse = platform.warehouse.reading(with_features_of(config.task, [policy.encoding]))
+    before, since, whole = _windows(platform, champion)
+    exploration = {manifest.version: manifest.exploration for manifest in platform.endpoint.versions()}
+    names = policy.encoding.context.names
+    reading = LogReading(feature_names=names, actions=ActionTotals(exploration), whole=whole)
     usable = UsableInteractions(config.task, action_counts(platform.endpoint))
     for window in [*before, *since]:
         sample, windows = (reading.recent, since) if window in since else (reading.training, before)
@@ -80,7 +89,7 @@ def read_log(config: Config, platform: Platform, champion: Manifest, half: int) 
             reading.rewards.setdefault(version, RewardStats()).add(batch.rewards)
             sample.add(observations, SAMPLE_ROWS // len(windows))
             if version == champion.version:
-                reading.add_champion(policy, observations, batch, half)
+                reading.add_champion(policy, observations, batch)
             reading.actions.add(version, batch, table["propensity"].to_numpy())
             reading.interactions += len(batch.rewards)
             versions.add(version)
@@ -89,14 +98,21 @@ def read_log(config: Config, platform: Platform, champion: Manifest, half: int) 
     return reading
 
 
-def _windows(platform: Platform, champion: Manifest) -> tuple[list[Window], list[Window]]:
-    """The log in windows: one per training until the champion's, and PERIODS of equal length since."""
-    trained_until = champion.window.until
+def _windows(platform: Platform, champion: Manifest) -> tuple[list[Window], list[Window], bool]:
+    """The newest of the log in windows: the latest trainings until the champion's, and PERIODS of equal length since.
+
+    Also whether they are the whole log.
+    """
+    trained_until, warehouse = champion.window.until, platform.warehouse
+    end = warehouse.window(trained_until)
+    since = newest(warehouse, end, MAX_INTERACTIONS)
+    step = (since.until - (since.since or BEGINNING)) / PERIODS
+    times = [(since.since or BEGINNING) + step * number for number in range(PERIODS)] + [since.until]
+    before = newest(warehouse, Window(until=trained_until, interactions=0), MAX_INTERACTIONS)
     trainings = [m.window.until for m in platform.endpoint.versions() if m.window.until <= trained_until]
-    end = platform.warehouse.window(trained_until).until
-    step = (end - trained_until) / PERIODS
-    times = [trained_until + step * number for number in range(PERIODS)] + [end]
-    return _consecutive_windows([None, *trainings]), _consecutive_windows(times)
+    kept = [until for until in trainings[-PERIODS:] if until > (before.since or BEGINNING)]
+    whole = before.since is None and since.since == end.since
+    return _consecutive_windows([before.since, *kept]), _consecutive_windows(times), whole
 
 
 def _consecutive_windows(times: Sequence[datetime | None]) -> list[Window]:

@@ -28,8 +28,14 @@ def _summary(report: Report) -> str:
     alarms = [alarm["text"] for alarm in report["alarms"]]
     drift = f"Alarm: {'; '.join(alarms)}." if alarms else "No drift detected."
     serving = [_serving(row, report["verdicts"]) for row in report["versions"] if row["status"] in SERVING]
-    text = " ".join([*serving, drift] if serving else ["No version is serving yet.", drift])
+    text = " ".join([*(serving or ["No version is serving yet."]), drift, *_left_out(report["read"])])
     return html_page.decision(html.escape(text), "bad" if alarms else "good")
+
+
+def _left_out(read: Report) -> list[str]:
+    """A sentence on what the page rests on, if that is not the whole log."""
+    newest = f"Means with intervals, curves and drift rest on the newest {read['interactions']:,} interactions."
+    return [] if read["whole"] else [newest]
 
 
 def _serving(row: Report, verdicts: list[Report]) -> str:

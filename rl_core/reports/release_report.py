@@ -26,14 +26,14 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     if champion is None or release is None:
         raise InvalidInput("endpoint: has no champion to report on yet; run `banditloop serve` first")
     rows = version_rows(platform, *TOTALS, *DATES, "learned_from", "decision", "reason")
-    served = sum(row["interactions"] for row in rows if row["version"] == champion.version)
-    reading = read_log(config, platform, champion, served // 2)
+    reading = read_log(config, platform, champion)
     drifts = drifted_features(reading.training, reading.recent, reading.feature_names)
     verdicts = platform.endpoint.verdicts()
     return {
         "endpoint": config.backend.endpoint,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": [row | _bounds(config, reading, row["version"]) for row in rows],
+        "read": {"interactions": reading.interactions, "whole": reading.whole},
+        "versions": [row | _bounds(config, reading, row) for row in rows],
         "periods": _periods(config, reading),
         "alarms": _alarms(release, reading, drifts),
         "features": [{key: value for key, value in drift._asdict().items() if key != "drifted"} for drift in drifts],
@@ -44,11 +44,14 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     }
 
 
-def _bounds(config: Config, reading: LogReading, version: str) -> dict[str, float | None]:
-    """The confidence sequence of a version's mean reward."""
-    rewards = reading.rewards.get(version)
-    low, high = _unscaled(config, said(rewards.bounds.interval())) if rewards else (None, None)
-    return {"low": low, "high": high}
+def _bounds(config: Config, reading: LogReading, row: dict[str, Any]) -> dict[str, float | None]:
+    """The confidence sequence of a version's mean reward; with the mean that it is about, where not all was read."""
+    rewards = reading.rewards.get(row["version"])
+    if rewards is None:
+        return {"low": None, "high": None}
+    low, high = _unscaled(config, said(rewards.bounds.interval()))
+    mean = {} if reading.whole else {"mean_reward": config.task.rewards.unscale(rewards.mean())}
+    return mean | {"low": low, "high": high}
 
 
 def _periods(config: Config, reading: LogReading) -> list[dict[str, Any]]:
@@ -63,8 +66,8 @@ def _periods(config: Config, reading: LogReading) -> list[dict[str, Any]]:
 
 def _alarms(release: Release, reading: LogReading, drifts: list[FeatureDrift]) -> list[dict[str, str]]:
     alarms, version = [], release.champion
-    if change := drifted_reward(reading.first_half, reading.second_half):
-        text = f"the mean reward of {version} has {change} since it started serving"
+    if change := drifted_reward(*reading.halves()):
+        text = f"the mean reward of {version} has {change} {'since it started serving' if reading.whole else 'lately'}"
         alarms.append({"kind": "reward", "text": text})
     if drifted := [drift.feature for drift in drifts if drift.drifted]:
         text = f"observations have drifted since {version} was trained: features {', '.join(drifted)}"
@@ -76,10 +79,10 @@ def _alarms(release: Release, reading: LogReading, drifts: list[FeatureDrift]) -
 
 def _exploration(config: Config, version: str, reading: LogReading) -> dict[str, Any] | None:
     """The champion's mean reward as served, and its greedy value, estimated from its own interactions."""
-    served = reading.first_half.count + reading.second_half.count
-    if not served:
+    rewards = reading.rewards.get(version)
+    if rewards is None:
         return None
-    mean = (reading.first_half.total + reading.second_half.total) / served
+    mean = rewards.mean()
     values = _unscaled(config, (mean, reading.greedy.value(), *said(reading.greedy.interval())))
     return {"version": version} | dict(zip(("mean_reward", "greedy_value", "low", "high"), values, strict=True))
 

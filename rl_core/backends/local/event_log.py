@@ -26,6 +26,7 @@ from banditloop.rl_core.settings.loop import RewardSection
 from banditloop.rl_core.settings.task import Task
 
 MICROSECOND = timedelta(microseconds=1)
+MILLISECOND = timedelta(milliseconds=1)  # the resolution of the times in a table's statistics
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 COLUMNS = {  # what says which decisions are interactions, and what rewards they have
     "decisions": ("event_id", "timestamp", "policy_version", "mode", "logging_probability", "logged_at"),
@@ -86,7 +87,8 @@ class EventLog:
     def connection(self, decisions: list[DataFile]) -> contextlib.AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A connection to some files of decisions, and to those of the rewards that may belong to them."""
         earliest = min((file.earliest for file in decisions), default=END_OF_TIME) - MAX_SKEW
-        rewards = self.snapshots()["rewards"].dated(earliest, END_OF_TIME)
+        latest = max((file.latest for file in decisions), default=EPOCH) + self.attribution + MILLISECOND
+        rewards = self.snapshots()["rewards"].dated(earliest, latest)
         views = (
             LogView("logged_decisions", decisions, self._opened["decisions"].schema),
             LogView("rewards", rewards, self._opened["rewards"].schema),
