@@ -74,9 +74,9 @@ def evaluate_(
     )
     evaluation = replace(evaluation, summary=log.describe(policy) | evaluation.summary)
     if html:
-        from banditloop.rl_core.reports.log_page import write_log_page
+        from banditloop.rl_core.reports.log_page import write_page
 
-        write_log_page(evaluation.summary, html)
+        write_page(evaluation.summary, html)
     typer.echo(json.dumps(evaluation.summary, indent=2) if as_json else str(evaluation))
 
 

@@ -26,9 +26,17 @@ def table(summary: dict[str, Any]) -> str:
             _bounds(summary["difference"]),
         )
     ]
-    lines += ["", *_diagnostics(summary), *_not_used(summary)]
+    lines += ["", finding(summary), *_diagnostics(summary), *_not_used(summary)]
     lines += _segments(summary) + _detect(summary)
     return "\n".join(lines)
+
+
+def finding(summary: dict[str, Any]) -> str:
+    """What the interval of the difference says, as a sentence."""
+    low, high, other = summary["difference"]["low"], summary["difference"]["high"], summary["baseline"]
+    if low is None or low <= 0 <= high:
+        return f"The log cannot tell whether the policy earns more or less than {other}."
+    return f"The policy earns {'more' if low > 0 else 'less'} than {other}."
 
 
 def _diagnostics(summary: dict[str, Any]) -> list[str]:

@@ -6,29 +6,36 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from banditloop.rl_core.estimators.log_table import finding
 from banditloop.rl_core.reports import html_page
 from banditloop.rl_core.reports.evaluation_plots import ESTIMATOR_LABELS
 
 ROW_HEIGHT = 34  # pixels
 
 
-def write_log_page(summary: Mapping[str, Any], path: Path, shared: Path | None = None) -> None:
+def write_page(summary: dict[str, Any], path: Path, shared: Path | None = None) -> None:
     """Write the page of a summary of `estimators.evaluate`, with plotly in the folder `shared` or, if None, inlined."""
-    sections = _estimates(summary) + _segments(summary)
-    body = f'{_alarms(summary)}{_tiles(summary)}<div class="columns">{sections}</div>{_diagnostics(summary)}'
+    head, sections = _finding(summary) + _alarms(summary) + _tiles(summary), _estimates(summary) + _segments(summary)
+    body = f'{head}<div class="columns">{sections}</div>{_diagnostics(summary)}'
     html_page.write_html(path, f"Evaluation: {summary.get('policy', 'a policy')}", body, shared)
 
 
-def _alarms(summary: Mapping[str, Any]) -> str:
+def _finding(summary: dict[str, Any]) -> str:
+    low, high = summary["difference"]["low"], summary["difference"]["high"]
+    unsure = low is None or low <= 0 <= high
+    return html_page.decision(finding(summary), "unsure" if unsure else "good" if low > 0 else "bad")
+
+
+def _alarms(summary: dict[str, Any]) -> str:
     audit, texts = summary["audit"], []
     if summary["diagnostics"]["alarm"]:
         texts.append("The weights do not average 1: logged propensities are wrong, or actions of the policy have none.")
     if audit and not audit["passes"]:
         texts.append("Actions were not chosen as often as the logged probabilities say. Do not rely on the estimates.")
-    return "".join(f'<p class="alarm">{text}</p>' for text in texts)
+    return "".join(f'<section><p class="alarm">{text}</p></section>' for text in texts)
 
 
-def _tiles(summary: Mapping[str, Any]) -> str:
+def _tiles(summary: dict[str, Any]) -> str:
     name = "dr" if "dr" in summary["estimates"] else "snips"
     best, difference, detect = summary["estimates"][name], summary["difference"], summary["detect"]
     size = summary["diagnostics"]["effective_sample_size"]
@@ -43,7 +50,7 @@ def _tiles(summary: Mapping[str, Any]) -> str:
     return html_page.tiles(tiles)
 
 
-def _estimates(summary: Mapping[str, Any]) -> str:
+def _estimates(summary: dict[str, Any]) -> str:
     text = f"""Mean reward that the policy would have earned on this log, by estimator. Intervals contain the mean
 reward itself with a probability of at least {summary["level"]:.0%}: an estimate outside is contradicted by the log.
 Where there is none, the log has too little to tell. The mean reward of the log is {summary["mean_reward"]:.4g}."""
@@ -51,7 +58,7 @@ Where there is none, the log has too little to tell. The mean reward of the log 
     return html_page.section("estimates", "Off-policy estimates", text, _intervals("mean reward", rows))
 
 
-def _segments(summary: Mapping[str, Any]) -> str:
+def _segments(summary: dict[str, Any]) -> str:
     text = f"""Difference to {summary["baseline"]}, by segment. Each interval has its level for itself alone: of twenty
 segments without any difference, one may seem to have one."""
     rows = {
@@ -79,7 +86,7 @@ def _intervals(title: str, rows: Mapping[str, Mapping[str, Any]]) -> go.Figure:
     return figure.update_yaxes(autorange="reversed", type="category", ticklabelstandoff=6)
 
 
-def _diagnostics(summary: Mapping[str, Any]) -> str:
+def _diagnostics(summary: dict[str, Any]) -> str:
     """Whether the log supports the estimates."""
     weights, audit = summary["diagnostics"], summary["audit"]
     passed = "the probabilities of all actions were not logged"

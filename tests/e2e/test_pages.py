@@ -12,9 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from plotly.offline import get_plotlyjs
 
-from banditloop.rl_core.estimators import ESTIMATORS
+from banditloop.rl_core.estimators import ESTIMATORS, evaluate
 from banditloop.rl_core.reports.evaluation_page import write_page as write_evaluation
 from banditloop.rl_core.reports.learning_curve_page import write_page as write_loop
+from banditloop.rl_core.reports.log_page import write_page as write_log
 from banditloop.rl_core.reports.release_page import write_page as write_report
 
 DISABLED_FEATURES = ["background-networking", "component-update", "gpu", "sync"]
@@ -170,7 +171,15 @@ def loop_without_values() -> dict[str, Any]:
     return {"versions": [{key: row[key] for key in keys} for row in loop()["versions"]]}
 
 
+def log(policy: str = "uniform, on log.csv", country: str = "DE"):
+    rewards = np.random.default_rng(0).random(50)
+    table = {"reward": rewards, "propensity": np.full(50, 0.5), "target": np.tile([0.9, 0.1], 25)}
+    table["country"] = np.array([country, "FR"] * 25, object)
+    return {"policy": policy} | evaluate(table, by=["country"], detect=0.01).summary
+
+
 PAGES = {
+    "log": (write_log, log, {"estimates", "segments"}),
     "evaluation": (write_evaluation, evaluation, {"estimates", "wealth", "weights", "actions", "segments", "learning"}),
     "report": (write_report, report, {"reward", "evidence", "features"}),
     "loop": (write_loop, loop, {"learning"}),
@@ -179,6 +188,7 @@ PAGES = {
     "empty report": (write_report, empty_report, set()),
 }
 HOSTILE_PAGES = {
+    "log": (write_log, lambda: log(HOSTILE, HOSTILE)),
     "evaluation": (write_evaluation, lambda: evaluation(HOSTILE, HOSTILE, name=HOSTILE)),
     "report": (write_report, lambda: report(HOSTILE, HOSTILE, HOSTILE)),
     "loop": (write_loop, lambda: loop(HOSTILE)),
