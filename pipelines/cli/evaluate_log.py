@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids, logged_probabilities
 from banditloop.rl_core.logs import values
 from banditloop.rl_core.logs.batches import RawBatch, combined
@@ -19,7 +19,6 @@ from banditloop.rl_core.logs.columns import RESERVED, Columns
 from banditloop.rl_core.logs.events import EventReader
 from banditloop.rl_core.logs.formats import LogFiles
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.settings.feature_kinds import nearest
 from banditloop.rl_core.settings.task import OPEN
 
 ROWS = 10_000  # that a policy decides at a time

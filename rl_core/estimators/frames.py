@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from banditloop.rl_core.errors import InvalidInput, brief
-from banditloop.rl_core.settings.feature_kinds import nearest
+from banditloop.rl_core.errors import InvalidInput, brief, nearest
 
 TOLERANCE, ROUNDING = 1e-3, 1e-6  # of the sums of probabilities, and of each
 Column = str | Sequence[Any] | np.ndarray  # the name of a column, or its values

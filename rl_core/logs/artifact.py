@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.logs.columns import FIELDS
 from banditloop.rl_core.logs.events import EventReader, LoggedEvents
 from banditloop.rl_core.logs.formats import SUFFIXES, LogFiles
-from banditloop.rl_core.settings.feature_kinds import nearest
 from banditloop.rl_core.settings.task import Task
 
 SOURCE = "log"  # stands before the rows' ids, which are then the same wherever the log is read

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.logs.names import ACTION_NAMES, PROPENSITY_NAMES, REWARD_NAMES, bare_name
-from banditloop.rl_core.settings.feature_kinds import Kinds, Vector, nearest
+from banditloop.rl_core.settings.feature_kinds import Kinds, Vector
 
 FIELDS = {  # what a column can be besides a feature of the context
     "event_id": "id of the decision, which may occur in several files, and counts once",
