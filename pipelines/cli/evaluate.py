@@ -6,39 +6,50 @@ from typing import Annotated
 
 import typer
 
-from banditloop.pipelines.cli.import_log import FilesArgument, Format, LoggingPolicyOption, MapOption
+from banditloop.pipelines.cli.import_log import FilesArgument, FormatOption, LoggingPolicyOption, MapOption
 from banditloop.pipelines.cli.options import JsonOption
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators import LogEvaluation
 from banditloop.rl_core.logs.columns import parse_mapping
+from banditloop.rl_core.logs.formats import LogFiles
+
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR|uniform|COLUMN",
+        help="A policy directory; uniform; or the column with the policy's probability of the logged action.",
+    ),
+]
+BaselineOption = Annotated[
+    str,
+    typer.Option(metavar="DIR|uniform|COLUMN", help="The policy to compare with. Default: whatever wrote the log."),
+]
+ByOption = Annotated[list[str], typer.Option(metavar="COLUMN", help="Segments by its values; may be repeated.")]
+DetectOption = Annotated[
+    float | None, typer.Option(help="A difference in units of the reward: how many interactions find it.")
+]
+RangeOption = Annotated[
+    str, typer.Option(metavar="LOW,HIGH", help="Smallest and largest reward. Default: the policy's, else 0,1.")
+]
+DefaultOption = Annotated[float | None, typer.Option(help="The reward of decisions without one.")]
+LeastOption = Annotated[
+    float, typer.Option(min=0, max=1, help="That any action had, if it is known: intervals are narrower.")
+]
+HtmlOption = Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page with the evaluation, too.")]
 
 
 def evaluate_(
     files: FilesArgument,
-    policy: Annotated[
-        str,
-        typer.Option(
-            metavar="DIR|uniform|COLUMN",
-            help="A policy directory; uniform; or the column with the policy's probability of the logged action.",
-        ),
-    ],
-    baseline: Annotated[
-        str,
-        typer.Option(metavar="DIR|uniform|COLUMN", help="The policy to compare with. Default: whatever wrote the log."),
-    ] = "",
+    policy: PolicyOption,
+    baseline: BaselineOption = "",
     mapping: MapOption = [],
-    format: Annotated[Format | None, typer.Option("--format", help="As for import. Default: by the suffix.")] = None,
-    by: Annotated[list[str], typer.Option(metavar="COLUMN", help="Segments by its values; may be repeated.")] = [],
-    detect: Annotated[
-        float | None, typer.Option(help="A difference in units of the reward: how many interactions find it.")
-    ] = None,
-    reward_range: Annotated[
-        str, typer.Option(metavar="LOW,HIGH", help="Smallest and largest reward. Default: the policy's, else 0,1.")
-    ] = "",
-    default_reward: Annotated[float | None, typer.Option(help="The reward of decisions without one.")] = None,
-    least_propensity: Annotated[
-        float, typer.Option(min=0, max=1, help="That any action had, if it is known: intervals are narrower.")
-    ] = 0.0,
-    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page with the evaluation, too.")] = None,
+    format: FormatOption = None,
+    by: ByOption = [],
+    detect: DetectOption = None,
+    reward_range: RangeOption = "",
+    default_reward: DefaultOption = None,
+    least_propensity: LeastOption = 0.0,
+    html: HtmlOption = None,
     logging_policy: LoggingPolicyOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,27 +63,20 @@ def evaluate_(
 
     Example: `banditloop evaluate log.parquet --policy uniform --map reward=clicked --map propensity=p --detect .01`
     """
-    from dataclasses import replace
-
     from banditloop.pipelines.cli.evaluate_log import LogToEvaluate
     from banditloop.pipelines.cli.evaluated_policies import parse_policy, task_of
-    from banditloop.rl_core.estimators import evaluate
-    from banditloop.rl_core.logs.formats import LogFiles
 
     if format == "vertex-sample" or logging_policy == "unknown":
         raise InvalidInput("a log without propensities says nothing about other policies than its own")
-    target, other = parse_policy(policy, "--policy"), parse_policy(baseline, "--baseline") if baseline else None
-    task = task_of((target, other), _range(reward_range))
-    log = LogToEvaluate(LogFiles(files, task, parse_mapping(mapping), format or "", ignore_others=True), logging_policy)
-    evaluation = evaluate(
-        {},
-        **log.inputs(target, other, default_reward),
-        by={name: log.values(name) for name in by},
-        reward_range=(task.rewards.low, task.rewards.high),
-        max_weight=1 / least_propensity if least_propensity else float("inf"),
-        detect=detect,
-    )
-    evaluation = replace(evaluation, summary=log.describe(policy) | evaluation.summary)
+    policies = parse_policy(policy, "--policy"), parse_policy(baseline, "--baseline") if baseline else None
+    task = task_of(policies, _range(reward_range))
+    read = LogFiles(files, task, parse_mapping(mapping), format or "", ignore_others=True)
+    log = LogToEvaluate(read, logging_policy, default_reward)
+    evaluation = log.evaluate(*policies, by, detect, least_propensity)
+    _show(evaluation, html, as_json)
+
+
+def _show(evaluation: LogEvaluation, html: Path | None, as_json: bool) -> None:
     if html:
         from banditloop.rl_core.reports.log_page import write_page
 

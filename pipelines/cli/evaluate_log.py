@@ -1,16 +1,16 @@
 """A log and the policies to evaluate on it, as the estimators take them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy
 from banditloop.rl_core.errors import InvalidInput, nearest
+from banditloop.rl_core.estimators import LogEvaluation, evaluate
 from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids, logged_probabilities
 from banditloop.rl_core.logs import values
 from banditloop.rl_core.logs.batches import RawBatch, combined
@@ -30,6 +30,7 @@ class LogToEvaluate:
 
     files: LogFiles
     logging_policy: LoggingPolicy | None = None
+    default_reward: float | None = None  # of decisions without one
     batches: list[tuple[RawBatch, Columns]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -46,11 +47,30 @@ class LogToEvaluate:
         """The ids of all candidates."""
         return logged_ids(self.decisions)
 
-    def inputs(self, target: Policy, baseline: Policy | None, default_reward: float | None) -> dict[str, Any]:
+    def evaluate(
+        self, target: Policy, baseline: Policy | None, by: Sequence[str], detect: float | None, least_propensity: float
+    ) -> LogEvaluation:
+        """The evaluation of a policy; the arguments are those of the command.
+
+        Raises:
+            InvalidInput: the log or the policies do not allow for it; names the row or the column.
+        """
+        rewards = self.files.task.rewards
+        evaluation = evaluate(
+            {},
+            **self._inputs(target, baseline),
+            by={name: self.values(name) for name in by},
+            reward_range=(rewards.low, rewards.high),
+            max_weight=1 / least_propensity if least_propensity else np.inf,
+            detect=detect,
+        )
+        return replace(evaluation, summary=self._described(target) | evaluation.summary)
+
+    def _inputs(self, target: Policy, baseline: Policy | None) -> dict[str, Any]:
         """The log as arguments of `estimators.evaluate`."""
         weights = 1 / self.numbers("logging_probability", 1.0)
         given: dict[str, Any] = {
-            "reward": self._rewards(default_reward),
+            "reward": self._rewards(),
             "propensity": self.propensities(),
             "target": self.probabilities(target),
             "baseline": None if baseline is None else self.probabilities(baseline),
@@ -63,13 +83,14 @@ class LogToEvaluate:
             given["features"] = _observations(target, self.decisions)
         return given
 
-    def describe(self, policy: str) -> dict[str, Any]:
+    def _described(self, policy: Policy) -> dict[str, Any]:
         """The policy and the files in words, and what of them was not used."""
+        name = policy.manifest.version if isinstance(policy, SavedPolicy) else policy
         files = ", ".join(path.name for path in self.files.paths)
         if policy == UNIFORM and not self.reads_decisions and "candidates" not in self.fields:
-            policy = f"uniform among the {len(set(self.values('action').tolist()))} actions that occur"
+            name = f"uniform among the {len(set(self.values('action').tolist()))} actions that occur"
         left_out, absent = dict(self.files.left_out), sorted(self.files.absent)
-        return {"policy": f"{policy}, on {files}", "left_out": left_out, "features_without_column": absent}
+        return {"policy": f"{name}, on {files}", "left_out": left_out, "features_without_column": absent}
 
     def probabilities(self, policy: Policy) -> np.ndarray:
         """A policy's probabilities of all candidates [B, K]; those of a column, of the logged action alone [B]."""
@@ -115,7 +136,7 @@ class LogToEvaluate:
         if self.reads_decisions:
             return self.decisions["propensity"].to_numpy()
         if "*" in self.fields.get("probabilities", ""):
-            return np.concatenate([_of_action(*batch) for batch in self.batches])
+            return np.concatenate([columns.of_action(batch) for batch, columns in self.batches])
         if self.logging_policy != UNIFORM:
             raise InvalidInput(
                 "--map propensity=COLUMN: which column has the probability of the action? If actions were chosen "
@@ -134,9 +155,10 @@ class LogToEvaluate:
         has_both = {"candidates", "probabilities"} <= self.fields.keys()
         return self.files.task.actions != OPEN or bool(self.files.task.context) or has_both
 
-    def _rewards(self, default: float | None) -> np.ndarray:
+    def _rewards(self) -> np.ndarray:
         """The rewards [B], in the task's range."""
-        (low, high), found = self.files.task.rewards, []
+        (low, high), default = self.files.task.rewards, self.default_reward
+        found = []
         for batch, columns in self.batches:
             cells = batch.cells(self._source("reward", columns))
             numbers = values.numbers(cells)
@@ -165,16 +187,6 @@ class LogToEvaluate:
             known = [each for each in self.batches[0][0].table.column_names if not each.startswith(RESERVED)]
             raise InvalidInput(f"{name!r}: the log has no such column; {nearest(name, known, 'the log')}")
         return column
-
-
-def _of_action(batch: RawBatch, columns: Columns) -> np.ndarray:
-    """The probability of each action, in a column named after it."""
-    by_action = columns.by_action(batch.table.column_names)
-    matrix = np.column_stack([values.numbers(batch.cells(column), 0, 1) for column in by_action.values()])
-    cells = batch.cells(columns.fields["action"])
-    places = pc.index_in(values.texts(cells), pa.array(list(by_action), pa.string())).fill_null(-1)
-    cells.refuse(places.to_numpy(zero_copy_only=False) < 0, f"is none of the actions {', '.join(by_action)}")
-    return matrix[np.arange(len(places)), places.to_numpy(zero_copy_only=False)]
 
 
 def _observations(policy: SavedPolicy, decisions: pa.Table) -> np.ndarray:

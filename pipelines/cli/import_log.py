@@ -49,6 +49,9 @@ LoggingPolicyOption = Annotated[
 IgnoreOption = Annotated[
     bool, typer.Option("--ignore-others", help="Leave out columns that are neither mapped nor features of the task.")
 ]
+SourceOption = Annotated[
+    str, typer.Option(help="Name of this piece of the log. Ids are made of it where the log has none.")
+]
 SAMPLE_BATCH = 1000
 Progress = Callable[[str, float | None], None]
 Tables = tuple[pa.Table, pa.Table]  # decisions and rewards
@@ -65,9 +68,7 @@ def import_(
     files: FilesArgument,
     mapping: MapOption = [],
     format: FormatOption = None,
-    source: Annotated[
-        str, typer.Option(help="Name of this piece of the log. Ids are made of it where the log has none.")
-    ] = "",
+    source: SourceOption = "",
     logging_policy: LoggingPolicyOption = None,
     ignore_others: IgnoreOption = False,
     config: ConfigOption = None,
@@ -94,22 +95,23 @@ def import_(
     if format == "vertex-sample":
         read = _sample(files, settings, logging_policy)
     else:
-        read = _log(
-            LogFiles(files, settings.task, parse_mapping(mapping), format or "", ignore_others),
-            settings,
-            source,
-            logging_policy,
-        )
-    platform = connect(settings)
-    check_start(settings, platform)
-    with display.progress(quiet=as_json) as report:
+        log = LogFiles(files, settings.task, parse_mapping(mapping), format or "", ignore_others)
+        read = _log(log, settings, source, logging_policy)
+    found = _append(read, settings, quiet=as_json)
+    display.json_or_call(found, as_json, lambda: _show(found))
+
+
+def _append(read: Read, config: Config, quiet: bool) -> dict[str, Any]:
+    """Import all events, once all are known to be right; returns their numbers, and what was found."""
+    platform = connect(config)
+    check_start(config, platform)
+    with display.progress(quiet) as report:
         rows = sum(decisions.num_rows for decisions, _ in _watched(read.tables(), report, "checking", None))
         added = 0
         for decisions, rewards in _watched(read.tables(), report, "importing", rows):
             platform.warehouse.append("rewards", rewards)
             added += platform.warehouse.append("decisions", decisions)
-    found = {"added": added, "duplicate": rows - added} | read.found()
-    display.json_or_call(found, as_json, lambda: _show(found))
+    return {"added": added, "duplicate": rows - added} | read.found()
 
 
 def _log(files: LogFiles, config: Config, source: str, logging_policy: LoggingPolicy | None) -> Read:

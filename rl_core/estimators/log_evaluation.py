@@ -1,4 +1,9 @@
-"""Off-policy evaluation of a table of logged decisions, for whoever has neither a loop nor a config."""
+"""Off-policy evaluation of a table of logged decisions, for whoever has neither a loop nor a config.
+
+>>> log = {"reward": [0, 1, 1, 0], "propensity": [0.5] * 4, "target": [0.9, 0.1, 0.9, 0.1]}
+>>> evaluate(log).summary["estimates"]["ips"]["value"]
+0.5
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +20,7 @@ from banditloop.rl_core.estimators.log_inputs import LogInputs, Side, read_input
 from banditloop.rl_core.estimators.log_table import table
 from banditloop.rl_core.estimators.power import POWER, difference_variance, interactions_needed
 from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
-from banditloop.rl_core.estimators.segments import segments
+from banditloop.rl_core.estimators.segments import Segments, segments
 from banditloop.rl_core.estimators.value_interval import said
 from banditloop.rl_core.settings.reward_range import RewardRange
 
@@ -50,28 +55,21 @@ def evaluate(
     detect: float | None = None,
     level: float = 0.95,
 ) -> LogEvaluation:
-    """What a log says about a target policy: its mean reward, and the difference to a baseline.
+    """What a log says about a policy: its mean reward, and the difference to a baseline.
 
     log: a table whose columns are read as `log["reward"]`: a DataFrame, an Arrow table, a mapping of arrays. Wherever
-    a column is named, its values may be given instead.
-
+        the name of a column is given, its values may be given instead.
     reward: in `reward_range`; propensity: in (0, 1], with which the logged action was chosen.
-    target: the target policy's probability of the logged action; or of all actions, as columns by action or as an array
-        [B, K], which with `action` and `features` allows for estimates by a cross-fitted reward model.
+    target: the policy's probability of the logged action; or of all actions, as columns by action or an array [B, K].
+        This, with `action` and `features`, allows for estimates by a cross-fitted reward model.
     baseline: the policy to compare with, in the form of `target`; None: whatever took the logged actions.
     action: the logged action, an id of `target` or a position in it.
     features: columns of the context, numbers, booleans or texts; or observations [B, dim].
     probabilities: of all actions under the logging policy, in the form of `target`, for the propensity audit.
     sample_weight: inverse probability with which the decision was logged, if not all were.
     by: columns whose values divide the log into segments. Every interval has its level for itself alone.
-    max_weight: the largest weight that is possible for any user, 1 / the least propensity; if it is known, intervals
-        are narrower.
+    max_weight: the largest weight that is possible for any user, 1 / the least propensity: intervals are narrower.
     detect: a difference in units of the reward; the summary tells how many interactions find it (estimators.power).
-
-    Example:
-        >>> log = {"reward": [0, 1, 1, 0], "propensity": [0.5] * 4, "target": [0.9, 0.1, 0.9, 0.1]}
-        >>> evaluate(log).summary["estimates"]["ips"]["value"]
-        0.5
 
     Raises:
         InvalidInput: the log has no such column, or a value is missing or outside its range; names it and its row.
@@ -80,23 +78,31 @@ def evaluate(
     given |= {"features": features, "probabilities": probabilities, "sample_weight": sample_weight}
     inputs = read_inputs(log, RewardRange(*reward_range), max_weight, **given)
     columns = by if isinstance(by, Mapping) else {name: name for name in by}
-    rewards = inputs.rewards
-    gain = _difference(inputs.target, inputs.baseline)
-    summary = {
+    members = {name: segments(name, frames.column(log, each, "by")) for name, each in columns.items()}
+    return LogEvaluation(
+        _finite(_summary(inputs, members, level, detect, None if baseline is None else "the baseline"))
+    )
+
+
+def _summary(
+    inputs: LogInputs, members: Mapping[str, Segments], level: float, detect: float | None, baseline: str | None
+) -> dict[str, Any]:
+    """What the log says; members: the segments of each column; baseline: what the policy is compared with, if given."""
+    rewards, gain = inputs.rewards, _difference(inputs.target, inputs.baseline)
+    return {
         "interactions": len(inputs.target.logged.reward),
         "level": level,
         "reward_range": list(rewards),
         "mean_reward": rewards.unscale(float(np.average(inputs.target.logged.reward, weights=inputs.weights))),
-        "baseline": "the log" if baseline is None else "the baseline",
+        "baseline": baseline or "the log",
         "estimates": _estimates(inputs.target, rewards, level),
-        "baseline_estimates": {} if baseline is None else _estimates(inputs.baseline, rewards, level),
+        "baseline_estimates": _estimates(inputs.baseline, rewards, level) if baseline else {},
         "difference": _interval(gain, RewardRange(0.0, rewards.span), level, -1.0),
         "diagnostics": _diagnostics(inputs.target.logged),
         "audit": _audit(inputs),
-        "segments": _segments(log, columns, inputs, level),
+        "segments": _segments(members, inputs, level),
         "detect": None if detect is None else _detect(gain, detect, rewards.span, level),
     }
-    return LogEvaluation(_finite(summary))
 
 
 def _estimates(side: Side, rewards: RewardRange, level: float) -> dict[str, Any]:
@@ -143,21 +149,21 @@ def _audit(inputs: LogInputs) -> dict[str, Any] | None:
     return {"passes": audit.passes(ALARM_LEVEL), "log_wealth": audit.log_wealth(), "text": audit.explain()}
 
 
-def _segments(log: Any, by: Mapping[str, frames.Column], inputs: LogInputs, level: float) -> list[dict[str, Any]]:
+def _segments(members: Mapping[str, Segments], inputs: LogInputs, level: float) -> list[dict[str, Any]]:
     """For every segment its share of all traffic, the target's value there, and its difference to the baseline."""
-    rows = []
-    for name, given in by.items():
-        for label, members in segments(name, frames.column(log, given, "by")).items():
-            target, baseline = inputs.target.take(members), inputs.baseline.take(members)
-            [estimator] = [target.estimators()[target.primary]]
-            estimator.add(target.logged)
-            difference = _interval(_difference(target, baseline), RewardRange(0.0, inputs.rewards.span), level, -1.0)
-            rows.append(
-                {"segment": label, "interactions": int(members.sum())}
-                | {"fraction": float(inputs.weights[members].sum() / inputs.weights.sum())}
-                | _interval(estimator, inputs.rewards, level)
-                | {f"difference_{key}" if key != "value" else "difference": value for key, value in difference.items()}
-            )
+    rows, differences = [], RewardRange(0.0, inputs.rewards.span)
+    for label, chosen in ((label, chosen) for found in members.values() for label, chosen in found.items()):
+        target, baseline = inputs.target.take(chosen), inputs.baseline.take(chosen)
+        estimator = target.estimators()[target.primary]
+        estimator.add(target.logged)
+        difference = _interval(_difference(target, baseline), differences, level, -1.0)
+        rows.append(
+            {"segment": label, "interactions": int(chosen.sum())}
+            | {"fraction": float(inputs.weights[chosen].sum() / inputs.weights.sum())}
+            | _interval(estimator, inputs.rewards, level)
+            | {"difference": difference["value"]}
+            | {f"difference_{end}": difference[end] for end in ("low", "high")}
+        )
     return rows
 
 

@@ -10,10 +10,11 @@ from banditloop.rl_core.estimators.frames import is_missing
 MAX_SEGMENTS = 12  # of one column: the most frequent values
 MIN_DISTINCT = 13  # numbers of which more differ are divided into parts of equal size
 PARTS = 4
+Segments = dict[str, np.ndarray]  # the rows, bool [B], by label
 MISSING, OTHERS = "missing", "others"
 
 
-def segments(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+def segments(name: str, values: np.ndarray) -> Segments:
     """The rows, bool [B], of each segment by its label, as "country = DE" or "age < 30"; missing values are their own.
 
     Numbers are divided at their quartiles, unless they have few values.
@@ -31,7 +32,7 @@ def segments(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     return found | ({f"{name} {MISSING}": missing} if missing.any() else {})
 
 
-def _parts(name: str, numbers: np.ndarray, missing: np.ndarray) -> dict[str, np.ndarray]:
+def _parts(name: str, numbers: np.ndarray, missing: np.ndarray) -> Segments:
     edges = np.unique(np.quantile(numbers, np.arange(1, PARTS) / PARTS))
     part = np.full(len(missing), -1)
     part[~missing] = np.searchsorted(edges, numbers, side="right")
@@ -46,7 +47,7 @@ def _range(name: str, low: float | None, high: float | None) -> str:
     return f"{name} >= {low:g}" if high is None else f"{low:g} <= {name} < {high:g}"
 
 
-def _values(name: str, labels: list[str], missing: np.ndarray) -> dict[str, np.ndarray]:
+def _values(name: str, labels: list[str], missing: np.ndarray) -> Segments:
     column = np.full(len(missing), "", object)
     column[~missing] = labels
     frequent = [label for label, _ in Counter(labels).most_common(MAX_SEGMENTS)]

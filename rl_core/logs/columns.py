@@ -4,7 +4,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from banditloop.rl_core.errors import InvalidInput, nearest
+from banditloop.rl_core.logs import values
+from banditloop.rl_core.logs.batches import RawBatch
 from banditloop.rl_core.logs.names import ACTION_NAMES, PROPENSITY_NAMES, REWARD_NAMES, bare_name
 from banditloop.rl_core.settings.feature_kinds import Kinds, Vector
 
@@ -80,6 +86,15 @@ class Columns:
         """The columns of the actions' probabilities by action, where the field probabilities is a pattern as p_*."""
         pattern = re.compile(_pattern(self.fields["probabilities"]))
         return {match[1]: name for name in names if (match := pattern.fullmatch(name))}
+
+    def of_action(self, batch: RawBatch) -> np.ndarray:
+        """The probability of each row's action [B], in the column named after it; NaN where it is missing."""
+        by_action, cells = self.by_action(batch.table.column_names), batch.cells(self.fields["action"])
+        places = pc.index_in(values.texts(cells), pa.array(list(by_action), pa.string())).fill_null(-1)
+        positions = places.to_numpy(zero_copy_only=False)
+        cells.refuse(positions < 0, f"is none of the actions {', '.join(by_action)}")
+        matrix = np.column_stack([values.numbers(batch.cells(column), 0, 1) for column in by_action.values()])
+        return matrix[np.arange(len(positions)), positions]
 
     def check_others(self, kinds: Kinds) -> None:
         """InvalidInput: columns are neither mapped nor features; lists them, with the nearest name of the first."""

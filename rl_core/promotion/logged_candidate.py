@@ -34,10 +34,9 @@ def evaluate_log(
 ) -> tuple[Verdict, Summary]:
     """The verdict on a candidate by a log whose policy is unknown, and the summary that `write_page` takes.
 
-    interactions: of the config's task, in the form of `events.schema.interaction_schema`, such as `rl_core.logs` reads;
-        none may have been used to train the candidate. Their logged propensities are used as they are, whatever wrote
-        them; of several candidates, one that was chosen with probability 1 says nothing about the others, and is left
-        out.
+    interactions: in the form of `events.schema.interaction_schema`, as `rl_core.logs` reads them, none of which the
+        candidate was trained on. Logged propensities are used as they are; a candidate that was chosen with probability
+        1 says nothing about others, and is left out.
     baseline: the policy to compare with; None: whatever took the logged actions, whose mean reward is that of the log.
     least_propensity: with which the log's policy took any action for any user; 0: unknown. Only with it is there
         evidence against a baseline, and intervals are narrower.
@@ -45,33 +44,40 @@ def evaluate_log(
     Raises:
         InvalidInput: there is no usable interaction with a propensity, or one is below least_propensity.
     """
-    usable = UsableInteractions(config.task, {})
-    window = LoggedWindow.of(config, lambda version: None, map(_external, usable.of(interactions)))
-    window = replace(window, left_out=usable.left_out.total(), least_propensity=least_propensity)
-    if not window.table.num_rows:
-        example = f"; {usable.example}" if usable.example else ""
-        raise InvalidInput(f"log: has no usable interaction with a propensity below 1{example}")
-    if (lowest := pc.min(window.table["propensity"]).as_py()) < least_propensity:
-        raise InvalidInput(f"least_propensity = {least_propensity:g}: the log has {lowest:g}; give at most that")
-    name = baseline.manifest.version if baseline else THE_LOG
+    window = _window(config, interactions, least_propensity)
     better, worse = BettingTest(margin=config.gate.noninferiority_margin), BettingTest()
     better, worse = compare(window, baseline, candidate, better, worse)
+    name = baseline.manifest.version if baseline else THE_LOG
     decision, reason = decide_heldout(config, better, worse, name)
-    if baseline and not least_propensity:
-        reason = UNBOUNDED
     verdict = Verdict(
         version=candidate.manifest.version,
         champion=name,
         decision=decision,
         by="evaluator",
-        reason=reason,
+        reason=UNBOUNDED if baseline and not least_propensity else reason,
         run=run_id,
         until=pc.max(window.table["timestamp"]).as_py(),
         better=better,
     )
-    evaluation, names = evaluate(window, baseline, candidate), candidate.encoding.context.names
-    needed, totals = Thresholds.of(config).heldout_better, [_total(window.table)]
-    return verdict, evaluation_summary(config, window, evaluation, verdict, worse, [], totals, needed, names)
+    evaluation, needed = evaluate(window, baseline, candidate), Thresholds.of(config).heldout_better
+    about = [_total(window.table)], needed, candidate.encoding.context.names
+    return verdict, evaluation_summary(config, window, evaluation, verdict, worse, [], *about)
+
+
+def _window(config: Config, interactions: Iterable[pa.RecordBatch], least_propensity: float) -> LoggedWindow:
+    """The interactions as a window of unknown policies.
+
+    Raises:
+        InvalidInput: as `evaluate_log`.
+    """
+    usable = UsableInteractions(config.task, {})
+    window = LoggedWindow.of(config, lambda version: None, map(_external, usable.of(interactions)))
+    if not window.table.num_rows:
+        example = f"; {usable.example}" if usable.example else ""
+        raise InvalidInput(f"log: has no usable interaction with a propensity below 1{example}")
+    if (lowest := pc.min(window.table["propensity"]).as_py()) < least_propensity:
+        raise InvalidInput(f"least_propensity = {least_propensity:g}: the log has {lowest:g}; give at most that")
+    return replace(window, left_out=usable.left_out.total(), least_propensity=least_propensity)
 
 
 def _external(batch: pa.RecordBatch) -> pa.RecordBatch:
