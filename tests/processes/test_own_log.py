@@ -201,7 +201,7 @@ def test_probabilities_in_columns_by_action_are_enough(loop, log):
         (["--policy", "min"], r"'min': the log has no such column; did you mean 'mine'\?"),
         (["--policy", "no/such"], "--policy 'no/such': there is no such directory"),
         (["--policy", "mine", "--by", "contry"], r"'contry': the log has no such column; did you mean 'country'\?"),
-        (["--policy", "mine", "--reward-range", "0,.5"], r"clicked = '1': is outside the range 0 to 0.5"),
+        (["--policy", "mine", "--reward-range", "0,0.5"], r"clicked = '1': is outside the range 0 to 0.5"),
         (["--policy", "mine", "--logging-policy", "unknown"], "says nothing about other policies"),
     ],
 )
