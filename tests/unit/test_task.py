@@ -7,8 +7,7 @@ import pyarrow as pa
 import pytest
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.settings.feature_kinds import nearest
+from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.settings.task import BIGQUERY_TABLE, Task
 from banditloop.rl_core.testing.sections import as_pipeline_parameter
 
