@@ -21,14 +21,14 @@ from tests.benchmarks.log import FILE_ROWS, MESSAGE, REWARDED, ROWS, TASK, decis
 from tests.benchmarks.ratio import Row, at_most
 from tests.conftest import make_config, make_policy
 
-VERSIONS, LOOKS, PROCESSES, MAX_SECONDS = 10_000, 30, 5, 0.2
+VERSIONS, KEPT = 10_000, 100  # in the log, and of them in the endpoint: the default of retention.versions
+LOOKS, PROCESSES, MAX_SECONDS = 30, 5, 0.2
 PROMOTED_EVERY = 24  # versions; the others were canaries
 
 
 def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        config = make_config(Path(folder), task=TASK.model_dump(), retention={"versions": VERSIONS + 1})
-        return looks(config)
+        return looks(make_config(Path(folder), task=TASK.model_dump()))
 
 
 def looks(config: Config) -> list[Row]:
@@ -79,16 +79,17 @@ def _cpu(call: Callable[[], object]) -> float:
 
 
 def _add_versions(platform: Platform) -> None:
-    """Versions that were trained hourly, with their verdicts; the last is the champion."""
+    """The newest of the versions that were trained hourly, and the verdicts on all; the last is the champion."""
     folder = platform.endpoint.policy("v1-00000000")
     manifest, start = make_policy(folder, dim=2, actions=2), datetime.now(UTC) - timedelta(hours=VERSIONS + 1)
     verdicts = []
     for number, version in enumerate(version_names(np.arange(VERSIONS + 1)).to_pylist()):
         at = start + timedelta(hours=number)
-        window = Window(until=at, interactions=1000)
-        changed = manifest.model_copy(update={"version": version, "generation": number, "window": window})
-        folder.with_name(version).mkdir(exist_ok=True)
-        (folder.with_name(version) / MANIFEST).write_text(changed.model_dump_json())
+        if number > VERSIONS - KEPT:
+            window = Window(until=at, interactions=1000)
+            changed = manifest.model_copy(update={"version": version, "generation": number, "window": window})
+            folder.with_name(version).mkdir()
+            (folder.with_name(version) / MANIFEST).write_text(changed.model_dump_json())
         decision = "promote" if number % PROMOTED_EVERY == 0 else "canary"
         verdict = Verdict(at=at, version=version, champion="random", decision=decision, by="monitor")
         verdicts.append(verdict.model_dump_json() + "\n")

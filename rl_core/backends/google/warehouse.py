@@ -1,9 +1,7 @@
 """The BigQuery warehouse: loads, deduplicates and joins events there, and reads them by the Storage Read API."""
 
 import copy
-import io
 import logging
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -11,20 +9,20 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from google.api_core.exceptions import BadRequest, NotFound
+from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
 from banditloop.rl_core.backends.google import queries
 from banditloop.rl_core.backends.google.clients import credentials, reader
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
-from banditloop.rl_core.backends.google.tables import arrow_schema, column, create_tables
+from banditloop.rl_core.backends.google.staging import staged
+from banditloop.rl_core.backends.google.tables import create_tables
 from banditloop.rl_core.backends.google.upgrade import upgrade
 from banditloop.rl_core.backends.retries import retry_while, with_retries
-from banditloop.rl_core.backends.stored_features import merged, without_null_lists
+from banditloop.rl_core.backends.stored_features import without_null_lists
 from banditloop.rl_core.events.holdout import Fold, hash_bound
-from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, STORED_TABLES, decision_schema, interaction_schema
+from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, decision_schema, interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
 from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW
@@ -33,8 +31,7 @@ from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
 from banditloop.rl_core.settings.task import Task
 
 EPOCH, END_OF_TIME = datetime.fromtimestamp(0, UTC), datetime(9999, 1, 1, tzinfo=UTC)
-STAGING_LIFETIME = timedelta(hours=6)  # of a staging table whose process died before deleting it
-RETRY_SECONDS, UPLOAD_ATTEMPTS = 300.0, 4
+RETRY_SECONDS = 300.0  # for which a transaction that conflicts with others is tried again
 CONFLICTS = ("concurrent update", "Failed to commit")  # error texts of BigQuery and of its emulator
 TYPES = {str: "STRING", int: "INT64", float: "FLOAT64", datetime: "TIMESTAMP"}
 log = logging.getLogger("banditloop.warehouse")
@@ -43,11 +40,6 @@ log = logging.getLogger("banditloop.warehouse")
 def _is_conflict(error: BaseException) -> bool:
     """Whether a concurrent transaction made this one fail."""
     return isinstance(error, BadRequest) and any(text in str(error) for text in CONFLICTS)
-
-
-def _is_lost_upload(error: BaseException) -> bool:
-    """Whether an upload session no longer exists: it had completed, and the response was lost."""
-    return isinstance(error, NotFound)
 
 
 class BigQueryWarehouse:
@@ -91,11 +83,10 @@ class BigQueryWarehouse:
             "last_id": ids["max"],
             "max_lead": _microseconds(MAX_LEAD),
         }
-        staging = self._stage(table, events)
-        query = queries.append(self._backend.dataset, table, events.schema.names, staging)
-        [(added,)] = self._query(query, parameters)
-        self._client.delete_table(self._table_id(staging), not_found_ok=True)
-        return added
+        with staged(self._client, f"{self._backend.project}.{self._backend.dataset}", table, events) as staging:
+            query = queries.append(self._backend.dataset, table, events.schema.names, staging)
+            [(added,)] = self._query(query, parameters)
+        return int(added)
 
     def window(self, since: datetime | None) -> Window:
         now = datetime.now(UTC)
@@ -132,31 +123,6 @@ class BigQueryWarehouse:
 
     def upgrade(self) -> int:
         return upgrade(self._connection, self._backend, self._task)
-
-    def _stage(self, table: str, events: pa.Table) -> str:
-        """Load events into a new staging table and return its name.
-
-        Their features are in the order of the table's and have null for those that the task lacks: INSERT goes by
-        position.
-        """
-        stored = self._client.get_table(self._table_id(STORED_TABLES[table]))
-        events = events.cast(merged(arrow_schema(stored.schema), events.schema))
-        columns = [column(field) for field in events.schema]
-        staging = bigquery.Table(self._table_id(f"{table}_{uuid.uuid4().hex}"), columns)
-        staging.expires = datetime.now(UTC) + STAGING_LIFETIME
-        self._client.create_table(staging, exists_ok=True)  # it exists if the response to a first attempt was lost
-        self._upload(events, staging)
-        return staging.table_id
-
-    @retry_while(_is_lost_upload, RETRY_SECONDS, max_pause=1.0, max_attempts=UPLOAD_ATTEMPTS)
-    def _upload(self, events: pa.Table, table: bigquery.Table) -> None:
-        file, options = io.BytesIO(), bigquery.format_options.ParquetOptions()
-        pq.write_table(events, file)
-        file.seek(0)
-        options.enable_list_inference = True
-        config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_TRUNCATE")
-        config.parquet_options = options
-        self._client.load_table_from_file(file, table, job_config=config).result()
 
     @retry_while(_is_conflict, RETRY_SECONDS, max_pause=5.0)
     def _query(self, query: str, parameters: dict[str, Any]) -> bigquery.table.RowIterator:
@@ -199,9 +165,6 @@ class BigQueryWarehouse:
     @property
     def _attribution(self) -> timedelta:
         return timedelta(seconds=self._reward.attribution_window_seconds)
-
-    def _table_id(self, table: str) -> str:
-        return f"{self._backend.project}.{self._backend.dataset}.{table}"
 
 
 def _microseconds(duration: timedelta) -> int:
