@@ -69,7 +69,8 @@ def _append(platform: Platform, number: int) -> None:
 
 def _status(config: Config) -> float:
     """CPU of the status in a new process that has imported what it needs."""
-    return _cpu(lambda: status(config, connect(config)))
+    platform = connect(config)
+    return _cpu(lambda: status(config, platform))
 
 
 def _cpu(call: Callable[[], object]) -> float:
