@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.backends.local import event_table, looks
+from banditloop.rl_core.backends.local import complete_window, event_table, looks
+from banditloop.rl_core.backends.local.event_table import EPOCH
 from banditloop.rl_core.backends.local.kept_sums import SumsFile
 from banditloop.rl_core.backends.local.log_sums import LogSums
 from banditloop.rl_core.settings.loop import ACTIVATION
@@ -133,3 +134,40 @@ def test_rows_that_the_disk_has_lost_are_taken_out(looked_at):
     first.write_bytes(first.read_bytes()[:-100])
     assert_same_as_anew(looked_at, watching, connect(looked_at).warehouse)
     assert watching.event_counts().shown == 1000
+
+
+@pytest.mark.parametrize(("seed", "aggregation"), [(0, "first"), (1, "first"), (2, "max")])
+def test_a_window_ends_before_the_first_open_decision_in_whichever_file_it_is(
+    tmp_path, monkeypatch, clock, seed, aggregation
+):
+    """Compared with one query over all decisions and rewards."""
+    monkeypatch.setattr(event_table, "MAX_SMALL_FILES", 6)
+    monkeypatch.setattr(complete_window, "OPEN_ROWS", 6)
+    reward = {"attribution_window_seconds": 3600.0, "aggregation": aggregation}
+    config, random = make_config(tmp_path, task=TASK.model_dump(), reward=reward), np.random.default_rng(seed)
+    warehouse, start = connect(config).warehouse, datetime.now(UTC) - 2.5 * HOUR
+    clock.now = start
+    for _ in range(25):
+        clock.now += 0.1 * HOUR
+        ids = list(random.choice(IDS, int(random.integers(1, 4)), replace=False))
+        if random.random() < 0.5:
+            warehouse.append("decisions", decisions(ids, mode=str(random.choice(MODES)), at=clock.now))
+        else:
+            name = str(random.choice(["reward", "reward", ACTIVATION, "click"]))
+            warehouse.append("rewards", rewards(ids, at=clock.now, name=name))
+    for since in (None, start + HOUR, start + 1.6 * HOUR, start + 2 * HOUR):
+        window = warehouse.window(since)
+        assert (window.until, window.interactions) == window_by_one_query(warehouse._log, since or EPOCH)
+
+
+def window_by_one_query(log, since):
+    settled = "AND number NOT IN (SELECT number FROM rewarded)" if log.reward.aggregation == "first" else ""
+    with log.connection(log.snapshots()["decisions"].files) as connection:
+        first = f"""WITH {log.rewarded} SELECT min(logged_at) FROM eligible WHERE mode <> 'simulated'
+            AND logged_at > $since AND logged_at > $open_since {settled}"""
+        parameters = {"since": since, "open_since": datetime.now(UTC) - HOUR} | log.reward_parameters()
+        [(still_open,)] = connection.execute(first, parameters).fetchall()
+        counted = "SELECT max(logged_at), count(*) FROM decisions WHERE logged_at > $since AND logged_at < $until"
+        parameters = {"since": since, "until": still_open or datetime.now(UTC)}
+        [(until, interactions)] = connection.execute(counted, parameters).fetchall()
+    return until or since, interactions
