@@ -22,7 +22,8 @@ def upgrade(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def repair(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Give rows that were logged while the clock was ahead the present time, so that they are learned from.
 
-    Later rows do not wait for them. Idempotent; the loop may run.
+    Later rows do not wait for them. On one machine, data files of the log that are damaged are set aside, too, as
+    *.damaged. Idempotent; the loop may run.
 
     Example: `banditloop repair -c loop.toml`
     """

@@ -104,7 +104,8 @@ class Warehouse(Protocol):
     def repair(self) -> int:
         """Give rows whose `logged_at` leads the clock by more than MAX_LEAD the present time; returns how many.
 
-        Atomic for each table, and idempotent.
+        Atomic for each table, and idempotent. On one machine, data files that are damaged inside are set aside first;
+        their rows are lost, which is logged.
         """
 
     def upgrade(self) -> int:

@@ -12,6 +12,7 @@ from banditloop.rl_core.backends.local import complete_window, event_table, look
 from banditloop.rl_core.backends.local.event_table import EPOCH
 from banditloop.rl_core.backends.local.kept_sums import SumsFile
 from banditloop.rl_core.backends.local.log_sums import LogSums
+from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.settings.loop import ACTIVATION
 from banditloop.rl_core.testing.events import TASK, decisions, rewards
 from tests.conftest import make_config
@@ -134,6 +135,23 @@ def test_rows_that_the_disk_has_lost_are_taken_out(looked_at):
     first.write_bytes(first.read_bytes()[:-100])
     assert_same_as_anew(looked_at, watching, connect(looked_at).warehouse)
     assert watching.event_counts().shown == 1000
+
+
+def test_a_file_damaged_inside_is_told_in_one_line_and_set_aside_by_repair(looked_at, caplog):
+    watching, folder = connect(looked_at).warehouse, config_root(looked_at) / "warehouse" / "rewards"
+    first = min(folder.glob("*.parquet"), key=lambda path: path.stat().st_mtime)
+    content = bytearray(first.read_bytes())
+    content[200:1200] = bytes(1000)
+    first.write_bytes(content)
+    shutil.rmtree(folder.with_name("sums"))
+    with pytest.raises(PlatformError, match=rf"^{first}: is damaged inside; `banditloop repair` sets it aside.*$"):
+        connect(looked_at).warehouse.event_counts()
+    assert watching.repair() == 0
+    assert f"{first}: is damaged or missing; its 500 rows are lost" in caplog.text
+    assert first.with_suffix(".damaged").exists()
+    assert watching.event_counts() == connect(looked_at).warehouse.event_counts()
+    assert watching.event_counts().joined == 700 + 1
+    assert_same_as_anew(looked_at, watching)
 
 
 @pytest.mark.parametrize(("seed", "aggregation"), [(0, "first"), (1, "first"), (2, "max")])

@@ -1,6 +1,7 @@
 """A connection to some files of the log, with the views that the warehouse's queries read."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +12,10 @@ import pyarrow as pa
 from banditloop.rl_core.backends.local.queries import IS_IN_TIME
 from banditloop.rl_core.backends.local.table_snapshot import DataFile
 from banditloop.rl_core.backends.local.views import create_view
+from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.settings.loop import ACTIVATION
 
+UNREADABLE = r'Failed to read file "(.*?)"'  # in DuckDB's error
 DEFERRED = "deferred"  # alphabetically the first mode
 
 
@@ -78,10 +81,20 @@ def create_outcome_views(connection: duckdb.DuckDBPyConnection, durations: dict[
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Re-raise Ctrl-C and SIGTERM as KeyboardInterrupt: DuckDB turns them into an error, which would be retried."""
+    """Re-raise DuckDB's errors as what they are.
+
+    Raises:
+        KeyboardInterrupt: for Ctrl-C and SIGTERM, which DuckDB turns into an error that would be retried.
+        PlatformError: a data file is damaged.
+    """
     try:
         yield
     except RuntimeError as error:
         if "Query interrupted" in str(error):
             raise KeyboardInterrupt from None
+        raise
+    except duckdb.Error as error:
+        if damaged := re.search(UNREADABLE, str(error)):
+            text = "is damaged inside; `banditloop repair` sets it aside, with the loss of its rows"
+            raise PlatformError(f"{damaged[1]}: {text}") from None
         raise

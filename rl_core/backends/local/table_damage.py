@@ -1,17 +1,20 @@
 """Damage that a disk does to an event table: found whenever a file changes, mended as far as possible, and logged.
 
 * A damaged commit: the events of its data files, which are still there, are appended again.
-* A damaged or missing data file: its rows are lost, and it is removed from the table.
+* A damaged or missing data file: its rows are lost, and it is removed from the table. Damage inside a file whose ends
+  are whole is found by `repair`; until then, queries that need its pages fail.
 * A missing log: nothing says which data files belong to the table, so it is not used until a person restores it.
 """
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -53,6 +56,12 @@ class DamageCheck:
         self._known = files
         return files
 
+    def set_unreadable_aside(self) -> None:
+        """Read every data file, and remove those that are damaged inside; their rows are lost, which is logged."""
+        if self.mend():
+            with self._table.lock():
+                self._remove_damaged_files(self._load(), _is_readable)
+
     def _files(self) -> Files:
         """Commits, checkpoints and data files, with what changes when they do."""
         statuses = {
@@ -74,7 +83,7 @@ class DamageCheck:
             for commit in damaged:
                 _replace(commit, {MENDING: "true"})
             delta = self._load()
-            self._remove_damaged_files(delta)
+            self._remove_damaged_files(delta, _is_whole)
         if damaged:
             count = self._append_again(delta)
             for commit in damaged:
@@ -88,9 +97,9 @@ class DamageCheck:
         except DeltaError as error:
             raise PlatformError(f"{self._log}: is damaged, restore it: {str(error).splitlines()[0]}") from None
 
-    def _remove_damaged_files(self, delta: DeltaTable) -> None:
+    def _remove_damaged_files(self, delta: DeltaTable, is_sound: Callable[[Path], bool]) -> None:
         actions = file_actions(delta).to_pylist()
-        lost = {self._path / a["path"]: a["num_records"] for a in actions if not _is_whole(self._path / a["path"])}
+        lost = {self._path / a["path"]: a["num_records"] for a in actions if not is_sound(self._path / a["path"])}
         for path, rows in lost.items():
             log.error("%s: is damaged or missing; its %d rows are lost", path, rows)
             if path.exists():
@@ -129,6 +138,14 @@ def _is_whole(path: Path) -> bool:
             file.seek(-len(PARQUET), 2)
             return first == file.read() == PARQUET
     except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether every page of a Parquet file can be read."""
+    try:
+        return all(batch.num_rows for batch in pq.ParquetFile(path).iter_batches())
+    except (OSError, pa.ArrowException):
         return False
 
 

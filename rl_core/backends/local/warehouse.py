@@ -90,7 +90,7 @@ class LocalWarehouse:
         return self._kept("look", lambda: (self._looks.look(), MAX_SECONDS))
 
     def repair(self) -> int:
-        return sum(table.repair() for table in self._log.tables.values())
+        return self._log.repair()
 
     def upgrade(self) -> int:
         return 0 if is_upgraded(self._root) else upgrade(self._root, self._log.task)
