@@ -61,7 +61,7 @@ class EventLog:
         return [check.mend() for check in self._checks.values()]
 
     def repair(self) -> int:
-        """Set data files aside that are damaged inside, and restamp rows from the future; returns how many these are."""
+        """Set data files aside that are damaged inside, and restamp rows from the future; returns how many rows."""
         for check in self._checks.values():
             check.set_unreadable_aside()
         return sum(table.repair() for table in self._opened.values())
