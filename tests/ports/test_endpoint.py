@@ -17,3 +17,7 @@ class TestEndpoint(EveryBackend, EndpointContract):
     def has_vitals(self, platform):
         """Vertex AI gives no access to the metrics of its containers."""
         return isinstance(platform.endpoint, LocalEndpoint)
+
+    def has_resources(self, platform):
+        """Vertex AI has a registry of models, and endpoints."""
+        return not isinstance(platform.endpoint, LocalEndpoint)
