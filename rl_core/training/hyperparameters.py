@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+DEFAULT_AGENT = "linucb"  # of a config that names none
+
 
 def with_hyperparameters(
     config: Mapping[str, Any],
@@ -26,6 +28,3 @@ def with_hyperparameters(
     if exploration is not None:
         values["policy"] = dict(values.get("policy", {})) | {"exploration": exploration}
     return values
-
-
-DEFAULT_AGENT = "linucb"

@@ -86,7 +86,7 @@ def test_a_pipeline_of_exported_components_learns_from_a_log_of_its_own(template
     platform, parameters = connect(Config.parse(config)), {"config": config, "columns": COLUMNS}
     parameters["log"] = str(tmp_path / "log.parquet")
     assert platform.runner.submit(template, parameters, "first")
-    wait_until(lambda: platform.runner.state("first") != "running", 120)
+    wait_until(lambda: platform.runner.state("first") != "running", 300)
     assert platform.runner.state("first") == "succeeded", platform.runner.explain("first")
     release = platform.endpoint.release()
     assert release.traffic() == {"random": 80, release.challenger: 20}  # compared with the log, but with no champion
