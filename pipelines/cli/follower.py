@@ -22,12 +22,13 @@ class Follower:
         """The events since the last look, in the order in which a run makes them."""
         runs = {run.run_id: run for run in self._runner.runs()}  # before what they have made
         new = [run_id for run_id in runs if run_id not in self._known_runs]
-        yield from (Event("started", "", run=run_id) for run_id in new)
         self._known_runs |= runs.keys()
-        yield from self._trained([*self._running, *new])
+        yield from (Event("started", "", run=run_id) for run_id in new)
+        active = [run_id for run_id in [*self._running, *new] if run_id in runs]  # others were removed
+        yield from self._trained(active)
         yield from self._decided()
-        yield from (_ended(runs[name]) for name in [*self._running, *new] if name in runs and _has_ended(runs[name]))
         self._running = [run_id for run_id, run in runs.items() if run.state == "running"]
+        yield from (_ended(runs[run_id]) for run_id in active if runs[run_id].state != "running")
 
     def _trained(self, run_ids: list[str]) -> Iterator[Event]:
         """The new versions: at once, where the runner knows the artifacts of a run, or else when they are added."""
@@ -90,10 +91,6 @@ def _policies(runner: Runner, run_id: str) -> Iterator[Event]:
 
 def _trained(manifest: Manifest) -> Event:
     return Event("trained", "", manifest.version, manifest.run, {"learned_from": manifest.interactions})
-
-
-def _has_ended(run: Run) -> bool:
-    return run.state != "running"
 
 
 def _ended(run: Run) -> Event:

@@ -63,14 +63,20 @@ def _serve(config: Config, platform: Platform, tell: Tell, report: display.Repor
     from banditloop.rl_core.promotion.monitor import check_canary
 
     logging.getLogger("banditloop").addHandler(_Warnings(tell))
-    follower, steps, url = Follower(platform), [_Retried(step, tell) for step in (tick, check_canary)], ""
+    follower, url = Follower(platform), ""
+
+    def follow(config: Config, platform: Platform) -> tuple[None, str]:
+        for event in follower.events():
+            tell(event)
+        return None, ""
+
+    steps = [_Retried(step, tell) for step in (tick, check_canary, follow)]
     while True:
         if url != (url := _url(platform) or url):
             text = f"endpoint {config.backend.endpoint} serves at {url}; press Ctrl-C to stop"
             tell(Event("serving", text))
-        report("; ".join(step.attempt(config, platform) for step in steps), None)
-        for event in follower.events():
-            tell(event)
+        outcomes = [step.attempt(config, platform) for step in steps]
+        report("; ".join(filter(None, outcomes)), None)
         time.sleep(INTERVAL_SECONDS)
 
 
