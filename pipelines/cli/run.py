@@ -107,7 +107,7 @@ def watch(
 def cancel(
     run_id: RunArgument, config: ConfigOption = None, target: TargetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Ask a running run to stop. What it has done stays done; a later run does the rest.
+    """Ask a running run to stop. What it has done stays done, and the trigger starts another run for the rest.
 
     Example: `banditloop run cancel retraining-v3`
     """

@@ -24,6 +24,7 @@ COMMANDS = [
     "release versions",
     "release show v2",
     "release traffic",
+    "policy show v2",
     "run list",
     f"run show {RUN}",
     f"run artifacts {RUN}",
