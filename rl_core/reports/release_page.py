@@ -34,7 +34,9 @@ def _summary(report: Report) -> str:
 
 def _left_out(read: Report) -> list[str]:
     """A sentence on what the page rests on, if that is not the whole log."""
-    newest = f"Means with intervals, curves and drift rest on the newest {read['interactions']:,} interactions."
+    newest = (
+        f"Means with intervals, actions, curves and drift rest on the newest {read['interactions']:,} interactions."
+    )
     return [] if read["whole"] else [newest]
 
 
@@ -125,7 +127,7 @@ smallest p-values first (Kolmogorov-Smirnov tests, corrected for the number of f
 
 
 def _actions(actions: list[Report]) -> str:
-    text = """All interactions by action: how often it was chosen, its mean reward with a 95 % confidence sequence, and
+    text = """The interactions by action: how often it was chosen, its mean reward with a 95 % confidence sequence, and
 the share of these choices that was exploration, drawn uniformly and not preferred."""
     rows = [
         [

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from banditloop.pipelines.cli import run_watch
 from banditloop.pipelines.cli.main import app
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.errors import InvalidInput
 from tests.conftest import make_config
 from tests.ports.conftest import kfp, kubeflow
 from tests.processes.test_cli import assert_refused, banditloop
@@ -114,33 +115,48 @@ def test_the_target_overrides_the_configs_runner(tmp_path, config_file, greeting
     assert banditloop("run", "start", greeting, "-c", config_file, "--target", "nowhere").returncode == 2
 
 
+def shown(*words):
+    """The lines that a command prints, in this process."""
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert result.exit_code == 0, result
+    return result.stdout.splitlines()
+
+
+def refused(*words):
+    """The message with which a command refuses its input, in this process."""
+    result = CliRunner().invoke(app, list(map(str, words)))
+    assert isinstance(result.exception, InvalidInput), result
+    return str(result.exception)
+
+
 def test_a_run_is_checked_started_watched_and_listed(tmp_path, config_file, greeting):
     options = ("-c", config_file)
     (tmp_path / "values.toml").write_text("run_id = 'hello'")
     start = ("run", "start", greeting, *options, "--parameters", tmp_path / "values.toml")
-    planned = json.loads(banditloop(*start, "--dry-run", "--json").stdout)
+    planned = json.loads("\n".join(shown(*start, "--dry-run", "--json")))
     assert (planned["run_id"], planned["parameters"]["run_id"]) == ("hello", "hello")
-    assert "hello would run" in banditloop(*start, "--dry-run").stdout
-    assert json.loads(banditloop("run", "list", *options, "--json").stdout) == []
+    assert shown(*start, "--dry-run")[0].startswith("hello would run")
+    assert shown("run", "list", *options) == ["runs: none"]
     (tmp_path / "wrong.toml").write_text("nonsense = 1")
     wrong = ("run", "start", greeting, *options, "--dry-run", "--parameters")
-    assert_refused(banditloop(*wrong, tmp_path / "wrong.toml"), "parameter 'nonsense'")
-    assert_refused(banditloop(*wrong, tmp_path / "none.toml"), "none.toml: No such file")
-    lines = banditloop(*start).stdout.splitlines()
+    assert "parameter 'nonsense'" in refused(*wrong, tmp_path / "wrong.toml")
+    assert "none.toml: No such file" in refused(*wrong, tmp_path / "none.toml")
+    lines = shown(*start)
     assert lines[0] == "hello started"
     assert lines[1].startswith("  greeter succeeded after")
     assert lines[-1] == "hello succeeded"
-    assert banditloop("run", "watch", "hel", *options).stdout.splitlines()[-1] == "hello succeeded"
-    assert "greeter" in banditloop("run", "show", "h", *options).stdout
-    assert banditloop("run", "artifacts", "h", *options).stdout.startswith("artifacts")
-    assert_refused(banditloop("run", "cancel", "h", *options), "run 'hello': is not running: it has succeeded")
-    assert_refused(banditloop("run", "show", "hallo", *options), "did you mean 'hello'?")
+    assert shown("run", "watch", "hel", *options)[-1] == "hello succeeded"
+    assert any(line.startswith("greeter") for line in shown("run", "show", "h", *options))
+    assert shown("run", "artifacts", "h", *options)[0].startswith("artifacts")
+    assert refused("run", "cancel", "h", *options) == "run 'hello': is not running: it has succeeded"
+    assert "did you mean 'hello'?" in refused("run", "show", "hallo", *options)
 
 
 def test_ctrl_c_and_the_timeout_leave_the_run_alone(config, config_file, waiting, monkeypatch):
     options, runner = ("-c", str(config_file)), connect(config).runner
-    result = banditloop("run", "start", waiting, *options, "-p", "run_id=long", "--timeout", "0")
-    assert result.returncode == 1
+    start = ("run", "start", str(waiting), *options, "-p", "run_id=long", "--timeout", "0")
+    result = CliRunner().invoke(app, start)
+    assert result.exit_code == 1
     assert f"long goes on: `banditloop run watch long -c {config_file}` shows it" in result.stderr
 
     def interrupt(seconds):
@@ -152,9 +168,9 @@ def test_ctrl_c_and_the_timeout_leave_the_run_alone(config, config_file, waiting
     assert result.exit_code == 130
     assert "long goes on" in result.stderr
     assert runner.state("long") == "running"
-    assert "being cancelled" in banditloop("run", "cancel", "lo", *options).stdout
+    assert shown("run", "cancel", "lo", *options) == ["long is being cancelled"]
     wait_until(lambda: runner.state("long") == "failed")
-    assert "cancelled" in banditloop("run", "list", *options).stdout
+    assert any("cancelled" in line for line in shown("run", "list", *options))
 
 
 def test_run_logs_prints_the_output_of_a_run(config_file, greeting):
