@@ -17,29 +17,8 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 from banditloop.rl_core.promotion.current import latest_released
 from tests.conftest import decisions, deploy, make_policy, rewards
+from tests.support.command_line import assert_refused, banditloop
 from tests.support.processes import process, wait_until
-
-
-def banditloop(*words, cwd=None, **environment):
-    """The result of a command in its own process; `environment` adds variables."""
-    variables = {k: v for k, v in os.environ.items() if k != ENVIRONMENT_VARIABLE} | environment
-    return subprocess.run(
-        [sys.executable, "-m", "banditloop.pipelines", *map(str, words)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=variables,
-        timeout=300,
-    )
-
-
-def assert_refused(result, *parts):
-    """Exit code 2 and one line on stderr that contains the parts."""
-    assert result.returncode == 2, result
-    assert result.stdout == ""
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    for part in parts:
-        assert part in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
 from tests.conftest import make_config
 from tests.ports.conftest import kfp, kubeflow
-from tests.processes.test_cli import assert_refused, banditloop
+from tests.support.command_line import assert_refused, banditloop
 from tests.support.processes import wait_until
 
 

@@ -21,7 +21,7 @@ from banditloop.rl_core.reports.status import status
 from banditloop.rl_core.testing.events import TASK
 from tests.conftest import decisions, make_config, rewards
 from tests.conftest import make_policy as make_any_policy
-from tests.processes.test_cli import assert_refused, banditloop
+from tests.support.command_line import assert_refused, banditloop
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 

@@ -22,7 +22,7 @@ from banditloop.rl_core.reports.drift import ObservationSample, RewardStats, dri
 from banditloop.rl_core.reports.release_report import report
 from banditloop.rl_core.reports.status import status
 from tests.conftest import deploy, make_config, make_policy
-from tests.processes.test_cli import assert_refused, banditloop
+from tests.support.command_line import assert_refused, banditloop
 from tests.support.processes import process, wait_until
 
 

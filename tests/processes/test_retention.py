@@ -21,8 +21,8 @@ from banditloop.rl_core.settings.retention import RetentionSection
 from banditloop.rl_core.testing.events import TASK
 from tests.benchmarks.year import footprints
 from tests.conftest import decisions, make_config, make_policy
-from tests.processes.test_cli import banditloop
 from tests.processes.test_crashes import kill_run
+from tests.support.command_line import banditloop
 from tests.support.processes import wait_until
 
 NOW = datetime.now(UTC)
