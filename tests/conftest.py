@@ -25,6 +25,7 @@ from banditloop.rl_core.testing.policies import START
 from banditloop.rl_core.testing.policies import make_policy as make_policy
 
 SLOWEST_FILES = (  # started first, so that no worker still runs one of them at the end
+    "test_fuzz",
     "test_containers",
     "test_own_problem",
     "test_readme",

@@ -102,11 +102,11 @@ class FeatureContract(BackendFixtures):
     def test_many_small_appends_with_changing_features_survive_compaction(
         self, configure: Configure, compacting: None
     ) -> None:
-        for number in range(120):
-            features = {"age": "number"} if number < 60 else {"history": {"vector": 2}}
+        for first, features in ((0, {"age": "number"}), (60, {"history": {"vector": 2}})):
             context = {name: VALUES[name] for name in features}
             task, warehouse = _connect(configure, features, {})
-            warehouse.append("decisions", decisions([f"{number:03}"], task=task, mode="simulated", context=context))
+            for number in range(first, first + 60):
+                warehouse.append("decisions", decisions([f"{number:03}"], task=task, mode="simulated", context=context))
         assert warehouse.append("decisions", decisions([f"{n:03}" for n in range(120)], task=task, context={})) == 0
         task, warehouse = _connect(configure, {"age": "number", "history": {"vector": 2}}, {})
         contexts = [row["context"] for row in _read(warehouse, task)]
