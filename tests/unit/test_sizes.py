@@ -10,16 +10,9 @@ FILES = sorted(
     file for folder in ("rl_core", "components", "functions", "pipelines") for file in (ROOT / folder).rglob("*.py")
 )
 FILE_LINES, FUNCTION_LINES = 200, 40
-NOT_YET = ("rl_core/backends/google/warehouse.py",)
 
 
-def cases():
-    for file in FILES:
-        name = file.relative_to(ROOT).as_posix()
-        yield pytest.param(file, id=name, marks=[pytest.mark.xfail(strict=True)] if name in NOT_YET else [])
-
-
-@pytest.mark.parametrize("file", cases())
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
 def test_files_and_functions_are_short(file):
     text = file.read_text()
     assert len(text.splitlines()) <= FILE_LINES
