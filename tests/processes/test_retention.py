@@ -138,7 +138,7 @@ def test_the_previous_champion_can_be_restored_after_pruning(config, tmp_path, c
     loop.platform.warehouse.append("decisions", decisions(["1"]))
     result = banditloop("prune", "-c", config_file)
     assert result.stdout.splitlines()[0] == "removed: 18 versions, 19 runs, 0 dead letters", result
-    assert banditloop("release", "rollback", "-c", config_file).returncode == 0
+    assert banditloop("release", "rollback", "--yes", "-c", config_file).returncode == 0
     assert loop.platform.endpoint.release().champion == loop.version(1)
 
 
