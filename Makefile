@@ -63,6 +63,9 @@ else
 	$(ENGINE) build --platform linux/amd64 --file components/Dockerfile --tag $(IMAGE) --build-arg 'PACKAGES=$(PACKAGES)' $(BUILD) .
 endif
 
+docs: $(READY)  ## write the generated sections of docs/reference anew
+	$(BIN)/python -m tests.docs
+
 compile: $(READY)  ## compile the pipelines and the components to build
 	$(BIN)/banditloop compile
 	$(BIN)/banditloop export-components
@@ -82,4 +85,4 @@ lock:  ## resolve requirements.lock anew, and from it the image's, which has a s
 clean:  ## remove everything made, .venv included
 	rm -rf .venv build dist *.egg-info
 
-.PHONY: help setup demo test test-fast test-local test-cloud check format bench image compile lock clean
+.PHONY: help setup demo test test-fast test-local test-cloud check format bench image docs compile lock clean

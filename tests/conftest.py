@@ -28,7 +28,7 @@ SLOWEST_FILES = (  # started first, so that no worker still runs one of them at 
     "test_fuzz",
     "test_containers",
     "test_own_problem",
-    "test_readme",
+    "e2e/test_docs",
     "google/test_loop",
     "e2e/test_loop",
     "test_warehouse",

@@ -1,0 +1,76 @@
+"""End to end, what README and docs show: the demo reaches its values, and every command and Python block runs."""
+
+import json
+import subprocess
+
+import pytest
+
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from tests.docs.pages import PAGES, README, ROOT, blocks
+from tests.docs.site import PORT, Site
+from tests.e2e.test_own_problem import banditloop, keeps_up, serving
+from tests.support.processes import free_port, wait_until
+
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+HEADER = "id,time,age,country,device,article,probability,clicked"
+ROWS = (
+    "34,DE,phone,sport,0.25,1",
+    "51,FR,tablet,music,0.25,0",
+    "28,UK,desktop,politics,0.5,1",
+    "60,DE,phone,politics,0.5,0",
+)
+LOG_ROWS = 400  # fewer than start a retraining of the loop that imports them
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the state of the demo, a log, and the README's loop.toml."""
+    folder = tmp_path_factory.mktemp("docs")
+    subprocess.run(banditloop("loop"), cwd=folder, check=True, timeout=1200)
+    [config] = blocks(README, "toml")
+    (folder / "loop.toml").write_text(config.text.replace(PORT, str(free_port())))
+    rows = [f"r{row},2026-03-{1 + row % 28:02d}T10:00:00Z,{ROWS[row % len(ROWS)]}" for row in range(LOG_ROWS)]
+    (folder / "log.csv").write_text("\n".join([HEADER, *rows, ""]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(folder):
+    """The folder, with its loop.toml served, after the demo's values were looked at."""
+    config = Config.load(folder / "loop.toml")
+    with pytest.MonkeyPatch.context() as variables, serving(folder / "loop.toml", folder / "serve.txt"):
+        variables.delenv(ENVIRONMENT_VARIABLE, raising=False)
+        yield Site(folder, config.serving.port, free_port, lambda path: serving(path, folder / "serve.txt"))
+
+
+def test_the_demo_reaches_its_values(folder):
+    """As served and greedy, on one endpoint."""
+    summary = json.loads((folder / "build" / "demo" / "summary.json").read_text())
+    assert summary["endpoints"] == ["movielens"]
+    assert [round(summary[name], 2) for name in ("uniform", "best_fixed", "oracle")] == [0.88, 2.38, 4.57]
+    assert summary["versions"][-1]["greedy_value"] >= 4.5
+    assert summary["versions"][-1]["value"] >= 4.3
+    assert sum(version["interactions"] for version in summary["versions"]) == 100 + 600 * 7
+    [champion] = [version for version in summary["versions"] if version["status"] == "champion"]
+    assert champion["value"] >= 4.1
+    assert len([version for version in summary["versions"] if version["status"] == "was champion"]) >= 2
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != TUTORIAL], ids=lambda page: page.name)
+def test_every_command_and_python_block_runs(page, site):
+    site.run(page)
+
+
+def test_the_tutorial_ends_with_a_promotion_and_its_report_with_verdicts(site):
+    def settle(line: str) -> None:
+        if line.startswith("python news/"):
+            config = Config.load(site.folder / "news" / "loop.toml")
+            wait_until(lambda: keeps_up(config, connect(config)))
+
+    site.run(TUTORIAL, then=settle)
+    endpoint = connect(Config.load(site.folder / "news" / "loop.toml")).endpoint
+    assert endpoint.release().champion.startswith("v")
+    report = json.loads((site.folder / "build" / "report" / "report.json").read_text())
+    assert "promote" in {row["decision"] for row in report["verdicts"]}
+    assert len(list((site.folder / "build" / "components").glob("*.yaml"))) == 5
