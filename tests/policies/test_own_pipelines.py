@@ -15,6 +15,7 @@ from kfp.components import load_component_from_file
 from banditloop.components.evaluator import evaluator
 from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
+from banditloop.pipelines.cli.run_submit import check_submission
 from banditloop.pipelines.compile import export_components
 from banditloop.rl_core.agents import AGENTS
 from banditloop.rl_core.backends import connect
@@ -238,6 +239,15 @@ def test_a_component_run_alone_names_what_is_missing_or_unknown(name, tmp_path):
         InvalidInput, match=f"trainer: (the input {name!r} is missing; give a path|has no input {name!r})"
     ):
         run_component(trainer, **inputs)
+
+
+def test_commands_fill_in_config_and_run_id_only_where_a_pipeline_declares_them(template, config, tmp_path):
+    arguments = ["log=gs://bucket/log", "columns={}"]
+    submission = check_submission(config, template, None, arguments)
+    assert submission.parameters == {"log": "gs://bucket/log", "columns": {}, "config": config.to_dict()}
+    assert submission.run_id.startswith("banners-")
+    with pytest.raises(InvalidInput, match=r"parameter 'log': is missing; banners\.yaml needs it"):
+        check_submission(config, template, None, arguments[1:])
 
 
 def test_a_run_without_its_artifacts_is_refused_before_it_starts(exported, tmp_path):
