@@ -1,16 +1,16 @@
 """Deployments on the loop's one Vertex AI endpoint: model versions, and the share of the traffic that each gets."""
 
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from google.api_core.exceptions import Aborted, FailedPrecondition, NotFound
 from google.cloud import aiplatform_v1 as vertex_ai
 from google.longrunning.operations_pb2 import ListOperationsRequest
 
 from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
+from banditloop.rl_core.backends.google.operations import OperationFailed, wait
 from banditloop.rl_core.backends.retries import retry_while
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -77,14 +77,17 @@ class VertexDeployments:
         for unused_id in {model.id for model in endpoint.deployed_models} - endpoint.traffic_split.keys():
             request = {"endpoint": endpoint.name, "deployed_model_id": unused_id}
             with suppress(NotFound):  # another caller, who applies the same release, was faster
-                _wait(self._unless_busy(endpoint, partial(self._endpoints.undeploy_model, request=request)))
+                wait(
+                    self._unless_busy(endpoint, partial(self._endpoints.undeploy_model, request=request)),
+                    DEPLOY_SECONDS,
+                )
 
     def _create(self) -> vertex_ai.Endpoint:
         name, parent = self._backend.endpoint, location_name(self._backend)
         endpoint = vertex_ai.Endpoint(
             display_name=name, labels={LABEL: name}, dedicated_endpoint_enabled=self._backend.dedicated_endpoint
         )
-        return self._endpoints.create_endpoint(parent=parent, endpoint=endpoint).result(DEPLOY_SECONDS)
+        return wait(self._endpoints.create_endpoint(parent=parent, endpoint=endpoint), DEPLOY_SECONDS)
 
     def _deploy(self, endpoint: vertex_ai.Endpoint, name: str, model: str) -> None:
         backend = self._backend
@@ -104,8 +107,9 @@ class VertexDeployments:
             "traffic_split": {} if endpoint.deployed_models else {"0": 100},
         }
         try:
-            _wait(self._unless_busy(endpoint, partial(self._endpoints.deploy_model, request=request)))
-        except _OperationFailed as failure:
+            operation = self._unless_busy(endpoint, partial(self._endpoints.deploy_model, request=request))
+            wait(operation, DEPLOY_SECONDS, f"{name}: is being deployed, which takes Vertex AI 10 to 20 minutes")
+        except OperationFailed as failure:
             raise DeploymentFailed(name, str(failure)) from None
 
     def _unless_busy(self, endpoint: vertex_ai.Endpoint, call: Callable[[], T]) -> T:
@@ -122,16 +126,3 @@ class VertexDeployments:
         operations = self._endpoints.list_operations(ListOperationsRequest(name=endpoint.name)).operations
         latest = self._endpoints.get_endpoint(name=endpoint.name)
         return any(not operation.done for operation in operations) or latest.deployed_models != endpoint.deployed_models
-
-
-class _OperationFailed(PlatformError):
-    """A long-running operation failed, or is not done in time."""
-
-
-def _wait(operation: Any) -> None:
-    try:
-        error = operation.exception(DEPLOY_SECONDS)
-    except FutureTimeoutError:
-        raise _OperationFailed(f"it is not done after {DEPLOY_SECONDS:,.0f} s") from None
-    if error:
-        raise _OperationFailed(getattr(error, "message", None) or str(error))

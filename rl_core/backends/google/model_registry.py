@@ -7,6 +7,7 @@ from google.api_core.exceptions import AlreadyExists, NotFound
 from google.cloud import aiplatform_v1 as vertex_ai
 
 from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
+from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
@@ -67,7 +68,7 @@ class ModelRegistry:
             return
         if NEWEST not in model.version_aliases:
             name = f"{self._name(self._backend.endpoint)}@{model.version_id}"
-            self._models.delete_model_version(name=name).result(REGISTER_SECONDS)
+            wait(self._models.delete_model_version(name=name), REGISTER_SECONDS)
 
     def _register(self, model_id: str, alias: str, model: vertex_ai.Model) -> str:
         name = self._name(model_id)
@@ -81,7 +82,7 @@ class ModelRegistry:
 
     def _upload(self, model: vertex_ai.Model, **place: str) -> str:
         request = {"parent": location_name(self._backend), "model": model, **place}
-        response = self._models.upload_model(request=request).result(REGISTER_SECONDS)
+        response = wait(self._models.upload_model(request=request), REGISTER_SECONDS)
         return f"{response.model.partition('@')[0]}@{response.model_version_id}"
 
     def _number(self, name: str) -> str | None:

@@ -8,6 +8,7 @@ from google.cloud import aiplatform_v1 as vertex_ai
 from banditloop.rl_core.backends.google.clients import location_name, vertex_client
 from banditloop.rl_core.backends.google.deployment import DEPLOY_SECONDS, VertexDeployments
 from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
+from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.backends.google.provisioning.resource import get_or_none
 from banditloop.rl_core.backends.google.runner import VertexRunner
 from banditloop.rl_core.backends.google.scratch import scratch_folder
@@ -37,7 +38,7 @@ class ModelResource:
         pass
 
     def remove(self) -> bool:
-        self._client.delete_model(name=self._name).result(DEPLOY_SECONDS)
+        wait(self._client.delete_model(name=self._name), DEPLOY_SECONDS)
         return True
 
 
@@ -77,9 +78,9 @@ class EndpointResource:
                 # a model with traffic can only be undeployed if another takes over, or if it is the last
                 "traffic_split": {others[0].id: 100} if others else {},
             }
-            self._client.undeploy_model(request=request).result(DEPLOY_SECONDS)
+            wait(self._client.undeploy_model(request=request), DEPLOY_SECONDS)
             endpoint = self._client.get_endpoint(name=endpoint.name)
-        self._client.delete_endpoint(name=endpoint.name).result(DEPLOY_SECONDS)
+        wait(self._client.delete_endpoint(name=endpoint.name), DEPLOY_SECONDS)
         return True
 
 
