@@ -149,7 +149,8 @@ def report(
 
 
 def empty_report() -> dict[str, Any]:
-    return without_values(report()) | {"exploration": None, "evidence": None}
+    empty = {"exploration": None, "evidence": None, "read": {"interactions": 0, "whole": True}}
+    return without_values(report()) | empty
 
 
 def loop(version: str = "v2-3b1a0364") -> dict[str, Any]:
