@@ -89,7 +89,7 @@ def test_the_random_policy_is_retrained_after_the_interval_since_the_first_decis
 def test_concurrent_triggers_submit_one_run(config, tmp_path, monkeypatch):
     platform = deployed(config, tmp_path)
     add_history(config, platform, 20)
-    all_checked, submitted = threading.Barrier(8), []
+    all_checked, submitted = threading.Barrier(8, timeout=60), []
     original_submit = type(platform.runner).submit
 
     def submit(*arguments):

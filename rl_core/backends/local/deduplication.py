@@ -30,10 +30,9 @@ class KeyIndex:
         """
         numbered = events.append_column("row", pa.array(np.arange(events.num_rows)))
         with self._connection.cursor() as connection:
-            self._hashes.index(connection, files)
             connection.register("events", numbered)
             rows = connection.sql(f"SELECT {self._hashes.fields}, min(row) AS row FROM events GROUP BY ALL")
-            if matches := self._hashes.files_with(hashes(rows, self._hashes.fields)):
+            if matches := self._hashes.files_with(connection, files, hashes(rows, self._hashes.fields)):
                 connection.read_parquet(matches).create_view("stored", replace=True)
                 rows = connection.sql(f"SELECT row FROM rows ANTI JOIN stored USING ({self._hashes.fields})")
             return events.take(rows.order("row").to_arrow_table()["row"])

@@ -116,8 +116,8 @@ class EventLog:
         self, connection: duckdb.DuckDBPyConnection, table: str, files: list[DataFile], event_ids: np.ndarray
     ) -> list[DataFile]:
         """Those of some files that may hold events with one of these hashes of ids, which are sorted."""
-        self.event_ids[table].index(connection, {file.path: file.rows for file in files})
-        matching = {*self.event_ids[table].files_with(event_ids)}
+        rows = {file.path: file.rows for file in files}
+        matching = {*self.event_ids[table].files_with(connection, rows, event_ids)}
         return [file for file in files if file.path in matching]
 
     @property

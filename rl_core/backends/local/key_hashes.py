@@ -6,6 +6,8 @@ which compaction keeps few, and in a file that is mapped into memory for others.
 
 import contextlib
 import os
+import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,41 +19,47 @@ class KeyHashes:
     """The sorted 64-bit hashes of a table's keys, by data file.
 
     key_fields: the fields that make up a key; folder: is for the files of hashes; kept_rows: files with as many rows
-    or more have one.
+    or more have one. Threads may share it, and processes the folder.
     """
 
     def __init__(self, key_fields: list[str], folder: Path, kept_rows: int) -> None:
         self.fields, self._folder, self._kept_rows = ", ".join(key_fields), folder, kept_rows
         self._hashes: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
 
-    def index(self, connection: duckdb.DuckDBPyConnection, files: Mapping[str, int]) -> None:
-        """Know exactly these files, by path with their numbers of rows."""
-        new = files.keys() - self._hashes.keys()
-        self._hashes = {file: stored for file, stored in self._hashes.items() if file in files}
-        self._hashes |= {file: self._stored(connection, file, files[file]) for file in new}
-        if any(files[file] >= self._kept_rows for file in new):
-            self._remove_old(Path(next(iter(new))).parent)
+    def index(self, connection: duckdb.DuckDBPyConnection, files: Mapping[str, int]) -> dict[str, np.ndarray]:
+        """The hashes of these files, which are given by path with their numbers of rows; others are forgotten."""
+        with self._lock:
+            new = files.keys() - self._hashes.keys()
+            self._hashes = {file: stored for file, stored in self._hashes.items() if file in files}
+            self._hashes |= {file: self._stored(connection, file, files[file]) for file in new}
+            if any(files[file] >= self._kept_rows for file in new):
+                self._remove_old(Path(next(iter(new))).parent)
+            return self._hashes
 
-    def files_with(self, keys: np.ndarray) -> list[str]:
-        """The files that may hold a key with one of these hashes, which are sorted."""
-        return [file for file, stored in self._hashes.items() if _overlap(stored, keys)]
+    def files_with(
+        self, connection: duckdb.DuckDBPyConnection, files: Mapping[str, int], keys: np.ndarray
+    ) -> list[str]:
+        """Those of the files that may hold a key with one of these hashes, which are sorted."""
+        return [file for file, stored in self.index(connection, files).items() if _overlap(stored, keys)]
 
     def _stored(self, connection: duckdb.DuckDBPyConnection, file: str, rows: int) -> np.ndarray:
         """The hashes of a data file: from a file of their own where it has one, which is written if need be."""
         if rows < self._kept_rows:
             return hashes(connection.read_parquet(file), self.fields)
         path = self._folder / f"{Path(file).stem}.npy"
-        with contextlib.suppress(OSError, ValueError):  # not written yet, or damaged
+        with contextlib.suppress(OSError, ValueError, EOFError):  # not written yet, or damaged
             stored = np.load(path, mmap_mode="r")
             if stored.shape == (rows,) and stored.dtype == np.uint64:
                 return stored
         self._folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}")
-        with partial.open("wb") as output:
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as output:
             np.save(output, hashes(connection.read_parquet(file), self.fields))
             output.flush()
             os.fsync(output.fileno())
-        return np.load(partial.replace(path), mmap_mode="r")
+            stored = np.load(output.name, mmap_mode="r")
+        Path(output.name).replace(path)
+        return stored
 
     def _remove_old(self, table: Path) -> None:
         """Remove the hashes of data files that are gone, since they were compacted."""
