@@ -34,7 +34,8 @@ def _decision(verdict: Summary) -> str:
     kind, sentence = DECISIONS[verdict["decision"]]
     names = {key: html.escape(verdict[key]) for key in ("version", "champion")}
     reason = f" — {html.escape(verdict['reason'])}" if verdict["reason"] else ""
-    return html_page.decision(f"<strong>{sentence.format(**names)}</strong>{reason}.", kind)
+    judged = f"Judged {html_page.moment(verdict['at'])}."
+    return html_page.decision(f"<strong>{sentence.format(**names)}</strong>{reason}. {judged}", kind)
 
 
 def _tiles(summary: Summary) -> str:

@@ -4,16 +4,18 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from google.cloud.aiplatform.prediction import LocalModel
-from kfp import components, local
+from kfp import components, dsl, local
 
-from banditloop.pipelines.compile import compile_pipelines
+from banditloop.pipelines.compile import compile_pipelines, export_components
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google.model_registry import COMMAND
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
 from tests.conftest import AGENTS, make_config, make_policy
+from tests.policies.test_own_pipelines import COLUMNS, TASK, visits
 from tests.support.containers import docker_host, image
 from tests.support.processes import free_port
 from tests.support.ratings import write_ratings
@@ -46,6 +48,26 @@ def test_the_components_of_a_pipeline_run_in_containers(docker, tmp_path):
     assert version.run == "r"
     assert endpoint.release().challenger == version.version
     assert next(Path(root).rglob("*.parquet")).stat().st_uid == 1000
+
+
+@pytest.mark.slow
+def test_a_strangers_pipeline_of_the_exported_components_runs_in_containers(docker, tmp_path):
+    """A log, features and actions of its own, and no loop."""
+    files = export_components(tmp_path / "components", image=docker)
+    exported = {path.stem: components.load_component_from_file(str(path)) for path in files}
+    pq.write_table(visits(1000), tmp_path / "log.parquet")
+
+    @dsl.pipeline(name="banners")
+    def banners(log: str, config: dict, columns: dict) -> str:
+        rows = dsl.importer(artifact_uri=log, artifact_class=dsl.Dataset).output
+        ingested = exported["ingester"](config=config, log=rows, columns=columns)
+        trained = exported["trainer"](config=config, examples=ingested.outputs["examples"])
+        held_out = {"log": ingested.outputs["held_out"], "columns": columns, "config": config}
+        return exported["evaluator"](policy=trained.outputs["policy"], **held_out).outputs["Output"]
+
+    local.init(local.DockerRunner(), pipeline_root=str(tmp_path))
+    run = banners(log=str(tmp_path / "log.parquet"), config=TASK, columns=COLUMNS)
+    assert run.output in ("promote", "canary")
 
 
 @pytest.mark.slow
