@@ -75,12 +75,14 @@ RESOLVE := uv pip compile pyproject.toml --python-version 3.11 \
 
 IMAGE_EXTRAS := local serve pipelines train evaluate google
 
-lock:  ## resolve requirements.lock anew, and from it the image's, which has a smaller TensorFlow (needs uv)
+lock:  ## resolve requirements.lock anew, and from it the image's, with a smaller TensorFlow, and the functions' (needs uv)
 	$(RESOLVE) --universal --all-extras --group dev --upgrade -o requirements.lock
 	echo 'tensorflow; sys_platform == "none"' | $(RESOLVE) --python-platform x86_64-manylinux_2_28 \
 		$(IMAGE_EXTRAS:%=--extra %) \
 		--group agents --group image --constraints requirements.lock --overrides /dev/stdin \
 		-o components/requirements.lock
+	$(RESOLVE) --python-platform x86_64-manylinux_2_28 --extra functions --constraints requirements.lock \
+		-o functions/requirements.lock
 
 clean:  ## remove everything made, .venv included
 	rm -rf .venv build dist *.egg-info

@@ -16,8 +16,11 @@ from banditloop.rl_core.ports import Resource
 app = group()
 SimulatorOption = Annotated[bool, typer.Option("--simulator", help="Also simulate users: 100 every five minutes.")]
 DEFERRED = "created by the loop"
+# what is rightly not there has no row
 PLANNED = {"present": "exists", "missing": "to be created", "changed": "to be updated", "deferred": DEFERRED}
+PLANNED |= {"obsolete": "to be removed", "absent": ""}
 APPLIED = {"present": "exists", "missing": "created", "changed": "updated", "deferred": DEFERRED}
+APPLIED |= {"obsolete": "removed", "absent": ""}
 
 
 @app.callback()
@@ -32,7 +35,7 @@ def cloud() -> None:
 
 @app.command()
 def plan(config: ConfigOption = None, simulator: SimulatorOption = False, as_json: JsonOption = False) -> None:
-    """Show what `up` would create or update, without changing anything.
+    """Show what `up` would create, update or remove, without changing anything.
 
     Example: `banditloop cloud plan -c loop.toml`
     """
@@ -43,7 +46,7 @@ def plan(config: ConfigOption = None, simulator: SimulatorOption = False, as_jso
 
 @app.command()
 def up(config: ConfigOption = None, simulator: SimulatorOption = False, as_json: JsonOption = False) -> None:
-    """Create missing resources and restore changed ones. Idempotent.
+    """Create missing resources, restore changed ones and remove what a changed config no longer needs. Idempotent.
 
     Example: `banditloop cloud up -c loop.toml`
     """
@@ -82,7 +85,8 @@ def _for_each(resources: list[Resource], action: Callable[[Resource], str], as_j
     with display.progress(quiet=as_json) as report:
         for number, resource in enumerate(resources):
             report(str(resource), number / len(resources))
-            rows.append({"resource": str(resource), "state": action(resource)})
+            if state := action(resource):
+                rows.append({"resource": str(resource), "state": state})
     display.table("cloud", rows, as_json)
 
 

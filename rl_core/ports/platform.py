@@ -13,17 +13,20 @@ from banditloop.rl_core.ports.endpoint import Endpoint
 from banditloop.rl_core.ports.runner import Runner
 from banditloop.rl_core.ports.warehouse import Warehouse
 
-ResourceState = Literal["present", "missing", "changed", "deferred"]
+ResourceState = Literal["present", "missing", "changed", "deferred", "obsolete", "absent"]
 
 
 class Resource(Protocol):
     """A cloud resource that a loop needs; `str` describes it. Every method is idempotent."""
 
     def state(self) -> ResourceState:
-        """Whether it is present and as configured; `deferred` if the loop itself creates it at run time."""
+        """Whether it is present and as configured; `deferred` if the loop itself creates it at run time.
+
+        `obsolete` if it is present and the config no longer chooses it; `absent` if it is rightly not there.
+        """
 
     def make(self) -> None:
-        """Create it, or update what differs."""
+        """Create it, update what differs, or remove it if it is obsolete."""
 
     def remove(self) -> bool:
         """Remove it. Returns False, and keeps it, if it does not belong to this loop."""

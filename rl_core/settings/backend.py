@@ -70,6 +70,11 @@ class GoogleBackend(Backend):
     )
     dataset: str = Field("banditloop", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,1023}$", description="BigQuery dataset")
     image: str = Field(description="container image of components, predictor and functions, preferably by digest")
+    functions: Literal["cloud-functions", "cloud-run"] = Field(
+        "cloud-functions",
+        description="how simulator, logger, trigger and monitor are deployed: cloud-functions (Cloud Functions, which "
+        "Google builds from source) or cloud-run (Cloud Run services of the image, where nothing is built)",
+    )
     split: Literal["container", "vertex"] = Field(
         "container",
         description="what splits the traffic: container (one deployment follows the release) or vertex (Vertex AI, "

@@ -1,9 +1,19 @@
-"""A stand-in of a test's own, where it must know every call."""
+"""Stand-ins of a test's own: a project for `banditloop cloud`, and Vertex AI where a test must know every call."""
+
+import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from banditloop.pipelines.cli.main import main
+from banditloop.rl_core.config import Config
 from tests.ports import conftest as ports
+from tests.support.emulators import PROJECT
+from tests.support.project import project
 from tests.support.vertex import serve
+
+IMAGE = f"europe-docker.pkg.dev/{PROJECT}/images/banditloop@sha256:{'0' * 64}"
 
 
 @pytest.fixture
@@ -16,3 +26,34 @@ def own_vertex(tmp_path, monkeypatch):
     monkeypatch.setattr(ports, "_emulators", lambda: variables)
     yield stand_in
     stand_in.close()
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch, capsys):
+    """An empty project, its config, and a function that runs `banditloop cloud`."""
+    values = ports.google(tmp_path).to_dict()
+    name = values["backend"]["endpoint"]
+    values["backend"] |= {"image": IMAGE, "bucket": f"{name}-bucket"}
+    path = tmp_path / "loop.json"
+    path.write_text(json.dumps(values))
+    monkeypatch.setattr("banditloop.rl_core.backends.retries.RETRY_SECONDS", 1.0)
+
+    def run(*arguments: str, code: int = 0) -> list[dict[str, str]] | str:
+        """The rows that a command prints, or its error message."""
+        monkeypatch.setattr(sys, "argv", ["banditloop", "cloud", *arguments, "-c", str(path), "--json"])
+        with pytest.raises(SystemExit) as exit_info:
+            main()
+        output = capsys.readouterr()
+        assert (exit_info.value.code or 0) == code, output
+        if code:
+            assert output.out == ""
+            assert len(output.err.strip().splitlines()) == 1, output.err
+            return output.err
+        return json.loads(output.out)
+
+    with project() as (stand_in, variables):
+        for variable, address in variables.items():
+            monkeypatch.setenv(variable, address)
+        yield SimpleNamespace(
+            run=run, project=stand_in, name=name, config=Config.parse(values), path=path, values=values
+        )

@@ -19,46 +19,15 @@ from banditloop.rl_core.backends.google.clients import credentials
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.policies.release import Release
 from tests.conftest import make_policy
-from tests.ports.conftest import google, vertex
+from tests.google.conftest import IMAGE
+from tests.ports.conftest import vertex
 from tests.ports.test_runner import sleeper
 from tests.support.emulators import PROJECT
 from tests.support.processes import wait_until
-from tests.support.project import NUMBER, project
+from tests.support.project import NUMBER
 
-IMAGE = f"europe-docker.pkg.dev/{PROJECT}/images/banditloop@sha256:{'0' * 64}"
 LOCATION = f"projects/{PROJECT}/locations/us-central1"
 KEPT = {"bucket", "dataset", "APIs"}
-
-
-@pytest.fixture
-def cloud(tmp_path, monkeypatch, capsys):
-    """An empty project, its config, and a function that runs `banditloop cloud`."""
-    values = google(tmp_path).to_dict()
-    name = values["backend"]["endpoint"]
-    values["backend"] |= {"image": IMAGE, "bucket": f"{name}-bucket"}
-    path = tmp_path / "loop.json"
-    path.write_text(json.dumps(values))
-    monkeypatch.setattr("banditloop.rl_core.backends.retries.RETRY_SECONDS", 1.0)
-
-    def run(*arguments: str, code: int = 0) -> list[dict[str, str]] | str:
-        """The rows that a command prints, or its error message."""
-        monkeypatch.setattr(sys, "argv", ["banditloop", "cloud", *arguments, "-c", str(path), "--json"])
-        with pytest.raises(SystemExit) as exit_info:
-            main()
-        output = capsys.readouterr()
-        assert (exit_info.value.code or 0) == code, output
-        if code:
-            assert output.out == ""
-            assert len(output.err.strip().splitlines()) == 1, output.err
-            return output.err
-        return json.loads(output.out)
-
-    with project() as (stand_in, variables):
-        for variable, address in variables.items():
-            monkeypatch.setenv(variable, address)
-        yield SimpleNamespace(
-            run=run, project=stand_in, name=name, config=Config.parse(values), path=path, values=values
-        )
 
 
 def states(rows):
@@ -89,7 +58,9 @@ def test_up_creates_what_plan_lists_and_is_idempotent(cloud):
     assert cloud.project.changes == []
 
 
-def test_the_functions_run_the_image_with_a_config_of_their_own(cloud):
+def test_services_run_the_image_with_a_config_of_their_own(cloud):
+    cloud.values["backend"]["functions"] = "cloud-run"
+    cloud.path.write_text(json.dumps(cloud.values))
     cloud.run("up")
     services = {name.rpartition("-")[2]: service for name, service in cloud.project.services.items()}
     assert services.keys() == {"logger", "trigger", "monitor"}
@@ -119,7 +90,7 @@ def test_the_functions_run_the_image_with_a_config_of_their_own(cloud):
 
 def test_messages_are_pushed_with_a_token_and_dead_lettered(cloud):
     cloud.run("up")
-    logger = cloud.project.services[f"{LOCATION}/services/{cloud.name}-logger"]
+    logger = cloud.project.services[f"{LOCATION}/services/{cloud.name}-logger-function"]
     for name in ("decisions", "rewards"):
         push = subscription(cloud, name)
         assert push.push_config.push_endpoint == f"{logger.uri}/projects/{PROJECT}/topics/{cloud.name}-{name}"
@@ -145,7 +116,8 @@ def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
     publisher.delete_topic(topic=f"projects/{PROJECT}/topics/{cloud.name}-decisions")
     [job] = cloud.project.jobs.values()
     job.schedule = "0 0 * * *"
-    cloud.project.services[f"{LOCATION}/services/{cloud.name}-monitor"].template.containers[0].image = "other"
+    monitor = cloud.project.functions[f"{LOCATION}/functions/{cloud.name}-monitor-function"]
+    monitor.service_config.available_memory = "256M"
     project_policy = cloud.project.policies[f"projects/{PROJECT}"]
     project_policy.bindings[0].members.pop()
     planned = states_except(cloud.run("plan"), "exists")
@@ -153,7 +125,7 @@ def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
         f"topic {cloud.name}-decisions": "to be created",
         f"access to topic {cloud.name}-decisions": "to be created",
         f"access to project {PROJECT}": "to be updated",
-        f"service {cloud.name}-monitor": "to be updated",
+        f"function {cloud.name}-monitor-function": "to be updated",
         f"subscription {cloud.name}-decisions": "to be updated",
         f"subscription {cloud.name}-rewards": "to be created",
         f"access to subscription {cloud.name}-rewards": "to be created",
@@ -170,31 +142,33 @@ def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
     assert states_except(cloud.run("plan"), "exists") == {}
 
 
-def test_a_new_image_updates_pipelines_and_services_only(cloud):
+def test_a_new_image_updates_pipelines_and_functions_without_a_build(cloud):
     cloud.run("up")
+    cloud.project.builds.clear()
     cloud.values["backend"]["image"] = IMAGE.replace("0", "1")
     cloud.path.write_text(json.dumps(cloud.values))
     changed = states_except(cloud.run("up"), "exists")
-    assert {name.split()[0] for name in changed} == {"pipelines", "service"}
+    assert {name.split()[0] for name in changed} == {"pipelines", "function"}
     assert set(changed.values()) == {"updated"}
+    assert cloud.project.builds == []
 
 
 def test_a_refused_call_is_one_line_and_up_resumes_from_there(cloud):
-    cloud.project.errors["CreateService"] = (
+    cloud.project.errors["CreateFunction"] = (
         grpc.StatusCode.PERMISSION_DENIED,
-        f"Permission 'run.services.create' denied on resource '{LOCATION}/services'",
+        f"Permission 'cloudfunctions.functions.create' denied on resource '{LOCATION}/functions'",
     )
     error = cloud.run("up", code=1)
     assert error.startswith(
-        f"banditloop: service {cloud.name}-logger: Google Cloud: PermissionDenied: Permission 'run."
+        f"banditloop: function {cloud.name}-logger-function: Google Cloud: PermissionDenied: Permission 'cloudf"
     )
     planned = states(cloud.run("plan"))
     assert planned[f"service account {cloud.name}-push"] == "exists"
-    assert planned[f"service {cloud.name}-logger"] == "to be created"
+    assert planned[f"function {cloud.name}-logger-function"] == "to be created"
     cloud.project.errors.clear()
     applied = states(cloud.run("up"))
     assert applied[f"service account {cloud.name}-push"] == "exists"
-    assert applied[f"service {cloud.name}-logger"] == "created"
+    assert applied[f"function {cloud.name}-logger-function"] == "created"
     assert states_except(cloud.run("plan"), "exists") == {}
 
 
@@ -221,14 +195,16 @@ def test_down_keeps_only_the_data_and_is_idempotent(cloud):
     kept = {name for name, state in removed.items() if state.startswith("kept")}
     assert {name.split()[0] for name in kept} == KEPT
     project = cloud.project
-    assert not project.services and not project.jobs and not project.accounts and not project.topics_and_subscriptions
+    assert not project.functions and not project.services and not project.jobs
+    assert not project.accounts and not project.topics_and_subscriptions
     assert not project.policies[f"projects/{PROJECT}"].bindings
     assert bigquery.Client(PROJECT, credentials()).get_dataset(cloud.config.backend.dataset)
     cloud.project.changes.clear()
     removed_again = cloud.run("down", "--yes")
     assert set(states_except(removed_again, "does not exist")) == kept
     assert cloud.project.changes == []
-    assert {name.split()[0] for name in states_except(cloud.run("plan"), "exists")} >= {"topic", "service", "pipelines"}
+    missing = {name.split()[0] for name in states_except(cloud.run("plan"), "exists")}
+    assert missing >= {"topic", "function", "pipelines", "source"}
 
 
 def test_down_with_delete_data_removes_the_data_too(cloud):
@@ -266,7 +242,8 @@ def test_resources_of_other_owners_are_kept(cloud):
     names = {blob.name.split("/")[0] for blob in bucket_client.list_blobs(f"{cloud.name}-bucket")}
     assert names == {"other", "another"}
     assert {name.rpartition("/")[2] for name in cloud.project.jobs} == {"another-ticks"}
-    assert len(cloud.project.services) == len(cloud.project.accounts) == 3
+    assert len(cloud.project.functions) == len(cloud.project.services) == 3
+    assert len(cloud.project.accounts) == 4
     cloud.path.write_text(json.dumps(cloud.values))
     assert states_except(cloud.run("plan"), "exists") == {}
     cloud.run("down", "--yes", "--delete-data")
@@ -290,7 +267,8 @@ def test_the_logger_is_created_before_the_endpoint(cloud):
     order = [row["resource"] for row in cloud.run("plan")]
     subscriptions = [f"subscription {cloud.name}-{topic}" for topic in ("decisions", "rewards")]
     endpoint = order.index(f"endpoint {cloud.name}")
-    assert max(map(order.index, [*subscriptions, f"service {cloud.name}-logger"])) < endpoint  # `down` reverses it
+    logger = f"function {cloud.name}-logger-function"
+    assert max(map(order.index, [*subscriptions, logger])) < endpoint  # `down` reverses it
 
 
 def test_down_undeploys_the_server_and_up_deploys_it_again(cloud):

@@ -1,7 +1,8 @@
 """A stand-in for a Google Cloud project: the services without an emulator, with the SDKs' own messages.
 
-One gRPC server implements Cloud Run, Cloud Scheduler, IAM, the Resource Manager and Service Usage, and forwards Pub/Sub
-to its emulator, which has no IAM. Cloud Storage's emulator drops a bucket's labels and policy: a proxy stores them.
+One gRPC server implements Cloud Run, Cloud Functions, Cloud Scheduler, IAM, the Resource Manager and Service Usage, and
+forwards Pub/Sub to its emulator, which has no IAM. Cloud Storage's emulator drops a bucket's labels and policy: a proxy
+stores them.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from hashlib import sha256
 from typing import Any
 
 import grpc
-from google.cloud import iam_admin_v1, resourcemanager_v3, run_v2, scheduler_v1, service_usage_v1
+from google.cloud import functions_v2, iam_admin_v1, resourcemanager_v3, run_v2, scheduler_v1, service_usage_v1
 from google.iam.v1 import iam_policy_pb2
 from google.iam.v1.policy_pb2 import Policy
 from google.longrunning.operations_pb2 import Operation
@@ -22,12 +23,14 @@ from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1.types import DeleteTopicRequest
 
 from banditloop.rl_core.backends.google.clients import ADMIN_API
+from tests.support.project_functions import SERVICE, CloudFunctions
 from tests.support.proxy import Request, Response, proxy
 from tests.support.stand_ins import finished, listen
 
 NUMBER = "123456789"
 SERVICES = {
     "google.cloud.run.v2.Services": run_v2,
+    SERVICE: functions_v2,
     "google.cloud.scheduler.v1.CloudScheduler": scheduler_v1,
     "google.iam.admin.v1.IAM": iam_admin_v1,
     "google.cloud.resourcemanager.v3.Projects": resourcemanager_v3,
@@ -42,10 +45,11 @@ READS = re.compile("Get|List|BatchGet|Pull")
 STORED_BUCKET_FIELDS = ("labels", "iamConfiguration")
 
 
-class Project:
+class Project(CloudFunctions):
     """Handlers named after the APIs' methods."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.services: dict[str, run_v2.Service] = {}
         self.jobs: dict[str, scheduler_v1.Job] = {}
         self.accounts: dict[str, iam_admin_v1.ServiceAccount] = {}
@@ -211,10 +215,12 @@ class PubSubForwarder(grpc.GenericRpcHandler):
                 response = self._channel.unary_unary(details.method)(request)
             except grpc.RpcError as error:
                 context.abort(error.code(), error.details())
+            if not method.startswith(("Create", "Delete")):
+                return response
             name = DeleteTopicRequest.deserialize(request).topic  # in all these requests the first field
             if method.startswith("Create"):
                 self._project.topics_and_subscriptions.add(name)
-            elif method.startswith("Delete"):
+            else:
                 self._project.topics_and_subscriptions.discard(name)
                 self._project.policies.pop(name, None)
             return response

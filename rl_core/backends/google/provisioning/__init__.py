@@ -3,15 +3,17 @@
 They are named after the endpoint, and labelled with it where Google supports labels.
 """
 
+from collections.abc import Sequence
+
 from banditloop.rl_core.backends.google.provisioning import iam_grants
 from banditloop.rl_core.backends.google.provisioning.account import ServiceAccount
 from banditloop.rl_core.backends.google.provisioning.apis import Apis
 from banditloop.rl_core.backends.google.provisioning.bucket import Bucket
-from banditloop.rl_core.backends.google.provisioning.cloud_run import CloudRunService
+from banditloop.rl_core.backends.google.provisioning.bucket_folder import BucketFolder
 from banditloop.rl_core.backends.google.provisioning.dataset import Dataset
+from banditloop.rl_core.backends.google.provisioning.functions import Functions
 from banditloop.rl_core.backends.google.provisioning.pubsub import PushSubscription, Subscription, Topic
 from banditloop.rl_core.backends.google.provisioning.scheduler import SchedulerJob
-from banditloop.rl_core.backends.google.provisioning.templates import Templates
 from banditloop.rl_core.backends.google.provisioning.vertex import EndpointResource, ModelResource, RunsResource
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -19,7 +21,6 @@ from banditloop.rl_core.ports import Resource
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 DATA_RESOURCES = (Bucket, Dataset)
-MAX_LOGGERS = 3
 MAX_ENDPOINT_LENGTH = 20  # as service account ids, which start with the endpoint's name, have at most 30 characters
 
 
@@ -29,13 +30,13 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     assert isinstance(backend, GoogleBackend)
     _check(backend)
     decisions, rewards, dead, ticks = (Topic(backend, name) for name in ("decisions", "rewards", "dead", "ticks"))
-    pipelines = Templates(backend, templates)
+    pipelines = BucketFolder(backend, "pipelines", templates)
     dataset = Dataset(backend, config.task)
     function_config = _function_config(config, pipelines)
-    logger = CloudRunService(function_config, backend, "logger", MAX_LOGGERS)
+    functions = Functions(function_config, backend)
+    logger = functions.chosen("logger")
     logged = [PushSubscription(config, backend, topic, logger, dead_letters=dead) for topic in (decisions, rewards)]
     names = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
-    ticked = [CloudRunService(function_config, backend, name) for name in names]
     return [
         Apis(backend),
         Bucket(backend),
@@ -44,23 +45,34 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         *(decisions, rewards, dead, ticks),
         *_accounts(backend),
         *iam_grants.worker_grants(backend, dataset, simulator),
+        *functions.build(),
         logger,
+        *iam_grants.invoker_grants(backend, [logger]),
         *logged,
+        *functions.superseded(["logger"]),  # nothing is pushed to it any more
         Subscription(backend, dead),
         *iam_grants.delivery_grants(backend, logged),
-        *iam_grants.invoker_grants(backend, [logger]),
         # these produce events: `up` creates them after the logger, and `down` removes them before it
         ModelResource(backend),
         ModelResource(backend, "-server"),
         EndpointResource(function_config, backend),
         RunsResource(backend),
-        *ticked,
-        *iam_grants.invoker_grants(backend, ticked),
-        *(
-            PushSubscription(config, backend, ticks, service, f"-{name}")
-            for name, service in zip(names, ticked, strict=True)
-        ),
+        *_ticked(config, backend, functions, names, ticks),
+        *functions.superseded_build(),
         SchedulerJob(backend, ticks),
+    ]
+
+
+def _ticked(
+    config: Config, backend: GoogleBackend, functions: Functions, names: Sequence[str], ticks: Topic
+) -> list[Resource]:
+    """The functions to which each tick is pushed, with their access and subscriptions."""
+    services = {name: functions.chosen(name) for name in names}
+    return [
+        *services.values(),
+        *iam_grants.invoker_grants(backend, services.values()),
+        *(PushSubscription(config, backend, ticks, service, f"-{name}") for name, service in services.items()),
+        *functions.superseded(names),
     ]
 
 
@@ -72,6 +84,10 @@ def _check(backend: GoogleBackend) -> None:
         )
     if backend.runner == "local":
         raise InvalidInput("backend.runner = 'local': functions in the cloud cannot use it; give 'vertex' or 'kfp'")
+    if backend.runner == "kfp" and backend.functions == "cloud-functions":
+        raise InvalidInput(
+            "backend.runner = 'kfp': functions built from source lack its client; give backend.functions = 'cloud-run'"
+        )
 
 
 def _accounts(backend: GoogleBackend) -> list[ServiceAccount]:
@@ -84,7 +100,7 @@ def _accounts(backend: GoogleBackend) -> list[ServiceAccount]:
     ]
 
 
-def _function_config(config: Config, pipelines: Templates) -> Config:
+def _function_config(config: Config, pipelines: BucketFolder) -> Config:
     """The config of the functions, whose retraining template is the one in the bucket."""
     retraining = config.retraining.model_copy(update={"template": pipelines.uri("retraining.yaml")})
     return config.model_copy(update={"retraining": retraining})

@@ -21,6 +21,7 @@ APIS = (
     "run",
     "storage",
 )
+BUILD_APIS = ("artifactregistry", "cloudbuild", "cloudfunctions")
 
 
 class Apis:
@@ -28,6 +29,7 @@ class Apis:
 
     def __init__(self, backend: GoogleBackend) -> None:
         self._project = f"projects/{backend.project}"
+        self._apis = (*APIS, *(BUILD_APIS if backend.functions == "cloud-functions" else ()))
 
     def __str__(self) -> str:
         return "APIs"
@@ -47,6 +49,6 @@ class Apis:
         return False
 
     def _disabled(self) -> list[str]:
-        names = [f"{self._project}/services/{api}.googleapis.com" for api in APIS]
+        names = [f"{self._project}/services/{api}.googleapis.com" for api in self._apis]
         services = self._client.batch_get_services(request={"parent": self._project, "names": names}).services
         return [service.name.rpartition("/")[2] for service in services if service.state != ApiState.ENABLED]

@@ -2,13 +2,13 @@
 
 from google.api_core import exceptions as google
 
+from banditloop.rl_core.backends.google.provisioning.resource import is_disabled
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.retries import call_with_retries
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.ports import Resource, ResourceState
 
-DISABLED = ("SERVICE_DISABLED", "accessNotConfigured", "has not been used in project")
-ABSENT = ("missing", "deferred")
+ABSENT = ("missing", "deferred", "absent")
 
 
 def probe(resource: Resource) -> ResourceState:
@@ -16,13 +16,13 @@ def probe(resource: Resource) -> ResourceState:
     try:
         return call_with_retries(GOOGLE, resource.state)
     except PlatformError as error:
-        if _is_disabled(error.__cause__):
+        if is_disabled(error.__cause__):
             return "missing"
         raise PlatformError(f"{resource}: {error}") from error
 
 
 def apply(resource: Resource) -> ResourceState:
-    """Create or update a resource if needed, and return its previous state."""
+    """Create or update a resource if needed, or remove it if obsolete, and return its previous state."""
     try:
         return call_with_retries(GOOGLE, _apply, resource)
     except PlatformError as error:
@@ -43,10 +43,10 @@ def destroy(resource: Resource, keep: bool) -> str:
 
 def _apply(resource: Resource) -> ResourceState:
     try:
-        if (state := resource.state()) in ("missing", "changed"):
+        if (state := resource.state()) in ("missing", "changed", "obsolete"):
             resource.make()
     except google.GoogleAPICallError as error:
-        if _is_disabled(error) or _is_propagation_delay(error):
+        if is_disabled(error) or _is_propagation_delay(error):
             raise google.ServiceUnavailable(error.message) from error  # transient, so it is retried
         raise
     return state
@@ -61,7 +61,3 @@ def _is_propagation_delay(error: google.GoogleAPICallError) -> bool:
     """Whether a new service account may not be visible to a service yet. The services report this differently."""
     is_unknown = isinstance(error, google.BadRequest) and "does not exist" in error.message
     return is_unknown or isinstance(error, google.NotFound) or "iam.serviceaccounts.actAs" in error.message
-
-
-def _is_disabled(error: BaseException | None) -> bool:
-    return isinstance(error, google.Forbidden) and any(word in f"{error} {error.reason}" for word in DISABLED)

@@ -8,7 +8,7 @@ from google.cloud.resourcemanager_v3 import ProjectsClient
 
 from banditloop.rl_core.backends.google.clients import admin_client
 from banditloop.rl_core.backends.google.provisioning.bucket import Bucket
-from banditloop.rl_core.backends.google.provisioning.cloud_run import CloudRunService, services_client
+from banditloop.rl_core.backends.google.provisioning.cloud_run import services_client
 from banditloop.rl_core.backends.google.provisioning.dataset import Dataset, DatasetAccess
 from banditloop.rl_core.backends.google.provisioning.iam_policy import (
     Access,
@@ -17,6 +17,7 @@ from banditloop.rl_core.backends.google.provisioning.iam_policy import (
     ResourcePolicyStore,
 )
 from banditloop.rl_core.backends.google.provisioning.pubsub import Subscription, Topic, publisher, subscriber
+from banditloop.rl_core.backends.google.provisioning.resource import Service
 from banditloop.rl_core.ports import Resource
 from banditloop.rl_core.settings.backend import GoogleBackend
 
@@ -59,7 +60,7 @@ def delivery_grants(backend: GoogleBackend, subscriptions: Sequence[Subscription
     ]
 
 
-def invoker_grants(backend: GoogleBackend, services: Iterable[CloudRunService]) -> list[Resource]:
+def invoker_grants(backend: GoogleBackend, services: Iterable[Service]) -> list[Resource]:
     """Grants the push account permission to invoke the services."""
     roles: dict[str, list[Member]] = {"roles/run.invoker": [backend.account_email("push")]}
     return [Access(service, ResourcePolicyStore(services_client, service.name), roles) for service in services]

@@ -7,8 +7,7 @@ from google.pubsub_v1.types import Subscription as PubSubSubscription
 
 from banditloop.rl_core.backends.google.bus import RETENTION_SECONDS
 from banditloop.rl_core.backends.google.clients import LABEL, credentials
-from banditloop.rl_core.backends.google.provisioning.cloud_run import CloudRunService
-from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none
+from banditloop.rl_core.backends.google.provisioning.resource import Service, changed_fields, get_or_none
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -116,7 +115,7 @@ class PushSubscription(Subscription):
         config: Config,
         backend: GoogleBackend,
         topic: Topic,
-        service: CloudRunService,
+        service: Service,
         suffix: str = "",
         dead_letters: Topic | None = None,
     ) -> None:

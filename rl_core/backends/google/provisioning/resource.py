@@ -1,12 +1,29 @@
 """Functions shared by the resources: lookup, and comparison of the current with the desired state."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import Forbidden, NotFound
 from google.protobuf.json_format import MessageToDict
 
+from banditloop.rl_core.ports import Resource
+
 T = TypeVar("T")
+DISABLED = ("SERVICE_DISABLED", "accessNotConfigured", "has not been used in project")
+
+
+class Service(Resource, Protocol):
+    """A resource that requests can be sent to. `name` is that of its Cloud Run service."""
+
+    name: str
+
+    def url(self) -> str:
+        """The service's URL; empty if the service does not exist yet."""
+
+
+def is_disabled(error: BaseException | None) -> bool:
+    """Whether a call failed because its API is not enabled in the project."""
+    return isinstance(error, Forbidden) and any(word in f"{error} {error.reason}" for word in DISABLED)
 
 
 def get_or_none(call: Callable[..., T], **request: Any) -> T | None:

@@ -1,0 +1,22 @@
+"""What is left of another choice in the config."""
+
+from banditloop.rl_core.ports import Resource, ResourceState
+
+
+class Superseded:
+    """A resource that the config does not choose, but did before: `up` removes it."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._resource = resource
+
+    def __str__(self) -> str:
+        return str(self._resource)
+
+    def state(self) -> ResourceState:
+        return "absent" if self._resource.state() == "missing" else "obsolete"
+
+    def make(self) -> None:
+        self._resource.remove()
+
+    def remove(self) -> bool:
+        return self._resource.remove()
