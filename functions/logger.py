@@ -1,4 +1,8 @@
-"""The logger: appends decisions and rewards from the bus to the warehouse, each once however often it is delivered."""
+"""The logger: appends decisions and rewards from the bus to the warehouse, each once however often it is delivered.
+
+It is a process (`python -m banditloop.functions.logger`) or a function that every tick starts. Both pull, and several
+can run beside each other.
+"""
 
 import functools
 import logging
@@ -6,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import functions_framework
 import pyarrow as pa
@@ -28,6 +32,8 @@ from banditloop.rl_core.settings.task import Task
 RETRY_SECONDS = 1.0
 MIN_ROUND_SECONDS = 0.2  # between the starts of two rounds: fewer appends where events arrive one by one
 FULL_ROUND_MESSAGES = 100  # after as many messages of a topic, the next round starts at once
+GATHER_SECONDS = 1.0  # before each append of the function, which starts with empty hands
+DRAIN_SECONDS = 500.0  # Pub/Sub waits for 600 seconds until it sends a tick again
 TOPICS = ("rewards", "decisions")  # rewards first: after downtime, a decision is appended after its reward
 log = logging.getLogger("banditloop.logger")
 
@@ -42,40 +48,56 @@ def log_events(
 ) -> int:
     """Append the events of some messages to the table named after their topic; returns the number of new events.
 
-    Of a message with valid events, the invalid ones become dead letters. Rewards that do not say when they were
-    received have the time of their message, `received_at`; where the section `reward` is given, they must be in the
-    task's range.
+    Messages without a valid event become dead letters; of the others, the invalid events do. Rewards that do not say
+    when they were received have the time of their message, `received_at`; where the section `reward` is given, they
+    must be in the task's range.
 
     Raises:
-        InvalidInput: a message has no valid events, or one of several messages has an invalid one; nothing was logged.
+        InvalidInput: there is no such topic.
     """
     if topic not in KEYS:
         raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(KEYS)}")
     read = functools.partial(_read, task, platform, topic, reward)
-    invalid: list[tuple[str, bytes]] = []
-    try:
-        events = read(payloads, received_at)
-    except InvalidInput:
-        if len(payloads) > 1:
-            raise  # the bus hands each over alone
-        events, invalid = _valid_events(read, payloads[0], received_at)
-    added = platform.warehouse.append(topic, events)
+    valid, invalid = _valid_events(read, payloads, received_at)
+    added = platform.warehouse.append(topic, pa.concat_tables(valid)) if valid else 0
     for reason, payload in invalid:
         platform.bus.dead_letter(topic, reason, payload)
     return added
 
 
+Letters = list[tuple[str, bytes]]  # what is invalid, and the message or the event
+
+
 def _valid_events(
+    read: Callable[..., pa.Table], payloads: Sequence[bytes], received_at: Sequence[datetime] | None
+) -> tuple[list[pa.Table], Letters]:
+    """The valid events of some messages, in order, and the dead letters."""
+    try:
+        return [read(payloads, received_at)], []
+    except InvalidInput as error:
+        reason = str(error)
+    if len(payloads) == 1:
+        valid, invalid = _single_events(read, payloads[0], received_at)
+        return (valid, invalid) if valid else ([], [(reason, payloads[0])])
+    valid, invalid, middle = [], [], len(payloads) // 2
+    for half in (slice(middle), slice(middle, None)):
+        events, letters = _valid_events(read, payloads[half], received_at and received_at[half])
+        valid += events
+        invalid += letters
+    return valid, invalid
+
+
+def _single_events(
     read: Callable[..., pa.Table], message: bytes, received_at: Sequence[datetime] | None
-) -> tuple[pa.Table, list[tuple[str, bytes]]]:
-    """The valid events of a message, and the others with what is wrong. InvalidInput: none of them is valid."""
+) -> tuple[list[pa.Table], Letters]:
+    """The valid events of a message, and the others."""
     valid, invalid = [], []
     for event in single_events(message):
         try:
             valid.append(read([event], received_at))
         except InvalidInput as error:
             invalid.append((str(error), event))
-    return (pa.concat_tables(valid), invalid) if valid else (read([message], received_at), [])
+    return valid, invalid
 
 
 def _read(
@@ -102,13 +124,44 @@ def _read(
 
 @functions_framework.cloud_event
 def logger(event: CloudEvent) -> None:
-    """Log one message. An invalid one goes to the dead letters; after any other error it is redelivered."""
-    config, platform = platform_from_environment()
-    topic, payload, time = cloud_events.topic(event), cloud_events.payload(event), cloud_events.received_at(event)
-    try:
-        log_events(config.task, platform, topic, [payload], [time] if time else None, config.reward)
-    except InvalidInput as error:
-        platform.bus.dead_letter(topic, str(error), payload)
+    """Log the messages that wait on the bus; the event is a tick.
+
+    Raises:
+        InvalidInput: the event is itself a message of the bus, which has to be pulled.
+    """
+    if cloud_events.topic(event) in TOPICS:
+        raise InvalidInput(f"{event['source']}: pushes its messages; `banditloop cloud up` makes its subscription pull")
+    if _draining.acquire(blocking=False):  # otherwise the tick before this one is still being handled
+        try:
+            drain(*_connected())
+        finally:
+            _draining.release()
+
+
+_draining = threading.Lock()
+_connected = functools.cache(platform_from_environment)  # an instance looks up its tables once
+
+
+def drain(config: Config, platform: Platform) -> None:
+    """Log messages until none is left of those that waited when this was called, or for about DRAIN_SECONDS."""
+    called_at, start = datetime.now(UTC), time.monotonic()
+    with platform.bus.subscribe(TOPICS):
+        remaining = True
+        while remaining and time.monotonic() - start < DRAIN_SECONDS:
+            time.sleep(GATHER_SECONDS)
+            remaining = max([_log_some(config, platform, topic, called_at) for topic in TOPICS])
+
+
+def _log_some(config: Config, platform: Platform, topic: str, before: datetime) -> bool:
+    """Log some messages of a topic; returns whether one of them was published before a time."""
+    published: list[datetime] = []
+
+    def handle(payloads: Sequence[bytes], times: Sequence[datetime]) -> None:
+        published.extend(times)
+        log_events(config.task, platform, topic, payloads, times, config.reward)
+
+    platform.bus.deliver(topic, handle, timed=True)
+    return min(published, default=before) < before
 
 
 def serve(config: Config) -> None:

@@ -1,8 +1,6 @@
 """CloudEvents in the format of Pub/Sub and Cloud Scheduler: a base64-encoded message in an envelope."""
 
 import base64
-import contextlib
-from datetime import datetime
 
 from cloudevents.http import CloudEvent
 
@@ -28,11 +26,3 @@ def payload(event: CloudEvent) -> bytes:
         return base64.b64decode(event.data["message"]["data"], validate=True)
     except (TypeError, KeyError, ValueError):
         raise InvalidInput("event: has no message.data in base64; deliver it through Pub/Sub") from None
-
-
-def received_at(event: CloudEvent) -> datetime | None:
-    """The time at which the message of an event was published, with its time zone; None if the event does not say."""
-    with contextlib.suppress(ValueError, TypeError):
-        time = datetime.fromisoformat(event.get("time"))
-        return time if time.tzinfo else None
-    return None

@@ -7,6 +7,7 @@ from typing import TypeVar
 from banditloop.rl_core.errors import InvalidInput
 
 M = TypeVar("M")
+MAX_FAILURES = 30  # finding one bad message of 10,000 takes 14; after as many, no message can be handled for now
 
 
 def deliver_messages(
@@ -17,21 +18,26 @@ def deliver_messages(
     release: Callable[[list[M]], object],
     log: logging.Logger,
 ) -> None:
-    """Handle messages as one batch and, if that fails, each alone.
+    """Handle messages as one batch and, if that fails, each half of them, down to single messages.
 
     When handling a single message raises InvalidInput, it becomes a dead letter and is acknowledged; after any other
-    error it is released, to be redelivered when its lease ends.
+    error it is released, to be redelivered when its lease ends. After MAX_FAILURES such errors all others are, too.
     """
-    try:
-        handle(messages)
-    except Exception as error:
-        if len(messages) > 1:
-            for message in messages:
-                deliver_messages([message], handle, acknowledge, dead_letter, release, log)
-            return
-        if not isinstance(error, InvalidInput):
-            log.warning("a message will be redelivered: %r", error)
-            release(messages)
-            return
-        dead_letter(messages[0], str(error))
-    acknowledge(messages)
+    waiting, failures = [messages], 0
+    while waiting:
+        batch = waiting.pop()
+        middle = len(batch) // 2
+        try:
+            handle(batch)
+        except Exception as error:
+            invalid = isinstance(error, InvalidInput)
+            failures += not invalid
+            if middle and failures < MAX_FAILURES:
+                waiting += [batch[middle:], batch[:middle]]
+                continue
+            if middle or not invalid:
+                log.warning("%d messages will be redelivered: %r", len(batch), error)
+                release(batch)
+                continue
+            dead_letter(batch[0], str(error))
+        acknowledge(batch)

@@ -58,7 +58,7 @@ class GoogleBackend(Backend):
 
     CONNECT = "banditloop.rl_core.backends.google:connect"
     RUNNERS = ("vertex", "kfp", "local")
-    PUBLISH_SECONDS = 2.0  # each flush costs a BigQuery load job
+    PUBLISH_SECONDS = 2.0  # the logger runs once a minute
     FOLLOW_SECONDS = 2.0  # each look is a billed read of the bucket
     TRAINS_REMOTELY = True
 
@@ -92,6 +92,12 @@ class GoogleBackend(Backend):
         max_length=253,
         description="email of the service account that pipelines and served versions run as; "
         "empty: ENDPOINT-pipelines, created by `banditloop cloud up`",
+    )
+    logger_minutes: int = Field(
+        1,
+        ge=1,
+        le=30,
+        description="minutes between two runs of the logger function: few, and events are logged soon; many cost less",
     )
     runner: Target = Field(
         "vertex",

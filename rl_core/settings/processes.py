@@ -27,7 +27,7 @@ class BusSection(Section):
         gt=0,
         le=60.0,
         description="seconds that events are buffered before they are published; "
-        "on Google Cloud 2 by default, since each flush costs a BigQuery load job",
+        "on Google Cloud 2 by default, since there the logger runs once a minute",
     )
     lease_seconds: float = Field(
         10.0, gt=0, le=600.0, description="seconds until an unacknowledged message is redelivered"

@@ -88,24 +88,44 @@ def test_services_run_the_image_with_a_config_of_their_own(cloud):
     assert f"{LOCATION}/services/{cloud.name}-simulator" in cloud.project.services
 
 
-def test_messages_are_pushed_with_a_token_and_dead_lettered(cloud):
+def test_messages_are_pulled_and_dead_lettered_and_ticks_are_pushed_with_a_token(cloud):
     cloud.run("up")
-    logger = cloud.project.services[f"{LOCATION}/services/{cloud.name}-logger-function"]
+    functions = f"serviceAccount:{cloud.name}-functions@{PROJECT}.iam.gserviceaccount.com"
+    agent = f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"
     for name in ("decisions", "rewards"):
-        push = subscription(cloud, name)
-        assert push.push_config.push_endpoint == f"{logger.uri}/projects/{PROJECT}/topics/{cloud.name}-{name}"
-        assert push.push_config.oidc_token.service_account_email.startswith(f"{cloud.name}-push@")
-        assert push.push_config.oidc_token.audience == logger.uri
-        assert push.dead_letter_policy.dead_letter_topic.endswith(f"{cloud.name}-dead")
-        assert push.retry_policy.maximum_backoff.seconds == 600
-        [binding] = cloud.project.policies[push.name].bindings
-        assert list(binding.members) == [f"serviceAccount:service-{NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com"]
+        pulled = subscription(cloud, name)
+        assert not pulled.push_config.push_endpoint
+        assert pulled.dead_letter_policy.dead_letter_topic.endswith(f"{cloud.name}-dead")
+        assert pulled.retry_policy.maximum_backoff.seconds == 600
+        [binding] = cloud.project.policies[pulled.name].bindings
+        assert (binding.role, set(binding.members)) == ("roles/pubsub.subscriber", {functions, agent})
     assert not subscription(cloud, "dead").push_config.push_endpoint
+    logger = cloud.project.services[f"{LOCATION}/services/{cloud.name}-logger-function"]
+    push = subscription(cloud, "log-ticks").push_config
+    assert push.push_endpoint == f"{logger.uri}/projects/{PROJECT}/topics/{cloud.name}-log-ticks"
+    assert push.oidc_token.service_account_email.startswith(f"{cloud.name}-push@")
+    assert push.oidc_token.audience == logger.uri
+    assert (logger.template.scaling.max_instance_count, logger.template.max_instance_request_concurrency) == (1, 1)
     assert "trigger" in subscription(cloud, "ticks-trigger").push_config.push_endpoint
-    [job] = cloud.project.jobs.values()
-    assert (job.schedule, job.pubsub_target.topic_name.rpartition("/")[2]) == ("*/5 * * * *", f"{cloud.name}-ticks")
+    schedules = {job.pubsub_target.topic_name.rpartition("/")[2]: job.schedule for job in cloud.project.jobs.values()}
+    assert schedules == {f"{cloud.name}-ticks": "*/5 * * * *", f"{cloud.name}-log-ticks": "*/1 * * * *"}
     connect(cloud.config).bus.publish("rewards", b"[]")  # topic and subscription exist already
-    assert subscription(cloud, "rewards").push_config.push_endpoint
+    assert subscription(cloud, "rewards").dead_letter_policy.max_delivery_attempts == 100
+
+
+def test_subscriptions_that_pushed_are_pulled_after_up_without_losing_messages(cloud):
+    cloud.run("up")
+    client = pubsub_v1.SubscriberClient(credentials=credentials())
+    push = {"push_endpoint": "http://127.0.0.1:9/"}
+    client.modify_push_config(subscription=subscription(cloud, "decisions").name, push_config=push)
+    connect(cloud.config).bus.publish("decisions", b"waits")
+    planned = states_except(cloud.run("plan"), "exists")
+    assert planned == {f"subscription {cloud.name}-decisions": "to be updated"}
+    cloud.run("up")
+    delivered = []
+    wait_until(lambda: connect(cloud.config).bus.deliver("decisions", delivered.extend))
+    assert delivered == [b"waits"]
+    assert states_except(cloud.run("plan"), "exists") == {}
 
 
 def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
@@ -114,7 +134,7 @@ def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
     client.delete_subscription(subscription=subscription(cloud, "rewards").name)
     publisher = pubsub_v1.PublisherClient(credentials=credentials())
     publisher.delete_topic(topic=f"projects/{PROJECT}/topics/{cloud.name}-decisions")
-    [job] = cloud.project.jobs.values()
+    job = cloud.project.jobs[f"{LOCATION}/jobs/{cloud.name}-ticks"]
     job.schedule = "0 0 * * *"
     monitor = cloud.project.functions[f"{LOCATION}/functions/{cloud.name}-monitor-function"]
     monitor.service_config.available_memory = "256M"
@@ -241,7 +261,7 @@ def test_resources_of_other_owners_are_kept(cloud):
     assert removed[f"dataset {cloud.config.backend.dataset}"].startswith("kept")
     names = {blob.name.split("/")[0] for blob in bucket_client.list_blobs(f"{cloud.name}-bucket")}
     assert names == {"other", "another"}
-    assert {name.rpartition("/")[2] for name in cloud.project.jobs} == {"another-ticks"}
+    assert {name.rpartition("/")[2] for name in cloud.project.jobs} == {"another-ticks", "another-log-ticks"}
     assert len(cloud.project.functions) == len(cloud.project.services) == 3
     assert len(cloud.project.accounts) == 4
     cloud.path.write_text(json.dumps(cloud.values))

@@ -1,12 +1,9 @@
 """The whole loop on emulators, with predictors and logger in containers: it learns the same as on one machine."""
 
-import contextlib
 import os
 
 import numpy as np
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import pubsub_v1
 
 from banditloop.pipelines.cli import loop_steps
 from banditloop.pipelines.compile import compile_pipelines
@@ -18,7 +15,8 @@ from banditloop.rl_core.events.schema import RANDOM
 from tests.conftest import make_config
 from tests.ports.conftest import google, vertex
 from tests.support.containers import RATINGS, image, start
-from tests.support.processes import free_port, listening, wait_until
+from tests.support.logger_function import logger_function
+from tests.support.processes import wait_until
 from tests.support.ratings import write_ratings
 
 ROUNDS, USERS, INTERACTIONS, SEED = 1, 100, 3000, 3
@@ -48,32 +46,9 @@ def start_with_emulators(command, variables):
     return start(command, variables | {name: os.environ[name] for name in (*EMULATORS, READ_API) if name in os.environ})
 
 
-@contextlib.contextmanager
-def pushed_logger(config):
-    """The logger as a cloud function with push subscriptions."""
-    port, backend = free_port(), config.backend
-    command = ["functions-framework", "--target=logger", "--source=functions/logger.py"]
-    variables = {"BANDITLOOP_CONFIG": config.model_dump_json(exclude_none=True)}
-    publisher = pubsub_v1.PublisherClient(credentials=AnonymousCredentials())
-    subscriber = pubsub_v1.SubscriberClient(credentials=AnonymousCredentials())
-    for topic in ("decisions", "rewards"):
-        name = f"projects/{backend.project}/topics/{backend.endpoint}-{topic}"
-        publisher.create_topic(name=name)
-        push = {"push_endpoint": f"http://127.0.0.1:{port}/{name}"}
-        request = {"name": name.replace("topics", "subscriptions"), "topic": name, "push_config": push}
-        subscriber.create_subscription(request=request | {"ack_deadline_seconds": 60})
-    options = ["--signature-type=cloudevent", f"--port={port}", "--host=127.0.0.1"]
-    with start_with_emulators([*command, *options], variables) as function:
-        try:
-            wait_until(lambda: listening(port))
-            yield
-        finally:
-            function.terminate()
-
-
 def test_the_loop_on_google_cloud_learns_the_same_as_on_one_machine(config, tmp_path):
     platform, report = connect(config), lambda message, fraction: None
-    with pushed_logger(config):
+    with logger_function(config, seconds=1.0, start=start_with_emulators):
         loop_steps.run_startup(config, platform, INTERACTIONS, SEED, report)
         first = platform.endpoint.versions()[-1]
         for number in range(ROUNDS):

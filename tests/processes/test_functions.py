@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from banditloop.functions.logger import log_events
+from banditloop.functions.logger import log_events, logger
 from banditloop.functions.simulator import Visit, simulate, simulator
 from banditloop.rl_core import cloud_events
 from banditloop.rl_core.backends import connect
@@ -34,7 +34,8 @@ def test_functions_framework_runs_the_function_unchanged(name, config, tmp_path)
     port = free_port()
     command = ("-m", "functions_framework", "--target", name, "--source", f"functions/{name}.py")
     options = ("--signature-type", "cloudevent", "--port", str(port), "--host", "127.0.0.1")
-    payloads = {"logger": encode(vector_decisions(["a"])), "simulator": b'{"users": 3, "seed": 1}'}
+    payloads = {"simulator": b'{"users": 3, "seed": 1}'}
+    platform.bus.publish("decisions", encode(vector_decisions(["a"])))
     with process(config, *command, *options), process(config, "-m", "banditloop.functions.predictor"):
         deploy(platform.endpoint, tmp_path / "policy")
         wait_until(platform.endpoint.serving_versions)
@@ -45,7 +46,7 @@ def test_functions_framework_runs_the_function_unchanged(name, config, tmp_path)
                     "ce-id": "1",
                     "ce-specversion": "1.0",
                     "ce-type": cloud_events.MESSAGE_PUBLISHED,
-                    "ce-source": "//pubsub.googleapis.com/projects/p/topics/decisions",
+                    "ce-source": "//pubsub.googleapis.com/projects/p/topics/log-ticks",
                 }
                 message = {"message": {"data": base64.b64encode(payloads.get(name, b"")).decode()}}
                 return requests.post(f"http://127.0.0.1:{port}/", json=message, headers=headers, timeout=30)
@@ -64,6 +65,8 @@ def test_functions_framework_runs_the_function_unchanged(name, config, tmp_path)
 def test_an_event_of_another_shape_is_refused():
     event = cloud_events.wrap("decisions", b"payload")
     assert (cloud_events.topic(event), cloud_events.payload(event)) == ("decisions", b"payload")
+    with pytest.raises(InvalidInput, match="pushes its messages"):
+        logger(event)  # or Pub/Sub would take it as logged
     for body in (None, {}, {"message": {}}, {"message": {"data": "not base64!"}}):
         event.data = body
         with pytest.raises(InvalidInput, match=r"message\.data"):

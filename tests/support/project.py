@@ -215,14 +215,12 @@ class PubSubForwarder(grpc.GenericRpcHandler):
                 response = self._channel.unary_unary(details.method)(request)
             except grpc.RpcError as error:
                 context.abort(error.code(), error.details())
-            if not method.startswith(("Create", "Delete")):
-                return response
-            name = DeleteTopicRequest.deserialize(request).topic  # in all these requests the first field
-            if method.startswith("Create"):
-                self._project.topics_and_subscriptions.add(name)
-            else:
+            if method.startswith(("Create", "Delete")):
+                name = DeleteTopicRequest.deserialize(request).topic  # in all these requests the first field
                 self._project.topics_and_subscriptions.discard(name)
                 self._project.policies.pop(name, None)
+                if method.startswith("Create"):
+                    self._project.topics_and_subscriptions.add(name)
             return response
 
         return grpc.unary_unary_rpc_method_handler(call)

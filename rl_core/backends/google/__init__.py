@@ -47,8 +47,8 @@ def connect(config: Config) -> Platform:
     backend = config.backend
     assert isinstance(backend, GoogleBackend)
     scratch = scratch_folder(backend)
-    # A message of a logger that was killed is delivered again once its lease has ended, and then logged.
-    max_wait = timedelta(seconds=2 * config.bus.lease_seconds)
+    # A message waits for the next run of the logger; one of a killed logger is delivered again after its lease.
+    max_wait = 2 * timedelta(minutes=backend.logger_minutes, seconds=config.bus.lease_seconds)
     return GooglePlatform(
         warehouse=with_retries(
             BigQueryWarehouse(backend, config.task, config.reward, config.gate.holdout_fraction, max_wait), GOOGLE

@@ -1,4 +1,4 @@
-"""The bus as Pub/Sub topics. Each has one subscription, which is streamed by the logger or pushes to it."""
+"""The bus as Pub/Sub topics. Each has one subscription, which the logger pulls."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +13,12 @@ from google.protobuf.duration_pb2 import Duration
 from banditloop.rl_core.backends.delivery import deliver_messages
 from banditloop.rl_core.backends.google.clients import credentials
 from banditloop.rl_core.backends.google.dead_letters import DeadLetters
-from banditloop.rl_core.backends.google.streaming_pull import ReceivedMessage, StreamingPull
+from banditloop.rl_core.backends.google.streaming_pull import BatchLimits, ReceivedMessage, StreamingPull, requests_of
 from banditloop.rl_core.ports import Handler
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-BATCH_MESSAGES = 200  # handed over at a time
-MAX_PREFETCHED = 2 * BATCH_MESSAGES  # per stream: a batch is handled while the next arrives; the emulator ignores it
+BATCH = BatchLimits(10_000, 16 << 20)  # of a stream: an append of few events costs as much as one of many
+PULLED_MESSAGES = 200  # without a stream
 MIN_LEASE_SECONDS, RETENTION_SECONDS = 10, 7 * 24 * 3600  # the limits of a Pub/Sub subscription
 log = logging.getLogger("banditloop.bus")
 
@@ -76,20 +76,20 @@ class PubSubBus:
     def _streaming(self, topics: Sequence[str]) -> Iterator[None]:
         with ExitStack() as stack:
             for topic in topics:
-                stream = StreamingPull(self._subscriber, self._subscription(topic), MAX_PREFETCHED, self._lease_seconds)
+                stream = StreamingPull(self._subscriber, self._subscription(topic), BATCH, self._lease_seconds)
                 self._streams[topic] = stack.enter_context(closing(stream))
                 stack.callback(self._streams.pop, topic)
             yield
 
     def _next_batch(self, topic: str) -> AbstractContextManager[list[ReceivedMessage]]:
         if topic in self._streams:
-            return self._streams[topic].take(BATCH_MESSAGES)
+            return self._streams[topic].take()
         return nullcontext(self._pull(topic))
 
     def _pull(self, topic: str) -> list[ReceivedMessage]:
         request = {
             "subscription": self._subscription(topic),
-            "max_messages": BATCH_MESSAGES,
+            "max_messages": PULLED_MESSAGES,
             "return_immediately": True,  # callers that wait for messages use streams
         }
         messages = self._subscriber.pull(request=request).received_messages
@@ -110,15 +110,16 @@ class PubSubBus:
         )
 
     def _acknowledge(self, topic: str, messages: list[ReceivedMessage]) -> None:
-        ack_ids = [message.ack_id for message in messages]
-        self._subscriber.acknowledge(subscription=self._subscription(topic), ack_ids=ack_ids)
+        for ack_ids in requests_of(messages):
+            self._subscriber.acknowledge(subscription=self._subscription(topic), ack_ids=ack_ids)
 
     def _release(self, topic: str, messages: list[ReceivedMessage]) -> None:
-        self._subscriber.modify_ack_deadline(
-            subscription=self._subscription(topic),
-            ack_ids=[message.ack_id for message in messages],
-            ack_deadline_seconds=int(self._redelivery_seconds),
-        )
+        for ack_ids in requests_of(messages):
+            self._subscriber.modify_ack_deadline(
+                subscription=self._subscription(topic),
+                ack_ids=ack_ids,
+                ack_deadline_seconds=int(self._redelivery_seconds),
+            )
 
     def _ensure_topic(self, topic: str) -> None:
         """Create the topic and its subscription if missing. Messages to a topic without a subscription are lost."""

@@ -1,14 +1,24 @@
-"""Dead letters as objects of the bucket. The content is the reason, a newline and the payload."""
+"""Dead letters as objects of the bucket. The content is the reason, a newline and the payload.
+
+Pub/Sub publishes messages that were not acknowledged in many attempts to a topic of their own. Its subscription keeps
+them for a week only: they become objects, too, as soon as anyone asks for dead letters.
+"""
 
 import time
 import uuid
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 
-from google.cloud import storage
+from google.api_core.exceptions import NotFound
+from google.cloud import pubsub_v1, storage
 
-from banditloop.rl_core.backends.google.clients import bucket
+from banditloop.rl_core.backends.google.clients import bucket, credentials
 from banditloop.rl_core.settings.backend import GoogleBackend
+
+SOURCE = "CloudPubSubDeadLetterSourceSubscription"  # attribute of the messages that Pub/Sub gave up on
+UNACKNOWLEDGED = "was not logged in a hundred attempts"
+PULLED_MESSAGES = 200
 
 
 class DeadLetters:
@@ -24,6 +34,7 @@ class DeadLetters:
 
     def read(self, topic: str) -> list[tuple[storage.Blob, str, bytes]]:
         """All dead letters of a topic as (object, reason, payload)."""
+        self._collect()
         letters = []
         for blob in self._bucket.list_blobs(prefix=self._folder(topic)):
             reason, _, payload = blob.download_as_bytes().partition(b"\n")
@@ -32,10 +43,27 @@ class DeadLetters:
 
     def prune(self, topic: str, before: datetime, dry_run: bool) -> int:
         """Delete the dead letters that were added before a time; returns how many. dry_run: only count them."""
+        self._collect()
         old = [blob for blob in self._bucket.list_blobs(prefix=self._folder(topic)) if blob.time_created < before]
         for blob in [] if dry_run else old:
             blob.delete()
         return len(old)
+
+    def _collect(self) -> None:
+        """Store the messages that Pub/Sub gave up on."""
+        subscription = f"projects/{self._backend.project}/subscriptions/{self._backend.endpoint}-dead"
+        request = {"subscription": subscription, "max_messages": PULLED_MESSAGES, "return_immediately": True}
+        with suppress(NotFound):  # `banditloop cloud up` has not made it
+            while received := self._subscriber.pull(request=request).received_messages:
+                for each in received:
+                    source = each.message.attributes[SOURCE].removeprefix(f"{self._backend.endpoint}-")
+                    self.add(source, UNACKNOWLEDGED, each.message.data)
+                ack_ids = [each.ack_id for each in received]
+                self._subscriber.acknowledge(subscription=subscription, ack_ids=ack_ids)
+
+    @cached_property
+    def _subscriber(self) -> pubsub_v1.SubscriberClient:
+        return pubsub_v1.SubscriberClient(credentials=credentials())
 
     @cached_property
     def _bucket(self) -> storage.Bucket:

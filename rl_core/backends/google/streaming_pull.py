@@ -1,7 +1,6 @@
 """Streaming pull from Pub/Sub: messages are prefetched into memory and their leases extended until they are taken."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -16,6 +15,7 @@ from google.pubsub_v1.types import StreamingPullRequest
 
 CLOSE_SECONDS = 2.0
 KEEPALIVE_SECONDS = 30.0  # Pub/Sub closes a stream that is silent for a minute
+MAX_ACK_IDS = 1000  # in a request, whose ids may have 512 KiB
 
 
 class ReceivedMessage(NamedTuple):
@@ -31,6 +31,19 @@ class ReceivedMessage(NamedTuple):
         return cls(received.ack_id, received.message.data, received.message.publish_time)
 
 
+class BatchLimits(NamedTuple):
+    """The most messages and bytes of a batch, which may exceed the bytes by one message."""
+
+    messages: int
+    size: int
+
+
+def requests_of(messages: Sequence[ReceivedMessage]) -> Iterator[list[str]]:
+    """The messages' ids, as many at a time as one request may have."""
+    for start in range(0, len(messages), MAX_ACK_IDS):
+        yield [message.ack_id for message in messages[start : start + MAX_ACK_IDS]]
+
+
 class StreamingPull:
     """The prefetched messages of a subscription, in order of arrival. Their leases are extended in the background.
 
@@ -39,21 +52,22 @@ class StreamingPull:
     the stream instead.
     """
 
-    def __init__(self, client: SubscriberClient, subscription: str, max_messages: int, lease_seconds: int) -> None:
+    def __init__(self, client: SubscriberClient, subscription: str, batch: BatchLimits, lease_seconds: int) -> None:
+        """batch: the most that `take` returns; twice as much is prefetched (the emulator sends everything)."""
         self._client, self._subscription = client, subscription
-        self._max_messages, self._lease_seconds = max_messages, lease_seconds
+        self._batch, self._lease_seconds = batch, lease_seconds
         self._messages: SimpleQueue[ReceivedMessage] = SimpleQueue()
         self._leased: set[str] = set()
         self._closing, self._thread = Event(), ThreadPoolExecutor(1)
         self._receiving = self._open()
 
     @contextmanager
-    def take(self, limit: int) -> Iterator[list[ReceivedMessage]]:
-        """At most `limit` waiting messages, to be acknowledged inside the context: afterwards their leases expire."""
+    def take(self) -> Iterator[list[ReceivedMessage]]:
+        """A batch of waiting messages, to be acknowledged inside the context: afterwards their leases expire."""
         if self._receiving.done():
             ended, self._receiving = self._receiving, self._open()
             ended.result()  # raises the reason
-        messages = self._pop(limit)
+        messages = self._pop(self._batch)
         try:
             yield messages
         finally:
@@ -68,7 +82,7 @@ class StreamingPull:
         wait([self._receiving], CLOSE_SECONDS)
         self._call.cancel()
         self._thread.shutdown()
-        if ack_ids := [message.ack_id for message in self._pop()]:
+        for ack_ids in requests_of(self._pop()):
             request = {"subscription": self._subscription, "ack_ids": ack_ids, "ack_deadline_seconds": 0}
             with suppress(GoogleAPIError):
                 self._client.modify_ack_deadline(request=request, retry=None, timeout=CLOSE_SECONDS)
@@ -90,17 +104,22 @@ class StreamingPull:
         yield StreamingPullRequest(
             subscription=self._subscription,
             stream_ack_deadline_seconds=seconds,
-            max_outstanding_messages=self._max_messages,
+            max_outstanding_messages=2 * self._batch.messages,
+            max_outstanding_bytes=2 * self._batch.size,
         )
         while not self._closing.wait(min(seconds / 3, KEEPALIVE_SECONDS)):
-            ack_ids = list(self._leased.copy())
-            yield StreamingPullRequest(
-                modify_deadline_ack_ids=ack_ids, modify_deadline_seconds=[seconds] * len(ack_ids)
-            )
+            leased = list(self._leased.copy())
+            for start in range(0, len(leased) or 1, MAX_ACK_IDS):  # without ids, the request keeps the stream open
+                ack_ids = leased[start : start + MAX_ACK_IDS]
+                yield StreamingPullRequest(
+                    modify_deadline_ack_ids=ack_ids, modify_deadline_seconds=[seconds] * len(ack_ids)
+                )
 
-    def _pop(self, limit: float = math.inf) -> list[ReceivedMessage]:
+    def _pop(self, limits: BatchLimits | None = None) -> list[ReceivedMessage]:
         messages: list[ReceivedMessage] = []
+        size = 0
         with suppress(Empty):
-            while len(messages) < limit:
+            while limits is None or (len(messages) < limits.messages and size < limits.size):
                 messages.append(self._messages.get_nowait())
+                size += len(messages[-1].data)
         return messages

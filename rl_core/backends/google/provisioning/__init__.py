@@ -21,6 +21,7 @@ from banditloop.rl_core.ports import Resource
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 DATA_RESOURCES = (Bucket, Dataset)
+CHECK_MINUTES = 5  # between two looks of the trigger and the monitor
 MAX_ENDPOINT_LENGTH = 20  # as service account ids, which start with the endpoint's name, have at most 30 characters
 
 
@@ -29,49 +30,51 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     backend = config.backend
     assert isinstance(backend, GoogleBackend)
     _check(backend)
-    decisions, rewards, dead, ticks = (Topic(backend, name) for name in ("decisions", "rewards", "dead", "ticks"))
+    topics = [Topic(backend, name) for name in ("decisions", "rewards", "dead", "ticks", "log-ticks")]
+    decisions, rewards, dead, ticks, log_ticks = topics
     pipelines = BucketFolder(backend, "pipelines", templates)
     dataset = Dataset(backend, config.task)
     function_config = _function_config(config, pipelines)
     functions = Functions(function_config, backend)
     logger = functions.chosen("logger")
-    logged = [PushSubscription(config, backend, topic, logger, dead_letters=dead) for topic in (decisions, rewards)]
+    logged = [Subscription(backend, topic, dead_letters=dead) for topic in (decisions, rewards)]
+    unlogged = Subscription(backend, dead)
     names = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
     return [
         Apis(backend),
         Bucket(backend),
         dataset,
         pipelines,
-        *(decisions, rewards, dead, ticks),
+        *topics,
         *_accounts(backend),
         *iam_grants.worker_grants(backend, dataset, simulator),
         *functions.build(),
+        *logged,
+        unlogged,
+        *iam_grants.delivery_grants(backend, [*logged, unlogged]),
         logger,
         *iam_grants.invoker_grants(backend, [logger]),
-        *logged,
+        PushSubscription(backend, log_ticks, logger),
         *functions.superseded(["logger"]),  # nothing is pushed to it any more
-        Subscription(backend, dead),
-        *iam_grants.delivery_grants(backend, logged),
+        SchedulerJob(backend, log_ticks, backend.logger_minutes, "logger"),
         # these produce events: `up` creates them after the logger, and `down` removes them before it
         ModelResource(backend),
         ModelResource(backend, "-server"),
         EndpointResource(function_config, backend),
         RunsResource(backend),
-        *_ticked(config, backend, functions, names, ticks),
+        *_ticked(backend, functions, names, ticks),
         *functions.superseded_build(),
-        SchedulerJob(backend, ticks),
+        SchedulerJob(backend, ticks, CHECK_MINUTES, "trigger and the monitor"),
     ]
 
 
-def _ticked(
-    config: Config, backend: GoogleBackend, functions: Functions, names: Sequence[str], ticks: Topic
-) -> list[Resource]:
+def _ticked(backend: GoogleBackend, functions: Functions, names: Sequence[str], ticks: Topic) -> list[Resource]:
     """The functions to which each tick is pushed, with their access and subscriptions."""
     services = {name: functions.chosen(name) for name in names}
     return [
         *services.values(),
         *iam_grants.invoker_grants(backend, services.values()),
-        *(PushSubscription(config, backend, ticks, service, f"-{name}") for name, service in services.items()),
+        *(PushSubscription(backend, ticks, service, f"-{name}") for name, service in services.items()),
         *functions.superseded(names),
     ]
 

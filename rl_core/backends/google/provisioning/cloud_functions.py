@@ -12,6 +12,7 @@ from google.api_core.exceptions import Forbidden
 from google.cloud import functions_v2
 
 from banditloop.rl_core.backends.google.clients import LABEL, admin_client, location_name
+from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.backends.google.provisioning.bucket_folder import BucketFolder
 from banditloop.rl_core.backends.google.provisioning.cloud_run import MEMORY, REQUEST_SECONDS
 from banditloop.rl_core.backends.google.provisioning.function_source import RUNTIME
@@ -29,11 +30,8 @@ ACTIVE = functions_v2.Function.State.ACTIVE
 class CloudFunction:
     """A function built from the source, reachable by Pub/Sub only. It scales to zero between requests."""
 
-    def __init__(
-        self, config: Config, backend: GoogleBackend, function: str, source: BucketFolder, max_instances: int = 1
-    ) -> None:
-        self._config, self._backend, self._function = config, backend, function
-        self._source, self._max_instances = source, max_instances
+    def __init__(self, config: Config, backend: GoogleBackend, function: str, source: BucketFolder) -> None:
+        self._config, self._backend, self._function, self._source = config, backend, function, source
         # A Cloud Run service of the image has the name without the suffix: the two exist side by side.
         self._id = f"{backend.endpoint}-{function}-function"
         self.name = f"{location_name(backend)}/services/{self._id}"
@@ -63,14 +61,14 @@ class CloudFunction:
         desired.build_config.source = {"storage_source": archive}
         if current is None:
             request = {"parent": location_name(self._backend), "function": desired, "function_id": self._id}
-            self._client.create_function(request=request).result(BUILD_SECONDS)
+            wait(self._client.create_function(request=request), BUILD_SECONDS)
         else:
             mask = {"paths": self._changed(current)}
             request = {"function": desired, "update_mask": mask}
-            self._client.update_function(request=request).result(BUILD_SECONDS)
+            wait(self._client.update_function(request=request), BUILD_SECONDS)
 
     def remove(self) -> bool:
-        self._client.delete_function(name=self._function_name).result(BUILD_SECONDS)
+        wait(self._client.delete_function(name=self._function_name), BUILD_SECONDS)
         return True
 
     def _find(self) -> functions_v2.Function | None:
@@ -103,7 +101,7 @@ class CloudFunction:
                 "ingress_settings": functions_v2.ServiceConfig.IngressSettings.ALLOW_INTERNAL_ONLY,
                 "available_memory": MEMORY,
                 "timeout_seconds": REQUEST_SECONDS,
-                "max_instance_count": self._max_instances,
+                "max_instance_count": 1,
                 "max_instance_request_concurrency": 1,  # appends and checks run one at a time
                 "all_traffic_on_latest_revision": True,
             },

@@ -9,6 +9,7 @@ from functools import cached_property
 from google.cloud import run_v2
 
 from banditloop.rl_core.backends.google.clients import LABEL, admin_client, location_name
+from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 from banditloop.rl_core.ports import ResourceState
@@ -27,8 +28,8 @@ def services_client() -> run_v2.ServicesClient:
 class CloudRunService:
     """A function under functions-framework, reachable by Pub/Sub only. It scales to zero between requests."""
 
-    def __init__(self, config: Config, backend: GoogleBackend, function: str, max_instances: int = 1) -> None:
-        self._config, self._backend, self._function, self._max_instances = config, backend, function, max_instances
+    def __init__(self, config: Config, backend: GoogleBackend, function: str) -> None:
+        self._config, self._backend, self._function = config, backend, function
         self._id = f"{backend.endpoint}-{function}"
         self.name = f"{location_name(backend)}/services/{self._id}"
 
@@ -54,13 +55,13 @@ class CloudRunService:
         desired = self._desired()
         if self._find() is None:
             request = {"parent": location_name(self._backend), "service": desired, "service_id": self._id}
-            self._client.create_service(request=request).result(READY_SECONDS)
+            wait(self._client.create_service(request=request), READY_SECONDS)
         else:
             desired.name = self.name
-            self._client.update_service(request={"service": desired}).result(READY_SECONDS)
+            wait(self._client.update_service(request={"service": desired}), READY_SECONDS)
 
     def remove(self) -> bool:
-        self._client.delete_service(name=self.name).result(READY_SECONDS)
+        wait(self._client.delete_service(name=self.name), READY_SECONDS)
         return True
 
     def _find(self) -> run_v2.Service | None:
@@ -83,7 +84,7 @@ class CloudRunService:
                 "service_account": self._backend.account_email("functions"),
                 "containers": [container],
                 "max_instance_request_concurrency": 1,  # appends and checks run one at a time
-                "scaling": {"max_instance_count": self._max_instances},
+                "scaling": {"max_instance_count": 1},
                 "timeout": {"seconds": REQUEST_SECONDS},
             },
         )

@@ -19,7 +19,6 @@ from banditloop.rl_core.settings.backend import GoogleBackend
 
 # On the project: Google makes the repository of the images and the bucket of its copies of the source itself.
 BUILD_ROLES = ("roles/artifactregistry.writer", "roles/logging.logWriter", "roles/storage.objectViewer")
-MAX_INSTANCES = {"logger": 3}
 
 
 class Functions:
@@ -61,8 +60,7 @@ class Functions:
         ]
 
     def _cloud_function(self, function: str) -> Service:
-        instances = MAX_INSTANCES.get(function, 1)
-        return CloudFunction(self._config, self._backend, function, self._source, instances)
+        return CloudFunction(self._config, self._backend, function, self._source)
 
     def _service(self, function: str) -> Service:
-        return CloudRunService(self._config, self._backend, function, MAX_INSTANCES.get(function, 1))
+        return CloudRunService(self._config, self._backend, function)

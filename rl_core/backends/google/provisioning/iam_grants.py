@@ -46,10 +46,13 @@ def worker_grants(backend: GoogleBackend, dataset: Dataset, simulator: bool) -> 
 
 
 def delivery_grants(backend: GoogleBackend, subscriptions: Sequence[Subscription]) -> list[Resource]:
-    """Grants Pub/Sub permission to push as the push account, and to forward dead letters of these subscriptions."""
+    """Grants Pub/Sub permission to push as the push account, and to forward dead letters of these subscriptions.
+
+    The functions may pull from them, too.
+    """
     agent = _service_agent(backend, "pubsub")
     push_account = f"projects/{backend.project}/serviceAccounts/{backend.account_email('push')}"
-    roles: dict[str, list[Member]] = {"roles/pubsub.subscriber": [agent]}
+    roles: dict[str, list[Member]] = {"roles/pubsub.subscriber": [agent, backend.account_email("functions")]}
     return [
         _account_access(push_account, {"roles/iam.serviceAccountTokenCreator": [agent]}),
         _publisher_access(Topic(backend, "dead"), agent),

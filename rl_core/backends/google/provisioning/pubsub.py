@@ -8,11 +8,11 @@ from google.pubsub_v1.types import Subscription as PubSubSubscription
 from banditloop.rl_core.backends.google.bus import RETENTION_SECONDS
 from banditloop.rl_core.backends.google.clients import LABEL, credentials
 from banditloop.rl_core.backends.google.provisioning.resource import Service, changed_fields, get_or_none
-from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-ACK_SECONDS, MAX_BACKOFF_SECONDS = 600, 600  # Pub/Sub's maxima: an append may have to wait for others
+ACK_SECONDS = 600  # Pub/Sub's maximum: an append may have to wait for others
+RETRIES = {"minimum_backoff": {"seconds": 10}, "maximum_backoff": {"seconds": 600}}  # the maximum
 MAX_ATTEMPTS = 100  # most of a day, with ten minutes between attempts
 TICK_RETENTION_SECONDS = 600
 
@@ -53,7 +53,10 @@ class Topic:
 
 
 class Subscription:
-    """Keeps the messages of a topic for a week. After MAX_ATTEMPTS a message moves to the dead-letter topic, if any."""
+    """Keeps the messages of a topic for a week, until they are pulled.
+
+    After MAX_ATTEMPTS a message moves to the dead-letter topic, if any.
+    """
 
     def __init__(
         self, backend: GoogleBackend, topic: Topic, suffix: str = "", dead_letters: Topic | None = None
@@ -72,7 +75,7 @@ class Subscription:
         current = self._find()
         if current is None:
             return "missing"
-        return "changed" if changed_fields(current, self._desired()) else "present"
+        return "changed" if _changed(current, self._desired()) else "present"
 
     def make(self) -> None:
         current, desired = self._find(), self._desired()
@@ -82,7 +85,7 @@ class Subscription:
         if current is None:
             self._client.create_subscription(request=desired)
         else:
-            mask = {"paths": changed_fields(current, desired)}
+            mask = {"paths": _changed(current, desired)}
             self._client.update_subscription(request={"subscription": desired, "update_mask": mask})
 
     def remove(self) -> bool:
@@ -104,34 +107,29 @@ class Subscription:
         if self._dead_letters:
             topic = self._dead_letters.name
             desired.dead_letter_policy = {"dead_letter_topic": topic, "max_delivery_attempts": MAX_ATTEMPTS}
+            desired.retry_policy = RETRIES
         return desired
 
 
 class PushSubscription(Subscription):
-    """A subscription that posts its messages to a service, authenticated as the endpoint's account `push`."""
+    """Posts the ticks of a topic to a service, authenticated as the endpoint's account `push`."""
 
-    def __init__(
-        self,
-        config: Config,
-        backend: GoogleBackend,
-        topic: Topic,
-        service: Service,
-        suffix: str = "",
-        dead_letters: Topic | None = None,
-    ) -> None:
-        super().__init__(backend, topic, suffix, dead_letters)
-        self._service, self._lease_seconds = service, config.bus.lease_seconds
+    def __init__(self, backend: GoogleBackend, topic: Topic, service: Service, suffix: str = "") -> None:
+        super().__init__(backend, topic, suffix)
+        self._service = service
 
     def _desired(self) -> PubSubSubscription:
         desired, url = super()._desired(), self._service.url()
-        desired.retry_policy = {
-            "minimum_backoff": {"seconds": max(1, int(self._lease_seconds))},
-            "maximum_backoff": {"seconds": MAX_BACKOFF_SECONDS},
-        }
+        desired.retry_policy = RETRIES
         desired.push_config = {
             "push_endpoint": f"{url}/{self._topic.name}",  # functions-framework reads the topic from the path
             "oidc_token": {"service_account_email": self._backend.account_email("push"), "audience": url},
         }
-        if not self._dead_letters:  # a tick, which the next one replaces
-            desired.message_retention_duration = {"seconds": TICK_RETENTION_SECONDS}
+        desired.message_retention_duration = {"seconds": TICK_RETENTION_SECONDS}  # the next one replaces it
         return desired
+
+
+def _changed(current: PubSubSubscription, desired: PubSubSubscription) -> list[str]:
+    """The fields to be changed. One that pushes and should not is changed by an empty push_config."""
+    pushes = current.push_config.push_endpoint and not desired.push_config.push_endpoint
+    return [*changed_fields(current, desired), *(["push_config"] if pushes else [])]

@@ -1,4 +1,4 @@
-"""The Cloud Scheduler job that starts the trigger and the monitor."""
+"""The Cloud Scheduler jobs that start the logger, the trigger and the monitor."""
 
 from functools import cached_property
 
@@ -10,15 +10,14 @@ from banditloop.rl_core.backends.google.provisioning.resource import changed_fie
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-SCHEDULE = "*/5 * * * *"
 PAUSED = scheduler_v1.Job.State.PAUSED
 
 
 class SchedulerJob:
-    """Publishes a tick to a topic every five minutes."""
+    """Publishes a tick to a topic every few minutes, to start these functions."""
 
-    def __init__(self, backend: GoogleBackend, topic: Topic) -> None:
-        self._backend, self._topic = backend, topic
+    def __init__(self, backend: GoogleBackend, topic: Topic, minutes: int, functions: str) -> None:
+        self._backend, self._topic, self._minutes, self._functions = backend, topic, minutes, functions
         self._id = topic.name.rpartition("/")[2]
         self._name = f"{location_name(backend)}/jobs/{self._id}"
 
@@ -54,8 +53,8 @@ class SchedulerJob:
     def _desired(self) -> scheduler_v1.Job:
         return scheduler_v1.Job(
             name=self._name,
-            description=f"banditloop {self._backend.endpoint}: starts the trigger and the monitor",
-            schedule=SCHEDULE,
+            description=f"banditloop {self._backend.endpoint}: starts the {self._functions}",
+            schedule=f"*/{self._minutes} * * * *",
             time_zone="Etc/UTC",
             pubsub_target={"topic_name": self._topic.name, "data": b"{}"},
         )
