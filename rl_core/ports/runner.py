@@ -76,7 +76,10 @@ class Runner(Protocol):
         """State of a run; "failed" if its process was killed. InvalidInput: there is no such run."""
 
     def runs(self) -> list[Run]:
-        """All runs, oldest first."""
+        """The runs, oldest first: all, or the newest hundred where the platform keeps them forever.
+
+        A failure's reason may be the platform's summary; `explain` names the task.
+        """
 
     def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
         """Remove ended runs with their artifacts and logs, and return which: none where the platform keeps its runs.

@@ -168,6 +168,15 @@ def test_a_failed_job_is_raised_in_one_line(jobs, tmp_path):
     config = google_config(tmp_path, machine_type="n1-standard-4")
     with pytest.raises(PlatformError, match=r"custom job \d+: failed: The replica workerpool0-0 exited with status 2"):
         run_training(config, write_files(tmp_path / "examples", 1), None, tmp_path / "work", Encoding.of_vectors(20, 3))
+    assert jobs.restarts[latest_job(jobs).name] == []  # each would be paid for
+
+
+@pytest.mark.parametrize("spot", [False, True])
+def test_only_spot_machines_are_replaced(tmp_path, spot):
+    config = google_config(tmp_path, machine_type="n1-standard-4", spot=spot)
+    scheduling = custom_job._job(config, config.backend, ["", ""]).job_spec.scheduling
+    assert scheduling.disable_retries is not spot
+    assert not scheduling.restart_job_on_worker_restart  # the other replicas have checkpoints of their own
 
 
 def test_an_accelerator_unknown_to_vertex_ai_is_refused(jobs, tmp_path):

@@ -11,7 +11,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from tests.support.processes import start_as_process
 
-RESTARTS = 5  # of a replica after preemptions
+RESTARTS = 5  # of a replica
 State = v1.JobState
 ReplicaKey = tuple[int, int]  # number of the pool, index in the pool
 
@@ -56,10 +56,14 @@ class CustomJobs:
                 self._finish(job, State.JOB_STATE_CANCELLED)
 
     def _update(self, job: v1.CustomJob, key: ReplicaKey, code: int | None) -> None:
-        """Update a job from the exit code of a replica; None while it runs. Signals count as preemption."""
+        """Update a job from the exit code of a replica; None while it runs.
+
+        Without `disable_retries` one that failed starts again on its machine, and one that lost its machine on another.
+        """
+        retries = 0 if job.job_spec.scheduling.disable_retries else RESTARTS
         if code == 0 and key == (0, 0):
             self._finish(job, State.JOB_STATE_SUCCEEDED)
-        elif code and code < 0 and self.restarts[job.name].count(key) < RESTARTS:  # preempted
+        elif code and self.restarts[job.name].count(key) < retries:
             self.restarts[job.name].append(key)
             self.replicas[job.name][key] = self._start_replica(job, key)
         elif code:

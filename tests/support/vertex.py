@@ -91,9 +91,17 @@ class Vertex(CustomJobs):
         return Empty()
 
     def ListPipelineJobs(self, request: v1.ListPipelineJobsRequest, context) -> v1.ListPipelineJobsResponse:
-        return v1.ListPipelineJobsResponse(
-            pipeline_jobs=[self._refreshed(job) for job in self.jobs.values() if matches_label(job, request)]
-        )
+        """Newest first, with the fields of the mask only; never with the tasks, as on Vertex AI."""
+        assert request.order_by == "create_time desc"
+        jobs = [self._refreshed(job) for job in reversed(self.jobs.values()) if matches_label(job, request)]
+        first = int(request.page_token or 0)
+        following = first + (request.page_size or len(jobs))
+        listed = [v1.PipelineJob() for _ in jobs[first:following]]
+        for job, masked in zip(jobs[first:], listed, strict=False):
+            v1.ListPipelineJobsRequest.pb(request).read_mask.MergeMessage(v1.PipelineJob.pb(job), masked._pb)
+            masked.job_detail = None
+        token = str(following) if following < len(jobs) else ""
+        return v1.ListPipelineJobsResponse(pipeline_jobs=listed, next_page_token=token)
 
     def _refreshed(self, job: v1.PipelineJob) -> v1.PipelineJob:
         run = job.name.rpartition("/")[2]
@@ -105,6 +113,8 @@ class Vertex(CustomJobs):
             job.state = v1.PipelineState[f"PIPELINE_STATE_{'CANCELLING' if ending else 'CANCELLED'}"]
         if state != "running" and not job.end_time:
             job.end_time = datetime.now(UTC)
+        if state == "failed":
+            job.error = {"code": 9, "message": "The DAG failed because some tasks failed."}
         job.job_detail = {"task_details": [self._task_detail(job, run, task) for task in self._runner.tasks(run)]}
         return job
 

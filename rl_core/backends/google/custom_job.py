@@ -76,10 +76,24 @@ def _job(config: Config, backend: GoogleBackend, arguments: list[str]) -> Custom
         labels={LABEL: backend.endpoint},
         job_spec={
             "worker_pool_specs": pools,
-            "scheduling": {"strategy": "SPOT" if training.spot else "STANDARD"},
+            "scheduling": _scheduling(training.spot),
             "service_account": backend.service_account_email(),
         },
     )
+
+
+def _scheduling(spot: bool) -> dict[str, Any]:
+    """How Vertex AI retries.
+
+    By default it starts a failed replica up to five times more, and a failed job up to three times more, so a training
+    that cannot succeed is billed again and again. Spot machines need these retries, which replace a preempted machine.
+    Its replica resumes from a checkpoint, so the other replicas are not restarted.
+    """
+    return {
+        "strategy": "SPOT" if spot else "STANDARD",
+        "disable_retries": not spot,
+        "restart_job_on_worker_restart": False,
+    }
 
 
 def _machine(config: Config) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The runner on Vertex AI Pipelines. The run id is part of the pipeline job's id, which Vertex AI keeps unique."""
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -30,6 +31,14 @@ ENDED: dict[int, RunState] = {
     PipelineState.PIPELINE_STATE_CANCELLED: "failed",
 }
 MAX_JOB_ID_LENGTH = 128
+LISTED_RUNS = 100  # every tick lists the runs, one page of them however old the loop is
+LISTED_FIELDS = (
+    "name",
+    "state",
+    "error",
+    "create_time",
+    "end_time",
+)  # without the specification, which holds the pipeline
 JOB_ID = rf"[a-z][a-z0-9-]{{0,{MAX_JOB_ID_LENGTH - 1}}}"
 
 
@@ -88,7 +97,8 @@ class VertexRunner:
         return _state(self._get(run_id))
 
     def runs(self) -> list[Run]:
-        return [_run(self._run_id(job), job) for job in self._jobs()]
+        newest = list(itertools.islice(self._jobs(), LISTED_RUNS))
+        return [_run(self._run_id(job), job) for job in reversed(newest)]
 
     def remove(self, run_ids: Sequence[str], dry_run: bool = False) -> Sequence[str]:
         return []
@@ -139,8 +149,14 @@ class VertexRunner:
         return self._schedules.delete(name)
 
     def _jobs(self) -> Iterable[PipelineJob]:
-        condition = f'labels.{LABEL}="{self._backend.endpoint}"'
-        request = {"parent": self._location, "filter": condition, "order_by": "create_time"}
+        """The loop's jobs, newest first, page by page, without their tasks and specifications."""
+        request = {
+            "parent": self._location,
+            "filter": f'labels.{LABEL}="{self._backend.endpoint}"',
+            "order_by": "create_time desc",
+            "page_size": LISTED_RUNS,
+            "read_mask": {"paths": LISTED_FIELDS},
+        }
         return self._client.list_pipeline_jobs(request=request)
 
     def _run_id(self, job: PipelineJob) -> str:
