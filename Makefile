@@ -56,11 +56,18 @@ bench-%: $(READY)
 READ_PACKAGES := import sys; from banditloop.rl_core.config import Config; print(*Config.load(sys.argv[1]).image.packages)
 PACKAGES = $(if $(CONFIG),$(shell $(BIN)/python -c '$(READ_PACKAGES)' $(CONFIG)))
 
+BASE ?= $(shell sed -n 's/^ARG BASE=//p' components/Dockerfile)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse HEAD)
+CACHE = $(shell echo '$(IMAGE)' | sed 's/:[^:/]*$$//'):build
+
 image:  ## build the image of components, predictor and functions: IMAGE=host/name:tag ENGINE=podman, docker or gcloud CONFIG=loop.toml
 ifeq ($(ENGINE),gcloud)
-	gcloud builds submit --config components/cloudbuild.yaml --substitutions '_IMAGE=$(IMAGE),_PACKAGES=$(PACKAGES)' .
+	gcloud builds submit --config components/cloudbuild.yaml --substitutions \
+		'^;^_IMAGE=$(IMAGE);_CACHE=$(CACHE);_BASE=$(BASE);_VERSION=$(VERSION);_REVISION=$(REVISION);_PACKAGES=$(PACKAGES)' .
 else
-	$(ENGINE) build --platform linux/amd64 --file components/Dockerfile --tag $(IMAGE) --build-arg 'PACKAGES=$(PACKAGES)' $(BUILD) .
+	$(ENGINE) build --platform linux/amd64 --file components/Dockerfile --tag $(IMAGE) --build-arg BASE=$(BASE) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg 'PACKAGES=$(PACKAGES)' $(BUILD) .
 endif
 
 docs: $(READY)  ## write the generated sections of docs/reference anew

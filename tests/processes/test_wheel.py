@@ -42,6 +42,7 @@ def test_the_wheel_holds_one_package_with_types_and_configs(wheel):
         built = {name for name in names if name.startswith(f"banditloop/{folder}/") and name.endswith(".py")}
         assert built == {f"banditloop/{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*.py")}
     assert {"banditloop/py.typed", "banditloop/pipelines/configs/movielens.toml"} <= set(names)
+    assert "banditloop/functions/requirements.lock" in names  # of the archive that Cloud Functions builds
     [metadata] = [name for name in names if name.endswith("METADATA")]
     required = [x for x in zipfile.ZipFile(wheel).read(metadata).decode().splitlines() if x.startswith("Requires-Dist")]
     assert not [line for line in required if "tf-agents" in line]  # a wheel that requires it cannot be installed

@@ -61,9 +61,9 @@ def image() -> str:
             )
             _podman("import", base, BASE).check_returncode()
             base.unlink()
-        options = ["--network=host", f"--build-arg=BASE={BASE}"]
+        options = ["--network=host"]
         options += [f"--volume={path}:{path}:ro" for path in HOST_FILES if Path(path).exists()]
-        build_command = f"make image ENGINE=podman IMAGE={IMAGE} BUILD='{' '.join(options)}'"
+        build_command = f"make image ENGINE=podman IMAGE={IMAGE} BASE={BASE} BUILD='{' '.join(options)}'"
         subprocess.run(build_command, shell=True, cwd=ROOT, env=environment(), check=True)
     return IMAGE
 

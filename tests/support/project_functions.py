@@ -107,6 +107,7 @@ class CloudFunctions:
         function.state = State.ACTIVE
         name = _service_name(function.name)
         function.service_config.service = name
+        function.service_config.environment_variables["LOG_EXECUTION_ID"] = "true"
         function.service_config.uri = f"https://{name.rpartition('/')[2]}-abcdefghij-uc.a.run.app"
         account = {"service_account": function.service_config.service_account_email}
         self.services[name] = run_v2.Service(name=name, uri=function.service_config.uri, template=account)
@@ -130,6 +131,7 @@ class CloudFunctions:
         self.builds.append(function.name)
         copy = {"bucket": "gcf-v2-sources-123456789-us-central1", "object_": "function-source.zip"}
         build.source = {"storage_source": copy}
+        build.docker_repository = f"{function.name.partition('/functions/')[0]}/repositories/gcf-artifacts"
         return ""
 
 
