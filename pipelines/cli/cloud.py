@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,11 @@ from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, lo
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Resource
+from banditloop.rl_core.settings.backend import GoogleBackend
 
 app = group()
 SimulatorOption = Annotated[bool, typer.Option("--simulator", help="Also simulate users: 100 every five minutes.")]
+Report = Callable[[str], None]
 DEFERRED = "created by the loop"
 # what is rightly not there has no row
 PLANNED = {"present": "exists", "missing": "to be created", "changed": "to be updated", "deferred": DEFERRED}
@@ -41,7 +44,10 @@ def plan(config: ConfigOption = None, simulator: SimulatorOption = False, as_jso
     """
     from banditloop.rl_core.backends.google.provisioning.apply import probe
 
-    _for_each(_resources(load_config(config), simulator), lambda resource: PLANNED[probe(resource)], as_json)
+    settings = load_config(config)
+    resources = _resources(settings, simulator)
+    _warn(settings)
+    _for_each(resources, lambda resource, _: PLANNED[probe(resource)], as_json)
 
 
 @app.command()
@@ -52,7 +58,10 @@ def up(config: ConfigOption = None, simulator: SimulatorOption = False, as_json:
     """
     from banditloop.rl_core.backends.google.provisioning.apply import apply
 
-    _for_each(_resources(load_config(config), simulator), lambda resource: APPLIED[apply(resource)], as_json)
+    settings = load_config(config)
+    resources = _resources(settings, simulator)
+    _warn(settings)
+    _for_each(resources, lambda resource, report: APPLIED[apply(resource, report)], as_json)
 
 
 @app.command()
@@ -76,16 +85,26 @@ def down(
     if not yes:
         data = ", and all of its events and policies" if delete_data else ""
         typer.confirm(f"Remove the resources of endpoint {settings.backend.endpoint}{data}?", abort=True, err=True)
-    _for_each(resources[::-1], lambda resource: destroy(resource, isinstance(resource, kept)), as_json)
+    _for_each(resources[::-1], lambda resource, _: destroy(resource, isinstance(resource, kept)), as_json)
 
 
-def _for_each(resources: list[Resource], action: Callable[[Resource], str], as_json: bool) -> None:
-    """Apply an action to one resource after the other, and show the resulting states."""
+def _warn(config: Config) -> None:
+    """Tell on standard error what would make a deployment fail later."""
+    from banditloop.rl_core.backends.google.provisioning.image import warnings
+
+    assert isinstance(config.backend, GoogleBackend)
+    for warning in warnings(config.backend):
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def _for_each(resources: list[Resource], action: Callable[[Resource, Report], str], as_json: bool) -> None:
+    """Apply an action to one resource after the other, and show its progress and the resulting states."""
     rows = []
     with display.progress(quiet=as_json) as report:
         for number, resource in enumerate(resources):
-            report(str(resource), number / len(resources))
-            if state := action(resource):
+            shown = partial(report, fraction=number / len(resources))
+            shown(str(resource))
+            if state := action(resource, shown):
                 rows.append({"resource": str(resource), "state": state})
     display.table("cloud", rows, as_json)
 

@@ -20,6 +20,7 @@ class RetryPolicy(NamedTuple):
     platform: str
     errors: tuple[type[Exception], ...]  # all that its clients raise
     is_transient: Callable[[BaseException], bool]
+    remedy: Callable[[str], str] = lambda text: ""  # what to do about an error, from its text
 
 
 def retry_while(
@@ -66,4 +67,5 @@ def call_with_retries(policy: RetryPolicy, call: Callable[..., T], *arguments: A
         return retry_while(policy.is_transient, RETRY_SECONDS)(call)(*arguments, **named)
     except policy.errors as error:
         text = getattr(error, "message", None) or getattr(error, "body", None) or str(error)
-        raise PlatformError(f"{policy.platform}: {type(error).__name__}: {' '.join(str(text).split())}") from error
+        line = f"{policy.platform}: {type(error).__name__}: {' '.join(str(text).split())}"
+        raise PlatformError(line + policy.remedy(line)) from error

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from banditloop.pipelines.cli.main import main
+from banditloop.rl_core.backends.google.provisioning import apply
 from banditloop.rl_core.config import Config
 from tests.ports import conftest as ports
 from tests.support.emulators import PROJECT
@@ -37,18 +38,21 @@ def cloud(tmp_path, monkeypatch, capsys):
     path = tmp_path / "loop.json"
     path.write_text(json.dumps(values))
     monkeypatch.setattr("banditloop.rl_core.backends.retries.RETRY_SECONDS", 1.0)
+    monkeypatch.setattr(apply, "PROPAGATION_SECONDS", 0.5)
 
     def run(*arguments: str, code: int = 0) -> list[dict[str, str]] | str:
-        """The rows that a command prints, or its error message."""
+        """The rows that a command prints, or its error message. Its warnings are in `run.warnings`."""
         monkeypatch.setattr(sys, "argv", ["banditloop", "cloud", *arguments, "-c", str(path), "--json"])
         with pytest.raises(SystemExit) as exit_info:
             main()
         output = capsys.readouterr()
         assert (exit_info.value.code or 0) == code, output
+        messages = output.err.strip().splitlines()
+        run.warnings = [message for message in messages if message.startswith("warning: ")]
         if code:
             assert output.out == ""
-            assert len(output.err.strip().splitlines()) == 1, output.err
-            return output.err
+            [error] = messages[len(run.warnings) :]
+            return error
         return json.loads(output.out)
 
     with project() as (stand_in, variables):

@@ -16,6 +16,7 @@ from banditloop.functions.trigger import tick
 from banditloop.pipelines.cli.main import main
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google.clients import credentials
+from banditloop.rl_core.backends.google.provisioning import apply
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.policies.release import Release
 from tests.conftest import make_policy
@@ -27,7 +28,8 @@ from tests.support.processes import wait_until
 from tests.support.project import NUMBER
 
 LOCATION = f"projects/{PROJECT}/locations/us-central1"
-KEPT = {"bucket", "dataset", "APIs"}
+KEPT = {"bucket", "dataset", "APIs", "service agents"}
+PROJECTS_OWN = {"APIs", "service agents"}
 
 
 def states(rows):
@@ -37,6 +39,12 @@ def states(rows):
 def states_except(rows, expected):
     """The states that differ from the expected one, without the resources that the loop creates."""
     return {k: v for k, v in states(rows).items() if v not in (expected, "created by the loop")}
+
+
+def members_of_project(cloud):
+    """The emails of the service accounts that have roles on the project."""
+    bindings = cloud.project.policies[f"projects/{PROJECT}"].bindings
+    return {member.removeprefix("serviceAccount:") for binding in bindings for member in binding.members}
 
 
 def subscription(cloud, name):
@@ -139,7 +147,7 @@ def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
     monitor = cloud.project.functions[f"{LOCATION}/functions/{cloud.name}-monitor-function"]
     monitor.service_config.available_memory = "256M"
     project_policy = cloud.project.policies[f"projects/{PROJECT}"]
-    project_policy.bindings[0].members.pop()
+    project_policy.bindings[-1].members.pop()
     planned = states_except(cloud.run("plan"), "exists")
     assert planned == {
         f"topic {cloud.name}-decisions": "to be created",
@@ -213,11 +221,11 @@ def test_down_keeps_only_the_data_and_is_idempotent(cloud):
     cloud.run("up", "--simulator")
     removed = states(cloud.run("down", "--yes"))
     kept = {name for name, state in removed.items() if state.startswith("kept")}
-    assert {name.split()[0] for name in kept} == KEPT
+    assert {name.removesuffix(f" {cloud.name}-bucket").removesuffix(f" {cloud.name}") for name in kept} == KEPT
     project = cloud.project
     assert not project.functions and not project.services and not project.jobs
     assert not project.accounts and not project.topics_and_subscriptions
-    assert not project.policies[f"projects/{PROJECT}"].bindings
+    assert members_of_project(cloud) <= set(project.known)  # the service agents'
     assert bigquery.Client(PROJECT, credentials()).get_dataset(cloud.config.backend.dataset)
     cloud.project.changes.clear()
     removed_again = cloud.run("down", "--yes")
@@ -233,8 +241,8 @@ def test_down_with_delete_data_removes_the_data_too(cloud):
     assert removed[f"bucket {cloud.name}-bucket"] == removed[f"dataset {cloud.config.backend.dataset}"] == "removed"
     assert storage.Client(PROJECT, credentials()).lookup_bucket(f"{cloud.name}-bucket") is None
     cloud.project.changes.clear()
-    assert states_except(cloud.run("down", "--yes"), "does not exist").keys() == {"APIs"}
-    assert states_except(cloud.run("down", "--yes", "--delete-data"), "does not exist").keys() == {"APIs"}
+    assert states_except(cloud.run("down", "--yes"), "does not exist").keys() == PROJECTS_OWN
+    assert states_except(cloud.run("down", "--yes", "--delete-data"), "does not exist").keys() == PROJECTS_OWN
     assert cloud.project.changes == []
 
 
@@ -267,12 +275,14 @@ def test_resources_of_other_owners_are_kept(cloud):
     cloud.path.write_text(json.dumps(cloud.values))
     assert states_except(cloud.run("plan"), "exists") == {}
     cloud.run("down", "--yes", "--delete-data")
-    assert list(cloud.project.policies[f"projects/{PROJECT}"].bindings) == other_bindings
+    remaining = cloud.project.policies[f"projects/{PROJECT}"].bindings
+    assert [binding for binding in remaining if "serviceAgent" not in binding.role] == other_bindings
 
 
 def test_a_user_managed_account_keeps_its_grants(cloud):
     email = f"theirs@{PROJECT}.iam.gserviceaccount.com"
     cloud.project.accounts[f"projects/{PROJECT}/serviceAccounts/{email}"] = ServiceAccount(email=email)
+    cloud.project.make_known(email)
     bindings = [Binding(role="roles/aiplatform.user", members=[f"serviceAccount:{email}"])]
     cloud.project.policies[f"projects/{PROJECT}"] = Policy(etag=b"0", bindings=bindings)
     cloud.values["backend"]["service_account"] = email

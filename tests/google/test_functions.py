@@ -118,7 +118,7 @@ def test_kubeflow_pipelines_need_the_image(cloud):
 
 def test_the_stand_in_refuses_what_the_service_refuses(cloud):
     email = f"theirs@{PROJECT}.iam.gserviceaccount.com"
-    client = admin_client(functions_v2.FunctionServiceClient)
+    client = admin_client(cloud.config.backend, functions_v2.FunctionServiceClient)
 
     def create(identifier="ours", entry_point="logger", runtime=RUNTIME, object_="missing.zip", account=email):
         source = {"storage_source": {"bucket": "missing", "object_": object_}}
@@ -130,7 +130,9 @@ def test_the_stand_in_refuses_what_the_service_refuses(cloud):
 
     with pytest.raises(exceptions.PermissionDenied, match="has not been used"):
         create()
-    cloud.project.enabled |= {f"{api}.googleapis.com" for api in APIS}
+    for api in APIS:
+        cloud.project.enable(api)
+    cloud.project.make_known(email)
     cloud.project.accounts[f"projects/{PROJECT}/serviceAccounts/{email}"] = ServiceAccount(email=email)
     cases = {"Invalid function ID": {"identifier": "Ours"}, "not supported": {"runtime": "python27"}}
     cases |= {"does not exist": {"account": "nobody@example.org"}, "source object": {}}

@@ -1,8 +1,8 @@
 """A stand-in for a Google Cloud project: the services without an emulator, with the SDKs' own messages.
 
-One gRPC server implements Cloud Run, Cloud Functions, Cloud Scheduler, IAM, the Resource Manager and Service Usage, and
-forwards Pub/Sub to its emulator, which has no IAM. Cloud Storage's emulator drops a bucket's labels and policy: a proxy
-stores them.
+It is as strict as a fresh project (see tests.support.fresh_project). One gRPC server implements Cloud Run, Cloud
+Functions, Cloud Scheduler, IAM, the Resource Manager and Service Usage, and forwards Pub/Sub to its emulator, which has
+no IAM. Cloud Storage's emulator drops a bucket's labels and policy: a proxy stores them.
 """
 
 import contextlib
@@ -23,11 +23,12 @@ from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1.types import DeleteTopicRequest
 
 from banditloop.rl_core.backends.google.clients import ADMIN_API
+from banditloop.rl_core.backends.google.provisioning.rest import EMULATOR
+from tests.support.fresh_project import NUMBER
 from tests.support.project_functions import SERVICE, CloudFunctions
 from tests.support.proxy import Request, Response, proxy
 from tests.support.stand_ins import finished, listen
 
-NUMBER = "123456789"
 SERVICES = {
     "google.cloud.run.v2.Services": run_v2,
     SERVICE: functions_v2,
@@ -56,14 +57,13 @@ class Project(CloudFunctions):
         self.policies: dict[str, Policy] = defaultdict(lambda: Policy(etag=b"0"))
         self.buckets: dict[str, dict[str, Any]] = defaultdict(dict)
         self.topics_and_subscriptions: set[str] = set()
-        self.enabled: set[str] = set()
-        self.changes: list[str] = []  # names of the calls that were not reads
         self.errors: dict[str, tuple[grpc.StatusCode, str]] = {}  # by method, its error
         self.faults: list[grpc.StatusCode] = []
 
     def on_call(self, name: str, context: grpc.ServicerContext) -> None:
         if name in self.errors:
             context.abort(*self.errors[name])
+        self.check_api(name, context)
         if not READS.match(name):
             self.changes.append(name)
 
@@ -73,7 +73,7 @@ class Project(CloudFunctions):
     def CreateService(self, request: run_v2.CreateServiceRequest, context) -> Operation:
         name = f"{request.parent}/services/{request.service_id}"
         assert not request.service.name
-        self._check_account(request.service.template.service_account, context)
+        self.check_account(request.service.template.service_account, context)
         service = _create(self.services, name, request.service, context)
         service.uri = f"https://{request.service_id}-{NUMBER}.run.app"
         return finished(service)
@@ -116,10 +116,12 @@ class Project(CloudFunctions):
     ) -> iam_admin_v1.ServiceAccount:
         email = f"{request.account_id}@{request.name.partition('/')[2]}.iam.gserviceaccount.com"
         assert re.fullmatch("[a-z][a-z0-9-]{4,28}[a-z0-9]", request.account_id)
+        self.make_known(email)
         return _create(self.accounts, f"{request.name}/serviceAccounts/{email}", request.service_account, context)
 
     def DeleteServiceAccount(self, request: iam_admin_v1.DeleteServiceAccountRequest, context) -> Empty:
         _delete(self.accounts, request.name, context)
+        del self.known[request.name.rpartition("/")[2]]
         return Empty()
 
     def GetProject(self, request: resourcemanager_v3.GetProjectRequest, context) -> resourcemanager_v3.Project:
@@ -128,12 +130,13 @@ class Project(CloudFunctions):
     def BatchGetServices(
         self, request: service_usage_v1.BatchGetServicesRequest, context
     ) -> service_usage_v1.BatchGetServicesResponse:
-        states = [{"name": n, "state": 2 if n.rpartition("/")[2] in self.enabled else 1} for n in request.names]
+        states = [{"name": n, "state": 2 if _api(n) in self.enabled else 1} for n in request.names]
         return service_usage_v1.BatchGetServicesResponse(services=states)
 
     def BatchEnableServices(self, request: service_usage_v1.BatchEnableServicesRequest, context) -> Operation:
         assert 1 <= len(request.service_ids) <= 20
-        self.enabled |= set(request.service_ids)
+        for service in request.service_ids:
+            self.enable(_api(service))
         return finished(service_usage_v1.BatchEnableServicesResponse())
 
     def GetIamPolicy(self, request: iam_policy_pb2.GetIamPolicyRequest, context) -> Policy:
@@ -145,7 +148,9 @@ class Project(CloudFunctions):
         self._check_resource(request.resource, context)
         if request.policy.etag != self.policies[request.resource].etag:
             context.abort(grpc.StatusCode.ABORTED, "the policy was changed concurrently")
-        self._check_members({member for binding in request.policy.bindings for member in binding.members}, context)
+        for member in sorted({member for binding in request.policy.bindings for member in binding.members}):
+            if member.startswith("serviceAccount:"):
+                self.check_account(member.removeprefix("serviceAccount:"), context)
         request.policy.etag = _etag(request.policy.SerializeToString())
         self.policies[request.resource] = request.policy
         return request.policy
@@ -153,16 +158,6 @@ class Project(CloudFunctions):
     def _check_resource(self, resource: str, context) -> None:
         if "/" in resource.partition("/")[2]:
             _get(self.services | self.accounts | dict.fromkeys(self.topics_and_subscriptions), resource, context)
-
-    def _check_members(self, members: set[str], context) -> None:
-        for member in members:
-            email = member.removeprefix("serviceAccount:")
-            if member != email and not email.startswith(f"service-{NUMBER}@gcp-sa-"):
-                self._check_account(email, context)
-
-    def _check_account(self, email: str, context) -> None:
-        if not any(name.endswith(f"/{email}") for name in self.accounts):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Service account {email} does not exist.")
 
     def handle_storage(self, request: Request, forward: Callable[[Request], Response]) -> Response:
         """The response of Cloud Storage's emulator, with the fields that it drops."""
@@ -187,6 +182,12 @@ class Project(CloudFunctions):
         policy = self.buckets[name].setdefault("policy", {"etag": "MA==", "version": 1})
         if method == "PUT":
             assert update["etag"] == policy["etag"]
+            emails = {
+                member.partition(":")[2] for binding in update.get("bindings", ()) for member in binding["members"]
+            }
+            if unknown := [email for email in emails if not self.is_known(email)]:
+                error = {"code": 400, "message": f"Service account {unknown[0]} does not exist."}
+                return Response(400, {"content-type": "application/json"}, json.dumps({"error": error}).encode())
             policy.clear()
             policy.update(update, etag="MQ==" if update["etag"] == "MA==" else "MA==")
         return Response(200, {"content-type": "application/json"}, json.dumps(policy).encode())
@@ -237,11 +238,16 @@ def project() -> Iterator[tuple[Project, dict[str, str]]]:
         with (
             proxy(os.environ["STORAGE_EMULATOR_HOST"], stand_in.handle_storage) as storage,
             proxy(os.environ["BIGQUERY_EMULATOR_HOST"], stand_in.handle_bigquery) as bigquery,
+            proxy("http://unused", stand_in.handle_rest) as rest,
         ):
             variables = {"STORAGE_EMULATOR_HOST": storage, "BIGQUERY_EMULATOR_HOST": bigquery}
-            yield stand_in, variables | {"PUBSUB_EMULATOR_HOST": address, ADMIN_API: address}
+            yield stand_in, variables | {"PUBSUB_EMULATOR_HOST": address, ADMIN_API: address, EMULATOR: rest}
     finally:
         server.stop(None)
+
+
+def _api(service: str) -> str:
+    return service.rpartition("/")[2].removesuffix(".googleapis.com")
 
 
 def _get(resources: dict[str, Any], name: str, context: grpc.ServicerContext) -> Any:

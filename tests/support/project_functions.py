@@ -13,6 +13,7 @@ from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
 
 from banditloop.rl_core.backends.google.clients import credentials
+from tests.support.rest_apis import RestApis
 from tests.support.stand_ins import failed, finished
 
 SERVICE = "google.cloud.functions.v2.FunctionService"
@@ -25,14 +26,14 @@ State = functions_v2.Function.State
 INVALID, ALREADY_EXISTS = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS
 
 
-class CloudFunctions:
+class CloudFunctions(RestApis):
     """Handlers of a `Project`, whose services and policies they use."""
 
     services: dict[str, run_v2.Service]
     policies: dict[str, Policy]
-    enabled: set[str]
 
     def __init__(self) -> None:
+        super().__init__()
         self.functions: dict[str, functions_v2.Function] = {}
         self.builds: list[str] = []  # names of the functions, one for each build
 
@@ -78,9 +79,8 @@ class CloudFunctions:
         return self.functions[name]
 
     def _check_apis(self, context) -> None:
-        if missing := [api for api in APIS if f"{api}.googleapis.com" not in self.enabled]:
-            message = f"{missing[0]} API has not been used in project before or it is disabled."
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, message)
+        if refusals := [refusal for api in APIS if (refusal := self.refusal(api))]:
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, refusals[0])
 
     def _check(self, function: functions_v2.Function, context) -> None:
         build, service = function.build_config, function.service_config
@@ -94,8 +94,8 @@ class CloudFunctions:
             context.abort(INVALID, "Invalid timeout or memory")
         if function.event_trigger.event_type:
             context.abort(INVALID, "the stand-in has no Eventarc")
-        self._check_account(service.service_account_email, context)  # type: ignore[attr-defined]
-        self._check_account(build.service_account.rpartition("/")[2], context)  # type: ignore[attr-defined]
+        self.check_account(service.service_account_email, context)
+        self.check_account(build.service_account.rpartition("/")[2], context)
         if _archive(build.source.storage_source) is None and "gcf-v2-sources" not in build.source.storage_source.bucket:
             context.abort(INVALID, "Could not find the source object")
 

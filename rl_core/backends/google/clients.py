@@ -8,12 +8,13 @@ import functools
 import os
 from typing import Any
 
-from google.auth import default
+from google.auth import default, external_account_authorized_user
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 from google.cloud.aiplatform_v1 import PredictionServiceClient
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+from google.oauth2 import credentials as authorized_user
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -21,19 +22,25 @@ from banditloop.rl_core.settings.backend import GoogleBackend
 LABEL = "banditloop"  # label key; its value is the endpoint's name
 READ_API, VERTEX_API = "BIGQUERY_STORAGE_EMULATOR_HOST", "VERTEX_EMULATOR_HOST"
 ADMIN_API = "GOOGLE_ADMINISTRATION_EMULATOR_HOST"
+USERS = (authorized_user.Credentials, external_account_authorized_user.Credentials)
 EMULATORS = ("BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", VERTEX_API, ADMIN_API)
 
 
-def credentials() -> Credentials:
-    """Application Default Credentials, or anonymous ones where the environment names an emulator."""
+def credentials(quota_project: str = "") -> Credentials:
+    """Application Default Credentials, or anonymous ones where the environment names an emulator.
+
+    quota_project: project in which the calls of a user count, as some APIs require one. Those of a service account
+        count in its own project: naming another one takes a permission that it does not need otherwise.
+    """
     if any(name in os.environ for name in EMULATORS):
         return AnonymousCredentials()
     try:
-        return default()[0]
+        found = default()[0]
     except DefaultCredentialsError:
         raise InvalidInput(
             "no Google credentials: run `gcloud auth application-default login`, or set $GOOGLE_APPLICATION_CREDENTIALS"
         ) from None
+    return found.with_quota_project(quota_project) if quota_project and isinstance(found, USERS) else found
 
 
 def bucket(backend: GoogleBackend) -> storage.Bucket:
@@ -43,32 +50,32 @@ def bucket(backend: GoogleBackend) -> storage.Bucket:
 
 def reader() -> BigQueryReadClient:
     """A client of the Storage Read API. Without it, BigQuery's own client reads rows as JSON, page by page."""
-    return _client(BigQueryReadClient, READ_API, {})
+    return _client(BigQueryReadClient, READ_API)
 
 
 def vertex_client(backend: GoogleBackend, client: type[Any]) -> Any:
     """A client of one of Vertex AI's services, in the loop's location."""
-    return _client(client, VERTEX_API, {"api_endpoint": f"{backend.location}-aiplatform.googleapis.com"})
+    return _client(client, VERTEX_API, f"{backend.location}-aiplatform.googleapis.com", backend.project)
 
 
 @functools.cache
 def dedicated_client(address: str) -> PredictionServiceClient:
     """A client of the predictions of a dedicated endpoint, which has an address of its own."""
-    return _client(PredictionServiceClient, VERTEX_API, {"api_endpoint": address})
+    return _client(PredictionServiceClient, VERTEX_API, address)
 
 
-def admin_client(client: type[Any]) -> Any:
+def admin_client(backend: GoogleBackend, client: type[Any]) -> Any:
     """A client of Cloud Run, Cloud Scheduler, IAM, the Resource Manager or Service Usage."""
-    return _client(client, ADMIN_API, {})
+    return _client(client, ADMIN_API, None, backend.project)
 
 
-def _client(client: type[Any], emulator: str, options: dict[str, str]) -> Any:
+def _client(client: type[Any], emulator: str, endpoint: str | None = None, quota_project: str = "") -> Any:
     if address := os.environ.get(emulator):
         import grpc
 
         transport = client.get_transport_class("grpc")
         return client(transport=transport(channel=grpc.insecure_channel(address)))
-    return client(credentials=credentials(), client_options=options)
+    return client(credentials=credentials(quota_project), client_options={"api_endpoint": endpoint})
 
 
 def location_name(backend: GoogleBackend) -> str:

@@ -20,6 +20,10 @@ TRANSIENT = (
     Timeout,
     TransportError,
 )
+QUOTA_PROJECT = "; run `gcloud auth application-default set-quota-project PROJECT`"  # for a user's credentials
 GOOGLE = RetryPolicy(
-    "Google Cloud", (*TRANSIENT, google.GoogleAPIError, RefreshError), lambda error: isinstance(error, TRANSIENT)
+    "Google Cloud",
+    (*TRANSIENT, google.GoogleAPIError, RefreshError),
+    is_transient=lambda error: isinstance(error, TRANSIENT),
+    remedy=lambda text: QUOTA_PROJECT if "quota project" in text else "",
 )

@@ -14,6 +14,7 @@ from banditloop.rl_core.backends.google.provisioning.dataset import Dataset
 from banditloop.rl_core.backends.google.provisioning.functions import Functions
 from banditloop.rl_core.backends.google.provisioning.pubsub import PushSubscription, Subscription, Topic
 from banditloop.rl_core.backends.google.provisioning.scheduler import SchedulerJob
+from banditloop.rl_core.backends.google.provisioning.service_agents import ServiceAgents
 from banditloop.rl_core.backends.google.provisioning.vertex import EndpointResource, ModelResource, RunsResource
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -42,6 +43,7 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     names = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
     return [
         Apis(backend),
+        ServiceAgents(backend),
         Bucket(backend),
         dataset,
         pipelines,

@@ -23,7 +23,7 @@ class ServiceAccount:
 
     @cached_property
     def _client(self) -> IAMClient:
-        return admin_client(IAMClient)
+        return admin_client(self._backend, IAMClient)
 
     def state(self) -> ResourceState:
         return "present" if get_or_none(self._client.get_service_account, name=self.name) else "missing"

@@ -12,6 +12,7 @@ from banditloop.rl_core.settings.backend import GoogleBackend
 ENABLE_SECONDS = 600.0
 APIS = (
     "aiplatform",
+    "artifactregistry",
     "bigquery",
     "bigquerystorage",
     "cloudresourcemanager",
@@ -21,14 +22,14 @@ APIS = (
     "run",
     "storage",
 )
-BUILD_APIS = ("artifactregistry", "cloudbuild", "cloudfunctions")
+BUILD_APIS = ("cloudbuild", "cloudfunctions")
 
 
 class Apis:
     """The enabled APIs of the project. They are never disabled, as other users of the project may need them."""
 
     def __init__(self, backend: GoogleBackend) -> None:
-        self._project = f"projects/{backend.project}"
+        self._backend, self._project = backend, f"projects/{backend.project}"
         self._apis = (*APIS, *(BUILD_APIS if backend.functions == "cloud-functions" else ()))
 
     def __str__(self) -> str:
@@ -36,7 +37,7 @@ class Apis:
 
     @cached_property
     def _client(self) -> ServiceUsageClient:
-        return admin_client(ServiceUsageClient)
+        return admin_client(self._backend, ServiceUsageClient)
 
     def state(self) -> ResourceState:
         return "missing" if self._disabled() else "present"

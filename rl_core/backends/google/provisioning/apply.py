@@ -1,6 +1,11 @@
 """The operations of `banditloop cloud` on a resource: probe its state, apply it, or destroy it."""
 
+import re
+from collections.abc import Callable
+from time import sleep
+
 from google.api_core import exceptions as google
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from banditloop.rl_core.backends.google.provisioning.resource import is_disabled
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
@@ -9,6 +14,11 @@ from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.ports import Resource, ResourceState
 
 ABSENT = ("missing", "deferred", "absent")
+PROPAGATION_SECONDS, MAX_PAUSE_SECONDS = 600.0, 15.0  # of enabled APIs, new accounts and granted roles
+ACCOUNT = re.compile("service.?account", re.IGNORECASE)
+# to run something as an account, or of an account of Google's or of the build
+ROLE = re.compile("actAs|@gcp-sa-|permission on the build service account", re.IGNORECASE)
+Report = Callable[[str], object]
 
 
 def probe(resource: Resource) -> ResourceState:
@@ -21,10 +31,26 @@ def probe(resource: Resource) -> ResourceState:
         raise PlatformError(f"{resource}: {error}") from error
 
 
-def apply(resource: Resource) -> ResourceState:
-    """Create or update a resource if needed, or remove it if obsolete, and return its previous state."""
+def apply(resource: Resource, report: Report = lambda text: None) -> ResourceState:
+    """Create or update a resource if needed, or remove it if obsolete, and return its previous state.
+
+    What this needs may have been made a moment ago, and reaches Google's services within minutes: that is waited for,
+    and reported.
+    """
+
+    def waiting(state: RetryCallState) -> None:
+        report(f"waiting for {resource}: {state.outcome and state.outcome.exception()}")
+
+    retrying = Retrying(
+        retry=retry_if_exception(_is_propagation_delay),
+        wait=wait_random_exponential(multiplier=2.0, max=MAX_PAUSE_SECONDS),
+        stop=lambda state: max(state.idle_for, state.seconds_since_start or 0) >= PROPAGATION_SECONDS,
+        sleep=sleep,
+        before_sleep=waiting,
+        reraise=True,
+    )
     try:
-        return call_with_retries(GOOGLE, _apply, resource)
+        return retrying(call_with_retries, GOOGLE, _apply, resource)
     except PlatformError as error:
         raise PlatformError(f"{resource}: {error}") from error
 
@@ -42,13 +68,8 @@ def destroy(resource: Resource, keep: bool) -> str:
 
 
 def _apply(resource: Resource) -> ResourceState:
-    try:
-        if (state := resource.state()) in ("missing", "changed", "obsolete"):
-            resource.make()
-    except google.GoogleAPICallError as error:
-        if is_disabled(error) or _is_propagation_delay(error):
-            raise google.ServiceUnavailable(error.message) from error  # transient, so it is retried
-        raise
+    if (state := resource.state()) in ("missing", "changed", "obsolete"):
+        resource.make()
     return state
 
 
@@ -57,7 +78,16 @@ def _destroy(resource: Resource) -> bool:
     return resource.state() in ABSENT or resource.remove()
 
 
-def _is_propagation_delay(error: google.GoogleAPICallError) -> bool:
-    """Whether a new service account may not be visible to a service yet. The services report this differently."""
-    is_unknown = isinstance(error, google.BadRequest) and "does not exist" in error.message
-    return is_unknown or isinstance(error, google.NotFound) or "iam.serviceaccounts.actAs" in error.message
+def _is_propagation_delay(error: BaseException) -> bool:
+    """Whether an API may not be enabled everywhere yet, or an account or its role not be known.
+
+    The services report this differently. Any other missing permission is the user's, and no reason to wait.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, google.ClientError):
+        return False
+    if is_disabled(cause) or ROLE.search(cause.message):
+        return True
+    if isinstance(cause, google.NotFound):
+        return ACCOUNT.search(cause.message) is not None
+    return isinstance(cause, google.BadRequest) and "not exist" in cause.message

@@ -42,7 +42,7 @@ class CloudFunction:
 
     @cached_property
     def _client(self) -> functions_v2.FunctionServiceClient:
-        return admin_client(functions_v2.FunctionServiceClient)
+        return admin_client(self._backend, functions_v2.FunctionServiceClient)
 
     def url(self) -> str:
         """The URL of the function's service; empty if the function does not exist yet."""

@@ -20,9 +20,9 @@ REQUEST_SECONDS = 3600  # Cloud Run's maximum: a promotion by the monitor waits 
 MEMORY = "2Gi"
 
 
-def services_client() -> run_v2.ServicesClient:
+def services_client(backend: GoogleBackend) -> run_v2.ServicesClient:
     """The client of Cloud Run services."""
-    return admin_client(run_v2.ServicesClient)
+    return admin_client(backend, run_v2.ServicesClient)
 
 
 class CloudRunService:
@@ -38,7 +38,7 @@ class CloudRunService:
 
     @cached_property
     def _client(self) -> run_v2.ServicesClient:
-        return services_client()
+        return services_client(self._backend)
 
     def url(self) -> str:
         """The service's URL; empty if the service does not exist yet."""

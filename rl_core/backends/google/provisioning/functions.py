@@ -2,16 +2,14 @@
 
 from collections.abc import Iterable
 
-from google.cloud.resourcemanager_v3 import ProjectsClient
-
-from banditloop.rl_core.backends.google.clients import admin_client
 from banditloop.rl_core.backends.google.provisioning.account import ServiceAccount
 from banditloop.rl_core.backends.google.provisioning.bucket_folder import BucketFolder
 from banditloop.rl_core.backends.google.provisioning.cloud_functions import ARCHIVE, CloudFunction
 from banditloop.rl_core.backends.google.provisioning.cloud_run import CloudRunService
 from banditloop.rl_core.backends.google.provisioning.function_source import archive
-from banditloop.rl_core.backends.google.provisioning.iam_policy import Access, Member, ResourcePolicyStore
+from banditloop.rl_core.backends.google.provisioning.iam_policy import Access, Member
 from banditloop.rl_core.backends.google.provisioning.resource import Service
+from banditloop.rl_core.backends.google.provisioning.service_agents import project_policy
 from banditloop.rl_core.backends.google.provisioning.superseded import Superseded
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Resource
@@ -51,12 +49,11 @@ class Functions:
 
     def _build(self) -> list[Resource]:
         backend = self._backend
-        projects = ResourcePolicyStore(lambda: admin_client(ProjectsClient), f"projects/{backend.project}")
         roles: dict[str, list[Member]] = {role: [backend.account_email("build")] for role in BUILD_ROLES}
         return [
             self._source,
             ServiceAccount(backend, "build", "Cloud Build builds the functions as this account"),
-            Access(f"project {backend.project} for builds", projects, roles),
+            Access(f"project {backend.project} for builds", project_policy(backend), roles),
         ]
 
     def _cloud_function(self, function: str) -> Service:

@@ -1,10 +1,9 @@
 """The role grants of the loop. Each account gets what it needs, on the single resource where Google allows that."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from google.cloud.iam_admin_v1 import IAMClient
-from google.cloud.resourcemanager_v3 import ProjectsClient
 
 from banditloop.rl_core.backends.google.clients import admin_client
 from banditloop.rl_core.backends.google.provisioning.bucket import Bucket
@@ -18,6 +17,7 @@ from banditloop.rl_core.backends.google.provisioning.iam_policy import (
 )
 from banditloop.rl_core.backends.google.provisioning.pubsub import Subscription, Topic, publisher, subscriber
 from banditloop.rl_core.backends.google.provisioning.resource import Service
+from banditloop.rl_core.backends.google.provisioning.service_agents import project_policy, service_agent
 from banditloop.rl_core.ports import Resource
 from banditloop.rl_core.settings.backend import GoogleBackend
 
@@ -30,16 +30,17 @@ def worker_grants(backend: GoogleBackend, dataset: Dataset, simulator: bool) -> 
     worker, functions = backend.service_account_email(), backend.account_email("functions")
     user_managed = backend.service_account
     members: list[Member] = [worker, functions]
-    projects = ResourcePolicyStore(lambda: admin_client(ProjectsClient), f"projects/{backend.project}")
     account_roles: dict[str, list[Member]] = {
         "roles/iam.serviceAccountUser": members,
-        ACCOUNT_ADMIN: [_service_agent(backend, "aiplatform")],
+        ACCOUNT_ADMIN: [service_agent(backend, "aiplatform")],
     }
     return [
-        Access(f"project {backend.project}", projects, dict.fromkeys(PROJECT_ROLES, members), user_managed),
+        Access(
+            f"project {backend.project}", project_policy(backend), dict.fromkeys(PROJECT_ROLES, members), user_managed
+        ),
         Access(Bucket(backend), BucketPolicyStore(backend), {"roles/storage.objectAdmin": members}, user_managed),
         DatasetAccess(dataset, [worker, functions], user_managed),
-        _account_access(f"projects/{backend.project}/serviceAccounts/{worker}", account_roles),
+        _account_access(backend, f"projects/{backend.project}/serviceAccounts/{worker}", account_roles),
         _publisher_access(Topic(backend, "decisions"), worker),
         _publisher_access(Topic(backend, "rewards"), worker, *([functions] if simulator else [])),
     ]
@@ -50,11 +51,11 @@ def delivery_grants(backend: GoogleBackend, subscriptions: Sequence[Subscription
 
     The functions may pull from them, too.
     """
-    agent = _service_agent(backend, "pubsub")
+    agent = service_agent(backend, "pubsub")
     push_account = f"projects/{backend.project}/serviceAccounts/{backend.account_email('push')}"
     roles: dict[str, list[Member]] = {"roles/pubsub.subscriber": [agent, backend.account_email("functions")]}
     return [
-        _account_access(push_account, {"roles/iam.serviceAccountTokenCreator": [agent]}),
+        _account_access(backend, push_account, {"roles/iam.serviceAccountTokenCreator": [agent]}),
         _publisher_access(Topic(backend, "dead"), agent),
         *(
             Access(subscription, ResourcePolicyStore(subscriber, subscription.name), roles)
@@ -66,22 +67,12 @@ def delivery_grants(backend: GoogleBackend, subscriptions: Sequence[Subscription
 def invoker_grants(backend: GoogleBackend, services: Iterable[Service]) -> list[Resource]:
     """Grants the push account permission to invoke the services."""
     roles: dict[str, list[Member]] = {"roles/run.invoker": [backend.account_email("push")]}
-    return [Access(service, ResourcePolicyStore(services_client, service.name), roles) for service in services]
+    client = functools.partial(services_client, backend)
+    return [Access(service, ResourcePolicyStore(client, service.name), roles) for service in services]
 
 
-def _service_agent(backend: GoogleBackend, service: str) -> Callable[[], str]:
-    """A function that returns the email of a Google service's own account, which contains the project number."""
-
-    @functools.cache
-    def email() -> str:
-        project = admin_client(ProjectsClient).get_project(name=f"projects/{backend.project}")
-        return f"service-{project.name.rpartition('/')[2]}@gcp-sa-{service}.iam.gserviceaccount.com"
-
-    return email
-
-
-def _account_access(name: str, roles: dict[str, list[Member]]) -> Access:
-    policies = ResourcePolicyStore(lambda: admin_client(IAMClient), name)
+def _account_access(backend: GoogleBackend, name: str, roles: dict[str, list[Member]]) -> Access:
+    policies = ResourcePolicyStore(lambda: admin_client(backend, IAMClient), name)
     return Access(f"service account {name.rpartition('/')[2].partition('@')[0]}", policies, roles)
 
 

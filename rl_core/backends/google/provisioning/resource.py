@@ -1,4 +1,4 @@
-"""Functions shared by the resources: lookup, and comparison of the current with the desired state."""
+"""Functions shared by the resources: lookup, errors, and comparison of the current with the desired state."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -32,6 +32,11 @@ def get_or_none(call: Callable[..., T], **request: Any) -> T | None:
         return call(request=request)
     except NotFound:
         return None
+
+
+def is_disabled(error: BaseException | None) -> bool:
+    """Whether a call was refused because its API is not enabled, or not everywhere yet."""
+    return isinstance(error, Forbidden) and any(word in f"{error} {error.reason}" for word in DISABLED)
 
 
 def changed_fields(current: Any, desired: Any) -> list[str]:

@@ -26,7 +26,7 @@ class SchedulerJob:
 
     @cached_property
     def _client(self) -> scheduler_v1.CloudSchedulerClient:
-        return admin_client(scheduler_v1.CloudSchedulerClient)
+        return admin_client(self._backend, scheduler_v1.CloudSchedulerClient)
 
     def state(self) -> ResourceState:
         current = self._find()
