@@ -26,5 +26,5 @@ def wait(operation: Any, seconds: float, what: str = "") -> Any:
     except FutureTimeoutError:
         raise OperationFailed(f"it is not done after {seconds:,.0f} s") from None
     if error:
-        raise OperationFailed(" ".join((getattr(error, "message", None) or str(error)).split()))
+        raise OperationFailed(" ".join((getattr(error, "message", None) or str(error)).split())) from error
     return operation.result()

@@ -6,6 +6,7 @@ from google.cloud.service_usage_v1 import ServiceUsageClient
 from google.cloud.service_usage_v1 import State as ApiState
 
 from banditloop.rl_core.backends.google.clients import admin_client
+from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
 
@@ -44,7 +45,7 @@ class Apis:
 
     def make(self) -> None:
         request = {"parent": self._project, "service_ids": self._disabled()}
-        self._client.batch_enable_services(request=request).result(ENABLE_SECONDS)
+        wait(self._client.batch_enable_services(request=request), ENABLE_SECONDS)
 
     def remove(self) -> bool:
         return False
