@@ -16,7 +16,6 @@ from banditloop.functions.trigger import tick
 from banditloop.pipelines.cli.main import main
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google.clients import credentials
-from banditloop.rl_core.backends.google.provisioning import apply
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.policies.release import Release
 from tests.conftest import make_policy

@@ -71,6 +71,14 @@ def test_waiting_ends(fresh):
     assert 600 <= fresh.project.clock < 700
 
 
+def test_an_api_that_only_the_user_can_enable_is_told_with_the_command(fresh):
+    message = "Service Usage API has not been used in project 1 before or it is disabled."
+    fresh.project.errors["BatchGetServices"] = (grpc.StatusCode.PERMISSION_DENIED, message)
+    for command in ("plan", "up"):
+        assert "run `gcloud services enable serviceusage.googleapis.com --project=" in fresh.run(command, code=1)
+    assert fresh.project.clock == 0.0
+
+
 def test_a_missing_quota_project_is_told_with_the_command(fresh):
     message = "The serviceusage.googleapis.com API requires a quota project, which is not set by default."
     fresh.project.errors["BatchGetServices"] = (grpc.StatusCode.PERMISSION_DENIED, message)

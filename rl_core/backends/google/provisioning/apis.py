@@ -2,11 +2,14 @@
 
 from functools import cached_property
 
+from google.api_core.exceptions import Forbidden
 from google.cloud.service_usage_v1 import ServiceUsageClient
 from google.cloud.service_usage_v1 import State as ApiState
 
 from banditloop.rl_core.backends.google.clients import admin_client
 from banditloop.rl_core.backends.google.operations import wait
+from banditloop.rl_core.backends.google.provisioning.resource import is_disabled
+from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
 
@@ -52,5 +55,11 @@ class Apis:
 
     def _disabled(self) -> list[str]:
         names = [f"{self._project}/services/{api}.googleapis.com" for api in self._apis]
-        services = self._client.batch_get_services(request={"parent": self._project, "names": names}).services
+        try:
+            services = self._client.batch_get_services(request={"parent": self._project, "names": names}).services
+        except Forbidden as error:
+            if not is_disabled(error):
+                raise
+            command = f"gcloud services enable serviceusage.googleapis.com --project={self._backend.project}"
+            raise PlatformError(f"nothing can enable them: run `{command}`") from None
         return [service.name.rpartition("/")[2] for service in services if service.state != ApiState.ENABLED]

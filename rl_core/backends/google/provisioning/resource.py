@@ -21,11 +21,6 @@ class Service(Resource, Protocol):
         """The service's URL; empty if the service does not exist yet."""
 
 
-def is_disabled(error: BaseException | None) -> bool:
-    """Whether a call failed because its API is not enabled in the project."""
-    return isinstance(error, Forbidden) and any(word in f"{error} {error.reason}" for word in DISABLED)
-
-
 def get_or_none(call: Callable[..., T], **request: Any) -> T | None:
     """The result of a client's `get` method, or None if the resource does not exist."""
     try:
