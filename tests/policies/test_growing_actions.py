@@ -125,7 +125,7 @@ def test_actions_come_and_go_under_traffic(site):
     third = site.retrain()
     assert third.manifest.actions == len(third.encoding.action_ids) > 150
     assert third.encoding.action_ids[:8] == second.encoding.action_ids  # old positions stay
-    assert "article 100" in third.encoding.new_actions
+    assert len(third.encoding.new_actions) > 100  # most of those that were shown a few times
     assert "star" not in third.encoding.new_actions
 
     site.publish(range(7))
