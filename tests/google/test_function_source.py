@@ -1,6 +1,5 @@
 """The source archive of the functions runs under functions-framework with nothing installed but its requirements."""
 
-import base64
 import io
 import json
 import os
@@ -21,15 +20,16 @@ from tests.support.isolated import command
 from tests.support.processes import free_port, listening, wait_until
 
 HEAVY = ("tensorflow", "keras", "tf-agents", "kfp", "kubernetes", "plotly", "duckdb", "deltalake", "pandas", "jax")
+MESSAGE = {"data": "e30=", "messageId": "1", "publishTime": "2026-01-01T00:00:00Z"}
+TICK = {"message": MESSAGE, "subscription": "projects/p/subscriptions/s"}  # the body of a request of Pub/Sub's
 # The other functions in one process: each answers the tick of a project in which nothing is deployed.
-TICKS = """
+TICKS = f"""
 import sys, functions_framework
-message = {"data": "e30=", "messageId": "1", "publishTime": "2026-01-01T00:00:00Z"}
 for target in ("trigger", "monitor"):
     client = functions_framework.create_app(target, "main.py").test_client()
-    response = client.post("/projects/p/topics/ticks", json={"message": message, "subscription": "s"})
+    response = client.post("/projects/p/topics/ticks", json={TICK})
     assert response.status_code == 200, response.text
-assert not {"tensorflow", "kfp", "plotly", "kubernetes"} & sys.modules.keys()
+assert not {{"tensorflow", "kfp", "plotly", "kubernetes"}} & sys.modules.keys()
 """
 
 
@@ -43,9 +43,9 @@ def workspace(tmp_path):
 
 def test_the_archive_runs_with_nothing_but_its_requirements(workspace, tmp_path):
     config, port = google(tmp_path), free_port()
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["PYTHONPATH"] = str(workspace)
-    environment[ENVIRONMENT_VARIABLE] = json.dumps(config.to_dict())
+    platform = connect(config)
+    platform.bus.publish("rewards", encode(rewards(["a", "b", "c"])))
+    environment = os.environ | {"PYTHONPATH": str(workspace), ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
     python = command((workspace / "requirements.txt").read_text().splitlines(), tmp_path)
     (workspace / "ticks.py").write_text(TICKS)
     options = ["--target=logger", "--source=main.py", f"--port={port}", "--host=127.0.0.1"]
@@ -56,20 +56,13 @@ def test_the_archive_runs_with_nothing_but_its_requirements(workspace, tmp_path)
     ):
         try:
             wait_until(lambda: listening(port) or server.poll() is not None)
-            url = f"http://127.0.0.1:{port}/projects/p/topics/{config.backend.endpoint}-rewards"
-            assert httpx.post(url, json=push(encode(rewards(["a", "b", "c"]))), timeout=60).status_code == 200
+            url = f"http://127.0.0.1:{port}/projects/p/topics/{config.backend.endpoint}-log-ticks"
+            assert httpx.post(url, json=TICK, timeout=60).status_code == 200
             assert ticks.wait(60) == 0
         finally:
             server.send_signal(signal.SIGINT)  # gunicorn stops at once
             ticks.terminate()
-    assert connect(config).warehouse.event_counts().received["rewards"] == 3
-
-
-def push(payload):
-    """The body of a request of Pub/Sub's."""
-    data = base64.b64encode(payload).decode()
-    message = {"data": data, "messageId": "1", "publishTime": "2026-01-01T00:00:00Z"}
-    return {"message": message, "subscription": "projects/p/subscriptions/s"}
+    assert platform.warehouse.event_counts().received["rewards"] == 3
 
 
 def test_equal_sources_make_equal_archives(workspace):

@@ -1,8 +1,4 @@
-"""The functions as Cloud Run services.
-
-A Cloud Function is a Cloud Run service whose image Cloud Build builds from source. These services use the pinned image
-that contains the functions already.
-"""
+"""The functions as Cloud Run services of the pinned image, which contains them: nothing is built."""
 
 from functools import cached_property
 
