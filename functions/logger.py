@@ -31,7 +31,7 @@ from banditloop.rl_core.settings.task import Task
 
 RETRY_SECONDS = 1.0
 MIN_ROUND_SECONDS = 0.2  # between the starts of two rounds: fewer appends where events arrive one by one
-FULL_ROUND_MESSAGES = 100  # after as many messages of a topic, the next round starts at once
+FULL_ROUND_MESSAGES = 100  # after as many messages of a topic, more may wait: the next round starts at once
 GATHER_SECONDS = 1.0  # before each append of the function, which starts with empty hands
 DRAIN_SECONDS = 500.0  # Pub/Sub waits for 600 seconds until it sends a tick again
 TOPICS = ("rewards", "decisions")  # rewards first: after downtime, a decision is appended after its reward
@@ -145,23 +145,23 @@ _connected = functools.cache(platform_from_environment)  # an instance looks up 
 def drain(config: Config, platform: Platform) -> None:
     """Log messages until none is left of those that waited when this was called, or for about DRAIN_SECONDS."""
     called_at, start = datetime.now(UTC), time.monotonic()
+    topics = list(TOPICS)
     with platform.bus.subscribe(TOPICS):
-        remaining = True
-        while remaining and time.monotonic() - start < DRAIN_SECONDS:
+        while topics and time.monotonic() - start < DRAIN_SECONDS:
             time.sleep(GATHER_SECONDS)
-            remaining = max([_log_some(config, platform, topic, called_at) for topic in TOPICS])
+            topics = [topic for topic in topics if _log_some(config, platform, topic, called_at)]
 
 
 def _log_some(config: Config, platform: Platform, topic: str, before: datetime) -> bool:
-    """Log some messages of a topic; returns whether one of them was published before a time."""
+    """Log some messages of a topic; returns whether more may wait that were published before a time."""
     published: list[datetime] = []
 
     def handle(payloads: Sequence[bytes], times: Sequence[datetime]) -> None:
         published.extend(times)
         log_events(config.task, platform, topic, payloads, times, config.reward)
 
-    platform.bus.deliver(topic, handle, timed=True)
-    return min(published, default=before) < before
+    count = platform.bus.deliver(topic, handle, timed=True)
+    return count >= FULL_ROUND_MESSAGES and min(published) < before
 
 
 def serve(config: Config) -> None:

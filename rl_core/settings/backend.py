@@ -58,7 +58,7 @@ class GoogleBackend(Backend):
 
     CONNECT = "banditloop.rl_core.backends.google:connect"
     RUNNERS = ("vertex", "kfp", "local")
-    PUBLISH_SECONDS = 2.0  # the logger runs once a minute
+    PUBLISH_SECONDS = 2.0  # the logger runs every few minutes
     FOLLOW_SECONDS = 2.0  # each look is a billed read of the bucket
     TRAINS_REMOTELY = True
 
@@ -94,7 +94,7 @@ class GoogleBackend(Backend):
         "empty: ENDPOINT-pipelines, created by `banditloop cloud up`",
     )
     logger_minutes: int = Field(
-        1,
+        5,
         ge=1,
         le=30,
         description="minutes between two runs of the logger function: few, and events are logged soon; many cost less",

@@ -27,7 +27,7 @@ class BusSection(Section):
         gt=0,
         le=60.0,
         description="seconds that events are buffered before they are published; "
-        "on Google Cloud 2 by default, since there the logger runs once a minute",
+        "on Google Cloud 2 by default, since there the logger runs every few minutes",
     )
     lease_seconds: float = Field(
         10.0, gt=0, le=600.0, description="seconds until an unacknowledged message is redelivered"

@@ -12,7 +12,7 @@ from rich.table import Table
 from tests.benchmarks.ratio import Row
 
 NAMES = ("train", "encode", "decide", "evaluate", "audit", "promote", "log", "serve")
-LONG = ("coverage", "flood", "look", "year", "soak")  # minutes: only when named
+LONG = ("coverage", "flood", "look", "year", "soak", "cloud-log")  # minutes: only when named
 
 
 def main(names: list[str]) -> None:
@@ -21,7 +21,7 @@ def main(names: list[str]) -> None:
         sys.exit(f"benchmark {', '.join(unknown)}: is not one of: {', '.join(NAMES + LONG)}")
     rows: list[Row] = []
     for name in names or NAMES:
-        rows += importlib.import_module(f"tests.benchmarks.{name}").rows()
+        rows += importlib.import_module(f"tests.benchmarks.{name.replace('-', '_')}").rows()
     table = Table(*Row.__annotations__)
     for row in rows:
         table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in asdict(row).values()))

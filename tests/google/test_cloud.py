@@ -115,7 +115,7 @@ def test_messages_are_pulled_and_dead_lettered_and_ticks_are_pushed_with_a_token
     assert (logger.template.scaling.max_instance_count, logger.template.max_instance_request_concurrency) == (1, 1)
     assert "trigger" in subscription(cloud, "ticks-trigger").push_config.push_endpoint
     schedules = {job.pubsub_target.topic_name.rpartition("/")[2]: job.schedule for job in cloud.project.jobs.values()}
-    assert schedules == {f"{cloud.name}-ticks": "*/5 * * * *", f"{cloud.name}-log-ticks": "*/1 * * * *"}
+    assert schedules == {f"{cloud.name}-ticks": "*/5 * * * *", f"{cloud.name}-log-ticks": "*/5 * * * *"}
     connect(cloud.config).bus.publish("rewards", b"[]")  # topic and subscription exist already
     assert subscription(cloud, "rewards").dead_letter_policy.max_delivery_attempts == 100
 

@@ -17,7 +17,7 @@ from banditloop.rl_core.backends.google.streaming_pull import BatchLimits, Recei
 from banditloop.rl_core.ports import Handler
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-BATCH = BatchLimits(10_000, 16 << 20)  # of a stream: an append of few events costs as much as one of many
+BATCH = BatchLimits(50_000, 32 << 20)  # of a stream: an append of few events costs as much as one of many
 PULLED_MESSAGES = 200  # without a stream
 MIN_LEASE_SECONDS, RETENTION_SECONDS = 10, 7 * 24 * 3600  # the limits of a Pub/Sub subscription
 log = logging.getLogger("banditloop.bus")
