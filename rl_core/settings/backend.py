@@ -95,9 +95,10 @@ class GoogleBackend(Backend):
     )
     logger_minutes: int = Field(
         5,
-        ge=1,
+        ge=0,
         le=30,
-        description="minutes between two runs of the logger function: few, and events are logged soon; many cost less",
+        description="minutes between two runs of the logger function: few, and events are logged soon; many cost less; "
+        "0: it never runs, you keep `python -m banditloop.functions.logger` running",
     )
     runner: Target = Field(
         "vertex",

@@ -34,7 +34,7 @@ def cloud(tmp_path, monkeypatch, capsys):
     """An empty project, its config, and a function that runs `banditloop cloud`."""
     values = ports.google(tmp_path).to_dict()
     name = values["backend"]["endpoint"]
-    values["backend"] |= {"image": IMAGE, "bucket": f"{name}-bucket"}
+    values["backend"] |= {"image": IMAGE, "bucket": f"{name}-bucket", "logger_minutes": 5}
     path = tmp_path / "loop.json"
     path.write_text(json.dumps(values))
     monkeypatch.setattr("banditloop.rl_core.backends.retries.RETRY_SECONDS", 1.0)

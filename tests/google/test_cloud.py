@@ -135,6 +135,15 @@ def test_subscriptions_that_pushed_are_pulled_after_up_without_losing_messages(c
     assert states_except(cloud.run("plan"), "exists") == {}
 
 
+def test_the_logger_function_is_not_started_where_a_process_logs(cloud):
+    cloud.run("up")
+    cloud.values["backend"]["logger_minutes"] = 0
+    cloud.path.write_text(json.dumps(cloud.values))
+    cloud.run("up")
+    assert [name.rpartition("/")[2] for name in cloud.project.jobs] == [f"{cloud.name}-ticks"]
+    assert states_except(cloud.run("plan"), "exists") == {}
+
+
 def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
     cloud.run("up")
     client = pubsub_v1.SubscriberClient(credentials=credentials())

@@ -35,6 +35,7 @@ def google(root: Path, **sections) -> Config:
     os.environ.update(_emulators())
     name = _name(root)
     backend = {"name": "google", "project": PROJECT, "endpoint": name, "dataset": name}
+    backend |= {"logger_minutes": 0}  # or windows would wait for it
     backend |= {"image": IMAGE, "bucket": _bucket(name)} | sections.pop("backend", {})
     reward = {"attribution_window_seconds": 120.0}  # the emulator is slow
     sections["reward"] = reward | sections.get("reward", {})

@@ -15,6 +15,7 @@ from banditloop.rl_core.backends.google.provisioning.functions import Functions
 from banditloop.rl_core.backends.google.provisioning.pubsub import PushSubscription, Subscription, Topic
 from banditloop.rl_core.backends.google.provisioning.scheduler import SchedulerJob
 from banditloop.rl_core.backends.google.provisioning.service_agents import ServiceAgents
+from banditloop.rl_core.backends.google.provisioning.superseded import Superseded
 from banditloop.rl_core.backends.google.provisioning.vertex import EndpointResource, ModelResource, RunsResource
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -40,6 +41,7 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     logger = functions.chosen("logger")
     logged = [Subscription(backend, topic, dead_letters=dead) for topic in (decisions, rewards)]
     unlogged = Subscription(backend, dead)
+    logger_job = SchedulerJob(backend, log_ticks, backend.logger_minutes, "logger")
     names = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
     return [
         Apis(backend),
@@ -58,7 +60,7 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         *iam_grants.invoker_grants(backend, [logger]),
         PushSubscription(backend, log_ticks, logger),
         *functions.superseded(["logger"]),  # nothing is pushed to it any more
-        SchedulerJob(backend, log_ticks, backend.logger_minutes, "logger"),
+        logger_job if backend.logger_minutes else Superseded(logger_job),
         # these produce events: `up` creates them after the logger, and `down` removes them before it
         ModelResource(backend),
         ModelResource(backend, "-server"),
