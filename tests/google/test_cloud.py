@@ -154,8 +154,8 @@ def test_manual_changes_are_shown_by_plan_and_reverted_by_up(cloud):
     job.schedule = "0 0 * * *"
     monitor = cloud.project.functions[f"{LOCATION}/functions/{cloud.name}-monitor-function"]
     monitor.service_config.available_memory = "256M"
-    project_policy = cloud.project.policies[f"projects/{PROJECT}"]
-    project_policy.bindings[-1].members.pop()
+    bindings = cloud.project.policies[f"projects/{PROJECT}"].bindings
+    next(binding for binding in bindings if binding.role == "roles/aiplatform.user").members.pop()
     planned = states_except(cloud.run("plan"), "exists")
     assert planned == {
         f"topic {cloud.name}-decisions": "to be created",

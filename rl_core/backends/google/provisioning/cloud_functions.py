@@ -6,8 +6,6 @@ has an event trigger: the loop's own subscriptions push to that service, with it
 
 from functools import cached_property
 
-from google.api_core.exceptions import Forbidden
-
 # Only functions_v2 can be imported: functions-framework overwrites files of the older clients in the same package.
 from google.cloud import functions_v2
 
@@ -16,7 +14,7 @@ from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.backends.google.provisioning.bucket_folder import BucketFolder
 from banditloop.rl_core.backends.google.provisioning.cloud_run import MEMORY, REQUEST_SECONDS
 from banditloop.rl_core.backends.google.provisioning.function_source import RUNTIME
-from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none, is_disabled
+from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -72,12 +70,7 @@ class CloudFunction:
         return True
 
     def _find(self) -> functions_v2.Function | None:
-        try:
-            return get_or_none(self._client.get_function, name=self._function_name)
-        except Forbidden as error:
-            if is_disabled(error):
-                return None  # where Cloud Functions was never enabled, there are none
-            raise
+        return get_or_none(self._client.get_function, name=self._function_name)
 
     def _changed(self, current: functions_v2.Function) -> list[str]:
         """The fields to update. Without `build_config` among them, nothing is built."""

@@ -1,5 +1,8 @@
 """What is left of another choice in the config."""
 
+from google.api_core.exceptions import Forbidden
+
+from banditloop.rl_core.backends.google.provisioning.resource import is_disabled
 from banditloop.rl_core.ports import Resource, ResourceState
 
 
@@ -13,7 +16,12 @@ class Superseded:
         return str(self._resource)
 
     def state(self) -> ResourceState:
-        return "absent" if self._resource.state() == "missing" else "obsolete"
+        try:
+            return "absent" if self._resource.state() == "missing" else "obsolete"
+        except Forbidden as error:
+            if is_disabled(error):  # nothing was made by an API that was never enabled
+                return "absent"
+            raise
 
     def make(self) -> None:
         self._resource.remove()
