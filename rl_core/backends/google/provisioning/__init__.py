@@ -38,10 +38,8 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     dataset = Dataset(backend, config.task)
     function_config = _function_config(config, pipelines)
     functions = Functions(function_config, backend)
-    logger = functions.chosen("logger")
     logged = [Subscription(backend, topic, dead_letters=dead) for topic in (decisions, rewards)]
     unlogged = Subscription(backend, dead)
-    logger_job = SchedulerJob(backend, log_ticks, backend.logger_minutes, "logger")
     names = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
     return [
         Apis(backend),
@@ -56,11 +54,7 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         *logged,
         unlogged,
         *iam_grants.delivery_grants(backend, [*logged, unlogged]),
-        logger,
-        *iam_grants.invoker_grants(backend, [logger]),
-        PushSubscription(backend, log_ticks, logger),
-        *functions.superseded(["logger"]),  # nothing is pushed to it any more
-        logger_job if backend.logger_minutes else Superseded(logger_job),
+        *_logger(backend, functions, log_ticks),
         # these produce events: `up` creates them after the logger, and `down` removes them before it
         ModelResource(backend),
         ModelResource(backend, "-server"),
@@ -69,6 +63,18 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         *_ticked(backend, functions, names, ticks),
         *functions.superseded_build(),
         SchedulerJob(backend, ticks, CHECK_MINUTES, "trigger and the monitor"),
+    ]
+
+
+def _logger(backend: GoogleBackend, functions: Functions, ticks: Topic) -> list[Resource]:
+    """The logger, with its access, its ticks and their job."""
+    logger, job = functions.chosen("logger"), SchedulerJob(backend, ticks, backend.logger_minutes, "logger")
+    return [
+        logger,
+        *iam_grants.invoker_grants(backend, [logger]),
+        PushSubscription(backend, ticks, logger),
+        *functions.superseded(["logger"]),  # nothing is pushed to it any more
+        job if backend.logger_minutes else Superseded(job),
     ]
 
 
