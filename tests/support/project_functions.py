@@ -109,8 +109,13 @@ class CloudFunctions(RestApis):
         function.service_config.service = name
         function.service_config.environment_variables["LOG_EXECUTION_ID"] = "true"
         function.service_config.uri = f"https://{name.rpartition('/')[2]}-abcdefghij-uc.a.run.app"
-        account = {"service_account": function.service_config.service_account_email}
-        self.services[name] = run_v2.Service(name=name, uri=function.service_config.uri, template=account)
+        config = function.service_config
+        template = {
+            "service_account": config.service_account_email,
+            "max_instance_request_concurrency": config.max_instance_request_concurrency,
+            "scaling": {"max_instance_count": config.max_instance_count},
+        }
+        self.services[name] = run_v2.Service(name=name, uri=config.uri, template=template)
         return finished(function)
 
     def _build(self, function: functions_v2.Function) -> str:

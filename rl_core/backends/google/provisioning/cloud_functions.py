@@ -6,6 +6,8 @@ has an event trigger: the loop's own subscriptions push to that service, with it
 
 from functools import cached_property
 
+from google.api_core.exceptions import Forbidden
+
 # Only functions_v2 can be imported: functions-framework overwrites files of the older clients in the same package.
 from google.cloud import functions_v2
 
@@ -14,7 +16,7 @@ from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.backends.google.provisioning.bucket_folder import BucketFolder
 from banditloop.rl_core.backends.google.provisioning.cloud_run import MEMORY, REQUEST_SECONDS
 from banditloop.rl_core.backends.google.provisioning.function_source import RUNTIME
-from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none
+from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none, is_disabled
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -44,7 +46,12 @@ class CloudFunction:
 
     def url(self) -> str:
         """The URL of the function's service; empty if the function does not exist yet."""
-        current = self._find()
+        try:
+            current = self._find()
+        except Forbidden as error:
+            if is_disabled(error):  # `plan` says all the same what becomes of its subscription
+                return ""
+            raise
         return current.service_config.uri if current else ""
 
     def state(self) -> ResourceState:
