@@ -112,7 +112,8 @@ def test_messages_are_pulled_and_dead_lettered_and_ticks_are_pushed_with_a_token
     assert push.push_endpoint == f"{logger.uri}/projects/{PROJECT}/topics/{cloud.name}-log-ticks"
     assert push.oidc_token.service_account_email.startswith(f"{cloud.name}-push@")
     assert push.oidc_token.audience == logger.uri
-    assert (logger.template.scaling.max_instance_count, logger.template.max_instance_request_concurrency) == (1, 1)
+    function = cloud.project.functions[f"{LOCATION}/functions/{cloud.name}-logger-function"].service_config
+    assert (function.max_instance_count, function.max_instance_request_concurrency) == (1, 1)
     assert "trigger" in subscription(cloud, "ticks-trigger").push_config.push_endpoint
     schedules = {job.pubsub_target.topic_name.rpartition("/")[2]: job.schedule for job in cloud.project.jobs.values()}
     assert schedules == {f"{cloud.name}-ticks": "*/5 * * * *", f"{cloud.name}-log-ticks": "*/5 * * * *"}
