@@ -47,6 +47,7 @@ def evaluation(
             "champion": "random",
             "decision": decision,
             "reason": reason,
+            "at": TIMESTAMP,
             "until": TIMESTAMP,
         }
         | {"better": 18.3, "worse": -0.7},
