@@ -30,7 +30,10 @@ BAD_HYPERPARAMETERS = {
     "neural_epsilon_greedy": [{"hidden_layers": 0}, {"learning_rate": 2.0}, {"replay_size": -1}, {"epochs": 0}],
 }
 METRICS = {"linucb": "condition_number", "neural_epsilon_greedy": "loss"}
-every_agent = pytest.mark.parametrize("agent", TESTED_AGENTS, ids=repr)
+SLOW = {NeuralEpsilonGreedy(): pytest.mark.slow}  # its smaller form runs with the other tests of this machine
+every_agent = pytest.mark.parametrize(
+    "agent", [pytest.param(agent, marks=SLOW.get(agent, ())) for agent in TESTED_AGENTS], ids=repr
+)
 MERGEABLE = [agent for agent in TESTED_AGENTS if isinstance(agent, MergeableAgent)]
 OTHERS = [agent for agent in TESTED_AGENTS if agent not in MERGEABLE]
 every_mergeable = pytest.mark.parametrize("agent", MERGEABLE, ids=repr)

@@ -37,6 +37,7 @@ def generate(config, interactions, seed=0):
     return metrics.metadata
 
 
+@pytest.mark.slow
 def test_the_components_run_one_after_another(tmp_path):
     config = make_config(tmp_path, policy={"saved_model": True})
     platform = connect(config)

@@ -75,6 +75,7 @@ def test_untried_actions_are_expected_to_earn_the_mean_reward():
     np.testing.assert_allclose(model.expected_rewards(observations)[:, 4], rewards.mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_while_the_replay_buffer_holds_everything_several_trainings_equal_one():
     """First and last interactions count alike, in one training or in several."""
     agent, parts = NeuralEpsilonGreedy(replay_size=2000), [linear(seed, 500) for seed in range(4)]
@@ -124,6 +125,7 @@ def test_it_does_not_forget_arms_that_are_no_longer_logged():
     assert after[10_000] < 1 < 1.5 < after[0]
 
 
+@pytest.mark.slow
 def test_the_replay_buffer_is_a_uniform_sample_of_all_interactions():
     """300 of 3,000 interactions in several batches: equally many of each third, within four standard errors."""
     agent, rows = (

@@ -96,6 +96,7 @@ def write_config(config, path):
     return path
 
 
+@pytest.mark.slow
 def test_the_target_overrides_the_configs_runner(tmp_path, config_file, greeting):
     backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
     options = ("-c", write_config(make_config(tmp_path, backend=backend), tmp_path / "google.json"))

@@ -73,6 +73,7 @@ def test_a_greedy_connection_is_closed(server, name):
     assert answers(url)
 
 
+@pytest.mark.slow
 def test_idle_connections_leave_files_to_others(tmp_path):
     """With 64 file descriptors and 80 connections that wait, requests are answered and the release is followed."""
     config = make_config(tmp_path)

@@ -67,6 +67,7 @@ def described(platforms):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", GenerationMode)
 @pytest.mark.parametrize(("task", "path"), ROUTES)
 @settings(max_examples=HTTP, **DETERMINISTIC)

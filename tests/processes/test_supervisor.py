@@ -19,6 +19,7 @@ def config(tmp_path):
     return config
 
 
+@pytest.mark.slow
 def test_a_hung_predictor_is_restarted_once_its_patience_is_over(config, monkeypatch):
     endpoint, told = connect(config).endpoint, []
 

@@ -31,6 +31,7 @@ def deployed(config, tmp_path):
     return platform
 
 
+@pytest.mark.slow
 def test_the_trigger_waits_for_a_policy_and_for_enough_interactions(config, tmp_path):
     assert tick(config, connect(config)) == (
         None,
@@ -46,6 +47,7 @@ def test_the_trigger_waits_for_a_policy_and_for_enough_interactions(config, tmp_
     wait_until(lambda: platform.runner.state(run_id) != "running")
 
 
+@pytest.mark.slow
 def test_a_version_left_unreleased_by_a_killed_deployer_is_trained_again(config, tmp_path):
     platform = deployed(config, tmp_path)
     add_history(config, platform, 20)
@@ -68,6 +70,7 @@ def test_the_interval_alone_triggers_if_anything_is_new(tmp_path):
     assert tick(config, platform)[0] is not None
 
 
+@pytest.mark.slow
 def test_the_random_policy_is_retrained_after_the_interval_since_the_first_decision(tmp_path):
     config = make_config(
         tmp_path,
