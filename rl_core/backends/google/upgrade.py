@@ -2,7 +2,7 @@
 
 import json
 
-from google.api_core.exceptions import Conflict
+from google.api_core.exceptions import BadRequest, Conflict
 from google.cloud import bigquery
 
 from banditloop.rl_core.backends.google.tables import column, is_upgraded
@@ -26,8 +26,10 @@ def upgrade(client: bigquery.Client, backend: GoogleBackend, task: Task) -> int:
     old = client.get_table(f"{client.project}.{backend.dataset}.{OLD_DECISIONS}")
     try:
         client.query(_copy(backend.dataset, task, feature, {field.name for field in old.schema})).result()
-    except Conflict:  # it exists by now
-        return 0
+    except (BadRequest, Conflict):  # the emulator reports a conflict as a bad request
+        if not is_upgraded(client, backend.dataset):
+            raise
+        return 0  # another process has made it meanwhile
     [(copied,)] = client.query(f"SELECT COUNT(*) FROM `{backend.dataset}`.{OLD_DECISIONS}").result()
     return int(copied)
 
