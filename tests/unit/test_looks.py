@@ -113,7 +113,7 @@ def looked_at(tmp_path, clock):
 
 
 def test_a_look_of_another_process_goes_on_from_the_file_unless_it_is_damaged(looked_at):
-    [path] = (config_root(looked_at) / "warehouse" / "sums").glob("*.json")
+    [path] = (config_root(looked_at) / "warehouse" / "sums").glob("*.sums")
     right = connect(looked_at).warehouse.event_counts()
     assert (right.shown, right.joined, right.dangling) == (1500, 1201, 1)
     file = SumsFile(path.parent, [])

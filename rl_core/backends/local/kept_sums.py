@@ -32,7 +32,7 @@ class SumsFile:
     """
 
     def __init__(self, folder: Path, depends_on: Any) -> None:
-        self._path = folder / f"{hashlib.sha256(orjson.dumps(depends_on)).hexdigest()[:16]}.json"
+        self._path = folder / f"{hashlib.sha256(orjson.dumps(depends_on)).hexdigest()[:16]}.sums"
 
     def read(self) -> KeptSums:
         """The sums; NOTHING if there are none, or the file is damaged."""
