@@ -78,6 +78,7 @@ def test_no_request_causes_a_server_error_or_an_undocumented_answer(described, t
     statuses.setdefault((task, path, mode), Counter())[response.status_code] += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "task", "topics"), [("vectors", vector_task(), 2), ("names", NAMED, 1)])
 def test_accepted_requests_are_logged_without_dead_letters(platforms, name, task, topics):
     """After the test above: every message on the bus is valid, and there were many."""
