@@ -61,7 +61,7 @@ class Unrepeated:
         self._told: dict[str, float] = {}  # by text, when
 
     def is_new(self, event: Event) -> bool:
-        """Whether to tell an event: any but a warning, or a repair, of the last minutes."""
+        """Whether an event is shown: all are, but a warning or a repair that was shown in the last minutes."""
         if event.what not in ("warning", "repaired"):
             return True
         now = time.monotonic()

@@ -76,7 +76,7 @@ def _new_champion(before: str, after: str, verdicts: dict[str, Verdict]) -> Even
 
 
 def _why(verdict: Verdict | None) -> str:
-    """Who decided what the evaluator did not, and why; its own verdict was told before."""
+    """The source and reason of a decision that is not the evaluator's, whose verdict was told before."""
     if verdict is None or verdict.by == "evaluator":
         return ""
     return f", by the {verdict.by}" + (f": {verdict.reason}" if verdict.reason else "")

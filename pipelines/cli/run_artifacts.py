@@ -41,7 +41,7 @@ def artifacts(
 
 
 def _place(uri: str) -> str:
-    """What a browser can open: artifacts have no suffix, by which it would know a page, and buckets an address."""
+    """A path or address that a browser opens as a page: an artifact has no suffix, and one in a bucket an address."""
     if uri.startswith("gs://"):
         return uri.replace("gs://", CONSOLE, 1)
     path = Path(uri)

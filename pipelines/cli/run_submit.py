@@ -45,7 +45,7 @@ class Submission(NamedTuple):
 
 
 def check_submission(config: Config, template: Path, file: Path | None, arguments: list[str]) -> Submission:
-    """What a command's options ask for. InvalidInput: it cannot run."""
+    """The submission that a command's options ask for. InvalidInput: it cannot run."""
     from banditloop.pipelines.compile import read_parameters
     from banditloop.rl_core.pipeline_specs.template import check_run, declared_parameters, read_template
     from banditloop.rl_core.promotion.start import check_start

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.propensity_audit import Audits, audit_propensities
+from banditloop.rl_core.events.examples import write_examples
 from banditloop.rl_core.events.holdout import is_held_out
 from banditloop.rl_core.events.schema import TIME
 from banditloop.rl_core.events.usable import UsableInteractions
@@ -133,8 +134,6 @@ class LogReading:
 def _write(
     config: Config, usable: UsableInteractions, batches: Iterable[pa.RecordBatch], audits: Audits, examples: Path
 ) -> int:
-    from banditloop.rl_core.events.examples import write_examples  # imports TensorFlow
-
     audited = audit_propensities(usable.of(batches), audits, complete=config.reward.default != "ignore")
     rows = write_examples(audited, examples)
     write_audits(examples, audits)

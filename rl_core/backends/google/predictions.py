@@ -1,7 +1,6 @@
 """Predict requests to the Vertex AI endpoint, as another Google Cloud project's service would send them."""
 
 import json
-import uuid
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +10,7 @@ from google.cloud import aiplatform_v1 as vertex_ai
 
 from banditloop.rl_core.backends.google.clients import dedicated_client, vertex_client
 from banditloop.rl_core.client import Decision
+from banditloop.rl_core.client.requests import decisions, predict_request
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import GoogleBackend
 
@@ -33,7 +33,7 @@ class VertexPredictions:
         Raises:
             InvalidInput: the instances were refused, or are more than Vertex AI lets through.
         """
-        content = json.dumps({"instances": instances, "parameters": {"request_id": uuid.uuid4().hex}}).encode()
+        content = json.dumps(predict_request(instances)).encode()
         dedicated = endpoint.dedicated_endpoint_enabled
         if len(content) > (limit := DEDICATED_BYTES if dedicated else SHARED_BYTES):
             raise InvalidInput(
@@ -46,4 +46,4 @@ class VertexPredictions:
             response = client.raw_predict(endpoint=endpoint.name, http_body=body)
         except (InvalidArgument, FailedPrecondition) as error:
             raise InvalidInput(error.message) from None
-        return [Decision(**prediction) for prediction in json.loads(response.data)["predictions"]]
+        return decisions(json.loads(response.data))
