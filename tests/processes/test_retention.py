@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -21,7 +22,6 @@ from banditloop.rl_core.settings.retention import RetentionSection
 from banditloop.rl_core.testing.events import TASK
 from tests.benchmarks.year import footprints
 from tests.conftest import decisions, make_config, make_policy
-from tests.processes.test_crashes import kill_run
 from tests.support.command_line import banditloop
 from tests.support.processes import wait_until
 
@@ -148,7 +148,13 @@ def config_file(config, tmp_path):
     return tmp_path / "config.json"
 
 
-def test_a_retraining_prunes_before_it_starts_and_nothing_is_pruned_while_one_runs(config, tmp_path):
+def test_a_retraining_prunes_before_it_starts_and_nothing_is_pruned_while_one_runs(config, tmp_path, monkeypatch):
+    runs: list[subprocess.Popen] = []  # a run of these policies without files would end soon: these go on
+
+    def start(folder, lock):
+        runs.append(subprocess.Popen(["sleep", "600"], pass_fds=[lock]))
+
+    monkeypatch.setattr("banditloop.rl_core.backends.local.runner._start", start)
     compile_pipelines(tmp_path / "pipelines")
     loop = Loop(config, tmp_path, 30)
     loop.decide(1, "promote", "random")
@@ -160,7 +166,7 @@ def test_a_retraining_prunes_before_it_starts_and_nothing_is_pruned_while_one_ru
     assert len(loop.platform.runner.runs()) == 11  # with the one that is running
     stricter = config.model_copy(update={"retention": RetentionSection(versions=10, runs=10)})
     assert prune(stricter, loop.platform)[:2] == ([], [])
-    kill_run(loop.platform, run_id)
+    runs[0].kill()
     wait_until(lambda: loop.platform.runner.state(run_id) != "running")
 
 
