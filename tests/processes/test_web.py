@@ -97,7 +97,7 @@ def test_overload_is_answered_with_retry_after_and_bounded_memory(platform):
     # connections closed before the whole body was sent
     assert all(isinstance(failure, requests.ConnectionError) for failure in failures)
     answers = [future.result() for future in futures if not future.exception()]
-    assert {answer.status_code for answer in answers} <= {200, 429}
+    assert {answer.status_code for answer in answers} <= {200, 408, 429}  # 408: a slow machine sends a body slowly
     assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
     wait_until(lambda: requests.post(f"{url}/predict", json=BODY, timeout=10).ok)
     [server] = Path(platform.scratch.parent).glob("endpoints/*/server.json")
