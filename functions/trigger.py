@@ -33,7 +33,7 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     if running := [run.run_id for run in runs if run.state == "running"]:
         return None, f"{running[0]} is still running"
     window = platform.warehouse.window(latest.window.until)
-    new, needed = window.interactions, config.retraining.min_new_interactions
+    new, needed = window.interactions, config.retraining.needed(latest.interactions)
     if new < needed and not (new and _is_overdue(config, platform, latest, window)):
         return None, f"{new} new interactions of {needed}"
     # Two triggers at the same moment compute the same id, and a run's id can be used only once.

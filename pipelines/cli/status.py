@@ -43,7 +43,7 @@ def _show(content: dict[str, Any], wide: bool) -> None:
         display.line(f"warning: {content['warning']}")
     display.line(f"serving: {', '.join(content['serving']) or 'nothing; start `banditloop serve`'}")
     display.line(
-        f"new interactions: {content['new_interactions']:,} of {content['min_new_interactions']:,} for a retraining"
+        f"new interactions: {content['new_interactions']:,} of {content['needed_interactions']:,} for a retraining"
     )
     if content["runs"]:
         runs = [{key: row[key] for key in (RUN_COLUMNS if not wide else row)} for row in content["runs"][-RUNS_SHOWN:]]

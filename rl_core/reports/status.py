@@ -21,7 +21,7 @@ def status(config: Config, platform: Platform) -> dict[str, Any]:
         "versions": version_rows(platform, *TOTALS, *DATES),
         "warning": release.traffic_warning() if release else "",
         "new_interactions": platform.warehouse.window(trained[-1].window.until if trained else None).interactions,
-        "min_new_interactions": config.retraining.min_new_interactions,
+        "needed_interactions": config.retraining.needed(trained[-1].interactions if trained else 0),
         "runs": [run_row(run) for run in platform.runner.runs()],
         "log": log_counts(platform),
     }

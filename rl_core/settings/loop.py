@@ -1,5 +1,6 @@
 """The config sections of rewards, policies, evaluation, releases and retraining."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -92,13 +93,32 @@ class ReleaseSection(Section):
     )
 
 
-class RetrainingSection(Section):
-    """When a retraining is submitted: as soon as either condition holds."""
+FEWEST_NEW_INTERACTIONS = 8  # that are worth a retraining
 
-    min_new_interactions: int = Field(500, ge=1, description="new interactions that start a retraining")
+
+class RetrainingSection(Section):
+    """When a retraining is submitted: as soon as either condition holds.
+
+    While few interactions were learned from, each new one says much: retraining starts after few, and then after more
+    and more, up to `min_new_interactions`.
+    """
+
+    min_new_interactions: int = Field(
+        500, ge=1, description="new interactions that start a retraining, however many were learned from before"
+    )
+    growth: float = Field(
+        0.2,
+        gt=0,
+        description="new interactions that start an earlier one, as a fraction of those learned from before; at least "
+        f"{FEWEST_NEW_INTERACTIONS} interactions",
+    )
     max_interval_seconds: float = Field(
         3600.0, gt=0, le=YEAR, description="seconds after which a retraining starts if there are any new interactions"
     )
     template: PathText = Field(
         "build/pipelines/retraining.yaml", description="path of the compiled retraining pipeline"
     )
+
+    def needed(self, learned_from: int) -> int:
+        """The number of new interactions that start a retraining, after that many were learned from before."""
+        return min(self.min_new_interactions, max(FEWEST_NEW_INTERACTIONS, math.ceil(self.growth * learned_from)))

@@ -136,7 +136,8 @@ def keeps_up(config: Config, platform) -> bool:
         unchecked = platform.warehouse.window(release.evidence.until).interactions
         if unchecked >= config.release.check_every_interactions:
             return False
-    return platform.warehouse.window(versions[-1].window.until).interactions < config.retraining.min_new_interactions
+    needed = config.retraining.needed(versions[-1].interactions)
+    return platform.warehouse.window(versions[-1].window.until).interactions < needed
 
 
 def test_a_news_site_learns_from_nothing_and_goes_on_when_articles_change(folder):
@@ -144,6 +145,10 @@ def test_a_news_site_learns_from_nothing_and_goes_on_when_articles_change(folder
     site.write_log(log, 300)
     command = banditloop("init", shop, "--from", log, "--feature", f"device={','.join(DEVICES)}", "--port", free_port())
     subprocess.run(command, check=True, cwd="/")
+    text = (shop / "loop.toml").read_text()
+    (shop / "loop.toml").write_text(
+        text.replace("[retraining]", "[retraining]\ngrowth = 10.0")
+    )  # few: each takes seconds
     config = Config.load(shop / "loop.toml")
     assert config.task.context == {"age": "number", "country": "category", "device": DEVICES}
     assert config.task.actions == sorted(ARTICLES)

@@ -2,7 +2,9 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
+import numpy as np
 import pytest
 
 from banditloop.functions.trigger import tick
@@ -11,6 +13,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.promotion.transitions import ensure_champion
+from banditloop.rl_core.settings.loop import RetrainingSection
 from banditloop.rl_core.testing.events import TASK
 from tests.conftest import decisions, deploy, make_config, make_policy, rewards
 from tests.support.processes import wait_until
@@ -58,7 +61,23 @@ def test_a_version_left_unreleased_by_a_killed_deployer_is_trained_again(config,
     assert tick(config, platform)[1] == "20 new interactions"
     platform.endpoint.add_verdict(verdict.model_copy(update={"decision": "refuse"}))
     wait_until(lambda: platform.runner.runs()[0].state != "running")
-    assert tick(config, platform)[1] == "0 new interactions of 10"
+    assert tick(config, platform)[1].startswith("0 new interactions of ")
+
+
+def test_retrainings_start_after_few_new_interactions_and_then_after_more_and_more(config, tmp_path, monkeypatch):
+    """About 30 trainings for the first 2,500 interactions, then one after every 500."""
+    retraining = RetrainingSection()
+    learned_from = list(accumulate(range(40), lambda total, _: total + retraining.needed(total)))
+    assert learned_from[:3] == [0, 8, 16]
+    assert len([total for total in learned_from if total <= 2500]) == pytest.approx(30, abs=3)
+    assert np.diff(learned_from).max() == 500
+    platform = deployed(config, tmp_path)
+    growing = make_config(tmp_path, retraining={"growth": 0.1, "max_interval_seconds": 3e7})
+    add_history(growing, platform, 39)
+    assert tick(growing, platform) == (None, "39 new interactions of 40")  # 400 were learned from before
+    add_history(growing, platform, 1)
+    monkeypatch.setattr(platform.runner, "submit", lambda template, parameters, run_id: True)
+    assert tick(growing, platform)[1] == "40 new interactions"
 
 
 def test_the_interval_alone_triggers_if_anything_is_new(tmp_path):
@@ -80,9 +99,9 @@ def test_the_random_policy_is_retrained_after_the_interval_since_the_first_decis
     compile_pipelines(tmp_path / "pipelines")
     platform = connect(config)
     ensure_champion(config, platform.endpoint)
-    assert tick(config, platform) == (None, "0 new interactions of 10")
+    assert tick(config, platform) == (None, "0 new interactions of 8")
     add(platform, ["a", "b", "c"], datetime.now(UTC))
-    assert tick(config, platform) == (None, "3 new interactions of 10")
+    assert tick(config, platform) == (None, "3 new interactions of 8")
     add(platform, ["d"], datetime.now(UTC) - timedelta(minutes=2))
     run_id, reason = tick(config, platform)
     assert (run_id, reason) == ("retraining-random-1", "4 new interactions")
