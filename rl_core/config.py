@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import SerializeAsAny
 
-from banditloop.rl_core.agents import AGENTS, Agent, LinUCB, MergeableAgent
+from banditloop.rl_core.agents import AGENTS, Agent, LinUCB, mergeable
 from banditloop.rl_core.environments import ENVIRONMENTS, Environment
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import BACKENDS, Backend, LocalBackend
@@ -79,7 +79,7 @@ class Config(Section):
                 raise InvalidInput(
                     f"training.{key} = {value!r}: the backend {self.backend.name!r} trains on this machine; omit it"
                 )
-        if self.training.replicas > 1 and not isinstance(self.agent, MergeableAgent):
+        if self.training.replicas > 1 and not mergeable(self.agent):
             raise InvalidInput(
                 f"training.replicas = {self.training.replicas}: {self.agent.name} trains on one machine, "
                 f"since its statistics of several shards cannot be merged; give 1"

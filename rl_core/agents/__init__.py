@@ -1,6 +1,15 @@
 """Agents: learning algorithms that turn logged interactions into a policy."""
 
-from banditloop.rl_core.agents.agent import Agent, Batch, MergeableAgent, Model, append_zeros, best_actions, one_hot
+from banditloop.rl_core.agents.agent import (
+    Agent,
+    Batch,
+    MergeableAgent,
+    Model,
+    append_zeros,
+    best_actions,
+    mergeable,
+    one_hot,
+)
 from banditloop.rl_core.agents.arrays import (
     ACTION_FEATURES,
     OLDER_SAVED_MODEL,
@@ -36,6 +45,7 @@ __all__ = [
     "append_zeros",
     "best_actions",
     "check_shapes",
+    "mergeable",
     "one_hot",
     "read_arrays",
     "write_arrays",

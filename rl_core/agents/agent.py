@@ -13,12 +13,24 @@ from banditloop.rl_core.settings.section import Section
 
 
 class Batch(NamedTuple):
-    """Interactions: observations [B, dim], actions [B], rewards [B], and sample weights [B]; None means 1."""
+    """Interactions: observations [B, dim], actions [B], rewards [B], and what else is known of them.
+
+    sample_weight: [B]; None: 1. propensities: with which the actions were chosen [B], in (0, 1]. ids: a number of each
+    interaction [B], uint64, the same wherever it is read. eligible: the actions that could be chosen, bool
+    [B, actions]; None: all of them. Agents that learn from ids or propensities refuse interactions without.
+    """
 
     observations: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
     sample_weight: np.ndarray | None = None
+    propensities: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    eligible: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray | slice) -> "Batch":
+        """Some of the interactions, by their positions, a mask or a slice."""
+        return Batch(*(None if column is None else column[rows] for column in self))
 
 
 class Model(abc.ABC):
@@ -71,6 +83,11 @@ class Agent(Section, abc.ABC):
         """Whether training can resume from the statistics of another agent section."""
         return other.get("name") == self.name
 
+    @property
+    def learns_from_eligible(self) -> bool:
+        """Whether training needs `Batch.eligible`, which takes a while to read where actions change."""
+        return False
+
     @abc.abstractmethod
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         """Training metrics: how many interactions were learned from, and how well."""
@@ -91,6 +108,11 @@ class Agent(Section, abc.ABC):
 class MergeableAgent(Agent):
     """An agent whose statistics are sums over interactions, so statistics of disjoint shards merge by addition."""
 
+    @property
+    def is_mergeable(self) -> bool:
+        """Whether they do with these hyperparameters; if not, `update` adds interactions and `merge` is not called."""
+        return True
+
     @abc.abstractmethod
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
         """The statistics with a batch added."""
@@ -101,6 +123,11 @@ class MergeableAgent(Agent):
 
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
         return reduce(self.accumulate, batches, statistics)
+
+
+def mergeable(agent: Agent) -> MergeableAgent | None:
+    """The agent, if its statistics merge."""
+    return agent if isinstance(agent, MergeableAgent) and agent.is_mergeable else None
 
 
 def one_hot(actions: np.ndarray, action_count: int) -> np.ndarray:

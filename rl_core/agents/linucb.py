@@ -127,7 +127,7 @@ class LinUCB(MergeableAgent):
         return {name: append_zeros(array, actions) for name, array in statistics.items()}
 
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
-        observations, actions, rewards, sample_weight = batch
+        observations, actions, rewards, sample_weight = batch[:4]
         arms = len(statistics["counts"])
         small = np.uint16 if arms <= 1 << 16 else np.int64  # 16-bit integers use radix sort
         order = np.argsort(actions.astype(small), kind="stable")

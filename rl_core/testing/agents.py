@@ -12,9 +12,8 @@ from banditloop.rl_core.agents import (
     AGENTS,
     STATISTICS,
     Agent,
-    Batch,
-    MergeableAgent,
     Statistics,
+    mergeable,
     read_arrays,
     write_arrays,
 )
@@ -49,7 +48,7 @@ class AgentConformance:
     """Values out of range, each as {key: value}, that the agent must refuse."""
 
     def test_merging_is_tried_where_statistics_merge(self) -> None:
-        assert isinstance(self, MergeConformance) == isinstance(self.agent, MergeableAgent)
+        assert isinstance(self, MergeConformance) == bool(mergeable(self.agent))
 
     def test_training_on_the_same_interactions_gives_the_same_statistics(self) -> None:
         first, second = noise(0, 100), noise(1, 50)
@@ -76,7 +75,8 @@ class AgentConformance:
         observations = random.normal(size=(2000, DIM)).astype(np.float32)
         observations[:, 0] = 1.0  # for models without an intercept
         rewards = random.integers(2, size=2000).astype(float)
-        batch = Batch(observations, random.integers(ACTIONS, size=2000), rewards, 1 + 2 * rewards)
+        weights = {"rewards": rewards, "sample_weight": 1 + 2 * rewards}
+        batch = noise(1, 2000)._replace(observations=observations, **weights)
         expected = saved_and_loaded(self.agent, trained(self.agent, batch)).expected_rewards(observations)
         assert expected.mean() == pytest.approx(0.75, abs=0.03)  # three standard errors
 
@@ -144,11 +144,11 @@ class AgentConformance:
         _assert_equal(resumed, self.agent.update(statistics, [noise(1, 50)]))
 
     def test_metrics_say_what_it_learned_from(self) -> None:
-        observations, actions, rewards, _ = noise(0, 100)
-        metrics = self.agent.metrics(trained(self.agent, Batch(observations, np.minimum(actions, 2), rewards)))
+        batch = noise(0, 100)
+        metrics = self.agent.metrics(trained(self.agent, batch._replace(actions=np.minimum(batch.actions, 2))))
         assert metrics["interactions"] == 100
         assert metrics["arms_seen"] == 3
-        assert metrics["mean_reward"] == pytest.approx(rewards.mean())
+        assert metrics["mean_reward"] == pytest.approx(batch.rewards.mean())
         assert np.isfinite(list(metrics.values())).all()
 
     def test_the_exported_saved_model_takes_the_same_actions(self, tmp_path: Path) -> None:
@@ -163,7 +163,8 @@ class AgentConformance:
         np.testing.assert_array_equal(self.agent.load(tmp_path).probabilities(observations).argmax(axis=1), exported)
 
     def test_the_largest_observations_and_rewards_leave_it_finite(self) -> None:
-        largest = Batch(np.full((50, DIM), 1e6, np.float32), np.zeros(50, int), np.full(50, 1e6))
+        observations = np.full((50, DIM), 1e6, np.float32)
+        largest = noise(0, 50)._replace(observations=observations, actions=np.zeros(50, int), rewards=np.full(50, 1e6))
         for first in (noise(0, 100), largest, noise(0, 1)):
             statistics = trained(self.agent, first, largest, noise(1, 100))
             assert all(np.isfinite(array).all() for array in statistics.values())

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Batch, MergeableAgent
+from banditloop.rl_core.agents import MergeableAgent
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, assert_same, noise, saved_and_loaded, trained
 
 
@@ -36,22 +36,22 @@ class MergeConformance:
 
 def assert_resuming_equals_retraining(agent: MergeableAgent, seed: int, rows: int, fraction: float) -> None:
     """Assert that training on a fraction of the rows and then on the rest equals training on all, in any order."""
-    columns, cut = noise(seed, rows)[:3], int(fraction * rows)
+    batch, cut = noise(seed, rows), int(fraction * rows)
     order = np.random.default_rng(seed).permutation(rows)
-    whole = trained(agent, Batch(*columns))
-    first, second = Batch(*(column[:cut] for column in columns)), Batch(*(column[cut:] for column in columns))
+    whole = trained(agent, batch)
+    first, second = batch.take(slice(cut)), batch.take(slice(cut, None))
     assert_same(trained(agent, first, second), whole)
     assert_same(trained(agent, second, first), whole)
-    assert_same(trained(agent, Batch(*(column[order] for column in columns))), whole)
+    assert_same(trained(agent, batch.take(order)), whole)
 
 
 def assert_weights_equal_repetition(agent: MergeableAgent, seed: int, rows: int) -> None:
     """Assert that interactions of integer weights give the same predictions as interactions that are repeated."""
-    columns = noise(seed, rows)[:3]
+    batch = noise(seed, rows)
     times = np.random.default_rng(seed).integers(1, 5, size=rows)
-    weighted = trained(agent, Batch(*columns, times.astype(float)))
-    repeated = trained(agent, Batch(*(np.repeat(column, times, axis=0) for column in columns)))
+    weighted = trained(agent, batch._replace(sample_weight=times.astype(float)))
+    repeated = trained(agent, batch.take(np.repeat(np.arange(rows), times)))
     left, right = (saved_and_loaded(agent, statistics) for statistics in (weighted, repeated))
     np.testing.assert_allclose(
-        left.expected_rewards(columns[0]), right.expected_rewards(columns[0]), rtol=1e-6, atol=1e-9
+        left.expected_rewards(batch.observations), right.expected_rewards(batch.observations), rtol=1e-6, atol=1e-9
     )

@@ -16,13 +16,16 @@ def noise(seed: int, rows: int) -> Batch:
     """Interactions with random actions and random rewards: there is nothing to learn."""
     random = np.random.default_rng(seed)
     observations = random.normal(size=(rows, DIM)).astype(np.float32)
-    return Batch(observations, random.integers(ACTIONS, size=rows), random.normal(size=rows))
+    actions, rewards = random.integers(ACTIONS, size=rows), random.normal(size=rows)
+    ids = random.integers(1 << 64, size=rows, dtype=np.uint64)
+    return Batch(observations, actions, rewards, propensities=np.full(rows, 1 / ACTIONS), ids=ids)
 
 
 def linear(seed: int, rows: int) -> Batch:
     """Interactions with random actions and linear rewards, with Gaussian noise of standard deviation 0.1."""
-    observations, actions, errors, _ = noise(seed, rows)
-    return Batch(observations, actions, (observations @ TRUTH)[np.arange(rows), actions] + 0.1 * errors)
+    batch = noise(seed, rows)
+    expected = (batch.observations @ TRUTH)[np.arange(rows), batch.actions]
+    return batch._replace(rewards=expected + 0.1 * batch.rewards)
 
 
 def trained(agent: Agent, *batches: Batch) -> Statistics:

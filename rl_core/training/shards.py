@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import MergeableAgent, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents import Statistics, mergeable, read_arrays, write_arrays
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.examples import example_files, read_examples
@@ -67,7 +67,8 @@ def merge_shards(config: Config, examples: Path, work: Path, shards: int) -> Sta
         )
     encoding = Encoding.read(work)
     statistics = (_statistics(config, encoding, _path(work, shard)) for shard in range(shards))
-    return reduce(config.agent.merge, statistics) if isinstance(config.agent, MergeableAgent) else next(statistics)
+    agent = mergeable(config.agent)
+    return reduce(agent.merge, statistics) if agent else next(statistics)
 
 
 def _unfinished(examples: Path, work: Path, shards: int) -> list[int]:

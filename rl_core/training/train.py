@@ -1,6 +1,7 @@
 """Training: from a policy's statistics and new interactions to the next policy's statistics."""
 
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.agents import ACTION_FEATURES, STATISTICS, Batch, Statistics, check_shapes, read_arrays
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.candidates import action_positions
+from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids
 from banditloop.rl_core.features.encoder import Encoder
 from banditloop.rl_core.features.encoding import Encoding
 
@@ -42,11 +43,36 @@ def train(config: Config, encoding: Encoding, interactions: Iterable[pa.Table], 
         InvalidInput: an interaction does not fit the encoding, or the trained statistics are not finite.
     """
     tables = (table.sort_by("event_id") for table in interactions)
-    batches = (Batch(*to_arrays(table, encoding), sample_weight(table)) for table in tables)
+    batches = (batch(table, encoding, config.agent.learns_from_eligible) for table in tables)
     statistics = config.agent.update(statistics, batches)
     if not all(np.isfinite(array).all() for array in statistics.values()):
         raise InvalidInput("interactions: the trained statistics are not finite; nothing was saved")
     return statistics
+
+
+def batch(table: pa.Table, encoding: Encoding, with_eligible: bool = False) -> Batch:
+    """The interactions of a table, as agents learn from them; with_eligible: with the actions that could be chosen.
+
+    Raises:
+        InvalidInput: as `to_arrays` does.
+    """
+    ids = [zlib.crc32(event_id.encode()) for event_id in table["event_id"].to_pylist()]
+    return Batch(
+        *to_arrays(table, encoding),
+        sample_weight(table),
+        table["propensity"].to_numpy(),
+        np.array(ids, np.uint64),
+        _eligible(table, encoding.action_ids) if with_eligible else None,
+    )
+
+
+def _eligible(table: pa.Table, action_ids: Sequence[str]) -> np.ndarray | None:
+    """The actions of an encoding that each decision of a table could take, bool [B, actions]; None: all of them."""
+    ids = logged_ids(table)
+    position, unknown = {action: i for i, action in enumerate(ids)}, np.zeros((table.num_rows, 1), bool)
+    mask = np.hstack([logged_candidates(table, ids).mask(table.num_rows), unknown])
+    eligible = mask[:, [position.get(action, -1) for action in action_ids]]
+    return None if eligible.all() else eligible
 
 
 def to_arrays(table: pa.Table, encoding: Encoding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -103,7 +103,7 @@ def test_linucb_equals_tf_agents_trained_on_the_same_interactions_once():
 
 
 def test_linucb_solves_the_ridge_regression():
-    agent, (observations, actions, rewards, _) = LinUCB(l2=0.3), noise(0, 200)
+    agent, (observations, actions, rewards, *_) = LinUCB(l2=0.3), noise(0, 200)
     theta = agent.solve(trained(agent, Batch(observations, actions, rewards))).theta
     for arm in range(ACTIONS):
         x, r = observations[actions == arm].astype(float), rewards[actions == arm]

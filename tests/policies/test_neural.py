@@ -41,7 +41,7 @@ def test_learning_does_not_depend_on_units_or_on_a_first_batch_of_one_interactio
         return (scale * x + offset).astype(np.float32)
 
     agent, parts = NeuralEpsilonGreedy(), [linear(0, 1), *(linear(seed, 1000) for seed in range(1, 4))]
-    batches = [Batch(rescaled(x), actions, reward_scale * (rewards + offset)) for x, actions, rewards, _ in parts]
+    batches = [Batch(rescaled(x), actions, reward_scale * (rewards + offset)) for x, actions, rewards, *_ in parts]
     assert greedy_accuracy(agent, trained(agent, *batches), rescaled) > 0.9
 
 
@@ -63,13 +63,13 @@ def test_constant_features_are_ignored():
 def test_a_single_outlier_does_not_prevent_learning():
     agent = NeuralEpsilonGreedy(replay_size=1000)
     statistics = trained(agent, *(linear(seed, 1000) for seed in range(4)))
-    x, actions, rewards, _ = linear(4, 1000)
+    x, actions, rewards, *_ = linear(4, 1000)
     x[500], rewards[500] = 1e6, 1e6
     assert greedy_accuracy(agent, agent.update(statistics, [Batch(x, actions, rewards)])) > 0.9
 
 
 def test_untried_actions_are_expected_to_earn_the_mean_reward():
-    observations, actions, rewards, _ = noise(0, 500)
+    observations, actions, rewards, *_ = noise(0, 500)
     agent, batch = NeuralEpsilonGreedy(), Batch(observations, np.minimum(actions, 3), rewards)
     model = saved_and_loaded(agent, trained(agent, batch))
     np.testing.assert_allclose(model.expected_rewards(observations)[:, 4], rewards.mean(), rtol=1e-5)

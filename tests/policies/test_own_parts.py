@@ -56,7 +56,7 @@ class Ridge(MergeableAgent):
         return {name: append_zeros(array, actions) for name, array in statistics.items()}
 
     def accumulate(self, statistics, batch):
-        observations, actions, rewards, sample_weight = batch
+        observations, actions, rewards, sample_weight = batch[:4]
         x, weights = observations.astype(float), one_hot(actions, len(statistics["counts"]))
         weights = weights if sample_weight is None else weights * sample_weight[:, None]
         sums = {

@@ -13,7 +13,7 @@ from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.events import decisions
-from banditloop.rl_core.training.train import checked_contexts
+from banditloop.rl_core.training.train import batch, checked_contexts
 from banditloop.rl_core.training.training import Training, table_features
 
 VALUES = {
@@ -94,3 +94,20 @@ def test_contexts_whose_vectors_had_another_length_are_refused_with_what_to_do(o
         "interaction e1: context.h has 3 numbers; the task's have 4. "
         "Give a changed task its own backend.root, or rename the feature"
     )
+
+
+def test_agents_are_given_ids_propensities_and_the_actions_that_could_be_chosen():
+    task = Task(actions=["a", "b", "c"], context={"x": "number"})
+    given = {"candidates": [["c", "a"], ["a", "left out", "b"]], "logging_probability": [1.0, 0.5]}
+    logged = decisions(["e1", "e2"], task=task, context={"x": 1.0}, **given)
+    table, encoding = logged.append_column("reward", pa.array([0.0, 1.0])), Encoding.unfitted(task)
+    learned = batch(table, encoding, with_eligible=True)
+    assert encoding.action_ids == ("a", "b", "c")
+    np.testing.assert_array_equal(learned.eligible, [[True, False, True], [True, True, False]])
+    np.testing.assert_array_equal(learned.propensities, [1 / 2, 1 / 3])
+    np.testing.assert_array_equal(learned.sample_weight, [1.0, 2.0])
+    assert learned.ids.dtype == np.uint64
+    assert batch(table, encoding).eligible is None
+    again = batch(table.take([1, 0]), encoding, with_eligible=True)
+    for ours, theirs in zip(learned, again.take(np.array([1, 0])), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
