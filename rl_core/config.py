@@ -20,6 +20,7 @@ from banditloop.rl_core.settings.loop import (
     RetrainingSection,
     RewardSection,
 )
+from banditloop.rl_core.settings.on_policy import OnPolicySection
 from banditloop.rl_core.settings.processes import BusSection, ImageSection, LoggingSection, ServingSection
 from banditloop.rl_core.settings.registry import registered
 from banditloop.rl_core.settings.retention import RetentionSection
@@ -50,6 +51,7 @@ class Config(Section):
     logging: LoggingSection = LoggingSection()
     image: ImageSection = ImageSection()
     training: TrainingSection = TrainingSection()
+    on_policy: OnPolicySection = OnPolicySection()
     retraining: RetrainingSection = RetrainingSection()
     gate: GateSection = GateSection()
     release: ReleaseSection = ReleaseSection()

@@ -1,6 +1,7 @@
 """The interface of an agent, of the interactions it learns from, and of the model it learns."""
 
 import abc
+import tempfile
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
@@ -103,6 +104,12 @@ class Agent(Section, abc.ABC):
     @abc.abstractmethod
     def load(self, folder: Path) -> Model:
         """The model that `save` wrote, ready to score."""
+
+    def model(self, statistics: Statistics) -> Model:
+        """The model of the statistics, ready to score: what `load` reads after `save`."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(statistics, Path(folder))
+            return self.load(Path(folder))
 
 
 class MergeableAgent(Agent):

@@ -174,6 +174,9 @@ class LinUCB(MergeableAgent):
 
         save_linucb(statistics, self.alpha, self.l2, folder)
 
+    def model(self, statistics: Statistics) -> LinUCBModel:
+        return self.solve(statistics)
+
     def load(self, folder: Path) -> LinUCBModel:
         """The model of weights.npz. Does not import TensorFlow."""
         weights = read_arrays(folder / WEIGHTS)

@@ -5,12 +5,15 @@ linear agent always takes action 0.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.settings.section import Section
+
+MAX_SEED = 2**31 - 1  # of TensorFlow
 
 
 class LinearAlgorithm(Section):
@@ -94,12 +97,45 @@ ALGORITHMS: dict[str, type[Section]] = {
 }
 
 
-def parse_algorithm(name: str, hyperparameters: Mapping[str, Any], where: str = "agent.hyperparameters") -> Section:
+class AlgorithmSection(Section):
+    """What an agent section that chooses an algorithm of TF-Agents has.
+
+    Its statistics are the variables of the agent that `tf_agents_factory.make_tf_agent` builds, as `variables` returns
+    them, with counts and rewards [actions] of the interactions that it learned from.
+    """
+
+    algorithm: Literal[
+        "lin_ucb",
+        "lin_ts",
+        "neural_epsilon_greedy",
+        "neural_boltzmann",
+        "neural_falcon",
+        "dropout_thompson",
+        "neural_linucb",
+        "exp3",
+    ] = Field("lin_ucb", description="algorithm of TF-Agents")
+    hyperparameters: dict[str, Any] = Field({}, description="its hyperparameters, by TF-Agents' names")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of the initial weights and of all random draws")
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _check_hyperparameters(cls, values: dict[str, Any], others: ValidationInfo) -> dict[str, Any]:
+        if algorithm := others.data.get("algorithm"):
+            parse_algorithm(algorithm, values)
+        return values
+
+    @cached_property
+    def parsed(self) -> Section:
+        """The algorithm with all its hyperparameters."""
+        return parse_algorithm(self.algorithm, self.hyperparameters)
+
+
+def parse_algorithm(name: str, hyperparameters: Mapping[str, Any], where: str = "") -> Section:
     """The algorithm of a name with these hyperparameters, by TF-Agents' names; others have their defaults.
 
     Raises:
         InvalidInput: there is no such algorithm or hyperparameter, or a value is out of range.
     """
     if name not in ALGORITHMS:
-        raise InvalidInput(f"agent.algorithm = {name!r}: {nearest(name, list(ALGORITHMS), 'TF-Agents')}")
+        raise InvalidInput(f"algorithm = {name!r}: {nearest(name, ALGORITHMS, 'TF-Agents')}")
     return ALGORITHMS[name].parse(dict(hyperparameters), where)

@@ -51,10 +51,10 @@ def test_every_algorithm_is_built():
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("linucb", {}, "agent.algorithm = 'linucb': did you mean 'lin_ucb'?"),
-        ("lin_ucb", {"tikhonov_weight": 0.0}, "agent.hyperparameters.tikhonov_weight = 0.0: "),
-        ("neural_falcon", {"epsilon": 0.1}, "agent.hyperparameters.epsilon = 0.1: is no key"),
-        ("exp3", {"learning_rate": 2.0}, "agent.hyperparameters.learning_rate = 2.0: "),
+        ("linucb", {}, "algorithm = 'linucb': did you mean 'lin_ucb'?"),
+        ("lin_ucb", {"tikhonov_weight": 0.0}, "tikhonov_weight = 0.0: "),
+        ("neural_falcon", {"epsilon": 0.1}, "epsilon = 0.1: is no key"),
+        ("exp3", {"learning_rate": 2.0}, "learning_rate = 2.0: "),
     ],
 )
 def test_what_no_agent_has_is_refused(name, values, message):

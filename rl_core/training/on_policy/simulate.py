@@ -1,0 +1,59 @@
+"""On-policy training from its start or from a checkpoint to its end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from banditloop.rl_core.agents import Statistics, check_shapes
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.training.on_policy.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
+from banditloop.rl_core.training.on_policy.curve import Curve, Loop
+from banditloop.rl_core.training.on_policy.learner import make_learner
+from banditloop.rl_core.training.on_policy.simulation import Simulation
+
+
+def simulate(config: Config, seed: int | None = None, on_loop: Callable[[Curve], object] = lambda curve: None) -> Curve:
+    """The learning curve of the config's agent in its environment; nothing is written.
+
+    seed: of contexts, decisions and rewards, instead of the config's; the environment, whose own seed says which
+    problem it is, stays the same. on_loop: called with the curve so far after every loop; what it raises ends the
+    training, by which a tuner prunes.
+
+    Raises:
+        InvalidInput: the config has no environment, or its agent cannot act in it.
+    """
+    if seed is not None:
+        config = config.model_copy(update={"on_policy": config.on_policy.model_copy(update={"seed": seed})})
+    return train_on_policy(config, Simulation(config), on_loop=on_loop)[1]
+
+
+def train_on_policy(
+    config: Config,
+    simulation: Simulation,
+    folder: Path | None = None,
+    resume: bool = False,
+    on_loop: Callable[[Curve], object] = lambda curve: None,
+) -> tuple[Statistics, Curve]:
+    """What the agent has learned after `on_policy.training_loops` loops, and its learning curve.
+
+    folder: of the checkpoint, written every `checkpoint_loops` and at the end; None: none is written. resume: whether
+    to go on from the checkpoint there, if there is one, which gives what an uninterrupted training gives.
+
+    Raises:
+        InvalidInput: the agent cannot act in the environment, or the checkpoint is of another config.
+    """
+    learner, curve, settings = make_learner(config, simulation), Curve(), config.on_policy
+    if folder and resume and (checkpoint := read_checkpoint(folder, config)):
+        statistics, curve = checkpoint
+        check_shapes(folder / CHECKPOINT, statistics, learner.statistics)
+        learner.restore(statistics, len(curve.loops))
+    learner.begin(len(curve.loops))
+    while (number := len(curve.loops)) < settings.training_loops:
+        rewards, regrets = learner.run(number)
+        curve.loops.append(Loop.of(curve.interactions, rewards, regrets))
+        on_loop(curve)
+        is_last = number + 1 == settings.training_loops
+        if is_last or (number + 1) % settings.checkpoint_loops == 0:
+            if folder:
+                write_checkpoint(folder, config, learner.statistics, curve)
+            learner.begin(number + 1)
+    return learner.statistics, curve
