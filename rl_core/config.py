@@ -24,9 +24,11 @@ from banditloop.rl_core.settings.on_policy import OnPolicySection
 from banditloop.rl_core.settings.processes import BusSection, ImageSection, LoggingSection, ServingSection
 from banditloop.rl_core.settings.registry import registered
 from banditloop.rl_core.settings.retention import RetentionSection
+from banditloop.rl_core.settings.search_space import Dimension, check_space, dimensions
 from banditloop.rl_core.settings.section import Section
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.settings.training import TrainingSection
+from banditloop.rl_core.settings.tuning import TuningSection
 
 REGISTRIES: dict[str, tuple[Mapping[str, type[Any]], type[Any]]] = {  # the parts by name, and their base class
     "backend": (BACKENDS, Backend),
@@ -56,6 +58,7 @@ class Config(Section):
     gate: GateSection = GateSection()
     release: ReleaseSection = ReleaseSection()
     retention: RetentionSection = RetentionSection()
+    tuning: TuningSection = TuningSection()
 
     @classmethod
     def parse(cls, values: Any, where: str = "") -> Self:
@@ -73,6 +76,7 @@ class Config(Section):
         config = super().parse(values, where)
         config._check_training()
         config._check_default_reward()
+        config._check_search_space()
         return config
 
     def _check_training(self) -> None:
@@ -91,6 +95,31 @@ class Config(Section):
         default, (low, high) = self.reward.default, self.task.rewards
         if default != "ignore" and not low <= default <= high:
             raise InvalidInput(f"reward.default = {default}: is outside task.reward_range, {low:g} to {high:g}")
+
+    def search_space(self) -> list[Dimension]:
+        """The settings to tune. InvalidInput: there is no agent of a name, or none to try has a setting."""
+        agents: dict[str, type[Section]] = {}
+        for name in self.tuning.agent_names or [self.agent.name]:
+            try:
+                part = (
+                    self.agent if name == self.agent.name else registered(*REGISTRIES["agent"], {"name": name}, "agent")
+                )
+            except InvalidInput as error:
+                raise InvalidInput(f"tuning.search_space.{error}") from None
+            agents[name] = type(part)
+        return dimensions(self.tuning, agents)
+
+    def _check_search_space(self) -> None:
+        on_log = self.tuning.objective == "log"
+        if on_log and self.tuning.search_space.policy:
+            raise InvalidInput(
+                "tuning.search_space.policy: a log shows what exploration costs, not what it teaches; tune it with "
+                "objective = 'simulation'"
+            )
+        if self.environment is None and not on_log:
+            raise InvalidInput("tuning.objective = 'simulation': needs an environment; add one, or give 'log'")
+        if list(self.tuning.parameters()):
+            check_space(self.search_space(), self.to_dict() | {"tuning": {}}, type(self).parse)
 
     def _check_environment(self) -> None:
         """A task beside an environment may have another range of rewards, but must be about the same decisions."""
