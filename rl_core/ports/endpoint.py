@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from banditloop.rl_core.client import Decision
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
+from banditloop.rl_core.policies.tuned import Tuned
 
 # The predictor's HTTP routes, unless Vertex AI prescribes others.
 PREDICT_ROUTE, HEALTH_ROUTE = "/predict", "/health"
@@ -70,6 +71,12 @@ class Endpoint(Protocol):
 
     def verdicts(self) -> list[Verdict]:
         """All verdicts, oldest first."""
+
+    def tuned(self) -> Tuned | None:
+        """The tuned settings that the next trainings use; None before the first."""
+
+    def set_tuned(self, tuned: Tuned) -> None:
+        """Replace the tuned settings. Atomic: others see the old ones or the new ones."""
 
     def vitals(self) -> dict[str, Vitals]:
         """Vitals of the serving versions. Empty while the endpoint is down, and where a platform has none."""

@@ -24,6 +24,7 @@ from banditloop.rl_core.promotion.start import check_start
 from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.training.export import Export, export_file, export_log
 from banditloop.rl_core.training.policy import train_policy
+from banditloop.rl_core.training.tuned import TUNED, with_tuned, with_tuned_of
 
 
 class Trained(NamedTuple):
@@ -58,19 +59,26 @@ def export_step(
 ) -> Export:
     """Write the interactions of a log in a file as examples or, without one, those of the loop.
 
+    The tuned settings of the loop that the training is to use are in the metadata of its examples.
+
     parent: the version to resume from; empty: the latest released.
     """
     if log:
         return export_file(config, log, columns, examples, held_out, as_of)
     platform = _of_a_loop(platform, "an ingester without a log")
     check_start(config, platform)
-    return export_log(config, platform, released(platform.endpoint, parent), examples, as_of)
+    tuned = platform.endpoint.tuned()
+    used = with_tuned(config, tuned)
+    export = export_log(used, platform, released(platform.endpoint, parent), examples, as_of)
+    settings = {TUNED: tuned.model_dump(mode="json")} if tuned and used is not config else {}
+    return export._replace(metadata=export.metadata | settings)
 
 
 def train_step(
     config: Config, platform: Platform | None, examples: Path, policy: Path, metadata: Mapping[str, Any], run_id: str
 ) -> Trained:
-    """Train on a folder of examples with this metadata, and write the policy."""
+    """Train on a folder of examples with this metadata, with the tuned settings in it, and write the policy."""
+    config = with_tuned_of(config, metadata)
     if platform:
         check_start(config, platform)
     manifest, statistics = train_policy(config, platform, examples, policy, metadata, run_id)

@@ -21,6 +21,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import MANIFEST, Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.policies.tuned import Tuned
 from banditloop.rl_core.ports import CloudResource, Vitals
 from banditloop.rl_core.settings.backend import GoogleBackend
 
@@ -102,6 +103,14 @@ class VertexEndpoint:
                 self._roll_back(new, expected, failure)
             raise
         return replaced
+
+    def tuned(self) -> Tuned | None:
+        blob = self._bucket.get_blob(f"{self._backend.endpoint}/tuned.json")
+        return Tuned.model_validate_json(blob.download_as_bytes()) if blob else None
+
+    def set_tuned(self, tuned: Tuned) -> None:
+        blob = self._bucket.blob(f"{self._backend.endpoint}/tuned.json")
+        blob.upload_from_string(tuned.model_dump_json(), content_type="application/json")
 
     def reconcile(self) -> None:
         """Make the deployments match the release; deploy also what could not be started before."""

@@ -19,10 +19,12 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.policies.tuned import Tuned
 from banditloop.rl_core.ports import HEALTH_ROUTE, CloudResource, Vitals
 
 PREDICT_SECONDS = 60.0  # that a prediction may take, and for which it is sent again
 RELEASE_FILES = ("release.json", "release.copy.json")  # the second is read where the first is damaged
+TUNED_FILE = "tuned.json"
 log = logging.getLogger("banditloop.endpoint")
 
 
@@ -30,8 +32,8 @@ class LocalEndpoint:
     """See banditloop.rl_core.ports.Endpoint.
 
     The folder holds versions/<version>/, immutable policy directories; release.json, the current release, and
-    a copy of it; verdicts.jsonl, one verdict per line; and server.json, the URL of the serving process. Every change is
-    atomic: one rename, or one line appended.
+    a copy of it; verdicts.jsonl, one verdict per line; tuned.json, the tuned settings; and server.json, the URL of the
+    serving process. Every change is atomic: one rename, or one line appended.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -108,6 +110,19 @@ class LocalEndpoint:
 
     def verdicts(self) -> list[Verdict]:
         return self._verdicts.read()
+
+    def tuned(self) -> Tuned | None:
+        path = self._folder / TUNED_FILE
+        if not path.exists():
+            return None
+        try:
+            return Tuned.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise InvalidInput(f"{path}: is damaged; delete it, and tune again") from None
+
+    def set_tuned(self, tuned: Tuned) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._folder / TUNED_FILE, tuned.model_dump_json())
 
     def policy(self, version: str) -> Path:
         return self._versions.path(version)

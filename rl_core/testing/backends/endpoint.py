@@ -12,6 +12,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.policies.release import CanaryEvidence, Release, Verdict
+from banditloop.rl_core.policies.tuned import Tuned
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.current import champion_manifest
 from banditloop.rl_core.testing.backends.fixtures import BackendFixtures, Configure
@@ -50,6 +51,13 @@ class EndpointContract(BackendFixtures):
         assert [manifest.generation for manifest in platform.endpoint.versions()] == [1, 2]
         assert platform.endpoint.release() is None
         assert len(platform.endpoint.list_endpoints()) == 1
+
+    def test_tuned_settings_are_replaced(self, platform: Platform) -> None:
+        assert platform.endpoint.tuned() is None
+        for alpha in (0.3, 0.1):
+            tuned = Tuned(base="0a1b2c3d", agent={"name": "linucb", "alpha": alpha}, policy={}, at=START)
+            platform.endpoint.set_tuned(tuned)
+            assert platform.endpoint.tuned() == tuned
 
     def test_a_release_is_replaced_only_if_it_is_the_expected_one(self, platform: Platform, tmp_path: Path) -> None:
         old, new = _add(platform, tmp_path, 1), _add(platform, tmp_path, 2)
