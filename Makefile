@@ -80,7 +80,7 @@ compile: $(READY)  ## compile the pipelines and the components to build
 RESOLVE := uv pip compile pyproject.toml --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
-IMAGE_EXTRAS := local serve pipelines train evaluate google
+IMAGE_EXTRAS := local serve pipelines train evaluate tune google
 
 lock:  ## resolve requirements.lock anew, and from it the image's, with a smaller TensorFlow, and the functions' (needs uv)
 	$(RESOLVE) --universal --all-extras --group dev --upgrade -o requirements.lock
