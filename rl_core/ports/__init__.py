@@ -14,7 +14,7 @@ from banditloop.rl_core.ports.endpoint import (
     action_counts,
 )
 from banditloop.rl_core.ports.platform import Platform, Resource, ResourceState
-from banditloop.rl_core.ports.runner import Run, RunArtifact, Runner, RunState, RunTask, Schedule, TaskState
+from banditloop.rl_core.ports.runner import Run, RunArtifact, Runner, RunState, RunTask, Schedule, TaskState, Trial
 from banditloop.rl_core.ports.warehouse import LogCounts, Warehouse
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Runner",
     "Schedule",
     "TaskState",
+    "Trial",
     "Vitals",
     "Warehouse",
     "action_counts",

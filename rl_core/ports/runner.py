@@ -50,8 +50,23 @@ class Schedule(NamedTuple):
     next_run: datetime | None  # None while paused
 
 
+class Trial(NamedTuple):
+    """Settings that a tuning tried, by key such as agent.alpha, and their mean value over the seeds.
+
+    The value is None for a failed trial; its standard error also with less than two seeds, and where the platform does
+    not keep it. pruned: ended before its last seed.
+    """
+
+    number: int
+    parameters: dict[str, Any]
+    state: Literal["complete", "pruned", "failed"]
+    value: float | None
+    standard_error: float | None
+    seeds: int | None  # that were measured; None where the platform does not tell
+
+
 class Runner(Protocol):
-    """Runs compiled pipelines, and trains on behalf of their trainer component."""
+    """Runs compiled pipelines, and trains and tunes on behalf of their components."""
 
     def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         """The statistics of the parent policy directory (None: initial ones) updated with a folder of examples.
@@ -62,6 +77,16 @@ class Runner(Protocol):
         to read `examples`, and keep their checkpoints in the folder `work`.
 
         Raises:
+            PlatformError: the machines failed.
+        """
+
+    def trials(self, config: Config, arguments: Sequence[str]) -> list[Trial] | None:
+        """Trials of the config's search space on machines of the platform; None: this process is to try them itself.
+
+        arguments: for `python -m banditloop.rl_core.tuning.trial`, which measures one, besides its settings.
+
+        Raises:
+            InvalidInput: the platform has no such search.
             PlatformError: the machines failed.
         """
 

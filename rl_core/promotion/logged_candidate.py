@@ -44,7 +44,7 @@ def evaluate_log(
     Raises:
         InvalidInput: there is no usable interaction with a propensity, or one is below least_propensity.
     """
-    window = _window(config, interactions, least_propensity)
+    window = unknown_window(config, interactions, least_propensity)
     better, worse = BettingTest(margin=config.gate.noninferiority_margin), BettingTest()
     better, worse = compare(window, baseline, candidate, better, worse)
     name = baseline.manifest.version if baseline else THE_LOG
@@ -64,7 +64,7 @@ def evaluate_log(
     return verdict, evaluation_summary(config, window, evaluation, verdict, worse, [], *about)
 
 
-def _window(config: Config, interactions: Iterable[pa.RecordBatch], least_propensity: float) -> LoggedWindow:
+def unknown_window(config: Config, interactions: Iterable[pa.RecordBatch], least_propensity: float) -> LoggedWindow:
     """The interactions as a window of unknown policies.
 
     Raises:

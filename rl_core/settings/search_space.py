@@ -72,3 +72,22 @@ def _agents_with(key: str, setting: str, parameter: Parameter, agents: Mapping[s
             raise InvalidInput(f"tuning.search_space.{key}.agents: {name!r} is not one of: {', '.join(agents)}")
     having = tuple(name for name, kind in agents.items() if setting in kind.model_fields)
     return tuple(parameter.agents) or having or tuple(agents)
+
+
+def read_value(dimension: Dimension, written: Any) -> Any:
+    """A value of a setting that a platform passes on, as a text or as a number: 4 comes as "4.0"."""
+    key, parameter, _, whole = dimension
+    if not parameter.values:
+        return int(float(written)) if whole else float(written)
+    for value in parameter.values:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if str(value) == str(written) or (is_number and _number(written) == value):
+            return value
+    raise InvalidInput(f"tuning.search_space.{key}: {written!r} is not one of: {', '.join(map(str, parameter.values))}")
+
+
+def _number(text: Any) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

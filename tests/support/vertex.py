@@ -31,11 +31,12 @@ from banditloop.rl_core.ports import RunTask
 from tests.support.custom_jobs import CustomJobs, matches_label
 from tests.support.processes import free_port, listening, start_as_process, wait_until
 from tests.support.stand_ins import failed, finished, listen
+from tests.support.tuning_jobs import TuningJobs
 
 STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
 
 
-class Vertex(CustomJobs):
+class Vertex(TuningJobs, CustomJobs):
     """Handlers named after the API's methods."""
 
     def __init__(self, folder: Path) -> None:

@@ -62,24 +62,31 @@ def cancel_all(backend: GoogleBackend) -> None:
 
 
 def _job(config: Config, backend: GoogleBackend, arguments: list[str]) -> CustomJob:
-    """The job's specification. Vertex AI requires that the first worker pool has exactly one replica."""
-    training, machine = config.training, _machine(config)
-    variables = [{"name": ENVIRONMENT_VARIABLE, "value": config.model_dump_json(exclude_none=True)}]
-    container = {"image_uri": backend.image, "command": REPLICA, "args": arguments, "env": variables}
-    pools = [
-        {"machine_spec": machine, "container_spec": container, "replica_count": replicas}
-        for replicas in (1, training.replicas - 1)
-        if replicas
-    ]
+    """The job that trains."""
     return CustomJob(
         display_name=f"{backend.endpoint}-trainer",
         labels={LABEL: backend.endpoint},
-        job_spec={
-            "worker_pool_specs": pools,
-            "scheduling": _scheduling(training.spot),
-            "service_account": backend.service_account_email(),
-        },
+        job_spec=job_spec(config, backend, REPLICA, arguments, config.training.replicas),
     )
+
+
+def job_spec(
+    config: Config, backend: GoogleBackend, command: list[str], arguments: list[str], replicas: int
+) -> dict[str, Any]:
+    """What runs on which machines. Vertex AI requires that the first worker pool has exactly one replica."""
+    machine = _machine(config)
+    variables = [{"name": ENVIRONMENT_VARIABLE, "value": config.model_dump_json(exclude_none=True)}]
+    container = {"image_uri": backend.image, "command": command, "args": arguments, "env": variables}
+    pools = [
+        {"machine_spec": machine, "container_spec": container, "replica_count": count}
+        for count in (1, replicas - 1)
+        if count
+    ]
+    return {
+        "worker_pool_specs": pools,
+        "scheduling": _scheduling(config.training.spot),
+        "service_account": backend.service_account_email(),
+    }
 
 
 def _scheduling(spot: bool) -> dict[str, Any]:

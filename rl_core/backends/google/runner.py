@@ -14,14 +14,14 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 
 from banditloop.rl_core.agents import Statistics
-from banditloop.rl_core.backends.google import custom_job, run_logs
+from banditloop.rl_core.backends.google import custom_job, run_logs, tuning_job
 from banditloop.rl_core.backends.google.clients import LABEL, location_name, name_prefix, vertex_client
 from banditloop.rl_core.backends.google.schedules import VertexSchedules
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.template import check_run
-from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule
+from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule, Trial
 from banditloop.rl_core.settings.backend import GoogleBackend
 from banditloop.rl_core.training.train import initial_statistics
 
@@ -63,6 +63,11 @@ class VertexRunner:
         shards.seed_first_shard(work, initial_statistics(config, encoding, parent), encoding)
         custom_job.run(config, self._backend, [str(examples), str(work)])
         return shards.merge_shards(config, examples, work, config.training.replicas)
+
+    def trials(self, config: Config, arguments: Sequence[str]) -> list[Trial] | None:
+        if not config.training.machine_type:
+            return None
+        return tuning_job.run(config, self._backend, arguments)
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
         job, name = self.job(template, parameters, run_id), self._prefix + run_id
@@ -132,6 +137,7 @@ class VertexRunner:
             if _state(job) == "running":
                 self._client.cancel_pipeline_job(name=job.name)
         custom_job.cancel_all(self._backend)
+        tuning_job.cancel_all(self._backend)
 
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
         self._schedules.set(name, cron, self.job(template, parameters, self._prefix + name))

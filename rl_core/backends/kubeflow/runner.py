@@ -31,7 +31,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.cron import check_cron, next_run
 from banditloop.rl_core.pipeline_specs.template import check_run
-from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule
+from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule, Trial
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 CRON_SECONDS = "0 "  # Kubeflow's cron expressions start with a field for seconds
@@ -54,6 +54,9 @@ class KubeflowRunner:
         from banditloop.rl_core.training.shards import train_here  # needs the extra `train`
 
         return train_here(config, examples, encoding, parent)
+
+    def trials(self, config: Config, arguments: Sequence[str]) -> list[Trial] | None:
+        return None
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
         spec = check_run(template, parameters, remote=True)

@@ -23,7 +23,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.pipeline_specs.template import check_run
-from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule
+from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule, Trial
 
 
 class LocalRunner:
@@ -41,6 +41,9 @@ class LocalRunner:
         from banditloop.rl_core.training.shards import train_here  # needs the extra `train`
 
         return train_here(config, examples, encoding, parent)
+
+    def trials(self, config: Config, arguments: Sequence[str]) -> list[Trial] | None:
+        return None
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
         check_run(template, parameters)

@@ -1,0 +1,38 @@
+"""An attempt at a tuning: the folder from which it goes on after it was killed, one process at a time."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.tuning.objective import Source
+
+SOURCE = "source.json"
+
+
+@contextmanager
+def attempt(folder: Path, source: Source) -> Iterator[Source]:
+    """The source that the attempt in a folder began with, or this one. The folder is removed when all has succeeded.
+
+    Raises:
+        InvalidInput: another process is tuning there.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0):
+            folder.mkdir(exist_ok=True)
+            path = folder / SOURCE
+            if path.exists():
+                source = Source(**json.loads(path.read_text()))
+            else:
+                partial = folder / f"new-{SOURCE}"
+                partial.write_text(json.dumps(source._asdict()))
+                partial.replace(path)
+            yield source
+            shutil.rmtree(folder)
+    except Timeout:
+        raise InvalidInput(f"tuning: another process is trying these settings, in {folder}") from None

@@ -1,0 +1,79 @@
+"""What a tuning maximises: the reward of a simulated loop, or the off-policy value on a log."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.tuning.comparison import Comparison, Estimate
+from banditloop.rl_core.tuning.simulation import simulated_reward
+
+TEST_SEED = 1_000_000  # the first seed of the test; trials have 0, 1, …
+
+
+class Objective(Protocol):
+    """The value of settings, in units of the reward."""
+
+    metric: str
+
+    def value(self, config: Config, seed: int) -> float:
+        """The value of a config by one simulation, or on one fold of the log. InvalidInput: it cannot be trained."""
+
+    def compare(self, present: Config, best: Config) -> Comparison:
+        """Both configs on data that no trial has seen."""
+
+
+class Simulated(NamedTuple):
+    """The mean reward of simulated loops."""
+
+    metric: str = "mean reward of a simulated loop"
+
+    def value(self, config: Config, seed: int) -> float:
+        """The mean reward of one loop."""
+        return simulated_reward(config, seed)
+
+    def compare(self, present: Config, best: Config) -> Comparison:
+        """Both in the same fresh simulations, whose differences are compared in pairs."""
+        seeds = range(TEST_SEED, TEST_SEED + present.tuning.test_seeds)
+        sides = [np.array([simulated_reward(config, seed) for seed in seeds]) for config in (present, best)]
+        estimates = (Estimate.of_mean(values) for values in (*sides, sides[1] - sides[0]))
+        return Comparison(*estimates, f"{len(seeds)} fresh simulations")
+
+
+class Source(NamedTuple):
+    """Where the log is: a file with columns of these names, or the loop's, read up to a time (ISO 8601)."""
+
+    log: str = ""
+    columns: Mapping[str, str] = {}
+    as_of: str = ""
+
+
+def objective_of(config: Config, platform: Platform | None, source: Source) -> Objective:
+    """The objective of the config's tuning section.
+
+    Raises:
+        InvalidInput: there is no log, or too little of it.
+    """
+    if config.tuning.objective == "simulation":
+        if source.log:
+            raise InvalidInput("log: is not read by objective = 'simulation'; give tuning.objective = 'log'")
+        return Simulated()
+    from banditloop.rl_core.tuning.off_policy import OffPolicy, window_of_file, window_of_loop
+
+    if source.log:
+        return OffPolicy.of(config, window_of_file(config, Path(source.log), source.columns))
+    if platform is None:
+        raise InvalidInput('backend: is missing; tuning without a log needs that of a loop, as {"name": "local"}')
+    return OffPolicy.of(config, window_of_loop(config, platform, source.as_of))
+
+
+def with_source(config: Config, platform: Platform | None, source: Source) -> Source:
+    """The source with the time up to which the loop's log is complete now, so that all trials read the same."""
+    if config.tuning.objective == "simulation" or source.log or source.as_of or platform is None:
+        return source
+    until: Any = platform.warehouse.window(None).until
+    return source._replace(as_of=until.isoformat())

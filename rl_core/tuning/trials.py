@@ -1,0 +1,25 @@
+"""Trials: settings, and what was measured of them."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from banditloop.rl_core.ports import Trial
+
+Parameters = dict[str, Any]  # by key, as agent.alpha
+
+
+def measured(
+    number: int, parameters: Parameters, state: Literal["complete", "pruned", "failed"], values: Sequence[float]
+) -> Trial:
+    """The trial of which these values were measured, one per seed."""
+    mean = float(np.mean(values)) if values else None
+    error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+    return Trial(number, parameters, state, mean, error, len(values))
+
+
+def best_first(trials: Sequence[Trial]) -> list[Trial]:
+    """The complete trials by value, the highest first, then the pruned and the failed ones."""
+    order = {"complete": 0, "pruned": 1, "failed": 2}
+    return sorted(trials, key=lambda trial: (order[trial.state], -(trial.value or 0.0), trial.number))

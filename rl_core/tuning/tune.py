@@ -1,0 +1,111 @@
+"""A tuning from its start, or from where it ended, to the settings that the next trainings use."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.tuned import Tuned
+from banditloop.rl_core.ports import Platform, Trial
+from banditloop.rl_core.settings.search_space import with_parameters
+from banditloop.rl_core.settings.section import digest
+from banditloop.rl_core.training.tuned import tuned_base, with_tuned
+from banditloop.rl_core.tuning.attempt import attempt
+from banditloop.rl_core.tuning.comparison import Comparison
+from banditloop.rl_core.tuning.objective import Objective, Source, objective_of, with_source
+from banditloop.rl_core.tuning.trial import arguments_of
+from banditloop.rl_core.tuning.trials import best_first
+from banditloop.rl_core.tuning.workers import Workers, in_this_process
+
+OnTrial = Callable[[Trial], None]
+Summary = dict[str, Any]
+
+
+def tune(
+    config: Config,
+    platform: Platform | None,
+    folder: Path,
+    source: Source | None = None,
+    run_id: str = "",
+    on_trial: OnTrial = lambda trial: None,
+) -> Summary:
+    """Try settings, test the best ones against those in use, and save them in the loop if they are better.
+
+    folder: of attempts; one that was killed goes on there. source: of the log; None: the loop's.
+
+    Raises:
+        InvalidInput: there is nothing to tune, no log, or no trial could be trained.
+    """
+    if not list(config.tuning.parameters()):
+        raise InvalidInput(
+            "tuning.search_space: is empty; name settings to try, as agent.alpha = {low = 0.1, high = 10, log = true}"
+        )
+    used = with_tuned(config, platform.endpoint.tuned()) if platform else config
+    source = with_source(config, platform, source or Source())
+    with attempt(folder / _identity(used, source), source) as source:
+        objective = objective_of(used, platform, source)
+        trials = best_first(_trials(used, platform, source, objective, folder / _identity(used, source), on_trial))
+        if not trials or trials[0].state != "complete":
+            raise InvalidInput("tuning: no trial could be trained; the log of this process says why")
+        best = Config.parse(with_parameters(used.to_dict(), trials[0].parameters))
+        changed = (best.agent, best.policy) != (used.agent, used.policy)
+        comparison = objective.compare(used, best) if changed else None
+        tuned = _tuned(config, best, run_id) if comparison and comparison.is_better else None
+        if tuned and platform:
+            platform.endpoint.set_tuned(tuned)
+    return _summary(config, objective, trials, comparison, tuned)
+
+
+def _identity(config: Config, source: Source) -> str:
+    """The name of an attempt: another one for other settings. More trials, or more at a time, continue it."""
+    tuning = config.tuning.model_dump(mode="json", exclude={"trials", "parallel", "test_seeds"})
+    return digest([tuned_base(config), tuning, source.log, dict(source.columns)])
+
+
+def _trials(
+    config: Config, platform: Platform | None, source: Source, objective: Objective, folder: Path, on_trial: OnTrial
+) -> Sequence[Trial]:
+    """The trials, on machines of the platform, or here."""
+    if platform and (trials := platform.runner.trials(config, arguments_of(source))) is not None:
+        return trials
+    from banditloop.rl_core.tuning.study import search  # needs the extra `tune`
+
+    if config.tuning.parallel == 1:
+        return search(config, in_this_process(config, objective), folder, on_trial)
+    with Workers(config, source, platform is not None) as workers:
+        return search(config, workers, folder, on_trial)
+
+
+def _tuned(config: Config, best: Config, run_id: str) -> Tuned:
+    """The settings to save, for the config as it is written."""
+    written, policy = (part.policy.model_dump(mode="json") for part in (config, best))
+    changed = {key: value for key, value in policy.items() if value != written[key]}
+    agent = best.agent.model_dump(mode="json")
+    return Tuned(base=tuned_base(config), agent=agent, policy=changed, at=datetime.now(UTC), run=run_id)
+
+
+def _summary(
+    config: Config, objective: Objective, trials: Sequence[Trial], comparison: Comparison | None, tuned: Tuned | None
+) -> Summary:
+    """The result as plain numbers, in units of the reward."""
+    compared = {name: part._asdict() for name, part in comparison.estimates().items()} if comparison else None
+    return {
+        "metric": objective.metric,
+        "trials": [trial._asdict() for trial in trials],
+        "best": trials[0].parameters,
+        "comparison": compared,
+        "tested_on": comparison.data if comparison else "",
+        "better": tuned is not None,
+        "settings": tuned.model_dump(mode="json", include={"agent", "policy"}) if tuned else None,
+        "finding": _finding(comparison),
+    }
+
+
+def _finding(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "No trial was better than the settings in use; these stay."
+    gain = comparison.difference
+    said = f"On {comparison.data}, the best settings earn {gain.value:+.4g} [{gain.low:.4g}, {gain.high:.4g}] against"
+    return f"{said} those in use: " + ("they are used from now on." if comparison.is_better else "those stay.")

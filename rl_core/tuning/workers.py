@@ -1,0 +1,87 @@
+"""Processes that measure trials side by side: tasks and values are lines of JSON on their standard streams.
+
+A worker ends when its standard input closes, so that it does not outlive the process that tunes.
+"""
+
+import json
+import queue
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any
+
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.settings.search_space import with_parameters
+from banditloop.rl_core.tuning.objective import Objective, Source
+from banditloop.rl_core.tuning.trials import Parameters
+
+Evaluate = Callable[[Parameters, int], float]
+
+
+def in_this_process(config: Config, objective: Objective) -> Evaluate:
+    """What measures settings with one seed, here."""
+    values = config.to_dict() | {"tuning": config.tuning.model_dump(mode="json", exclude={"search_space"})}
+    return lambda parameters, seed: objective.value(Config.parse(with_parameters(values, parameters)), seed)
+
+
+def platform_of(config: Config) -> Platform | None:
+    """The platform that the log is read from; a simulation needs none, whose clients take seconds to import."""
+    return connect(config) if config.tuning.objective == "log" else None
+
+
+class Workers(AbstractContextManager["Workers"]):
+    """As many processes as trials run at a time; one task each."""
+
+    def __init__(self, config: Config, source: Source, with_loop: bool) -> None:
+        about = {"config": config.to_dict(), "source": source._asdict(), "with_loop": with_loop}
+        self._all = [_start(about) for _ in range(config.tuning.parallel)]
+        self._free: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
+        for worker in self._all:
+            self._free.put(worker)
+
+    def __call__(self, parameters: Parameters, seed: int) -> float:
+        """The value of settings with one seed, measured by a worker that is free. InvalidInput: they are refused."""
+        worker = self._free.get()
+        try:
+            answer = _ask(worker, {"parameters": parameters, "seed": seed})
+        finally:
+            self._free.put(worker)
+        if "error" in answer:
+            raise InvalidInput(answer["error"])
+        return float(answer["value"])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._all:
+            worker.kill()
+        for worker in self._all:
+            worker.communicate()
+
+
+def _start(about: dict[str, Any]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "banditloop.rl_core.tuning.worker"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert worker.stdin
+    worker.stdin.write(json.dumps(about) + "\n")
+    worker.stdin.flush()
+    return worker
+
+
+def _ask(worker: "subprocess.Popen[str]", task: dict[str, Any]) -> dict[str, Any]:
+    assert worker.stdin and worker.stdout
+    try:
+        worker.stdin.write(json.dumps(task) + "\n")
+        worker.stdin.flush()
+        line = worker.stdout.readline()
+    except BrokenPipeError:
+        line = ""
+    if not line:
+        raise ChildProcessError(f"tuning: a process that measures trials has ended with status {worker.wait()}")
+    answer: dict[str, Any] = json.loads(line)
+    return answer
