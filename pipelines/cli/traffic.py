@@ -89,7 +89,7 @@ def rollback(
         verdict = _verdict(current, challenger, "rollback", reason)
         confirm(f"{challenger} serves no more; its users get the champion {current.champion}", yes)
         return _show(roll_back(endpoint, challenger, verdict), as_json)
-    promotions = [v for v in endpoint.verdicts() if v.decision == "promote" and v.version == current.champion]
+    promotions = [v for v in endpoint.verdicts([current.champion]) if v.decision == "promote"]
     if not promotions or promotions[-1].champion == current.champion:
         raise InvalidInput(
             f"version {current.champion!r}: has no previous champion; use `banditloop release promote VERSION`"

@@ -1,5 +1,6 @@
 """The port of what is served: policy versions, and the release that says which of them answer."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -69,8 +70,8 @@ class Endpoint(Protocol):
     def add_verdict(self, verdict: Verdict) -> None:
         """Record a verdict that does not change the release."""
 
-    def verdicts(self) -> list[Verdict]:
-        """All verdicts, oldest first."""
+    def verdicts(self, versions: Collection[str] | None = None) -> list[Verdict]:
+        """All verdicts, or those on these versions, oldest first."""
 
     def tuned(self) -> Tuned | None:
         """The tuned settings that the next trainings use; None before the first."""

@@ -42,7 +42,7 @@ def deploy(config: Config, endpoint: Endpoint, folder: Path, decision: str, unga
     if not ungated:
         ensure_champion(config, endpoint)
     manifest = read_manifest(endpoint.policy(version))
-    verdicts = [verdict for verdict in endpoint.verdicts() if verdict.version == version]
+    verdicts = endpoint.verdicts([version])
     if any(verdict.by != "evaluator" for verdict in verdicts):
         return version  # it was deployed before, and later decisions about it are not undone
 

@@ -26,7 +26,7 @@ def version_report(platform: Platform, version: str) -> dict[str, Any]:
     if version not in rows:
         raise InvalidInput(f"version {version!r}: there is no such version")
     manifests = {manifest.version: manifest for manifest in platform.endpoint.versions()}
-    verdicts = [verdict for verdict in platform.endpoint.verdicts() if verdict.version == version]
+    verdicts = platform.endpoint.verdicts([version])
     judged = next((verdict.run for verdict in verdicts if verdict.by == "evaluator"), "")
     manifest, artifacts = manifests[version], _artifacts(platform, judged)
     return rows[version] | {

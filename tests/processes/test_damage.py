@@ -282,6 +282,7 @@ def test_a_damaged_verdict_is_left_out(config, tmp_path, content, caplog):
     path.write_bytes(b"\n".join([lines[0], content, lines[2], b""]))
     endpoint = connect(config).endpoint
     for _ in range(2):
+        assert [verdict.version for verdict in endpoint.verdicts(versions[:2])] == versions[:1]
         assert [verdict.version for verdict in endpoint.verdicts()] == [versions[0], versions[2]]
     assert caplog.messages == [f"{path}: line 2 is damaged; its verdict is lost"]
     endpoint.add_verdict(Verdict(version="v9", champion="v1", decision="refuse", by="evaluator"))

@@ -119,7 +119,7 @@ def test_a_look_of_another_process_goes_on_from_the_file_unless_it_is_damaged(lo
     file = SumsFile(path.parent, [])
     file._path, wrong = path, dict.fromkeys(["shown", "joined"], 10_000)
     kept = file.read()
-    file.write(kept._replace(sums=kept.sums.plus(LogSums({}, wrong))))
+    file.write(kept._replace(sums=kept.sums.plus(LogSums(outcomes=wrong))))
     seen = connect(looked_at).warehouse.event_counts()
     assert (seen.shown, seen.joined, seen.dangling) == (11_500, 11_201, 1)
     path.write_bytes(path.read_bytes().replace(b"11500", b"11501"))

@@ -1,6 +1,7 @@
 """The endpoint: versions and the release object in the bucket, and Vertex AI deployments that follow the release."""
 
 import shutil
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,9 @@ class VertexEndpoint:
     def add_verdict(self, verdict: Verdict) -> None:
         self._releases.update(lambda state: state.model_copy(update={"verdicts": [*state.verdicts, verdict]}))
 
-    def verdicts(self) -> list[Verdict]:
-        return self._releases.read()[0].verdicts
+    def verdicts(self, versions: Collection[str] | None = None) -> list[Verdict]:
+        verdicts = self._releases.read()[0].verdicts
+        return verdicts if versions is None else [verdict for verdict in verdicts if verdict.version in versions]
 
     def policy(self, version: str) -> Path:
         return download(self._bucket, self._prefix(version), self._cache / version)

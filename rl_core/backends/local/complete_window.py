@@ -66,25 +66,27 @@ def _first_open(events: EventLog, files: list[DataFile], since: datetime, presen
         query = f"FROM all_decisions WHERE {logged} AND mode NOT IN ('shadow', 'simulated')"
         connection.execute(f"CREATE TEMP TABLE logged_decisions AS {query}")
         if events.reward.aggregation != "first":
-            [(first,)] = connection.execute("SELECT min(logged_at) FROM logged_decisions").fetchall()
-            return first or END_OF_TIME
+            [(first,)] = connection.execute("SELECT epoch_us(min(logged_at)) FROM logged_decisions").fetchall()
+            return queries.time_of(first) or END_OF_TIME
         ids = hashes(connection.table("logged_decisions"), "event_id")
         rewards = events.files_with(connection, "rewards", events.snapshots()["rewards"].files, ids)
         events.create_view(connection, "rewards", "rewards", rewards)
         create_outcome_views(connection, events.durations, any(file.first_mode == DEFERRED for file in files))
         unsettled = "number NOT IN (SELECT number FROM rewarded)"
-        query = f"WITH {events.rewarded} SELECT min(logged_at) FROM eligible WHERE {unsettled}"
+        query = f"WITH {events.rewarded} SELECT epoch_us(min(logged_at)) FROM eligible WHERE {unsettled}"
         [(first,)] = connection.execute(query, events.reward_parameters(since)).fetchall()
-    return first or END_OF_TIME
+    return queries.time_of(first) or END_OF_TIME
 
 
 def _counted(events: EventLog, decisions: Snapshot, since: datetime, until: datetime) -> tuple[datetime | None, int]:
     """When the last interaction of a window was logged, and their number."""
     parameters = {"since": since, "until": until}
-    query = "SELECT max(logged_at), count(*) FROM decisions d WHERE logged_at > $since AND logged_at <= $until"
+    query = (
+        "SELECT epoch_us(max(logged_at)), count(*) FROM decisions d WHERE logged_at > $since AND logged_at <= $until"
+    )
     if events.ignores:
         query = f"WITH {events.rewarded} {query.replace('count(*)', queries.REWARDED_COUNT)}"
         parameters |= events.reward_parameters(since)
     with events.connection(decisions.logged(since, until)) as connection:
         [(last, rows)] = connection.execute(query, parameters).fetchall()
-    return last, rows
+    return queries.time_of(last), rows

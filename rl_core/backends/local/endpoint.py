@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,8 @@ class LocalEndpoint:
         with FileLock(self._folder / "lock"):
             self._verdicts.append(verdict)
 
-    def verdicts(self) -> list[Verdict]:
-        return self._verdicts.read()
+    def verdicts(self, versions: Collection[str] | None = None) -> list[Verdict]:
+        return self._verdicts.read(versions)
 
     def tuned(self) -> Tuned | None:
         path = self._folder / TUNED_FILE

@@ -13,10 +13,10 @@ REPAIRED = {"event": "repaired"}  # extra field of what is logged about a file t
 FRESH_NS = 1_000_000_000  # longer than the resolution of any file system's times
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace the content of a file; readers see the complete old text or the complete new one, also after a crash."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
-        file.write(text)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     Path(file.name).replace(path)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+import pyarrow as pa
 
 from banditloop.rl_core.backends.local.event_table import EPOCH
 from banditloop.rl_core.backends.local.files import write_atomically
-from banditloop.rl_core.backends.local.log_sums import LogSums, VersionSums
+from banditloop.rl_core.backends.local.log_sums import VERSION_SUMS, LogSums
 from banditloop.rl_core.events.schema import KEYS
 
 
@@ -22,11 +23,12 @@ class KeptSums(NamedTuple):
     sums: LogSums
 
 
+OTHERS = b"others"  # key of the stream's metadata: what is kept besides the sums per version, as JSON
 NOTHING = KeptSums(dict.fromkeys(KEYS, EPOCH), dict.fromkeys(KEYS, 0), LogSums())
 
 
 class SumsFile:
-    """JSON behind its checksum. A lost or damaged file costs a query, nothing else.
+    """Columns in Arrow's stream format behind their checksum. A lost or damaged file costs a query, nothing else.
 
     depends_on: what the sums depend on besides the log, as JSON; it gives the file its name.
     """
@@ -39,26 +41,24 @@ class SumsFile:
         with contextlib.suppress(OSError, ValueError):
             checksum, content = self._path.read_bytes().split(b"\n", 1)
             if checksum.decode() == hashlib.sha256(content).hexdigest():
-                return _parse(orjson.loads(content))
+                return _parse(pa.ipc.open_stream(content).read_all())
         return NOTHING
 
     def write(self, kept: KeptSums) -> None:
         """Replace the sums."""
-        content = {
-            "until": kept.until,
-            "rows": kept.rows,
-            "outcomes": dict(kept.sums.outcomes),
-            "versions": {version: list(sums) for version, sums in kept.sums.versions.items()},
-        }
-        text = orjson.dumps(content)
+        others = {"until": kept.until, "rows": kept.rows, "outcomes": dict(kept.sums.outcomes)}
+        table, stream = (
+            kept.sums.versions.replace_schema_metadata({OTHERS: orjson.dumps(others)}),
+            pa.BufferOutputStream(),
+        )
+        with pa.ipc.new_stream(stream, table.schema) as writer:
+            writer.write_table(table)
+        content = stream.getvalue().to_pybytes()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path, f"{hashlib.sha256(text).hexdigest()}\n{text.decode()}")
+        write_atomically(self._path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
-def _parse(content: dict[str, Any]) -> KeptSums:
-    versions = {
-        version: VersionSums(datetime.fromisoformat(first), *sums)
-        for version, (first, *sums) in content["versions"].items()
-    }
-    until = {table: datetime.fromisoformat(time) for table, time in content["until"].items()}
-    return KeptSums(until, content["rows"], LogSums(versions, content["outcomes"]))
+def _parse(table: pa.Table) -> KeptSums:
+    others = orjson.loads(table.schema.metadata[OTHERS])
+    until = {name: datetime.fromisoformat(time) for name, time in others["until"].items()}
+    return KeptSums(until, others["rows"], LogSums(table.cast(VERSION_SUMS), others["outcomes"]))

@@ -6,61 +6,64 @@ the events that have got new rows as they were, plus those over the same events 
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, NamedTuple, Self
 
+import pyarrow as pa
+import pyarrow.compute as pc
 
-class VersionSums(NamedTuple):
-    """Sums over the decisions of one policy version."""
+from banditloop.rl_core.events.schema import TIME
 
-    first: datetime  # logged_at of its first decision
-    interactions: int = 0
-    rewarded: int = 0  # interactions with at least one reward
-    ignored: int = 0
-    shadowed: int = 0
-    weighted_reward: float = 0.0  # sum of the interactions' reward / logging_probability
-    weight: float = 0.0  # sum of their 1 / logging_probability
-
-    def plus(self, other: "VersionSums", sign: int) -> "VersionSums":
-        """The sums with those of other decisions of the version added (sign 1) or taken out (-1)."""
-        return VersionSums(
-            min(self.first, other.first),
-            self.interactions + sign * other.interactions,
-            self.rewarded + sign * other.rewarded,
-            self.ignored + sign * other.ignored,
-            self.shadowed + sign * other.shadowed,
-            self.weighted_reward + sign * other.weighted_reward,
-            self.weight + sign * other.weight,
-        )
-
-    def total(self, version: str) -> dict[str, Any]:
-        """The row of `Warehouse.policy_totals`."""
-        return {
-            "version": version,
-            "interactions": self.interactions,
-            "rewarded": self.rewarded,
-            "mean_reward": self.weighted_reward / self.weight if self.interactions else None,
-            "ignored": self.ignored,
-            "shadowed": self.shadowed,
-        }
+COUNTS = (
+    "interactions",
+    "rewarded",  # interactions with at least one reward
+    "ignored",
+    "shadowed",
+)
+WEIGHTED = (
+    "weighted_reward",  # sum of the interactions' reward / logging_probability
+    "weight",  # sum of their 1 / logging_probability
+)
+VERSION_SUMS = pa.schema(  # one row per policy version
+    [
+        ("version", pa.string()),
+        ("first", TIME),  # logged_at of its first decision
+        *((name, pa.int64()) for name in COUNTS),
+        *((name, pa.float64()) for name in WEIGHTED),
+    ]
+)
+TOTALS = ("version", "interactions", "rewarded", "mean_reward", "ignored", "shadowed")
 
 
 class LogSums(NamedTuple):
-    """Sums over some events of the log."""
+    """Sums over some events of the log. In columns, since ten thousand versions are many objects."""
 
-    versions: Mapping[str, VersionSums] = {}
+    versions: pa.Table = VERSION_SUMS.empty_table()
     outcomes: Mapping[str, int] = {}  # of decisions and rewards, by the names of LogCounts
 
     def plus(self, other: Self, sign: int = 1) -> "LogSums":
         """The sums with those over other events added (sign 1) or taken out (-1)."""
-        versions = dict(self.versions)
-        for version, sums in other.versions.items():
-            versions[version] = versions.get(version, VersionSums(sums.first)).plus(sums, sign)
+        pooled = pa.concat_tables([self.versions, _signed(other.versions, sign)])
+        summed = pooled.group_by("version", use_threads=False).aggregate(
+            [("first", "min"), *((name, "sum") for name in COUNTS + WEIGHTED)]
+        )
+        columns = ["version", "first_min", *(f"{name}_sum" for name in COUNTS + WEIGHTED)]
         outcomes = Counter(self.outcomes)
         outcomes.update({name: sign * count for name, count in other.outcomes.items()})
-        return LogSums(versions, outcomes)
+        return LogSums(summed.select(columns).rename_columns(VERSION_SUMS.names), outcomes)
 
     def totals(self) -> list[dict[str, Any]]:
         """The rows of `Warehouse.policy_totals`."""
-        ordered = sorted(self.versions.items(), key=lambda item: (item[1].first, item[0]))
-        return [sums.total(version) for version, sums in ordered]
+        table = self.versions.sort_by([("first", "ascending"), ("version", "ascending")])
+        weight = pc.if_else(pc.greater(table["interactions"], 0), table["weight"], None)
+        table = table.append_column("mean_reward", pc.divide(table["weighted_reward"], weight))
+        columns = (table[name].to_pylist() for name in TOTALS)
+        return [dict(zip(TOTALS, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _signed(versions: pa.Table, sign: int) -> pa.Table:
+    """The sums of each version, times `sign`."""
+    columns = [
+        versions[name] if name in ("version", "first") else pc.multiply(versions[name], sign)
+        for name in versions.column_names
+    ]
+    return pa.table(columns, VERSION_SUMS)

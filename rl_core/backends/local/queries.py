@@ -1,7 +1,8 @@
 """The local warehouse's queries in DuckDB's SQL, on the views of log_connection."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from banditloop.rl_core.backends.local.event_table import EPOCH
 from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold
 
 EVENT_HASH = f"substr(sha256(d.event_id), 1, {HEX_DIGITS})"
@@ -41,16 +42,23 @@ def rewarded(aggregation: str) -> str:
 
 
 def version_sums(rewarded: str, value: str) -> str:
-    """Per policy version: what VersionSums holds, after its name."""
+    """The columns of VERSION_SUMS."""
     return f"""WITH {rewarded}, shown AS (
             SELECT policy_version, count({value}) AS interactions, count(*) - count({value}) AS ignored,
                 count(reward) AS rewarded, sum({value} / logging_probability) AS weighted_reward,
                 sum(1 / logging_probability) FILTER ({value} IS NOT NULL) AS weight, min(logged_at) AS first
             FROM decisions LEFT JOIN rewarded USING (number) GROUP BY ALL),
         shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
-        SELECT policy_version, least(shown.first, shadowed.first), coalesce(interactions, 0), coalesce(rewarded, 0),
-            coalesce(ignored, 0), coalesce(shadowed, 0), coalesce(weighted_reward, 0), coalesce(weight, 0)
+        SELECT policy_version AS version, least(shown.first, shadowed.first) AS first,
+            coalesce(interactions, 0) AS interactions, coalesce(rewarded, 0) AS rewarded,
+            coalesce(ignored, 0) AS ignored, coalesce(shadowed, 0) AS shadowed,
+            coalesce(weighted_reward, 0) AS weighted_reward, coalesce(weight, 0) AS weight
         FROM shown FULL JOIN shadowed USING (policy_version)"""
+
+
+def time_of(microseconds: int | None) -> datetime | None:
+    """A time that a query gives by `epoch_us`: DuckDB's own conversion first reads a list of all time zones."""
+    return None if microseconds is None else EPOCH + timedelta(microseconds=microseconds)
 
 
 def sql_time(time: datetime) -> str:

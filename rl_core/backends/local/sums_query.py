@@ -1,17 +1,18 @@
 """The queries of a look: which rows are new, which events they belong to, and the sums over these events."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from banditloop.rl_core.backends.local import queries
 from banditloop.rl_core.backends.local.event_log import EventLog
 from banditloop.rl_core.backends.local.event_table import EPOCH
 from banditloop.rl_core.backends.local.key_hashes import hashes
 from banditloop.rl_core.backends.local.log_connection import DEFERRED, create_outcome_views
-from banditloop.rl_core.backends.local.log_sums import LogSums, VersionSums
+from banditloop.rl_core.backends.local.log_sums import VERSION_SUMS, LogSums
 from banditloop.rl_core.backends.local.table_snapshot import Snapshot
 from banditloop.rl_core.events.schema import KEYS
 from banditloop.rl_core.settings.loop import ACTIVATION
@@ -44,11 +45,14 @@ class SumsQuery:
         self._events.create_view(self._connection, f"new_{table}", table, new)
         [(before, count, ahead, last)] = self._connection.execute(
             f"""SELECT count(*) FILTER (logged_at <= $since), count(*) FILTER (logged_at > $since),
-            count(*) FILTER (logged_at > $present), max(logged_at) FILTER (logged_at > $since AND logged_at <= $present)
+            count(*) FILTER (logged_at > $present),
+            epoch_us(max(logged_at) FILTER (logged_at > $since AND logged_at <= $present))
             FROM new_{table}""",
             {"since": since, "present": present},
         ).fetchall()
-        return NewRows(before + sum(file.rows for file in files if file.last_logged <= since), count, ahead, last)
+        return NewRows(
+            before + sum(file.rows for file in files if file.last_logged <= since), count, ahead, queries.time_of(last)
+        )
 
     def read_events(self, since: Mapping[str, datetime]) -> None:
         """Find all rows of the events that have rows after these times as `stored_decisions` and `stored_rewards`."""
@@ -81,11 +85,10 @@ class SumsQuery:
         create_outcome_views(self._connection, self._events.durations, deferred)
         return LogSums(self._versions(), self._outcomes())
 
-    def _versions(self) -> dict[str, VersionSums]:
+    def _versions(self) -> pa.Table:
         query = queries.version_sums(self._events.rewarded, self._events.value)
         parameters = self._events.default | self._events.reward_parameters()
-        rows = self._connection.execute(query, parameters).fetchall()
-        return {version: VersionSums(first.astimezone(UTC), *sums) for version, first, *sums in rows}
+        return self._connection.sql(query, params=parameters).to_arrow_table().cast(VERSION_SUMS)
 
     def _outcomes(self) -> dict[str, int]:
         parameters = self._events.durations | {"name": self._events.reward.name, "activation": ACTIVATION}

@@ -2,22 +2,26 @@
 
 import logging
 import os
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from banditloop.rl_core.policies.release import Verdict
 
+BEGINNING = re.compile(rb'\{"at":"[^"]*","version":"([^"\\]*)",')  # of a line as it is written
 log = logging.getLogger("banditloop.endpoint")
 
 
 class VerdictFile:
-    """Appends and reads verdicts. Every line is read once, however often all verdicts are asked for."""
+    """Appends and reads verdicts. Every line is read once, and parsed once its verdict is asked for."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._verdicts: list[Verdict] = []
-        self._inode, self._read_bytes, self._read_lines = 0, 0, 0
+        self._versions: list[str] = []  # by line, "" where it begins otherwise
+        self._verdicts: list[bytes | Verdict | None] = []  # by line: its text until it is parsed; None if damaged
+        self._inode, self._read_bytes = 0, 0
 
     def append(self, verdict: Verdict) -> None:
         """Append a line, after removing an incomplete one left by a crash. One process at a time may do so."""
@@ -31,26 +35,38 @@ class VerdictFile:
             file.flush()
             os.fsync(file.fileno())
 
-    def read(self) -> list[Verdict]:
-        """All verdicts, oldest first. Those in damaged lines are lost, which is logged."""
+    def read(self, versions: Collection[str] | None = None) -> list[Verdict]:
+        """All verdicts, or those on these versions, oldest first. Those in damaged lines are lost, which is logged."""
+        self._read_lines()
+        lines = (line for line, v in enumerate(self._versions) if versions is None or not v or v in versions)
+        verdicts = (verdict for line in lines if (verdict := self._verdict(line)))
+        return [verdict for verdict in verdicts if versions is None or verdict.version in versions]
+
+    def _read_lines(self) -> None:
+        """Read what was appended since the last time; everything if this is another file."""
         if not self._path.exists():
-            return []
+            self._versions, self._verdicts, self._read_bytes = [], [], 0
+            return
         with self._path.open("rb") as file:
             status = os.fstat(file.fileno())
             if status.st_ino != self._inode or status.st_size < self._read_bytes:
-                self._verdicts, self._read_bytes, self._read_lines = [], 0, 0
+                self._versions, self._verdicts, self._read_bytes = [], [], 0
             self._inode = status.st_ino
             file.seek(self._read_bytes)
             new = file.read()
         lines = new.split(b"\n")[:-1]
         self._read_bytes += sum(len(line) + 1 for line in lines)
-        self._verdicts += [verdict for line in lines if (verdict := self._parse(line))]
-        return list(self._verdicts)
+        self._versions += [
+            match[1].decode(errors="replace") if (match := BEGINNING.match(line)) else "" for line in lines
+        ]
+        self._verdicts += lines
 
-    def _parse(self, line: bytes) -> Verdict | None:
-        self._read_lines += 1
-        try:
-            return Verdict.model_validate_json(line)
-        except ValidationError:
-            log.error("%s: line %d is damaged; its verdict is lost", self._path, self._read_lines)
-            return None
+    def _verdict(self, line: int) -> Verdict | None:
+        text = self._verdicts[line]
+        if isinstance(text, bytes):
+            try:
+                self._verdicts[line] = Verdict.model_validate_json(text)
+            except ValidationError:
+                self._verdicts[line] = None
+                log.error("%s: line %d is damaged; its verdict is lost", self._path, line + 1)
+        return self._verdicts[line]  # type: ignore[return-value]  # parsed

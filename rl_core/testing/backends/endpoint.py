@@ -113,7 +113,8 @@ class EndpointContract(BackendFixtures):
         platform.endpoint.add_verdict(verdicts[1])
         assert platform.endpoint.set_release(None, Release(champion=version), verdicts[2])
         assert not platform.endpoint.set_release(None, Release(champion=version), verdicts[0])
-        assert platform.endpoint.verdicts() == verdicts
+        assert platform.endpoint.verdicts() == platform.endpoint.verdicts([version]) == verdicts
+        assert platform.endpoint.verdicts([]) == platform.endpoint.verdicts(["v9-nothing"]) == []
 
     def test_a_corrupt_policy_is_refused_and_nothing_is_stored(self, platform: Platform, tmp_path: Path) -> None:
         _add(platform, tmp_path, 1)
