@@ -118,18 +118,23 @@ class EventTable:
         return FileLock(self._root / f"{self._name}.lock")
 
     def snapshot(self, grown: bool) -> Snapshot:
-        """What the table holds now. grown: since the last call its folder has only got files, lost and changed none."""
+        """What the table holds now. grown: since it was loaded its folder has only got files, lost and changed none."""
         if grown and self._read is not None:
             self._read.update_incremental()
+            self._stored(self._read)
         else:
             self._read = self._delta_table()
         return snapshot(self._read) if self._read is not None else NO_TABLE
 
+    def load(self) -> DeltaTable:
+        """The table as it is now, with which the next snapshot begins. DeltaError: its log cannot be read."""
+        self._read = DeltaTable(self.path)
+        return self._read
+
     def _delta_table(self) -> DeltaTable | None:
-        path = self._root / self._name
-        if not DeltaTable.is_deltatable(str(path)):
+        if not DeltaTable.is_deltatable(str(self.path)):
             return None
-        delta = DeltaTable(path)
+        delta = DeltaTable(self.path)
         self._stored(delta)  # raises where a feature is of another kind than the task says
         return delta
 

@@ -6,13 +6,16 @@
 * A missing log: nothing says which data files belong to the table, so it is not used until a person restores it.
 """
 
+import contextlib
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
@@ -32,7 +35,7 @@ from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, STORED_TABLES
 
 MENDING = "mending"  # in the commit that replaces a damaged one until its events are appended again
-Files = dict[Path, tuple[int, ...]]  # of a table, with what changes when they do
+Files = dict[str, tuple[int, ...]]  # of a table, by path, with what changes when they do
 PARQUET = b"PAR1"  # the first and last bytes of a whole file
 log = logging.getLogger("banditloop.warehouse")
 
@@ -50,8 +53,8 @@ class DamageCheck:
         if not files or files == self._known:
             return files
         known = self._known or {}
-        whole = all(_is_whole(path) for path, identity in files.items() if known.get(path) != identity)
-        if not whole or self._known is None or known.keys() - files.keys():
+        whole = all(_is_whole(Path(path)) for path, identity in files.items() if known.get(path) != identity)
+        if not whole or known.keys() - files.keys() or (self._known is None and self._lacks_files(files)):
             self._mend_all()
         self._known = files
         return files
@@ -64,13 +67,13 @@ class DamageCheck:
 
     def _files(self) -> Files:
         """Commits, checkpoints and data files, with what changes when they do."""
-        statuses = {
-            path: path.stat()
-            for folder, pattern in ((self._log, "*.json"), (self._log, "*.parquet"), (self._path, "*.parquet"))
-            for path in folder.glob(pattern)
-            if path.exists()
-        }
-        return {path: (status.st_ino, status.st_size, status.st_mtime_ns) for path, status in statuses.items()}
+        return _identities(self._log, (".json", ".parquet")) | _identities(self._path, (".parquet",))
+
+    def _lacks_files(self, files: Files) -> bool:
+        """Whether the log is missing, or some of the data files that it lists."""
+        if not any(path.startswith(str(self._log)) for path in files):
+            return True
+        return any(str(self._path / path) not in files for path in file_actions(self._load())["path"].to_pylist())
 
     def _mend_all(self) -> None:
         with self._table.lock():
@@ -93,7 +96,7 @@ class DamageCheck:
 
     def _load(self) -> DeltaTable:
         try:
-            return DeltaTable(self._path)
+            return self._table.load()
         except DeltaError as error:
             raise PlatformError(f"{self._log}: is damaged, restore it: {str(error).splitlines()[0]}") from None
 
@@ -124,6 +127,18 @@ class DamageCheck:
             return self._table.append(connection.sql(query).to_arrow_table().cast(schema))
 
 
+def _identities(folder: Path, endings: tuple[str, ...]) -> Files:
+    """The files of a folder whose names end so, with what changes when they do."""
+    found: Files = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(endings):
+                with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                    status = entry.stat()
+                    found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
+    return found
+
+
 def _data_file(path: str) -> DataFile:
     return DataFile(path, 0, None, None, None, None, None)  # type: ignore[arg-type]  # only its path matters
 
@@ -150,7 +165,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def _actions(commit: Path) -> list[dict[str, Any]]:
-    actions = [json.loads(line) for line in commit.read_bytes().splitlines()]
+    actions = [orjson.loads(line) for line in commit.read_bytes().splitlines()]
     if not actions:
         raise ValueError(f"{commit}: is empty")
     return actions
