@@ -12,7 +12,8 @@ from google.cloud import storage
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google.clients import EMULATORS, credentials
 from banditloop.rl_core.backends.google.provisioning import apply
-from tests.google.test_cloud import PROJECT, PROJECTS_OWN, states, states_except
+from tests.google.test_cloud import PROJECT, states, states_except
+from tests.google.test_cloud_down import PROJECTS_OWN
 from tests.support.fresh_project import NUMBER
 
 AGENTS = {f"serviceAccount:service-{NUMBER}@gcp-sa-{name}.iam.gserviceaccount.com" for name in ("aiplatform", "pubsub")}

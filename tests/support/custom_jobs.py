@@ -20,6 +20,7 @@ class CustomJobs:
     """Handlers named after the API's methods. A job ends when its first replica ends, or when any replica fails."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.custom_jobs: dict[str, v1.CustomJob] = {}
         self.replicas: dict[str, dict[ReplicaKey, subprocess.Popen[bytes]]] = {}
         self.restarts: dict[str, list[ReplicaKey]] = {}

@@ -1,0 +1,140 @@
+"""Endpoints of the Vertex AI stand-in.
+
+A deployed model is a container, or a local process of the predictor with the container's environment.
+"""
+
+import subprocess
+
+import grpc
+import requests
+from google.api.httpbody_pb2 import HttpBody
+from google.cloud import aiplatform_v1 as v1
+from google.longrunning.operations_pb2 import Operation
+from google.protobuf.empty_pb2 import Empty
+from google.rpc.code_pb2 import FAILED_PRECONDITION
+
+from tests.support.custom_jobs import matches_label
+from tests.support.processes import free_port, listening, start_as_process, wait_until
+from tests.support.stand_ins import failed, finished
+from tests.support.vertex_models import ModelRegistry
+from tests.support.vertex_operations import Operations
+
+
+class Endpoints(ModelRegistry, Operations):
+    """Handlers named after the API's methods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: dict[str, int] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.start = start_as_process  # starts a container from its command and environment variables
+        self.never_ends, self.deployments = False, 0
+
+    def ListEndpoints(self, request: v1.ListEndpointsRequest, context) -> v1.ListEndpointsResponse:
+        return v1.ListEndpointsResponse(endpoints=[e for e in self.endpoints.values() if matches_label(e, request)])
+
+    def GetEndpoint(self, request: v1.GetEndpointRequest, context) -> v1.Endpoint:
+        return self.endpoints[request.name]
+
+    def CreateEndpoint(self, request: v1.CreateEndpointRequest, context) -> Operation:
+        endpoint = request.endpoint
+        endpoint.name = f"{request.parent}/endpoints/{len(self.endpoints) + 1}"
+        self.endpoints[endpoint.name] = endpoint
+        return finished(endpoint)
+
+    def DeleteEndpoint(self, request: v1.DeleteEndpointRequest, context) -> Operation:
+        if self.endpoints[request.name].deployed_models:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{request.name} has deployed models")
+        del self.endpoints[request.name]
+        return finished(Empty())
+
+    def UpdateEndpoint(self, request: v1.UpdateEndpointRequest, context) -> v1.Endpoint:
+        assert request.update_mask.paths == ["traffic_split"]
+        endpoint = self.endpoints[request.endpoint.name]
+        self._set_traffic(endpoint, dict(request.endpoint.traffic_split), context)
+        return endpoint
+
+    def DeployModel(self, request: v1.DeployModelRequest, context) -> Operation:
+        endpoint, deployed = self.endpoints[request.endpoint], request.deployed_model
+        model = self.find_model(deployed.model, context)
+        if "@" not in deployed.model:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{deployed.model}: would be the default version")
+        if 0 in request.traffic_split.values():
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"traffic {dict(request.traffic_split)}")
+        operation = self.begin(endpoint.name, context)
+        self.deployments += 1
+        if self.never_ends:
+            return operation
+        deployed.id = self.new_id()
+        is_started = self._start(deployed, model)
+        del self.operations[operation.name]
+        if not is_started:
+            return failed(
+                FAILED_PRECONDITION, "Model server exited unexpectedly. Model server logs can be found at ..."
+            )
+        endpoint.deployed_models.append(deployed)
+        if request.traffic_split:
+            split = {deployed.id if key == "0" else key: percent for key, percent in request.traffic_split.items()}
+            self._set_traffic(endpoint, split, context)
+        return finished(v1.DeployModelResponse(deployed_model=deployed))
+
+    def UndeployModel(self, request: v1.UndeployModelRequest, context) -> Operation:
+        endpoint, deployed_id = self.endpoints[request.endpoint], request.deployed_model_id
+        if deployed_id not in {model.id for model in endpoint.deployed_models}:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"{deployed_id} is not deployed")
+        if request.traffic_split:
+            self._set_traffic(endpoint, dict(request.traffic_split), context)
+        remaining = [model for model in endpoint.deployed_models if model.id != deployed_id]
+        if remaining and endpoint.traffic_split.get(deployed_id):
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{deployed_id} has traffic")
+        endpoint.deployed_models = remaining
+        if not remaining:
+            endpoint.traffic_split = {}
+        if process := self.processes.pop(deployed_id, None):  # None: a concurrent call has taken it
+            process.terminate()
+        return finished(v1.UndeployModelResponse())
+
+    def RawPredict(self, request: v1.RawPredictRequest, context) -> HttpBody:
+        endpoint = self.endpoints[request.endpoint]
+        [deployed] = self.draws.choices(*zip(*endpoint.traffic_split.items(), strict=True))
+        answer = requests.post(
+            f"http://127.0.0.1:{self.ports[deployed]}/predict", data=request.http_body.data, timeout=60
+        )
+        if answer.status_code == 400:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, answer.text)
+        return HttpBody(content_type="application/json", data=answer.content)
+
+    def _set_traffic(self, endpoint: v1.Endpoint, split: dict[str, int], context) -> None:
+        unknown = split.keys() - {model.id for model in endpoint.deployed_models}
+        if unknown or sum(split.values()) != 100 or "0" in split:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"traffic {split}")
+        endpoint.traffic_split = split
+
+    def _start(self, deployed: v1.DeployedModel, model: v1.Model) -> bool:
+        """Start a model's container; whether it answers healthily before it ends."""
+        port, container = free_port(), model.container_spec
+        variables = {
+            "AIP_HTTP_PORT": str(port),
+            "AIP_STORAGE_URI": model.artifact_uri,
+            "AIP_PREDICT_ROUTE": container.predict_route,
+            "AIP_HEALTH_ROUTE": container.health_route,
+        }
+        variables |= {variable.name: variable.value for variable in container.env}
+        self.processes[deployed.id] = self.start(list(container.command), variables)
+        self.ports[deployed.id] = port
+        process = self.processes[deployed.id]
+        wait_until(lambda: process.poll() is not None or _is_healthy(port))
+        return process.poll() is None
+
+    def undeploy_all(self) -> None:
+        """Stop the deployed models."""
+        processes = list(self.processes.values())  # a request may still deploy another
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(120)
+        self.processes.clear()
+
+
+def _is_healthy(port: int) -> bool:
+    return listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
