@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import functions_framework
@@ -21,7 +21,8 @@ from banditloop.rl_core.backends import connect, platform_from_environment
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.consistency import contradictions
-from banditloop.rl_core.events.json_format import decode, single_events
+from banditloop.rl_core.events.json_format import decode
+from banditloop.rl_core.events.messages import valid_events
 from banditloop.rl_core.events.reward_checks import outside_range
 from banditloop.rl_core.events.rows import with_times
 from banditloop.rl_core.events.schema import KEYS, event_schema
@@ -58,46 +59,11 @@ def log_events(
     if topic not in KEYS:
         raise InvalidInput(f"topic {topic!r}: is not one of: {', '.join(KEYS)}")
     read = functools.partial(_read, task, platform, topic, reward)
-    valid, invalid = _valid_events(read, payloads, received_at)
+    valid, invalid = valid_events(read, payloads, received_at)
     added = platform.warehouse.append(topic, pa.concat_tables(valid)) if valid else 0
     for reason, payload in invalid:
         platform.bus.dead_letter(topic, reason, payload)
     return added
-
-
-Letters = list[tuple[str, bytes]]  # what is invalid, and the message or the event
-
-
-def _valid_events(
-    read: Callable[..., pa.Table], payloads: Sequence[bytes], received_at: Sequence[datetime] | None
-) -> tuple[list[pa.Table], Letters]:
-    """The valid events of some messages, in order, and the dead letters."""
-    try:
-        return [read(payloads, received_at)], []
-    except InvalidInput as error:
-        reason = str(error)
-    if len(payloads) == 1:
-        valid, invalid = _single_events(read, payloads[0], received_at)
-        return (valid, invalid) if valid else ([], [(reason, payloads[0])])
-    valid, invalid, middle = [], [], len(payloads) // 2
-    for half in (slice(middle), slice(middle, None)):
-        events, letters = _valid_events(read, payloads[half], received_at and received_at[half])
-        valid += events
-        invalid += letters
-    return valid, invalid
-
-
-def _single_events(
-    read: Callable[..., pa.Table], message: bytes, received_at: Sequence[datetime] | None
-) -> tuple[list[pa.Table], Letters]:
-    """The valid events of a message, and the others."""
-    valid, invalid = [], []
-    for event in single_events(message):
-        try:
-            valid.append(read([event], received_at))
-        except InvalidInput as error:
-            invalid.append((str(error), event))
-    return valid, invalid
 
 
 def _read(

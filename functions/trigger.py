@@ -44,13 +44,28 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
         if datetime.now(UTC) < retry_at:
             return None, f"{attempts[-1].run_id} {attempts[-1].state}; the next attempt is at {retry_at:%H:%M:%S} UTC"
     numbers = [int(number) for run in attempts if (number := run.run_id.removeprefix(prefix)).isdigit()]
-    run_id = f"{prefix}{max(numbers, default=0) + 1}"  # the first attempts may have been pruned
     _prune(config, platform)
-    parameters = {"config": config.to_dict(), "run_id": run_id}
-    folder, name = os.path.split(config.retraining.template)
-    if not platform.runner.submit(platform.fetch(folder) / name, parameters, run_id):
-        return None, f"{run_id} was submitted by another trigger"
+    run_id = _submit(config, platform, prefix, max(numbers, default=0) + 1)  # the first attempts may have been pruned
+    if run_id is None:
+        return None, "another trigger has just submitted it"
     return run_id, f"{new} new interactions"
+
+
+def _submit(config: Config, platform: Platform, prefix: str, number: int) -> str | None:
+    """Submit the attempt of this number and return its id; None if another trigger has just submitted it.
+
+    The id may be that of an old run, as a platform that keeps its runs forever lists the newest only: then the next
+    number is tried.
+    """
+    folder, name = os.path.split(config.retraining.template)
+    template, runner = platform.fetch(folder) / name, platform.runner
+    run_id = f"{prefix}{number}"
+    while not runner.submit(template, {"config": config.to_dict(), "run_id": run_id}, run_id):
+        if run_id in [run.run_id for run in runner.runs()]:
+            return None
+        number += 1
+        run_id = f"{prefix}{number}"
+    return run_id
 
 
 def _latest_judged(endpoint: Endpoint, release: Release) -> Manifest | None:

@@ -32,3 +32,10 @@ def test_the_final_stage_installs_nothing():
     assert "pip install" in build
     assert not re.search(r"\b(pip|uv|apt-get)\b", final)
     assert "org.opencontainers.image.revision" in final
+
+
+def test_the_base_is_pinned_by_digest():
+    assert re.search(
+        r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", (ROOT / "components" / "Dockerfile").read_text(), re.MULTILINE
+    )
+    assert re.search("@sha256:[0-9a-f]{64}$", handed_to_cloud_build(IMAGE="host/ours:1")["_BASE"])

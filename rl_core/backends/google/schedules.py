@@ -10,6 +10,7 @@ from google.cloud.aiplatform_v1 import PipelineJob, ScheduleServiceClient
 from google.cloud.aiplatform_v1 import Schedule as VertexSchedule
 
 from banditloop.rl_core.backends.google.clients import LABEL, location_name, name_prefix, vertex_client
+from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.pipeline_specs.cron import check_cron
 from banditloop.rl_core.ports import Schedule
@@ -75,7 +76,7 @@ class VertexSchedules:
         """Delete a schedule; False if there is none of this name."""
         schedules = self._find(name)
         for schedule in schedules:
-            self._client.delete_schedule(name=schedule.name).result(DELETE_SECONDS)
+            wait(self._client.delete_schedule(name=schedule.name), DELETE_SECONDS)
         return bool(schedules)
 
     def _find(self, name: str | None = None) -> list[VertexSchedule]:
