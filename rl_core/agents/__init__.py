@@ -12,7 +12,6 @@ from banditloop.rl_core.agents.agent import (
 )
 from banditloop.rl_core.agents.arrays import (
     ACTION_FEATURES,
-    OLDER_SAVED_MODEL,
     SAVED_MODEL,
     SAVED_MODEL_PARTS,
     STATISTICS,
@@ -30,7 +29,6 @@ AGENTS: dict[str, type[Agent]] = {"linucb": LinUCB, "neural_epsilon_greedy": Neu
 __all__ = [
     "ACTION_FEATURES",
     "AGENTS",
-    "OLDER_SAVED_MODEL",
     "SAVED_MODEL",
     "SAVED_MODEL_PARTS",
     "STATISTICS",

@@ -12,7 +12,6 @@ from banditloop.rl_core.errors import InvalidInput
 WEIGHTS, STATISTICS = "weights.npz", "statistics.npz"
 SAVED_MODEL = "saved_model.pb"  # stands at a policy directory's top, as whoever serves SavedModels expects
 SAVED_MODEL_PARTS = (SAVED_MODEL, "fingerprint.pb", "variables", "assets")
-OLDER_SAVED_MODEL = "saved_model"  # folder of the SavedModel in policies of version 0.1 before December 2026
 ACTION_FEATURES = "action_features"  # of statistics: encoded features [actions, k], where actions have any
 Statistics = dict[str, np.ndarray]
 
@@ -70,12 +69,6 @@ def _check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
             shape, _, dtype = header(file)
             if dtype.kind not in "biuf" or file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
                 raise ValueError(f"{member.filename} is {dtype} {shape}, which is not what the file holds")
-
-
-def saved_model_folder(folder: Path) -> Path:
-    """The folder with a policy's SavedModel: the policy directory itself, or a folder in it in older ones."""
-    older = folder / OLDER_SAVED_MODEL
-    return older if older.exists() else folder
 
 
 def write_arrays(path: Path, arrays: Statistics) -> None:

@@ -180,6 +180,8 @@ class LinUCB(MergeableAgent):
     def load(self, folder: Path) -> LinUCBModel:
         """The model of weights.npz. Does not import TensorFlow."""
         weights = read_arrays(folder / WEIGHTS)
+        if "theta" not in weights:
+            raise InvalidInput(f"{folder / WEIGHTS}: theta is missing; not the weights of a policy")
         if weights.keys() != {"theta", "whitening"}:  # written by an older version: solve the statistics again
             return self.solve(read_arrays(folder / STATISTICS))
         theta, by_dim = weights["theta"], weights["whitening"]

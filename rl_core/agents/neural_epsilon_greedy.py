@@ -1,4 +1,4 @@
-"""A neural network that predicts the reward of every action, trained by TF-Agents and served through its SavedModel.
+"""A neural network that predicts the reward of every action, trained and served without TensorFlow.
 
 The policy takes the action with the highest prediction. Together with the uniform exploration that every served policy
 mixes in, that is ε-greedy with exact propensities. (Riquelme, Tucker, Snoek: Deep Bayesian Bandits Showdown, ICLR 2018,
@@ -20,7 +20,9 @@ import numpy as np
 from pydantic import Field
 
 from banditloop.rl_core.agents.agent import Agent, Batch, Model, append_zeros, learning_metrics, reward_sums
-from banditloop.rl_core.agents.arrays import Statistics, saved_model_folder
+from banditloop.rl_core.agents.arrays import STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.neural_model import NeuralModel, served_arrays
+from banditloop.rl_core.agents.neural_network import Learner
 
 REPLAY = ("replay_observations", "replay_actions", "replay_rewards", "replay_weights", "replay_keys")
 
@@ -67,8 +69,6 @@ class NeuralEpsilonGreedy(Agent):
         return statistics | per_action
 
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
-        from banditloop.rl_core.agents.neural_network import Learner  # TensorFlow: only to train a network
-
         learner: Learner | None = None
         for batch in batches:
             if not len(batch.actions):
@@ -96,18 +96,18 @@ class NeuralEpsilonGreedy(Agent):
         return learning_metrics(statistics) | {"loss": float(statistics["loss"])}
 
     def save(self, statistics: Statistics, folder: Path) -> None:
-        self.export_saved_model(statistics, folder)
+        write_arrays(folder / WEIGHTS, served_arrays(statistics))
 
     def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
-        from banditloop.rl_core.agents.neural_network import save_network  # imports TensorFlow
+        from banditloop.rl_core.agents.neural_saved_model import save_network  # imports TensorFlow
 
         save_network(statistics, folder)
 
     def load(self, folder: Path) -> Model:
-        """The model of the SavedModel. Imports TensorFlow."""
-        from banditloop.rl_core.agents.neural_model import NeuralModel
-
-        return NeuralModel(saved_model_folder(folder))
+        """The model of weights.npz. Does not import TensorFlow."""
+        weights = folder / WEIGHTS
+        path = weights if weights.exists() else folder / STATISTICS  # of before 0.6.0, without the former
+        return NeuralModel.checked(path, read_arrays(path))
 
     def _initial_weights(self, dim: int, actions: int) -> Statistics:
         """He initialisation, but zeros in the last layer, so that untried actions are predicted the mean reward."""

@@ -1,56 +1,92 @@
-"""A reward-predicting TF-Agents policy, loaded from its SavedModel. Imports TensorFlow, but not TF-Agents."""
+"""A reward-predicting network as it is served: a forward pass in NumPy, without TensorFlow."""
 
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from banditloop.rl_core.agents.agent import Model, one_hot
+from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.tf import tf
+
+SMALLEST_DEVIATION = 1e-7  # that Keras divides by, and so the exported policy
+ReLULayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # kernels [fan_in, fan_out] and biases [fan_out] by layer
 
 
+@dataclass(frozen=True)
 class NeuralModel(Model):
     """A model that takes the action with the highest predicted reward.
 
-    The SavedModel is called through one function, traced once for any batch size. Calling its own `action` method takes
-    50 % longer, and calling it with lists would trace every request again.
+    mean, deviation: of the observations, [dim] each; reward_scale: mean and standard deviation of the rewards, [2];
+    layers: hidden layers, and a last one from the last hidden layer to all actions.
     """
 
-    def __init__(self, saved_model: Path) -> None:
+    mean: np.ndarray
+    deviation: np.ndarray
+    reward_scale: np.ndarray
+    layers: ReLULayers
+
+    @classmethod
+    def of(cls, arrays: Statistics) -> "NeuralModel":
+        """The model of an agent's statistics, or of the part of them that `served_arrays` is."""
+        return cls(*(arrays[name] for name in ("mean", "deviation", "reward_scale")), layers_of(arrays))
+
+    @classmethod
+    def checked(cls, path: Path, arrays: Statistics) -> "NeuralModel":
+        """The model of the arrays of a file.
+
+        Raises:
+            InvalidInput: arrays are missing, or differ in shape.
+        """
         try:
-            self._policy = tf.saved_model.load(str(saved_model))  # keeps the variables alive
-            self._rewards = _reward_function(self._policy.signatures["action"])
-        except (OSError, KeyError, ValueError) as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise InvalidInput(f"{saved_model}: {reason}; not the model of a neural policy") from None
-        [observations] = self._rewards.structured_input_signature[0]
-        dim = observations.shape[1]
-        self._shape = dim, self.expected_rewards(np.zeros((1, dim), np.float32)).shape[1]  # the slow first call
+            model = cls.of(arrays)
+            model.expected_rewards(np.zeros((1, model.shape[0]), np.float32))
+        except (KeyError, ValueError, IndexError):
+            raise InvalidInput(f"{path}: arrays are missing or differ in shape; not the network of a policy") from None
+        return model
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self._shape
+        return len(self.layers[0][0]), len(self.layers[-1][1])
 
     def probabilities(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
-        return one_hot(self.greedy_actions(observations, eligible), self._shape[1])
+        return one_hot(self.greedy_actions(observations, eligible), self.shape[1])
 
     def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
-        return self._rewards(tf.constant(observations, tf.float32)).numpy()
+        mean, deviation = self.reward_scale
+        kernel, bias = self.layers[-1]
+        return deviation * (_rows_times(self.last_hidden_layer(observations), kernel) + bias) + mean
+
+    def last_hidden_layer(self, observations: np.ndarray) -> np.ndarray:
+        """The units of the last hidden layer [B, units], the network's features of observations [B, dim]."""
+        x = standardised(observations, self.mean, self.deviation)
+        for kernel, bias in self.layers[:-1]:
+            x = np.maximum(_rows_times(x, kernel) + bias, 0)
+        return x
 
 
-def _reward_function(signature: Any) -> Any:
-    """The function from observations [B, dim] to the rewards [B, actions] that an `action` signature predicts."""
-    dim = signature.structured_input_signature[1]["arg_0_observation"].shape[1]
+def served_arrays(statistics: Statistics) -> Statistics:
+    """What of an agent's statistics its model needs."""
+    names = ("mean", "deviation", "reward_scale")
+    return {name: array for name, array in statistics.items() if name in names or name.startswith(("kernel_", "bias_"))}
 
-    @tf.function(input_signature=[tf.TensorSpec([None, dim], tf.float32)])
-    def rewards(observations: tf.Tensor) -> tf.Tensor:
-        rows = tf.shape(observations)[:1]
-        return signature(
-            arg_0_observation=observations,
-            arg_0_discount=tf.ones(rows),
-            arg_0_reward=tf.zeros(rows),
-            arg_0_step_type=tf.zeros(rows, tf.int32),
-        )["info/predicted_rewards_mean"]
 
-    return rewards.get_concrete_function()
+def layers_of(arrays: Mapping[str, np.ndarray]) -> ReLULayers:
+    """The layers of arrays named kernel_0, bias_0, kernel_1, …"""
+    numbers = itertools.takewhile(lambda i: f"kernel_{i}" in arrays, itertools.count())
+    return tuple((arrays[f"kernel_{i}"], arrays[f"bias_{i}"]) for i in numbers)
+
+
+def standardised(observations: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Observations [B, dim] as the network sees them."""
+    return (observations.astype(np.float32) - mean) / np.maximum(deviation, SMALLEST_DEVIATION)
+
+
+def _rows_times(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """x [B, fan_in] times kernel [fan_in, fan_out], one row after the other.
+
+    In a product of whole matrices the rounding of a row depends on the number of rows; a logged probability must not.
+    """
+    return (x[:, None, :] @ kernel)[:, 0]

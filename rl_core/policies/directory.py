@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 
 from banditloop.rl_core.agents import (
-    OLDER_SAVED_MODEL,
     SAVED_MODEL,
     SAVED_MODEL_PARTS,
     STATISTICS,
@@ -76,7 +75,7 @@ def write_policy(
 
 def _loaded_files(folder: Path) -> list[str]:
     """The files that are loaded. Others, say of the operating system, are ignored."""
-    loaded = {ENCODING, STATISTICS, AUDITS, WEIGHTS, *SAVED_MODEL_PARTS, OLDER_SAVED_MODEL}
+    loaded = {ENCODING, STATISTICS, AUDITS, WEIGHTS, *SAVED_MODEL_PARTS}
     return [name for name in _relative_paths(folder) if name.partition("/")[0] in loaded]
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tests.benchmarks.ratio import Row
 
-NAMES = ("train", "encode", "decide", "evaluate", "audit", "promote", "log", "serve")
+NAMES = ("train", "neural", "encode", "decide", "evaluate", "audit", "promote", "log", "serve")
 LONG = ("coverage", "flood", "look", "year", "soak", "cloud-log")  # minutes: only when named
 
 

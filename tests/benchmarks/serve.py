@@ -23,7 +23,7 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         make_policy(folder / "policy", saved_model=True)
-        make_policy(folder / "network", agent=NeuralEpsilonGreedy())
+        make_policy(folder / "network", agent=NeuralEpsilonGreedy(), saved_model=True)
         make_named_policy(folder / "names")
         config = make_config(folder)
         servers = {

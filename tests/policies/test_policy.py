@@ -13,7 +13,7 @@ from banditloop.rl_core.tf import tf
 from tf_agents.policies.py_tf_eager_policy import SavedModelPyTFEagerPolicy
 from tf_agents.trajectories import time_step
 
-from banditloop.rl_core.agents import OLDER_SAVED_MODEL, SAVED_MODEL, WEIGHTS, read_arrays
+from banditloop.rl_core.agents import WEIGHTS, read_arrays
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.observations import check_observations
 from banditloop.rl_core.policies.manifest import MANIFEST, read_manifest
@@ -115,7 +115,7 @@ def assert_damage_is_refused(folder, name, damage):
         SavedPolicy.load(folder)
 
 
-@pytest.mark.parametrize("name", ["weights.npz", "assets/words", "saved_model/assets/words", "variables/elsewhere"])
+@pytest.mark.parametrize("name", ["weights.npz", "assets/words", "variables/elsewhere"])
 def test_files_missing_from_the_manifest_are_refused_if_they_would_be_loaded(copy, tmp_path, name):
     manifest = json.loads((copy / MANIFEST).read_text())
     manifest["files"].pop(name, None)
@@ -143,7 +143,7 @@ def test_models_of_another_agent_or_shape_are_refused_in_one_line(tmp_path):
     (tmp_path / "wrong").mkdir()
     np.savez(tmp_path / "wrong" / WEIGHTS, theta=weights["theta"][:, :3], whitening=weights["whitening"])
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / SAVED_MODEL).write_bytes(b"broken")
+    (tmp_path / "broken" / WEIGHTS).write_bytes(b"broken")
     pairs = [(0, "network"), (0, "wrong"), (1, "linucb"), (1, "broken"), (1, "nowhere")]
     for agent, folder in pairs:
         with pytest.raises(InvalidInput, match="not th") as error:
@@ -151,23 +151,17 @@ def test_models_of_another_agent_or_shape_are_refused_in_one_line(tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_a_saved_model_in_a_folder_of_its_own_is_still_read(tmp_path):
-    """Version 0.1 before December 2026 wrote it into saved_model/."""
-    new = tmp_path / "new"
-    make_policy(new, dim=4, actions=4, agent=AGENTS[1])
-    older = shutil.copytree(new, tmp_path / "older")
+def test_a_network_without_its_weights_file_is_read_from_the_statistics(tmp_path):
+    """Up to version 0.5.0 it was served through its SavedModel."""
+    make_policy(tmp_path / "new", dim=4, actions=4, agent=AGENTS[1])
+    older = shutil.copytree(tmp_path / "new", tmp_path / "older")
     manifest = json.loads((older / MANIFEST).read_text())
-    for name in [
-        name for name in manifest["files"] if name.partition("/")[0] not in ("statistics.npz", "encoding.json")
-    ]:
-        (older / OLDER_SAVED_MODEL / name).parent.mkdir(parents=True, exist_ok=True)
-        (older / name).rename(older / OLDER_SAVED_MODEL / name)
-        manifest["files"][f"{OLDER_SAVED_MODEL}/{name}"] = manifest["files"].pop(name)
+    (older / WEIGHTS).unlink()
+    del manifest["files"][WEIGHTS]
     (older / MANIFEST).write_text(json.dumps(manifest))
     observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    np.testing.assert_array_equal(
-        SavedPolicy.load(older).probabilities(observations), SavedPolicy.load(new).probabilities(observations)
-    )
+    models = [SavedPolicy.load(tmp_path / name).model for name in ("older", "new")]
+    np.testing.assert_array_equal(*(model.expected_rewards(observations) for model in models))
 
 
 def test_weights_in_an_earlier_layout_are_solved_again(tmp_path):

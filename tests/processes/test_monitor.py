@@ -33,6 +33,9 @@ def send_requests(platform, count):
         assert response.status_code == 200
 
 
+SLOW_AGENT = NeuralEpsilonGreedy(hidden_units=2048, hidden_layers=3, epochs=1)  # some milliseconds an observation
+
+
 @pytest.mark.parametrize("canary_percent", [0, 50])
 @pytest.mark.parametrize(("fault", "reason"), [("failing", "of its"), ("slow", "has a p95 latency of")])
 def test_a_failing_or_slow_challenger_is_rolled_back_without_failed_requests(canary_percent, fault, reason, tmp_path):
@@ -44,7 +47,7 @@ def test_a_failing_or_slow_challenger_is_rolled_back_without_failed_requests(can
     if fault == "failing":
         make_policy(tmp_path / "challenger", 2, dim=3)  # for observations of another length
     else:
-        make_policy(tmp_path / "challenger", 2, agent=NeuralEpsilonGreedy(epochs=1))  # a call of TensorFlow's
+        make_policy(tmp_path / "challenger", 2, agent=SLOW_AGENT)
     challenger = platform.endpoint.add(tmp_path / "challenger")
     start_canary(platform.endpoint, challenger, canary_percent, margin=0.0)
     with process(config, "-m", "banditloop.functions.predictor"):

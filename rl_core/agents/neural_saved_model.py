@@ -1,0 +1,51 @@
+"""A reward network as a TF-Agents policy. Imports TensorFlow.
+
+The network is trained in NumPy (neural_network.py). What is exported is the policy of TF-Agents'
+GreedyRewardPredictionAgent, with the trained weights.
+"""
+
+from pathlib import Path
+
+from banditloop.rl_core.tf import tf
+
+# isort: split
+from tf_agents.bandits.policies.greedy_reward_prediction_policy import GreedyRewardPredictionPolicy
+from tf_agents.networks.sequential import Sequential
+from tf_agents.policies.policy_saver import PolicySaver
+from tf_agents.policies.utils import InfoFields
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import time_step
+
+from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.neural_model import layers_of
+
+
+def reward_network(statistics: Statistics) -> Sequential:
+    """The network from observations [B, dim] to rewards [B, actions], in their units."""
+    layers, dim = tf.keras.layers, len(statistics["mean"])
+    weights, (mean, deviation) = layers_of(statistics), statistics["reward_scale"]
+    network = Sequential(
+        [
+            layers.Normalization(mean=statistics["mean"], variance=statistics["deviation"] ** 2),
+            *(layers.Dense(len(bias), activation="relu") for _, bias in weights[:-1]),
+            layers.Dense(len(weights[-1][1])),
+            layers.Rescaling(deviation, mean),
+        ],
+        input_spec=tensor_spec.TensorSpec([dim], tf.float32, "observation"),
+    )
+    network.create_variables()
+    for variable, array in zip(network.trainable_variables, (array for pair in weights for array in pair), strict=True):
+        variable.assign(array)
+    return network
+
+
+def save_network(statistics: Statistics, folder: Path) -> None:
+    """Write a SavedModel whose `action` signature returns the greedy actions and the predicted rewards."""
+    network, actions = reward_network(statistics), len(statistics["counts"])
+    policy = GreedyRewardPredictionPolicy(
+        time_step.time_step_spec(network.input_tensor_spec),
+        tensor_spec.BoundedTensorSpec((), tf.int32, 0, actions - 1, "action"),
+        network,
+        emit_policy_info=(InfoFields.PREDICTED_REWARDS_MEAN,),
+    )
+    PolicySaver(policy, batch_size=None).save(str(folder))
