@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
 
 from banditloop.rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from banditloop.rl_core.config import Config
@@ -23,6 +24,10 @@ from banditloop.rl_core.testing.events import rewards as rewards
 from banditloop.rl_core.testing.planted import assert_same as assert_same
 from banditloop.rl_core.testing.policies import START
 from banditloop.rl_core.testing.policies import make_policy as make_policy
+
+# No test depends on the machine's speed.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 SLOWEST_FILES = (  # started first, so that no worker still runs one of them at the end
     "test_fuzz",

@@ -72,7 +72,7 @@ def five_files(tmp_path_factory):
     return write_files(tmp_path_factory.mktemp("files"), 5)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(shard_count=st.integers(1, 7), stops=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5)), max_size=4))
 def test_interrupted_shards_add_up_to_one_pass(five_files, shard_count, stops, tmp_path_factory):
     work = tmp_path_factory.mktemp("work")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banditloop.rl_core.events import examples, parsed_examples
@@ -54,7 +54,7 @@ interaction = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(rows=st.lists(interaction, max_size=7), cut=st.integers(0, 7))
 def test_examples_are_read_as_written(rows, cut, tmp_path_factory):
     folder, schema = tmp_path_factory.mktemp("examples"), interaction_schema(TASK)

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banditloop.rl_core.backends import connect
@@ -24,7 +24,7 @@ class TestWarehouse(EveryBackend, WarehouseContract):
 def test_any_order_and_repetition_of_appends_gives_the_same_tables(backend, tmp_path_factory):
     append = st.tuples(st.sampled_from(["decisions", "rewards"]), st.lists(st.sampled_from("abcdef")))
 
-    @settings(max_examples=20 if backend is local else 3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=20 if backend is local else 3)
     @given(appends=st.lists(append, max_size=8))
     def check(appends):
         root = tmp_path_factory.mktemp("warehouse")

@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -73,7 +73,7 @@ def test_an_event_of_another_shape_is_refused():
             cloud_events.payload(event)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5)
 @given(st.randoms(use_true_random=False))
 def test_events_delivered_twice_and_shuffled_are_stored_once(tmp_path_factory, shuffler):
     config = make_config(tmp_path_factory.mktemp("twice"))

@@ -17,7 +17,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=50, derandomize=True)
 @given(json_values, st.integers(10, 80))
 def test_a_value_is_written_as_python_writes_it_up_to_a_length(value, length):
     text = repr(value)
