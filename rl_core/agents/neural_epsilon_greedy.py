@@ -25,6 +25,7 @@ from banditloop.rl_core.agents.neural_model import NeuralModel, served_arrays
 from banditloop.rl_core.agents.neural_network import Learner
 
 REPLAY = ("replay_observations", "replay_actions", "replay_rewards", "replay_weights", "replay_keys")
+SQUARED_ERROR = "squared_error"  # not among the initial statistics, since those of before version 0.6.0 have none
 
 
 class NeuralEpsilonGreedy(Agent):
@@ -73,6 +74,7 @@ class NeuralEpsilonGreedy(Agent):
         for batch in batches:
             if not len(batch.actions):
                 continue
+            statistics = statistics | {SQUARED_ERROR: _squared_error(statistics, batch)}
             random = np.random.default_rng([self.seed, int(statistics["counts"].sum())])
             *rows, keys = _with_replay(statistics, batch, random)
             if len(statistics["replay_keys"]) == statistics["counts"].sum():  # the rows are all interactions so far
@@ -93,7 +95,10 @@ class NeuralEpsilonGreedy(Agent):
         )
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
-        return learning_metrics(statistics) | {"loss": float(statistics["loss"])}
+        return learning_metrics(statistics) | {
+            "loss": float(statistics["loss"]),
+            "error": prediction_error(statistics),
+        }
 
     def save(self, statistics: Statistics, folder: Path) -> None:
         write_arrays(folder / WEIGHTS, served_arrays(statistics))
@@ -102,6 +107,9 @@ class NeuralEpsilonGreedy(Agent):
         from banditloop.rl_core.agents.neural_saved_model import save_network  # imports TensorFlow
 
         save_network(statistics, folder)
+
+    def model(self, statistics: Statistics) -> Model:
+        return NeuralModel.of(statistics)
 
     def load(self, folder: Path) -> Model:
         """The model of weights.npz. Does not import TensorFlow."""
@@ -123,6 +131,25 @@ class NeuralEpsilonGreedy(Agent):
         """The replay buffer: the rows with the `replay_size` smallest keys."""
         rows = np.sort(np.argsort(columns[-1])[: self.replay_size])
         return {name: column[rows] for name, column in zip(REPLAY, columns, strict=True)}
+
+
+def prediction_error(statistics: Statistics) -> float:
+    """The root mean squared error of predicted rewards one step ahead: of interactions before training on them.
+
+    Recent trainings count most. It is in units of the reward, and 0 without interactions.
+    """
+    return float(np.sqrt(statistics.get(SQUARED_ERROR, 0.0)))
+
+
+def _squared_error(statistics: Statistics, batch: Batch) -> np.ndarray:
+    """The mean squared error on a batch to come [], averaged with that of before; at first, the rewards' variance."""
+    weights, before = batch.sample_weight, statistics.get(SQUARED_ERROR)
+    if not statistics["counts"].any():
+        errors = batch.rewards - np.average(batch.rewards, weights=weights)
+    else:
+        errors = batch.rewards - NeuralModel.of(statistics).expected_rewards_of(batch.observations, batch.actions)
+    latest = np.average(errors**2, weights=weights)
+    return np.array(latest if before is None else (latest + before) / 2)
 
 
 def _with_replay(statistics: Statistics, batch: Batch, random: np.random.Generator) -> list[np.ndarray]:

@@ -59,6 +59,13 @@ class NeuralModel(Model):
         kernel, bias = self.layers[-1]
         return deviation * (_rows_times(self.last_hidden_layer(observations), kernel) + bias) + mean
 
+    def expected_rewards_of(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """The expected reward [B] of one action each [B]."""
+        mean, deviation = self.reward_scale
+        kernel, bias = self.layers[-1]
+        outputs = np.einsum("bu,ub->b", self.last_hidden_layer(observations), kernel[:, actions]) + bias[actions]
+        return deviation * outputs + mean
+
     def last_hidden_layer(self, observations: np.ndarray) -> np.ndarray:
         """The units of the last hidden layer [B, units], the network's features of observations [B, dim]."""
         x = standardised(observations, self.mean, self.deviation)

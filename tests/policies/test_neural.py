@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from banditloop.rl_core.agents import Batch, LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.agents.neural_epsilon_greedy import prediction_error
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, greedy_accuracy, linear, noise, saved_and_loaded, trained
 from banditloop.rl_core.training.train import train
@@ -52,7 +53,7 @@ def test_constant_features_are_ignored():
     def with_constants(observations, shift=0.0):
         return np.column_stack([observations, np.full((len(observations), 4), fixed) + shift]).astype(np.float32)
 
-    agent, (x, actions, rewards, _) = NeuralEpsilonGreedy(), linear(0, 4000)
+    agent, (x, actions, rewards, *_) = NeuralEpsilonGreedy(), linear(0, 4000)
     statistics = agent.update(agent.initial_statistics(DIM + 4, ACTIONS), [Batch(with_constants(x), actions, rewards)])
     np.testing.assert_allclose(statistics["mean"][-4:], np.float32(fixed), rtol=1e-6)
     np.testing.assert_array_equal(statistics["deviation"][-4:], 1)
@@ -154,3 +155,19 @@ def test_another_architecture_cannot_resume_from_its_statistics():
         ({"epochs": 1, "seed": 5, "replay_size": 7}, True),
     ):
         assert agent.model_copy(update=changes).can_resume_from(agent.model_dump(mode="json")) == resumes
+
+
+def test_its_error_is_that_of_predictions_before_training_on_the_rewards():
+    """At first that of the mean; then that of what was learned; rewards of another law count for half at once."""
+    agent, parts = NeuralEpsilonGreedy(epochs=10), [linear(seed, 1000) for seed in range(3)]
+    statistics = trained(agent, parts[0])
+    first = parts[0].rewards.std()
+    assert prediction_error(statistics) == pytest.approx(first)
+    errors = saved_and_loaded(agent, statistics).expected_rewards(parts[1].observations)[
+        np.arange(1000), parts[1].actions
+    ]
+    second = np.sqrt(((errors - parts[1].rewards) ** 2).mean())
+    statistics = agent.update(statistics, [parts[1]])
+    assert prediction_error(statistics) == pytest.approx(np.sqrt((first**2 + second**2) / 2), rel=1e-5)
+    assert second < 0.5 * first
+    assert agent.metrics(agent.update(statistics, [parts[2]]))["error"] < prediction_error(statistics)
