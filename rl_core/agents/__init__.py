@@ -21,10 +21,27 @@ from banditloop.rl_core.agents.arrays import (
     read_arrays,
     write_arrays,
 )
+from banditloop.rl_core.agents.bag import Bag
+from banditloop.rl_core.agents.best_fixed import BestFixed
+from banditloop.rl_core.agents.cover import Cover
+from banditloop.rl_core.agents.epsilon_greedy import EpsilonGreedy
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
+from banditloop.rl_core.agents.softmax import Softmax
+from banditloop.rl_core.agents.squarecb import SquareCB
+from banditloop.rl_core.agents.uniform import Uniform
 
-AGENTS: dict[str, type[Agent]] = {"linucb": LinUCB, "neural_epsilon_greedy": NeuralEpsilonGreedy}
+AGENTS: dict[str, type[Agent]] = {
+    "linucb": LinUCB,
+    "neural_epsilon_greedy": NeuralEpsilonGreedy,
+    "epsilon_greedy": EpsilonGreedy,
+    "softmax": Softmax,
+    "squarecb": SquareCB,
+    "bag": Bag,
+    "cover": Cover,
+    "uniform": Uniform,
+    "best_fixed": BestFixed,
+}
 
 __all__ = [
     "ACTION_FEATURES",
@@ -34,12 +51,19 @@ __all__ = [
     "STATISTICS",
     "WEIGHTS",
     "Agent",
+    "Bag",
     "Batch",
+    "BestFixed",
+    "Cover",
+    "EpsilonGreedy",
     "LinUCB",
     "MergeableAgent",
     "Model",
     "NeuralEpsilonGreedy",
+    "Softmax",
+    "SquareCB",
     "Statistics",
+    "Uniform",
     "append_zeros",
     "best_actions",
     "check_shapes",

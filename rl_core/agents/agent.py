@@ -31,7 +31,7 @@ class Batch(NamedTuple):
 
     def take(self, rows: np.ndarray | slice) -> "Batch":
         """Some of the interactions, by their positions, a mask or a slice."""
-        return Batch(*(None if column is None else column[rows] for column in self))
+        return Batch(*(column if column is None else column[rows] for column in self))  # type: ignore[arg-type]
 
 
 class Model(abc.ABC):

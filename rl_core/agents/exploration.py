@@ -1,7 +1,7 @@
 """Exploration: from predicted rewards to the probability of every action.
 
-All functions take scores [B, K], the predicted rewards, and eligible, bool [B, K], the actions that may be chosen;
-None: all. They return probabilities [B, K], exactly 0 where an action is not eligible.
+Functions take scores [B, K], the predicted rewards, and eligible, bool [B, K], the actions that may be chosen;
+None: all. Those of exploration return probabilities [B, K], exactly 0 where an action is not eligible.
 
 xp: the namespace of the arrays, NumPy's, or tensorflow.experimental.numpy where a policy is exported as a SavedModel:
 the formulas are the same.
@@ -10,6 +10,11 @@ the formulas are the same.
 from typing import Any
 
 import numpy as np
+
+
+def eligible_actions(scores: Any, eligible: Any = None, xp: Any = np) -> Any:
+    """The number of eligible actions [B, 1]."""
+    return xp.sum(_weights(scores, eligible, xp), axis=1, keepdims=True)
 
 
 def uniform(scores: Any, eligible: Any = None, xp: Any = np) -> Any:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pydantic_core import PydanticUndefined
 
 from banditloop.rl_core.agents import AGENTS
+from banditloop.rl_core.agents.reward_models import REWARD_MODELS
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import ENVIRONMENTS
 from banditloop.rl_core.events.schema import KEYS, REWARD, SCHEMA_VERSION, decision_schema, interaction_schema
@@ -15,9 +16,15 @@ from banditloop.rl_core.ports import PREDICT_ROUTE
 from banditloop.rl_core.serving import openapi
 from banditloop.rl_core.serving.http.endpoint import ACTIVATE_ROUTE, REWARD_ROUTE
 from banditloop.rl_core.settings.backend import BACKENDS
+from banditloop.rl_core.settings.section import Section
 from banditloop.rl_core.settings.task import Task
 
-PARTS = {"backend": BACKENDS, "environment": ENVIRONMENTS, "agent": AGENTS}  # chosen by name
+PARTS = {  # chosen by name
+    "backend": BACKENDS,
+    "environment": ENVIRONMENTS,
+    "agent": AGENTS,
+    "agent.reward_model": REWARD_MODELS,
+}
 BOUNDS = {"exclusiveMinimum": "> {}", "minimum": "≥ {}", "exclusiveMaximum": "< {}", "maximum": "≤ {}"}
 EXAMPLE = Task(actions=["politics", "sport"], context={"age": "number"}, action_features={"topic": "category"})
 
@@ -57,7 +64,9 @@ def _default(value: Any) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as the config file has it."""
+    """A value as the config file has it; of a part that is chosen by name, its name."""
+    if isinstance(value, Section) and hasattr(value, "name"):
+        return f'{{name = "{value.name}"}}'
     return "{}" if value == {} else json.dumps(value)
 
 

@@ -17,7 +17,7 @@ from banditloop.rl_core.testing.merging import (
     assert_weights_equal_repetition,
 )
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, noise, trained
-from tests import conftest
+from tests.policies.test_exploring_agents import AGENTS as EXPLORING_AGENTS
 
 TESTED_AGENTS = [
     LinUCB(),
@@ -39,9 +39,8 @@ OTHERS = [agent for agent in TESTED_AGENTS if agent not in MERGEABLE]
 every_mergeable = pytest.mark.parametrize("agent", MERGEABLE, ids=repr)
 
 
-@pytest.mark.parametrize("agents", [TESTED_AGENTS, conftest.AGENTS], ids=["here", "elsewhere"])
-def test_every_agent_is_tested(agents):
-    assert {agent.name for agent in agents} == set(AGENTS)
+def test_every_agent_is_tested():
+    assert {agent.name for agent in [*TESTED_AGENTS, *EXPLORING_AGENTS]} == set(AGENTS)
 
 
 class TestAgents(AgentConformance):
