@@ -22,7 +22,7 @@ from banditloop.rl_core.agents.agent import Batch, append_zeros
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.exploration import eligible_actions, greedy, uniform
 from banditloop.rl_core.agents.exploring import ExploringAgent
-from banditloop.rl_core.agents.reward_models.ridge import gram, solved, with_constant
+from banditloop.rl_core.agents.reward_models.ridge import gram, linear_scores, solved, with_constant
 
 RIDGE = 1.0  # of the regression of the bonus
 
@@ -68,8 +68,7 @@ class Cover(ExploringAgent):
         scores = self.reward_model.scores(weights, observations, xp)
         votes = greedy(scores, eligible, xp)
         for number in range(self.policies - 1):
-            theta = weights["cover_bonuses"][number]
-            bonus = xp.matmul(observations, xp.transpose(theta[:, :-1])) + theta[:, -1]
+            bonus = linear_scores(weights["cover_bonuses"][number], observations, xp)
             votes = votes + greedy(scores + self.psi * weights["error"] * bonus, eligible, xp)
         return _mixed(votes / self.policies, _least(scores, weights["interactions"], eligible, xp), eligible, xp)
 

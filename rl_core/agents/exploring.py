@@ -89,7 +89,13 @@ class ExploringAgent(MergeableAgent):
         for name, array in expected.items():
             if name not in weights or weights[name].ndim != array.ndim:
                 raise InvalidInput(f"{folder / WEIGHTS}: {name} is missing or of another shape; not the weights of it")
-        return ExploringModel(self, {name: weights[name].astype(np.float64) for name in expected})
+        return self._model({name: weights[name] for name in expected})
+
+    def model(self, statistics: Statistics) -> "ExploringModel":
+        return self._model(self.weights(statistics))
+
+    def _model(self, weights: Statistics) -> "ExploringModel":
+        return ExploringModel(self, {name: array.astype(np.float64) for name, array in weights.items()})
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from banditloop.rl_core.agents import Bag, BestFixed, Cover, EpsilonGreedy, Softmax, SquareCB, Uniform, mergeable
-from banditloop.rl_core.agents.reward_models import Ridge
+from banditloop.rl_core.agents.reward_models import Network, Ridge
 from banditloop.rl_core.testing.agents import AgentConformance
 from banditloop.rl_core.testing.merging import MergeConformance
 
@@ -15,6 +15,7 @@ AGENTS = [
     Cover(policies=3),
     Uniform(reward_model=Ridge(l2=0.1, cb_type="ips")),
     BestFixed(),
+    SquareCB(reward_model=Network(hidden_layers=1, hidden_units=32)),
 ]
 BAD_HYPERPARAMETERS = {
     "epsilon_greedy": [{"epsilon": 1.1}, {"epsilon_half_life": 0.0}],

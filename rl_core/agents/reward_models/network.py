@@ -6,36 +6,27 @@ import numpy as np
 
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
-from banditloop.rl_core.agents.reward_models.reward_model import RewardModel
-
-STANDARDISATION = ("mean", "deviation", "reward_scale")
-LEAST_DEVIATION = 1e-7  # as Keras' Normalization
+from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION, served_arrays
+from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, rows_times
 
 
 class Network(NeuralEpsilonGreedy, RewardModel):
-    """A network of ReLU layers that minimises the mean squared error of the predicted rewards by Adam.
-
-    It is trained by TensorFlow, and scored without.
-    """
+    """A network of ReLU layers that minimises the mean squared error of the predicted rewards by Adam."""
 
     name: Literal["network"] = "network"  # type: ignore[assignment]
 
     def weights(self, statistics: Statistics) -> Statistics:
-        layers = range(self.hidden_layers + 1)
-        names = [*STANDARDISATION, *(f"{kind}_{layer}" for layer in layers for kind in ("kernel", "bias"))]
-        return {name: statistics[name] for name in names}
+        return served_arrays(statistics)
 
     def shape(self, weights: Statistics) -> tuple[int, int]:
         return len(weights["mean"]), len(weights[f"bias_{self.hidden_layers}"])
 
     def scores(self, weights: Statistics, observations: Any, xp: Any = np) -> Any:
-        deviation = xp.maximum(weights["deviation"], LEAST_DEVIATION)
-        values = (observations - weights["mean"]) / deviation
+        x = (observations - weights["mean"]) / xp.maximum(weights["deviation"], SMALLEST_DEVIATION)
         for layer in range(self.hidden_layers):
-            values = xp.maximum(xp.matmul(values, weights[f"kernel_{layer}"]) + weights[f"bias_{layer}"], 0.0)
-        last = self.hidden_layers
-        values = xp.matmul(values, weights[f"kernel_{last}"]) + weights[f"bias_{last}"]
-        return values * weights["reward_scale"][1] + weights["reward_scale"][0]
+            x = xp.maximum(rows_times(x, weights[f"kernel_{layer}"], xp) + weights[f"bias_{layer}"], 0.0)
+        x = rows_times(x, weights[f"kernel_{self.hidden_layers}"], xp) + weights[f"bias_{self.hidden_layers}"]
+        return x * weights["reward_scale"][1] + weights["reward_scale"][0]
 
     def mean_scores(self, statistics: Statistics) -> np.ndarray:
         """Over the contexts of the replay buffer, or in the mean context where it is empty."""

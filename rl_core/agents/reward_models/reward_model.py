@@ -76,3 +76,11 @@ class RewardModel(Section, abc.ABC):
     @abc.abstractmethod
     def error(self, statistics: Statistics) -> float:
         """The root mean squared error of the expected rewards, in units of the reward; 0 without interactions."""
+
+
+def rows_times(x: Any, matrix: Any, xp: Any = np) -> Any:
+    """x [B, n] times a matrix [n, m], one row after the other.
+
+    In a product of whole matrices the rounding of a row depends on the number of rows; a logged probability must not.
+    """
+    return xp.matmul(x[:, None, :], matrix)[:, 0]

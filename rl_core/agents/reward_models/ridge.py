@@ -24,7 +24,7 @@ from pydantic import Field
 from banditloop.rl_core.agents.agent import Batch, append_zeros, learning_metrics
 from banditloop.rl_core.agents.arrays import ACTION_FEATURES, Statistics
 from banditloop.rl_core.agents.linucb import LinUCB, whitening
-from banditloop.rl_core.agents.reward_models.reward_model import RewardModel
+from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, rows_times
 from banditloop.rl_core.errors import InvalidInput
 
 SUMS = ("covariances", "vectors", "counts", "rewards")
@@ -90,8 +90,7 @@ class Ridge(RewardModel):
         return width - 1, actions
 
     def scores(self, weights: Statistics, observations: Any, xp: Any = np) -> Any:
-        theta = weights["theta"]
-        return xp.matmul(observations, xp.transpose(theta[:, :-1])) + theta[:, -1]
+        return linear_scores(weights["theta"], observations, xp)
 
     def mean_scores(self, statistics: Statistics) -> np.ndarray:
         sums = statistics["covariances"][:, -1].sum(axis=0)  # of the contexts, since the last feature is 1
@@ -128,6 +127,11 @@ class Ridge(RewardModel):
 
 def _sums(statistics: Statistics, batch: Batch) -> Statistics:
     return LinUCB().accumulate({name: statistics[name] for name in SUMS}, batch)
+
+
+def linear_scores(theta: Any, observations: Any, xp: Any = np) -> Any:
+    """θᵀx [B, actions] for theta [actions, dim + 1], whose last column is the constant's, and observations [B, dim]."""
+    return rows_times(observations, xp.transpose(theta[:, :-1]), xp) + theta[:, -1]
 
 
 def with_constant(observations: np.ndarray) -> np.ndarray:

@@ -28,9 +28,12 @@ class VectorisedLearner:
         """Decide with one model, then train."""
         count, random = self._settings.interactions_per_loop, np.random.default_rng([self._settings.seed, loop])
         visits = self._simulation.visits(count, random)
-        actions = drawn(self._probabilities(visits.observations, visits.eligible), random)
+        probabilities = self._probabilities(visits.observations, visits.eligible)
+        actions = drawn(probabilities, random)
         rewards, regrets = self._simulation.feedback(visits, actions, loop * count)
-        self._statistics = self._agent.update(self._statistics, [Batch(visits.observations, actions, rewards)])
+        propensities, ids = probabilities[np.arange(count), actions], np.arange(loop * count, (loop + 1) * count)
+        batch = Batch(visits.observations, actions, rewards, None, propensities, ids.astype(np.uint64), visits.eligible)
+        self._statistics = self._agent.update(self._statistics, [batch])
         return rewards, regrets
 
     def restore(self, statistics: Statistics, loop: int) -> None:
