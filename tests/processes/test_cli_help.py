@@ -38,6 +38,7 @@ COMMANDS = [
     "repair",
     "serve",
     "status",
+    "train",
     "upgrade",
     "warehouse",
 ]

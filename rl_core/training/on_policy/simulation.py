@@ -43,12 +43,17 @@ class Simulation:
             raise InvalidInput("task.actions: are not listed; on-policy training needs them, as a number or a list")
         self._task, self._population = config.task, environment.population()
         # A copy starts anew, where time goes on with every context; a population never changes.
-        self._environment = environment if self._population else environment.model_copy()
-        self.encoding = _encoding(self._environment, config.task, self._population)
+        self.environment = environment.model_copy() if self._population is None else environment
+        self.encoding = _encoding(self.environment, config.task, self._population)
         self.actions = chosen_actions(config.task, list(ids))
-        self._observations = self._encoded(self._population) if self._population else None
-        expected = self._environment.expected_rewards() if self._population else None
+        self._observations = None if self._population is None else self._encoded(self._population)
+        expected = None if self._population is None else self.environment.expected_rewards()
         self._regrets = None if expected is None else expected.max(axis=1, keepdims=True) - expected
+
+    @property
+    def knows_values(self) -> bool:
+        """Whether the expected rewards of all actions are known, and so regret."""
+        return self._regrets is not None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,17 +62,17 @@ class Simulation:
 
     def visits(self, count: int, random: np.random.Generator) -> Visits:
         """`count` decisions to take, drawn by the generator."""
-        if self._population and self._observations is not None:
+        if self._population is not None and self._observations is not None:
             rows = random.integers(len(self._observations), size=count)
             contexts = take(self._population, rows)
             return Visits(contexts, self._observations[rows], self._eligible(contexts, random), rows)
-        contexts = self._environment.observe(count, random)
+        contexts = self.environment.observe(count, random)
         return Visits(contexts, self._encoded(contexts), self._eligible(contexts, random), None)
 
     def skip(self, count: int) -> None:
         """Let time go on by `count` contexts, in an environment where it does."""
         if self._population is None:
-            self._environment.observe(count, np.random.default_rng(0))
+            self.environment.observe(count, np.random.default_rng(0))
 
     def feedback(self, visits: Visits, actions: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Rewards [B] of actions by position [B], and their regrets [B]: None where these are unknown.
@@ -75,12 +80,11 @@ class Simulation:
         first: the number of interactions before, from which the noise of rewards follows.
         """
         event_ids = [f"on-policy-{first + row}" for row in range(len(actions))]
-        rewards = np.asarray(self._environment.reward(visits.contexts, self.actions[actions], event_ids), np.float64)
-        known = self._regrets is not None and visits.rows is not None
-        return rewards, self._regrets[visits.rows, actions] if known and self._regrets is not None else None
+        rewards = np.asarray(self.environment.reward(visits.contexts, self.actions[actions], event_ids), np.float64)
+        return rewards, None if self._regrets is None else self._regrets[visits.rows, actions]
 
     def _eligible(self, contexts: Contexts, random: np.random.Generator) -> np.ndarray | None:
-        listed = self._environment.candidates(contexts, random)
+        listed = self.environment.candidates(contexts, random)
         if listed is None:
             return None
         index = self.encoding.index
