@@ -48,7 +48,10 @@ def make_tf_agent(algorithm: Section, dim: int, actions: int, seed: int = 0) -> 
     observation = tensor_spec.TensorSpec([dim], tf.float32, "observation")
     action = tensor_spec.BoundedTensorSpec((), tf.int32, 0, actions - 1, "action")
     agent = BUILDERS[type(algorithm)](algorithm, (time_step.time_step_spec(observation), action))
-    agent._train_step_counter = tf.Variable(0, dtype=tf.int64)  # by default all agents of a process share one
+    # By default all agents of a process share one.
+    agent._train_step_counter = tf.Variable(0, trainable=False, dtype=tf.int64)
+    if optimizer := getattr(agent, "_optimizer", None):  # else it makes them in the first training, in another order
+        optimizer._create_all_weights(list(agent.trainable_variables))
     agent.initialize()
     return agent
 
@@ -70,7 +73,6 @@ def _variables(agent: TFAgent) -> list[tf.Variable]:
     if collection := getattr(agent, "_variable_collection", None):  # NeuralLinUCBAgent leaves some of them out
         found += collection.variables
     if optimizer := getattr(agent, "_optimizer", None):
-        optimizer._create_all_weights([variable for variable in found if variable.trainable])
         found += optimizer.variables()
     return list({id(variable): variable for variable in found}.values())
 
@@ -88,7 +90,7 @@ def _boltzmann(algorithm: NeuralBoltzmannAlgorithm, specs: Specs) -> TFAgent:
 
 
 def _falcon(algorithm: NeuralFalconAlgorithm, specs: Specs) -> TFAgent:
-    counts = [tf.Variable(0, dtype=tf.int64) for _ in range(specs[1].maximum + 1)]
+    counts = [tf.Variable(0, trainable=False, dtype=tf.int64) for _ in range(specs[1].maximum + 1)]
     settings = {"num_samples_list": counts, "exploitation_coefficient": algorithm.exploitation_coefficient}
     return NeuralFalconAgent(*specs, **_reward_network(algorithm, specs), **settings)
 

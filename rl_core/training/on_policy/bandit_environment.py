@@ -16,9 +16,14 @@ class SimulatedBandit(BanditPyEnvironment):
     """float32 observations [B, dim], int32 positions of actions [B], float32 rewards [B]. It keeps what was earned.
 
     `begin` gives it the random numbers of a loop; its `reset` then draws the first observations.
+
+    Raises:
+        InvalidInput: not every action may always be chosen.
     """
 
     def __init__(self, simulation: Simulation, batch_size: int) -> None:
+        if simulation.actions_change:
+            raise InvalidInput("environment: not every action may always be chosen; TF-Agents' agents need that")
         dim, actions = simulation.shape
         self._simulation, self._batch_size = simulation, batch_size
         self._random, self._step_number = np.random.default_rng(0), 0
@@ -57,8 +62,6 @@ class SimulatedBandit(BanditPyEnvironment):
 
     def _observe(self) -> np.ndarray:
         self._visits = self._simulation.visits(self._batch_size, self._random)
-        if self._visits.eligible is not None:
-            raise InvalidInput("environment: not every action may always be chosen; TF-Agents' agents need that")
         return self._visits.observations
 
     def _apply_action(self, action: np.ndarray) -> np.ndarray:

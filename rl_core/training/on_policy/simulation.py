@@ -60,6 +60,13 @@ class Simulation:
         """The length of an observation, and the number of actions."""
         return self.encoding.context.dim, len(self.actions)
 
+    @property
+    def actions_change(self) -> bool:
+        """Whether not every action may always be chosen."""
+        random = np.random.default_rng(0)
+        contexts = self.environment.model_copy().observe(1, random) if self._population is None else None
+        return self._eligible(contexts or take(self._population or {}, np.array([0])), random) is not None
+
     def visits(self, count: int, random: np.random.Generator) -> Visits:
         """`count` decisions to take, drawn by the generator."""
         if self._population is not None and self._observations is not None:
