@@ -17,14 +17,14 @@ from banditloop.rl_core.pipeline_specs.template import check_spec, declared_para
 from banditloop.rl_core.settings.section import check_integers
 from banditloop.rl_core.settings.training import TrainingSection
 
-TRAINER = "exec-trainer"
+TRAINERS = "exec-trainer", "exec-on-policy-trainer"
 RETRIES = {"maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "300s"}
 
 
 def compile_pipelines(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
-    """Write startup.yaml and retraining.yaml to a folder, and return their paths.
+    """Write startup.yaml and retraining.yaml, which every loop needs, to a folder, and return their paths.
 
-    All tasks run in `image`, by default the config's. The trainer's task requests the resources of the config's
+    All tasks run in `image`, by default the config's. The tasks of trainers request the resources of the config's
     training section.
     """
     from banditloop.pipelines.retraining import retraining  # kfp takes a second to import
@@ -34,9 +34,16 @@ def compile_pipelines(folder: Path, config: Config | None = None, image: str | N
     return _write(pipelines, folder, config, image)
 
 
+def compile_on_request(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
+    """Write the pipelines that run only when somebody starts them, on_policy.yaml, and return their paths."""
+    from banditloop.pipelines.on_policy import on_policy
+
+    return _write({"on_policy": on_policy}, folder, config, image)
+
+
 def export_components(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
     """Write each component as a YAML file for `kfp.components.load_component_from_file`, and return their paths."""
-    return _write({component.name: component for component in components()}, folder, config, image)
+    return _write({component.python_func.__name__: component for component in components()}, folder, config, image)
 
 
 def components() -> tuple[Any, ...]:
@@ -45,9 +52,10 @@ def components() -> tuple[Any, ...]:
     from banditloop.components.evaluator import evaluator
     from banditloop.components.generator import generator
     from banditloop.components.ingester import ingester
+    from banditloop.components.on_policy_trainer import on_policy_trainer
     from banditloop.components.trainer import trainer
 
-    return generator, ingester, trainer, evaluator, deployer
+    return generator, ingester, trainer, evaluator, deployer, on_policy_trainer
 
 
 def read_parameters(template: Path, texts: list[str]) -> dict[str, Any]:
@@ -106,7 +114,7 @@ def _compile(component: Any, name: str, config: Config | None, image: str | None
     image = image or (config and config.backend.container_image()) or IMAGE  # the placeholder: local runs use no image
     for label, executor in spec["deploymentSpec"]["executors"].items():
         executor["container"]["image"] = image
-        if config and label == TRAINER and (resources := _resources(config.training)):
+        if config and label in TRAINERS and (resources := _resources(config.training, label)):
             executor["container"]["resources"] = resources
     if image != IMAGE:  # on this machine nothing fails by chance, and waiting would only hide the cause
         for task in _tasks(spec):
@@ -131,10 +139,13 @@ def _tasks(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield task
 
 
-def _resources(training: TrainingSection) -> dict[str, Any]:
-    """The resources of the trainer's task as KFP IR; none if a custom job trains, for which the task only waits."""
+def _resources(training: TrainingSection, label: str) -> dict[str, Any]:
+    """The resources of a trainer's task as KFP IR; none if a custom job trains, for which the task only waits.
+
+    On-policy the task itself always trains.
+    """
     resources: dict[str, Any] = {}
-    if training.machine_type:
+    if training.machine_type and label == TRAINERS[0]:
         return resources
     if training.cpus:
         resources |= {"cpuLimit": float(training.cpus), "resourceCpuLimit": str(training.cpus)}

@@ -26,6 +26,7 @@ CATEGORIES = {
     "trainer": "training",
     "evaluator": "evaluation",
     "deployer": "deployment",
+    "on_policy_trainer": "training",
 }
 IMAGE = "ghcr.io/kubeflow/pipelines-components-banditloop:main"  # where the hub publishes the image of a Containerfile
 STABILITY = "beta"
@@ -43,8 +44,8 @@ def export_hub(folder: Path, approvers: Sequence[str], image: str | None = None)
         raise InvalidInput("--approver: name at least one member of the Kubeflow community, by GitHub name")
     written = []
     for component in components():
-        category = CATEGORIES[component.name]
-        path = folder / "components" / category / f"bandit_{component.name}"
+        category = CATEGORIES[component.python_func.__name__]
+        path = folder / "components" / category / f"bandit_{component.python_func.__name__}"
         for name, text in _files(component, path.name, category, approvers, image or IMAGE).items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_text(text)
@@ -68,7 +69,7 @@ def _files(component: Any, name: str, category: str, approvers: Sequence[str], i
         "lastVerified": today,
     }
     owners = {"approvers": list(approvers)}
-    function, title = component.name, "".join(word.capitalize() for word in name.split("_"))
+    function, title = component.python_func.__name__, "".join(word.capitalize() for word in name.split("_"))
     return {
         "component.py": source,
         "metadata.yaml": "---\n" + yaml.safe_dump(metadata, sort_keys=False),

@@ -15,13 +15,14 @@ def compile_(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile the startup and retraining pipelines to KFP IR.
+    """Compile the startup, retraining and on-policy pipelines to KFP IR.
 
     Example: `banditloop compile -o build/pipelines --image europe-docker.pkg.dev/p/r/banditloop@sha256:…`
     """
-    from banditloop.pipelines.compile import compile_pipelines
+    from banditloop.pipelines.compile import compile_on_request, compile_pipelines
 
-    display.paths(compile_pipelines(output, load_config(config), image), as_json)
+    arguments = output, load_config(config), image
+    display.paths([*compile_pipelines(*arguments), *compile_on_request(*arguments)], as_json)
 
 
 def export_components(

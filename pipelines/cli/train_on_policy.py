@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from banditloop.pipelines.cli.table import Row
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.promotion.on_policy import OnPolicy, on_policy_step
-from banditloop.rl_core.reports.on_policy_page import content, write_page
+from banditloop.rl_core.reports.on_policy_page import write_on_policy
 from banditloop.rl_core.training.on_policy import Curve
 
 ROWS = 20  # of the table; of more loops, some are shown
@@ -34,21 +33,9 @@ def train_on_policy(
         trained = on_policy_step(
             config, None, output / "policy", output, resume, tensorboard=tensorboard, profile=profile, on_loop=show
         )
-    written = _write(config, trained, output)
-    display.json_or_call(written, as_json, lambda: _print(trained, output, tensorboard))
-
-
-def _write(config: Config, trained: OnPolicy, output: Path) -> dict[str, Any]:
-    about = {
-        "agent": config.agent.name,
-        "environment": config.environment and config.environment.name,
-        "version": trained.manifest.version,
-        "policy": str((output / "policy").absolute()),
-    }
-    shown = content(trained.curve, trained.baselines, about)
-    (output / "curve.json").write_text(json.dumps(shown, indent=2))
-    write_page(shown, output / "index.html")
-    return shown
+    file = output / "curve.json"
+    write_on_policy(config, trained, file, output / "index.html", policy=str((output / "policy").absolute()))
+    display.json_or_call(json.loads(file.read_text()), as_json, lambda: _print(trained, output, tensorboard))
 
 
 def _print(trained: OnPolicy, output: Path, tensorboard: Path | None) -> None:

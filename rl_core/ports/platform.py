@@ -57,6 +57,13 @@ class Platform:
         """
         return self.table_file.read(name)
 
+    def upload_tensorboard(self, folder: Path, name: str) -> str:
+        """Show a folder of TensorBoard's logs under a name, in the platform's TensorBoard; return its page.
+
+        Empty on a platform without one: the folder is looked at where it is.
+        """
+        return ""
+
     def resources(self, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
         """Cloud resources of the loop, in order of creation. `templates` are compiled pipelines by file name.
 

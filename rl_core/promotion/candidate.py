@@ -1,5 +1,6 @@
 """The evaluation of a candidate on held-out interactions, and the verdict on it."""
 
+from datetime import datetime
 from pathlib import Path
 
 from banditloop.rl_core.config import Config
@@ -9,7 +10,7 @@ from banditloop.rl_core.evaluation.comparison import candidate_line, compare
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.log_window import logged_window
 from banditloop.rl_core.evaluation.summary import Summary, evaluation_summary
-from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Endpoint, Platform
@@ -33,7 +34,8 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     verdicts = platform.endpoint.verdicts()
     margin = config.gate.noninferiority_margin
     until, before = candidate_line(verdicts, release.champion, candidate.manifest.version, margin)
-    window = Window(since=champion.manifest.window.until, until=candidate.manifest.window.until, interactions=0)
+    end = _evaluated_until(platform, candidate.manifest)
+    window = Window(since=champion.manifest.window.until, until=end, interactions=0)
     heldout = logged_window(platform, config, window, [champion, candidate], "held_out")
     better, worse = compare(heldout, champion, candidate, before, BettingTest())
     if until:
@@ -48,7 +50,7 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
         by="evaluator",
         reason=reason,
         run=run_id,
-        until=candidate.manifest.window.until,
+        until=end,
         better=better,
     )
     evaluation = evaluate(heldout, champion, candidate)
@@ -56,6 +58,12 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     needed = Thresholds.of(config).heldout_better
     names = candidate.encoding.context.names
     return verdict, evaluation_summary(config, heldout, evaluation, verdict, worse, verdicts, totals, needed, names)
+
+
+def _evaluated_until(platform: Platform, candidate: Manifest) -> datetime:
+    """The log time up to which a candidate is evaluated: its training's; now, if it learned nothing of the log."""
+    learned = candidate.window.interactions or candidate.parent
+    return candidate.window.until if learned else platform.warehouse.window(None).until
 
 
 def save_verdict(endpoint: Endpoint, folder: Path, verdict: Verdict) -> None:

@@ -1,6 +1,7 @@
 """The learning curve of on-policy training as one HTML page that works offline."""
 
 import html
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,26 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.promotion.on_policy import OnPolicy
 from banditloop.rl_core.reports import html_page
 from banditloop.rl_core.reports.learning_curve_page import BASELINES
 from banditloop.rl_core.training.on_policy import Curve
 
 MAX_POINTS = 500  # of a curve; more loops are averaged by neighbours
 TITLE = "On-policy training"
+
+
+def write_on_policy(config: Config, trained: OnPolicy, curve: Path, page: Path, **about: Any) -> dict[str, Any]:
+    """Write `curve` as JSON and the page, and return the summary's known numbers. about: more to write into `curve`."""
+    environment = config.environment.name if config.environment else ""
+    shown = {"agent": config.agent.name, "environment": environment, "version": trained.manifest.version, **about}
+    shown = content(trained.curve, trained.baselines, shown)
+    for path in (curve, page):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    curve.write_text(json.dumps(shown, indent=2))
+    write_page(shown, page)
+    return {name: value for name, value in shown["summary"].items() if value is not None}
 
 
 def content(curve: Curve, baselines: Mapping[str, float], about: Mapping[str, Any]) -> dict[str, Any]:

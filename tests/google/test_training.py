@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kfp import compiler, dsl
 
-from banditloop.pipelines.compile import compile_pipelines, export_components
+from banditloop.pipelines.compile import TRAINERS, compile_pipelines, export_components
 from banditloop.rl_core.agents import LinUCB, NeuralEpsilonGreedy
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google import custom_job
@@ -219,7 +219,7 @@ def test_the_trainers_task_requests_the_configured_resources_as_kfp_writes_them(
     paths = [*compile_pipelines(tmp_path / "pipelines", config), *export_components(tmp_path / "components", config)]
     for path in paths:
         for name, executor in yaml.safe_load(path.read_text())["deploymentSpec"]["executors"].items():
-            expected = resources_written_by_kfp(tmp_path) if name == "exec-trainer" else None
+            expected = resources_written_by_kfp(tmp_path) if name in TRAINERS else None
             assert executor["container"].get("resources") == expected
 
 

@@ -210,7 +210,14 @@ def deploy_trained(config, tmp_path):
 
 def test_exported_components_load_with_inputs_and_description(tmp_path):
     paths = export_components(tmp_path)
-    assert [path.stem for path in paths] == ["generator", "ingester", "trainer", "evaluator", "deployer"]
+    assert [path.stem for path in paths] == [
+        "generator",
+        "ingester",
+        "trainer",
+        "evaluator",
+        "deployer",
+        "on_policy_trainer",
+    ]
     for path in paths:
         component = kfp_components.load_component_from_file(str(path))
         assert component.component_spec.inputs["config"].type == "Dict"

@@ -33,6 +33,7 @@ def test_every_component_is_in_a_category_with_the_required_files(folders):
         ("training", "bandit_trainer"),
         ("evaluation", "bandit_evaluator"),
         ("deployment", "bandit_deployer"),
+        ("training", "bandit_on_policy_trainer"),
     ]
     for folder in folders:
         assert {path.name for path in folder.iterdir() if path.is_file()} == FILES
@@ -71,7 +72,8 @@ def test_images_are_literal_and_of_the_hub_and_all_parameters_are_described_in_a
 
 
 def test_the_readme_has_a_row_for_every_parameter_and_the_result(folders):
-    readme = (folders[-1] / "README.md").read_text()
+    [deployer] = [folder for folder in folders if folder.name == "bandit_deployer"]
+    readme = (deployer / "README.md").read_text()
     assert readme.startswith("# Bandit Deployer ✨\n\n> ⚠️ **Stability: beta** — ")
     rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \| (\S+) \| \S.* \|$", readme, re.MULTILINE)
     assert rows == [
@@ -108,6 +110,8 @@ def test_the_index_of_a_category_keeps_the_components_of_others(tmp_path):
     export_hub(tmp_path, ["octocat"])
     lines = (tmp_path / "components" / "training" / "README.md").read_text().splitlines()
     assert [line for line in lines if line.startswith("- ")] == [
+        "- [Bandit On Policy Trainer](./bandit_on_policy_trainer/README.md): Train an agent on what its own decisions "
+        "earn in a simulated environment, and save a policy directory.",
         "- [Bandit Trainer](./bandit_trainer/README.md): Train an agent off-policy and save a policy directory for "
         "serving and for the next training.",
         "- [Other Trainer](./other/README.md): Train something else.",

@@ -1,0 +1,65 @@
+"""Component that trains a policy on-policy, in the environment of the config."""
+
+from typing import Optional
+
+from kfp import dsl
+
+from banditloop.components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def on_policy_trainer(
+    config: dict,
+    policy: dsl.Output[dsl.Model],
+    curve: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    tensorboard: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    agent: str = "",
+    hyperparameters: dict = {},
+    training_loops: Optional[int] = None,
+    steps_per_loop: Optional[int] = None,
+    batch_size: Optional[int] = None,
+    seed: Optional[int] = None,
+    profile: bool = False,
+    run_id: str = "",
+):
+    """Train an agent on what its own decisions earn in a simulated environment, and save a policy directory.
+
+    A task that is tried again goes on from its last checkpoint.
+
+    Args:
+        config: Config with an environment, as JSON; without a backend it is of no loop.
+        agent: Name of the agent; empty is the config's.
+        hyperparameters: Settings of the agent by name, as {"alpha": 10.0} of linucb.
+        training_loops: Number of loops; not given, it is the config's, or 5.
+        steps_per_loop: Steps in the environment between two trainings; not given, the config's, or 2.
+        batch_size: Decisions in a step; not given, it is the config's, or 8.
+        seed: Seed of contexts, decisions and rewards; not given, it is the config's, or 0.
+        profile: Whether to trace the first loops for TensorBoard's profiler.
+        run_id: Id of the pipeline run, recorded in the policy's manifest.
+
+    Returns:
+        policy: Policy directory, which is a SavedModel too, with metadata: version, interactions.
+        curve: JSON file with the environment's baselines, and regret and average return of every loop.
+        report: HTML page with the content of curve.
+        tensorboard: Folder of TensorBoard's logs; uploaded to Vertex AI TensorBoard where the backend names one.
+        metrics: Average return and regret, also of the last loop.
+    """
+    from pathlib import Path
+
+    from banditloop.rl_core.backends import connect_if_any
+    from banditloop.rl_core.promotion.on_policy import on_policy_step
+    from banditloop.rl_core.reports.on_policy_page import write_on_policy
+    from banditloop.rl_core.training.hyperparameters import with_hyperparameters, with_on_policy
+
+    counts = {"training_loops": training_loops, "steps_per_loop": steps_per_loop, "batch_size": batch_size}
+    values = with_on_policy(with_hyperparameters(config, agent, None, hyperparameters), **counts, seed=seed)
+    settings, platform = connect_if_any(values)
+    folder, checkpoints, logs = Path(policy.path), Path(f"{policy.path}-checkpoints"), Path(tensorboard.path)
+    trained = on_policy_step(settings, platform, folder, checkpoints, True, run_id, logs, profile)
+    for name, value in write_on_policy(settings, trained, Path(curve.path), Path(report.path)).items():
+        metrics.log_metric(name, value)
+    policy.metadata.update(version=trained.manifest.version, interactions=trained.manifest.interactions)
+    if platform and (page := platform.upload_tensorboard(logs, run_id or trained.manifest.version)):
+        tensorboard.metadata["page"] = page
