@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 
-from banditloop.rl_core.agents import LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.agents import LinearThompson, LinUCB, NeuralEpsilonGreedy
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import synthetic
 from banditloop.rl_core.events.contexts import context_array
@@ -41,7 +41,11 @@ SLOWEST_FILES = (  # started first, so that no worker still runs one of them at 
     "test_crashes",
 )
 FOLDER_MARKERS = {"google": "cloud", "containers": "container", "e2e": "slow"}  # marker of all tests in a folder
-AGENTS = [LinUCB(), NeuralEpsilonGreedy(epochs=1)]  # one of each kind, for what must hold for every policy
+AGENTS = [
+    LinUCB(),
+    NeuralEpsilonGreedy(epochs=1),
+    LinearThompson(),
+]  # one of each kind, for what must hold for every policy
 
 
 EVERY_KIND = {  # features of a context, one of each kind

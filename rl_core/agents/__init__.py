@@ -25,6 +25,7 @@ from banditloop.rl_core.agents.bag import Bag
 from banditloop.rl_core.agents.best_fixed import BestFixed
 from banditloop.rl_core.agents.cover import Cover
 from banditloop.rl_core.agents.epsilon_greedy import EpsilonGreedy
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.agents.softmax import Softmax
@@ -32,6 +33,7 @@ from banditloop.rl_core.agents.squarecb import SquareCB
 from banditloop.rl_core.agents.uniform import Uniform
 
 AGENTS: dict[str, type[Agent]] = {
+    "linear_thompson": LinearThompson,
     "linucb": LinUCB,
     "neural_epsilon_greedy": NeuralEpsilonGreedy,
     "epsilon_greedy": EpsilonGreedy,
@@ -57,6 +59,7 @@ __all__ = [
     "Cover",
     "EpsilonGreedy",
     "LinUCB",
+    "LinearThompson",
     "MergeableAgent",
     "Model",
     "NeuralEpsilonGreedy",

@@ -21,9 +21,9 @@ from banditloop.rl_core.agents.agent import (
     best_actions,
     learning_metrics,
     one_hot,
-    reward_sums,
 )
 from banditloop.rl_core.agents.arrays import ACTION_FEATURES, STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.errors import InvalidInput
 
 CHUNK_NUMBERS = 4_000_000  # 32 MB: more rows are scored one after the other
@@ -127,20 +127,7 @@ class LinUCB(MergeableAgent):
         return {name: append_zeros(array, actions) for name, array in statistics.items()}
 
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
-        observations, actions, rewards, sample_weight = batch[:4]
-        arms = len(statistics["counts"])
-        small = np.uint16 if arms <= 1 << 16 else np.int64  # 16-bit integers use radix sort
-        order = np.argsort(actions.astype(small), kind="stable")
-        x, r = observations[order].astype(np.float64), rewards[order]
-        weighted = x if sample_weight is None else x * sample_weight[order, None]
-        delta = self.initial_statistics(x.shape[1], arms) | reward_sums(batch, arms)
-        counts = delta["counts"]
-        ends = np.cumsum(counts)
-        for arm in np.flatnonzero(counts):
-            rows = slice(ends[arm] - counts[arm], ends[arm])
-            delta["covariances"][arm] = weighted[rows].T @ x[rows]
-            delta["vectors"][arm] = r[rows] @ weighted[rows]
-        return self.merge(statistics, delta)
+        return add_interactions(statistics, *batch[:4])
 
     def merge(self, left: Statistics, right: Statistics) -> Statistics:
         return {name: left[name] + right[name] for name in left}

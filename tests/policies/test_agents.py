@@ -4,10 +4,18 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from banditloop.rl_core.agents import ACTION_FEATURES, AGENTS, Batch, LinUCB, MergeableAgent, NeuralEpsilonGreedy
+from banditloop.rl_core.agents import (
+    ACTION_FEATURES,
+    AGENTS,
+    Batch,
+    LinearThompson,
+    LinUCB,
+    MergeableAgent,
+    NeuralEpsilonGreedy,
+)
 from banditloop.rl_core.agents.agent import best_actions
 from banditloop.rl_core.agents.linucb import LinUCBModel
 from banditloop.rl_core.testing.agents import AgentConformance
@@ -22,14 +30,16 @@ from tests.policies.test_exploring_agents import AGENTS as EXPLORING_AGENTS
 TESTED_AGENTS = [
     LinUCB(),
     LinUCB(alpha=0, l2=0.01),
+    LinearThompson(),
     NeuralEpsilonGreedy(),
     NeuralEpsilonGreedy(hidden_layers=1, hidden_units=16, batch_size=7, epochs=30, replay_size=0, seed=3),
 ]
 BAD_HYPERPARAMETERS = {
+    "linear_thompson": [{"alpha": 0.0}, {"alpha": -1.0}, {"alpha": float("nan")}],
     "linucb": [{"alpha": -1.0}, {"alpha": float("nan")}, {"l2": 0.0}],
     "neural_epsilon_greedy": [{"hidden_layers": 0}, {"learning_rate": 2.0}, {"replay_size": -1}, {"epochs": 0}],
 }
-METRICS = {"linucb": "condition_number", "neural_epsilon_greedy": "loss"}
+METRICS = {"linear_thompson": "noise", "linucb": "condition_number", "neural_epsilon_greedy": "loss"}
 SLOW = {NeuralEpsilonGreedy(): pytest.mark.slow}  # its smaller form runs with the other tests of this machine
 every_agent = pytest.mark.parametrize(
     "agent", [pytest.param(agent, marks=SLOW.get(agent, ())) for agent in TESTED_AGENTS], ids=repr
@@ -61,12 +71,14 @@ def test_each_agent_reports_its_own_metric(agent):
 
 
 @every_mergeable
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000), rows=st.integers(1, 60), fraction=st.floats(0, 1))
 def test_resuming_equals_training_on_everything_in_any_order(agent, seed, rows, fraction):
     assert_resuming_equals_retraining(agent, seed, rows, fraction)
 
 
 @every_mergeable
+@settings(deadline=None)
 @given(seed=st.integers(0, 1000), rows=st.integers(1, 40))
 def test_an_interaction_of_weight_n_counts_as_n_interactions(agent, seed, rows):
     assert_weights_equal_repetition(agent, seed, rows)

@@ -158,7 +158,7 @@ def test_a_config_selects_custom_parts_by_entry_point(installed):
 
 
 def test_entry_point_names_are_unknown_without_the_distribution():
-    with pytest.raises(InvalidInput, match=r"agent\.name = 'ridge': is not one of: linucb, neural_epsilon_greedy"):
+    with pytest.raises(InvalidInput, match=r"agent\.name = 'ridge': is not one of: .*linucb, neural_epsilon_greedy"):
         custom_config("ridge", CLICKS)
     with pytest.raises(
         InvalidInput, match=f"environment.name = 'clicks': is not one of: {', '.join(sorted(ENVIRONMENTS))};"
@@ -167,9 +167,7 @@ def test_entry_point_names_are_unknown_without_the_distribution():
 
 
 def test_error_messages_list_entry_points(installed):
-    with pytest.raises(
-        InvalidInput, match=r"is not one of: linucb, neural_epsilon_greedy, ridge; or give module:Class"
-    ):
+    with pytest.raises(InvalidInput, match=r"is not one of: .*linucb, .*ridge; or give module:Class"):
         custom_config("rigde", CLICKS)
 
 

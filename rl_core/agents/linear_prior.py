@@ -1,0 +1,122 @@
+"""Bayesian linear regressions of several actions under one normal prior, which is fitted to them (empirical Bayes).
+
+The weights of an action with features z are normal with mean M z and covariance S; rewards have normal noise of
+variance σ². M, S and σ² are fitted by expectation maximisation, from the sums of each action alone (Laird, Ware:
+Random-Effects Models for Longitudinal Data, Biometrics 1982).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+ITERATIONS = 8
+ROUNDING = 1e-13  # a variance of less than this share of the mean square is taken for rounding errors
+
+
+class Sums(NamedTuple):
+    """Σ w x xᵀ [K, p, p], Σ w r x [K, p] and Σ w r² [K] of each action, where x begins with a constant 1."""
+
+    covariances: np.ndarray
+    vectors: np.ndarray
+    squares: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Σ w [K]."""
+        return self.covariances[:, 0, 0]
+
+    def standardised(self) -> "tuple[Sums, Scale]":
+        """These sums after standardising features and rewards, and how these were standardised."""
+        scale = Scale.of(self)
+        covariances = scale.transform @ self.covariances @ scale.transform.T
+        squares = self.squares - 2 * scale.reward * self.vectors[:, 0] + scale.reward**2 * self.weights
+        vectors = (self.vectors - scale.reward * self.covariances[:, 0]) @ scale.transform.T
+        unit = scale.reward_deviation
+        return Sums(covariances, vectors / unit, np.maximum(squares, 0) / unit**2), scale
+
+
+class Scale(NamedTuple):
+    """How features and rewards are standardised to a mean of 0 and a variance of 1: x to transform x [p, p].
+
+    A constant 1 stays, and a feature that is constant becomes 0. reward and reward_deviation: of the rewards.
+    """
+
+    transform: np.ndarray
+    reward: float
+    reward_deviation: float
+
+    @classmethod
+    def of(cls, sums: Sums) -> "Scale":
+        """That of the interactions in the sums."""
+        total, interactions = sums.covariances.sum(axis=0), max(float(sums.weights.sum()), 1e-300)
+        means, squares = total[0] / interactions, np.diag(total) / interactions
+        variances = squares - means**2
+        varies = variances > ROUNDING * squares
+        scale = np.divide(1, np.sqrt(np.maximum(variances, 0)), out=np.zeros(len(means)), where=varies)
+        transform = np.diag(scale)
+        transform[:, 0] = -means * scale
+        transform[0, 0] = 1
+        reward, square = float(sums.vectors[:, 0].sum()) / interactions, float(sums.squares.sum()) / interactions
+        variance = square - reward**2
+        return cls(transform, reward, float(np.sqrt(variance if variance > ROUNDING * square else square or 1.0)))
+
+
+class Prior(NamedTuple):
+    """Mean [K, p] of each action's weights, their covariance [p, p], and the variance of the noise."""
+
+    means: np.ndarray
+    covariance: np.ndarray
+    noise: float
+
+
+class Posterior(NamedTuple):
+    """Means [K, p] and covariances [K, p, p] of the actions' weights, and the variance of the noise."""
+
+    means: np.ndarray
+    covariances: np.ndarray
+    noise: float
+
+
+def fit(sums: Sums, features: np.ndarray) -> Posterior:
+    """The posterior of standardised sums. features: of the actions [K, k], a constant first.
+
+    An action without interactions has the prior's covariance around the mean that its features predict.
+    """
+    actions, dim = sums.vectors.shape
+    seen = np.flatnonzero(sums.weights > 0)
+    tried = Sums(*(array[seen] for array in sums))
+    prior = Prior(np.zeros((actions, dim)), np.eye(dim), 1.0)
+    for _ in range(ITERATIONS if len(seen) else 0):
+        prior = _fitted_prior(tried, _posterior(tried, prior, prior.means[seen]), features, seen)
+    means, covariances = prior.means.copy(), np.tile(prior.covariance, (actions, 1, 1))
+    means[seen], covariances[seen], _ = _posterior(tried, prior, prior.means[seen])
+    return Posterior(means, covariances, prior.noise)
+
+
+def _posterior(sums: Sums, prior: Prior, means: np.ndarray) -> Posterior:
+    """The posterior of actions whose weights have these prior means [K, p]."""
+    precision = np.linalg.inv(prior.covariance)
+    covariances = np.linalg.inv(sums.covariances / prior.noise + precision)
+    covariances = (covariances + covariances.swapaxes(1, 2)) / 2
+    targets = sums.vectors / prior.noise + means @ precision
+    return Posterior(np.matvec(covariances, targets), covariances, prior.noise)
+
+
+def _fitted_prior(sums: Sums, posterior: Posterior, features: np.ndarray, seen: np.ndarray) -> Prior:
+    """The prior that maximises the expected likelihood of the actions seen, slightly regularised."""
+    means, covariances, _ = posterior
+    actions, dim = means.shape
+    z = features[seen]
+    loadings = np.linalg.solve(z.T @ z + np.eye(z.shape[1]), z.T @ means)
+    deviations = means - z @ loadings
+    scatter = deviations.T @ deviations + covariances.sum(axis=0)
+    scatter += 2 * np.trace(scatter) / (dim * actions) * np.eye(dim)
+    return Prior(features @ loadings, scatter / (actions + 2), _noise(sums, posterior))
+
+
+def _noise(sums: Sums, posterior: Posterior) -> float:
+    """The variance of the noise: the mean expected squared error, slightly regularised."""
+    means, covariances, _ = posterior
+    errors = sums.squares.sum() - 2 * np.vdot(means, sums.vectors) + np.vdot(means, np.matvec(sums.covariances, means))
+    errors += np.vdot(sums.covariances, covariances)
+    return max(1e-6, float(errors + 1e-3) / (float(sums.weights.sum()) + 1))

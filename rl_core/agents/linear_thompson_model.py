@@ -1,0 +1,82 @@
+"""The model of linear_thompson, as it is served: normal distributions of the actions' expected rewards."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from banditloop.rl_core.agents.agent import Model
+from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.linear_prior import Posterior, Scale
+from banditloop.rl_core.agents.probability_of_best import probabilities_of_best
+
+MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one of four
+
+
+@dataclass(frozen=True)
+class LinearThompsonModel(Model):
+    """Weights [K, p] and their covariances, for standardised observations of p = dim + 1 numbers, the first a 1.
+
+    spreads: covariances times alpha² by products of two of the p numbers, [K, p (p + 1) / 2]. centre and scale [dim]
+    standardise observations.
+    """
+
+    weights: np.ndarray
+    spreads: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+
+    def __post_init__(self) -> None:
+        (actions, p), dim = self.weights.shape, len(self.centre)
+        if not (p == dim + 1 and self.scale.shape == (dim,) and self.spreads.shape == (actions, p * (p + 1) // 2)):
+            raise ValueError("the arrays of a model differ in shape")
+
+    @classmethod
+    def of(cls, posterior: Posterior, units: Scale, alpha: float) -> "LinearThompsonModel":
+        """The model of a posterior in standardised units."""
+        rows, columns = np.triu_indices(len(units.transform))
+        factors = np.where(rows == columns, 1, 2) * (alpha * units.reward_deviation) ** 2
+        scale = np.diag(units.transform)[1:].copy()
+        centre = np.divide(-units.transform[1:, 0], scale, out=np.zeros_like(scale), where=scale > 0)
+        weights = posterior.means * units.reward_deviation
+        weights[:, 0] += units.reward
+        return cls(weights, posterior.covariances[:, rows, columns] * factors, centre, scale)
+
+    def arrays(self) -> Statistics:
+        """The arrays by name."""
+        return dict(vars(self))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.centre), len(self.weights)
+
+    def probabilities(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
+        arms = len(self.weights)
+        if eligible is None:
+            return probabilities_of_best(*self.rewards(observations))
+        columns = np.flatnonzero(eligible.any(axis=0))
+        if MIN_ARMS_RATIO * len(columns) > arms:
+            means, deviations = self.rewards(observations)
+            return probabilities_of_best(np.where(eligible, means, -np.inf), deviations)
+        probabilities = np.zeros(eligible.shape)
+        means, deviations = self.rewards(observations, columns)
+        probabilities[:, columns] = probabilities_of_best(np.where(eligible[:, columns], means, -np.inf), deviations)
+        return probabilities
+
+    def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
+        return self._standardised(observations) @ self.weights.T
+
+    def rewards(
+        self, observations: np.ndarray, arms: np.ndarray | slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Means and standard deviations [B, arms] of the expected rewards."""
+        x = self._standardised(observations)
+        rows, columns = np.triu_indices(x.shape[1])
+        # Not `@`, whose rounding depends on the number of rows.
+        variances = np.matvec(self.spreads[arms], x[:, rows] * x[:, columns])
+        return np.matvec(self.weights[arms], x), np.sqrt(np.maximum(variances, np.finfo(float).tiny))
+
+    def _standardised(self, observations: np.ndarray) -> np.ndarray:
+        """Standardised observations [B, dim + 1] with a constant 1 first."""
+        x = np.ones((len(observations), len(self.centre) + 1))
+        x[:, 1:] = (observations - self.centre) * self.scale
+        return x
