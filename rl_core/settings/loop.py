@@ -93,6 +93,7 @@ class ReleaseSection(Section):
     )
 
 
+FIRST_INTERACTIONS = 50  # of the random policy: fewer mislead where rewards are rare (tests/benchmarks/learn.py, wheel)
 FEWEST_NEW_INTERACTIONS = 8  # that are worth a retraining
 
 
@@ -110,7 +111,7 @@ class RetrainingSection(Section):
         0.2,
         gt=0,
         description="new interactions that start an earlier one, as a fraction of those learned from before; at least "
-        f"{FEWEST_NEW_INTERACTIONS} interactions",
+        f"{FEWEST_NEW_INTERACTIONS}, and {FIRST_INTERACTIONS} at first",
     )
     max_interval_seconds: float = Field(
         3600.0, gt=0, le=YEAR, description="seconds after which a retraining starts if there are any new interactions"
@@ -121,4 +122,5 @@ class RetrainingSection(Section):
 
     def needed(self, learned_from: int) -> int:
         """The number of new interactions that start a retraining, after that many were learned from before."""
-        return min(self.min_new_interactions, max(FEWEST_NEW_INTERACTIONS, math.ceil(self.growth * learned_from)))
+        fewest = FEWEST_NEW_INTERACTIONS if learned_from else FIRST_INTERACTIONS
+        return min(self.min_new_interactions, max(fewest, math.ceil(self.growth * learned_from)))
