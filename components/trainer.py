@@ -25,16 +25,16 @@ def trainer(
     Args:
         config: Config of the loop, as JSON; without a backend it is of no loop, and one with a task is enough.
         examples: TFRecord files from the ingester, or in its format.
-        agent: Name of the agent; empty is the config's, or linucb.
-        exploration: Fraction of decisions drawn uniformly; not given, it is the config's, or 0.05.
-        alpha: Of linucb, width of the confidence bound, in standard deviations; not given, the config's, or 1.
+        agent: Name of the agent; empty is the config's, or linear_thompson.
+        exploration: Fraction of decisions drawn uniformly; not given, it is the config's, or 0.01.
+        alpha: Of linear_thompson and linucb, how much they explore; not given, it is the config's, or 1.
         l2: Of linucb, ridge weight λ; not given, it is the config's, or 1.
         hyperparameters: Other settings of the agent by name, as {"hidden_units": 32} of neural_epsilon_greedy.
         run_id: Id of the pipeline run, recorded in the policy's manifest.
 
     Returns:
         policy: Policy directory, which is a SavedModel too, with metadata: version, parent, interactions.
-        metrics: Number of interactions, mean reward, arms seen, and the condition number or the loss.
+        metrics: Number of interactions, mean reward, arms seen, and the noise, the condition number or the loss.
     """
     from pathlib import Path
 

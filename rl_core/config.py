@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import SerializeAsAny
 
-from banditloop.rl_core.agents import AGENTS, Agent, LinUCB, mergeable
+from banditloop.rl_core.agents import AGENTS, Agent, LinearThompson, mergeable
 from banditloop.rl_core.environments import ENVIRONMENTS, Environment
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import BACKENDS, Backend, LocalBackend
@@ -45,7 +45,7 @@ class Config(Section):
     backend: SerializeAsAny[Backend] = LocalBackend()
     task: Task
     environment: SerializeAsAny[Environment] | None = None
-    agent: SerializeAsAny[Agent] = LinUCB()
+    agent: SerializeAsAny[Agent] = LinearThompson()
     policy: PolicySection = PolicySection()
     reward: RewardSection = RewardSection()
     serving: ServingSection = ServingSection()
@@ -71,6 +71,8 @@ class Config(Section):
                 if key in values:
                     values[key] = registered(registry, base, values[key], key)
             values["task"] = _task(values)
+            if "agent" in values and isinstance(policy := values.get("policy", {}), Mapping):
+                values["policy"] = {"exploration": values["agent"].EXPLORATION} | dict(policy)
             if isinstance(bus := values.get("bus", {}), Mapping):
                 values["bus"] = {"publish_seconds": values["backend"].PUBLISH_SECONDS} | dict(bus)
         config = super().parse(values, where)

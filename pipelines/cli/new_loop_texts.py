@@ -18,10 +18,10 @@ attribution_window_seconds = 600  # a reward counts if it comes within this time
 default = {default}  # reward of a decision without any; "ignore" leaves such decisions out
 
 [agent]
-name = "linucb"
+name = "linear_thompson"
 
 [policy]
-exploration = 0.05  # fraction of decisions drawn uniformly, from which other policies can be evaluated
+exploration = 0.01  # fraction of decisions drawn uniformly, from which other policies can be evaluated
 saved_model = false  # true: also write every policy as a TF-Agents SavedModel, which takes seconds
 
 [retraining]  # as soon as either holds

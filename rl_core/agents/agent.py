@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable
 from functools import reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -65,6 +65,9 @@ class Agent(Section, abc.ABC):
     It is stateless: everything learned is in the statistics, arrays that training returns and that later training
     resumes from. The files that are served are written from them.
     """
+
+    EXPLORATION: ClassVar[float] = 0.05
+    """The fraction of decisions drawn uniformly where the config states none: enough for one that draws none itself."""
 
     name: str
 

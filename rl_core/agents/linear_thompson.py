@@ -6,7 +6,7 @@ is the highest is computed, and is the probability with which the action is take
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +24,8 @@ class LinearThompson(MergeableAgent):
 
     Actions learn from each other: what is usual among them is where each starts from.
     """
+
+    EXPLORATION: ClassVar[float] = 0.01
 
     name: Literal["linear_thompson"] = "linear_thompson"
     alpha: float = Field(

@@ -42,7 +42,11 @@ class PolicySection(Section):
     """Settings of every policy, whatever its agent."""
 
     exploration: float = Field(
-        0.05, gt=0, le=1, description="fraction of decisions drawn uniformly, so that other policies can be evaluated"
+        0.01,
+        gt=0,
+        le=1,
+        description="fraction of decisions drawn uniformly, so that other policies can be evaluated; not given, 0.01 "
+        "with linear_thompson, which draws its actions itself, and 0.05 with an agent that always takes the best",
     )
     new_action_exploration: float = Field(
         0.1,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-DEFAULT_AGENT = "linucb"  # of a config that names none
+DEFAULT_AGENT = "linear_thompson"  # of a config that names none
 
 
 def with_hyperparameters(

@@ -27,6 +27,7 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.loop import PolicySection
 from banditloop.rl_core.testing import run_component
 from banditloop.rl_core.training.export import export_file
+from banditloop.rl_core.training.hyperparameters import DEFAULT_AGENT
 from tests.support.components import artifact
 from tests.support.processes import wait_until
 
@@ -176,12 +177,12 @@ def test_examples_without_metadata_train_the_same_model(trained, tmp_path):
     known = SavedPolicy.load(Path(trained["policy"].path))
     assert (manifest.parent, manifest.generation, manifest.interactions) == (None, 1, known.manifest.interactions)
     assert manifest.version != known.manifest.version  # a digest of the files, instead of one of the log
-    np.testing.assert_array_equal(SavedPolicy.load(tmp_path / "policy").model.theta, known.model.theta)
+    np.testing.assert_array_equal(SavedPolicy.load(tmp_path / "policy").model.weights, known.model.weights)
 
 
 def test_hyperparameters_beside_the_config_reach_the_policy(trained, tmp_path):
     policy = artifact(dsl.Model, tmp_path / "policy")
-    given = {"exploration": 0.3, "alpha": 0.25, "l2": 2.0}
+    given = {"agent": "linucb", "exploration": 0.3, "alpha": 0.25, "l2": 2.0}
     manifest = train(trained["examples"], policy, **given)
     assert (manifest.exploration, manifest.agent) == (0.3, {"name": "linucb", "alpha": 0.25, "l2": 2.0})
     for inputs in ({"agent": "neural_epsilon_greedy", "alpha": 1.0}, {"hyperparameters": {"beta": 1.0}}):
@@ -191,11 +192,12 @@ def test_hyperparameters_beside_the_config_reach_the_policy(trained, tmp_path):
 
 def test_the_described_hyperparameters_are_those_of_the_agents_and_their_defaults():
     described = trainer.component_spec.inputs
-    for name, kind in {"alpha": "linucb", "l2": "linucb"}.items():
-        field = AGENTS[kind].model_fields[name]
+    for name, kinds in {"alpha": ["linear_thompson", "linucb"], "l2": ["linucb"]}.items():
         text = described[name].description
-        assert text.startswith(f"Of {kind}, {field.description.partition(';')[0]}")
-        assert text.endswith(f"or {field.default:g}.")
+        assert text.startswith(f"Of {' and '.join(kinds)}, ")
+        for kind in kinds:
+            assert text.endswith(f"or {AGENTS[kind].model_fields[name].default:g}.")
+    assert described["agent"].description.endswith(f"or {DEFAULT_AGENT}.")
     exploration = PolicySection.model_fields["exploration"]
     assert described["exploration"].description.endswith(f"or {exploration.default:g}.")
 
