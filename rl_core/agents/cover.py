@@ -1,14 +1,15 @@
 """Online cover: policies that differ where it is worth exploring vote.
 
-Agarwal, Hsu, Kale, Langford, Li, Schapire: Taming the Monster, ICML 2014, as Vowpal Wabbit's --cover approximates it
-(Bietti, Agarwal, Langford: A Contextual Bandit Bake-off, JMLR 2021, algorithm 5). The first policy takes the action
-with the highest predicted reward. Each further one adds to the prediction a bonus for what the policies before it take
-rarely: psi · s · ε / p, where p is the probability with which they would choose the action, ε = min(1/K, 1/√(K n))
-their least one, after n interactions with K actions to choose from, and s the root mean squared error of the
-predictions.
+Agarwal, Hsu, Kale, Langford, Li, Schapire: Taming the Monster, ICML 2014, as Vowpal Wabbit's --cover --nounif
+approximates it (Bietti, Agarwal, Langford: A Contextual Bandit Bake-off, JMLR 2021, Cover-NU). The first policy takes
+the action with the highest predicted reward. Each further one adds to the prediction a bonus for what the policies
+before it take rarely: psi · s · K ε · ε / p, where p is the probability with which those and ε would choose the action,
+ε = min(1/K, 1/√(K n)) after n interactions with K actions to choose from, and s the root mean squared error of the
+predictions. For what none takes, p = ε, that is s √(K / n), the standard error of an action that was taken n / K times.
+(Vowpal Wabbit's psi · ε / p does not become smaller. Its uniform exploration is policy.exploration here.)
 
-The bonus is a ridge regression on the observation of its values in the interactions of every batch, which are computed
-when the batch is learned. So the statistics depend on the batches, and those of shards do not merge.
+ε / p is predicted by a ridge regression on the observation of its values in the interactions of every batch, which are
+computed when the batch is learned. So the statistics depend on the batches, and those of shards do not merge.
 """
 
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ from pydantic import Field
 
 from banditloop.rl_core.agents.agent import Batch, append_zeros
 from banditloop.rl_core.agents.arrays import Statistics
-from banditloop.rl_core.agents.exploration import eligible_actions, greedy, uniform
+from banditloop.rl_core.agents.exploration import eligible_actions, greedy
 from banditloop.rl_core.agents.exploring import ExploringAgent
 from banditloop.rl_core.agents.reward_models.ridge import gram, linear_scores, solved, with_constant
 
@@ -28,11 +29,11 @@ RIDGE = 1.0  # of the regression of the bonus
 
 
 class Cover(ExploringAgent):
-    """The votes of policies that are trained to differ where little is known, with a little uniform exploration."""
+    """The votes of policies that are trained to differ where little is known."""
 
     name: Literal["cover"] = "cover"
     policies: int = Field(8, ge=1, le=1000, description="number of policies that vote")
-    psi: float = Field(1.0, ge=0, description="weight of the bonus for what other policies take rarely")
+    psi: float = Field(3.0, ge=0, description="bonus for what the other policies take rarely, in standard errors")
 
     @property
     def is_mergeable(self) -> bool:
@@ -66,30 +67,31 @@ class Cover(ExploringAgent):
 
     def explore(self, weights: Statistics, observations: Any, eligible: Any = None, xp: Any = np) -> Any:
         scores = self.reward_model.scores(weights, observations, xp)
-        votes = greedy(scores, eligible, xp)
+        least, votes = _least(scores, weights["interactions"], eligible, xp), greedy(scores, eligible, xp)
+        scale = self.psi * weights["error"] * least * eligible_actions(scores, eligible, xp)
         for number in range(self.policies - 1):
-            bonus = linear_scores(weights["cover_bonuses"][number], observations, xp)
-            votes = votes + greedy(scores + self.psi * weights["error"] * bonus, eligible, xp)
-        return _mixed(votes / self.policies, _least(scores, weights["interactions"], eligible, xp), eligible, xp)
+            rare = linear_scores(weights["cover_bonuses"][number], observations, xp)
+            votes = votes + greedy(scores + scale * rare, eligible, xp)
+        return votes / self.policies
 
     def _add(self, statistics: Statistics, batch: Batch) -> Statistics:
         """The statistics with a batch added, the bonuses in the order of the policies."""
         before = statistics["counts"].sum()
         own = {name: statistics[name] for name in ("cover_gram", "cover_bonuses")}
         learned = super().update(_without(statistics), [batch])
-        x, scale = with_constant(batch.observations), self.psi * self.reward_model.error(learned)
+        x, error = with_constant(batch.observations), self.reward_model.error(learned)
         scores = self.reward_model.scores(self.reward_model.weights(learned), batch.observations.astype(np.float64))
         least = _least(scores, before + 1 + np.arange(len(x))[:, None], batch.eligible)
+        scale = self.psi * error * least * eligible_actions(scores, batch.eligible)
         own["cover_gram"] = own["cover_gram"] + gram(batch._replace(observations=x), len(statistics["counts"]))
         own["cover_bonuses"] = own["cover_bonuses"].copy()
         weighted = x if batch.sample_weight is None else x * batch.sample_weight[:, None]
         votes = greedy(scores, batch.eligible)
         for number in range(self.policies - 1):
-            rare = least / _mixed(votes / (number + 1), least, batch.eligible).clip(least)
+            rare = (least / _mixed(votes / (number + 1), least, batch.eligible)).clip(0, 1)
             rare = rare if batch.eligible is None else rare * batch.eligible
             own["cover_bonuses"][:, number] += rare.T @ weighted
-            bonus = x @ self._bonus(own, number).T
-            votes += greedy(scores + scale * bonus, batch.eligible)
+            votes += greedy(scores + scale * (x @ self._bonus(own, number).T), batch.eligible)
         return learned | own
 
     def _bonus(self, statistics: Statistics, number: int) -> np.ndarray:
@@ -108,7 +110,6 @@ def _least(scores: Any, interactions: Any, eligible: Any = None, xp: Any = np) -
     return xp.minimum(1 / actions, 1 / xp.sqrt(actions * xp.maximum(interactions, 1.0)))
 
 
-def _mixed(votes: Any, least: Any, eligible: Any = None, xp: Any = np) -> Any:
-    """Probabilities of which the least is `least` [B, 1], and the rest is the votes' [B, actions]."""
-    actions = eligible_actions(votes, eligible, xp)
-    return (1 - actions * least) * votes + actions * least * uniform(votes, eligible, xp)
+def _mixed(votes: np.ndarray, least: np.ndarray, eligible: np.ndarray | None) -> np.ndarray:
+    """Probabilities [B, actions] of which the least is `least` [B, 1], and the rest is the votes'."""
+    return (1 - eligible_actions(votes, eligible) * least) * votes + least

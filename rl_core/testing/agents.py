@@ -18,6 +18,7 @@ from banditloop.rl_core.agents import (
     write_arrays,
 )
 from banditloop.rl_core.settings.registry import registered
+from banditloop.rl_core.testing.decisions import DecisionConformance
 from banditloop.rl_core.testing.merging import MergeConformance
 from banditloop.rl_core.testing.planted import (
     ACTIONS,
@@ -33,7 +34,7 @@ from banditloop.rl_core.testing.planted import (
 from banditloop.rl_core.testing.sections import as_pipeline_parameter, assert_refused
 
 
-class AgentConformance:
+class AgentConformance(DecisionConformance):
     """Checks that every agent must pass. A test file subclasses it, and for a MergeableAgent MergeConformance as well:
 
         class TestMine(AgentConformance):
@@ -79,36 +80,6 @@ class AgentConformance:
         batch = noise(1, 2000)._replace(observations=observations, **weights)
         expected = saved_and_loaded(self.agent, trained(self.agent, batch)).expected_rewards(observations)
         assert expected.mean() == pytest.approx(0.75, abs=0.03)  # three standard errors
-
-    @pytest.mark.parametrize("rows", [0, 200])
-    def test_probabilities_are_distributions_and_greedy_actions_are_actions(self, rows: int) -> None:
-        model = saved_and_loaded(self.agent, trained(self.agent, noise(0, rows)))
-        assert model.shape == (DIM, ACTIONS)
-        for count in (1, 2, 50, 600):
-            observations = noise(1, count).observations
-            probabilities = model.probabilities(observations)
-            assert probabilities.shape == model.expected_rewards(observations).shape == (count, ACTIONS)
-            assert (probabilities >= 0).all()
-            np.testing.assert_allclose(probabilities.sum(axis=1), 1)
-            greedy = model.greedy_actions(observations)
-            assert greedy.shape == (count,)
-            assert set(greedy) <= set(range(ACTIONS))
-
-    def test_probabilities_do_not_depend_on_the_rest_of_the_batch(self) -> None:
-        model, observations = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), noise(1, 100)[0]
-        alone = np.concatenate([model.probabilities(observations[row : row + 1]) for row in range(100)])
-        np.testing.assert_array_equal(alone, model.probabilities(observations))
-
-    def test_what_is_not_eligible_has_no_probability(self) -> None:
-        model, random = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), np.random.default_rng(1)
-        observations, eligible = noise(1, 500).observations, random.random((500, ACTIONS)) < 0.4
-        eligible[np.arange(500), random.integers(ACTIONS, size=500)] = True
-        probabilities = model.probabilities(observations, eligible)
-        assert (probabilities[~eligible] == 0).all()
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
-        assert eligible[np.arange(500), model.greedy_actions(observations, eligible)].all()
-        everything = np.ones((500, ACTIONS), bool)
-        np.testing.assert_array_equal(model.probabilities(observations, everything), model.probabilities(observations))
 
     def test_actions_may_join(self) -> None:
         """What was learned of the others stays, an untried one is expected to earn about as much, and is learned."""
@@ -159,8 +130,11 @@ class AgentConformance:
         self.agent.export_saved_model(statistics, tmp_path)
         observations = noise(1, 500).observations
         policy = tf.saved_model.load(str(tmp_path))
-        exported = policy.action(time_step.restart(tf.constant(observations), 500)).action.numpy()
-        np.testing.assert_array_equal(self.agent.load(tmp_path).probabilities(observations).argmax(axis=1), exported)
+        exported = policy.action(time_step.restart(tf.constant(observations), 500))
+        probabilities = self.agent.load(tmp_path).probabilities(observations)
+        np.testing.assert_array_equal(probabilities.argmax(axis=1), exported.action.numpy())
+        if isinstance(exported.info, dict) and "probabilities" in exported.info:
+            np.testing.assert_allclose(exported.info["probabilities"].numpy(), probabilities, rtol=1e-6, atol=1e-9)
 
     def test_the_largest_observations_and_rewards_leave_it_finite(self) -> None:
         observations = np.full((50, DIM), 1e6, np.float32)

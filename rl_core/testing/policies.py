@@ -43,7 +43,8 @@ def _trained_policy(
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     random = np.random.default_rng(seed)
     observations = random.normal(size=(400, dim)).astype(np.float32)
-    batch = Batch(observations, random.integers(actions, size=400), random.normal(size=400))
+    chosen, rewards, ids = random.integers(actions, size=400), random.normal(size=400), np.arange(400, dtype=np.uint64)
+    batch = Batch(observations, chosen, rewards, propensities=np.full(400, 1 / actions), ids=ids)
     statistics = agent.update(agent.initial_statistics(dim, actions), [batch])
     manifest = Manifest(
         version=f"v{generation}-{seed:08x}",

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from pydantic import ConfigDict
 
+from banditloop.rl_core.agents import best_actions, one_hot
 from banditloop.rl_core.settings.feature_kinds import Vector
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.agents import AgentConformance
 from banditloop.rl_core.testing.environments import EnvironmentConformance
 from banditloop.rl_core.testing.merging import MergeConformance
-from tests.policies.test_own_parts import Clicks, Ridge
+from tests.policies.test_own_parts import Clicks, Ridge, RidgeModel
 
 
 class Impure(Clicks):
@@ -146,6 +147,32 @@ class Unweighted(Ridge):
         return super().accumulate(statistics, batch._replace(sample_weight=None))
 
 
+class WorstModel(RidgeModel):
+    """Takes the action that it expects the least of."""
+
+    def probabilities(self, observations, eligible=None):
+        return one_hot(best_actions(-self.expected_rewards(observations), eligible), len(self.theta))
+
+
+class MovingModel(RidgeModel):
+    """Its probabilities are others every time."""
+
+    def probabilities(self, observations, eligible=None):
+        weights = np.random.default_rng(next(NUMBERS)).random((len(observations), len(self.theta)))
+        weights = weights if eligible is None else weights * eligible
+        return weights / weights.sum(axis=1, keepdims=True)
+
+
+class Worst(Ridge):
+    def load(self, folder):
+        return WorstModel(super().load(folder).theta)
+
+
+class Moving(Ridge):
+    def load(self, folder):
+        return MovingModel(super().load(folder).theta)
+
+
 @pytest.mark.parametrize(("environment", "check"), FAULTS, ids=lambda part: getattr(part, "__name__", part))
 def test_the_suite_detects_a_faulty_environment(environment, check):
     suite = EnvironmentConformance()
@@ -171,6 +198,8 @@ class MergeableAgentSuite(AgentConformance, MergeConformance):
         (Forgetful, "test_resuming_equals_training_on_everything_in_any_order", [0]),
         (Forgetful, "test_training_on_nothing_changes_nothing", []),
         (Unweighted, "test_sample_weights_count", []),
+        (Worst, "test_it_beats_uniform_choice_in_every_environment", ["linear"]),
+        (Moving, "test_probabilities_do_not_depend_on_the_rest_of_the_batch", []),
         (Unweighted, "test_an_interaction_of_weight_n_counts_as_n_interactions", [0]),
     ],
 )

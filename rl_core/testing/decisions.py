@@ -1,0 +1,105 @@
+"""The checks of an agent's decisions: probabilities, propensities and candidates."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from banditloop.rl_core.agents import ACTION_FEATURES, Agent
+from banditloop.rl_core.events.candidates import Candidates
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.testing.planted import ACTIONS, DIM, TRUTH, linear, noise, saved_and_loaded, trained
+from banditloop.rl_core.testing.policies import make_policy
+from banditloop.rl_core.testing.problems import PROBLEMS, problem
+
+
+class DecisionConformance:
+    """Checks that every agent must pass; they are a part of AgentConformance."""
+
+    agent: Agent
+    uses_contexts: bool = True
+    """Whether its decisions depend on contexts; False for baselines, whose decisions must not."""
+
+    @pytest.mark.parametrize("rows", [0, 200])
+    def test_probabilities_are_distributions_and_greedy_actions_are_actions(self, rows: int) -> None:
+        model = saved_and_loaded(self.agent, trained(self.agent, noise(0, rows)))
+        assert model.shape == (DIM, ACTIONS)
+        for count in (1, 2, 50, 600):
+            observations = noise(1, count).observations
+            probabilities = model.probabilities(observations)
+            assert probabilities.shape == model.expected_rewards(observations).shape == (count, ACTIONS)
+            assert (probabilities >= 0).all()
+            np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+            greedy = model.greedy_actions(observations)
+            assert greedy.shape == (count,)
+            assert set(greedy) <= set(range(ACTIONS))
+
+    def test_probabilities_do_not_depend_on_the_rest_of_the_batch(self) -> None:
+        model, observations = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), noise(1, 100)[0]
+        alone = np.concatenate([model.probabilities(observations[row : row + 1]) for row in range(100)])
+        np.testing.assert_array_equal(alone, model.probabilities(observations))
+
+    def test_what_is_not_eligible_has_no_probability(self) -> None:
+        model, random = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), np.random.default_rng(1)
+        observations, eligible = noise(1, 500).observations, random.random((500, ACTIONS)) < 0.4
+        eligible[np.arange(500), random.integers(ACTIONS, size=500)] = True
+        probabilities = model.probabilities(observations, eligible)
+        assert (probabilities[~eligible] == 0).all()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        assert eligible[np.arange(500), model.greedy_actions(observations, eligible)].all()
+        everything = np.ones((500, ACTIONS), bool)
+        np.testing.assert_array_equal(model.probabilities(observations, everything), model.probabilities(observations))
+
+    def test_propensities_are_the_frequencies_of_40000_draws(self, tmp_path: Path) -> None:
+        """In each of four contexts, within five standard errors."""
+        make_policy(tmp_path, dim=DIM, actions=ACTIONS, agent=self.agent)
+        policy, draws = SavedPolicy.load(tmp_path), 10_000
+        for observation in noise(1, 4).observations:
+            observations = np.tile(observation, (draws, 1))
+            decisions = policy.decide(observations, np.random.default_rng(0).random(draws))
+            probabilities = policy.probabilities(observation[None])[0]
+            np.testing.assert_array_equal(decisions.probabilities, np.tile(probabilities, (draws, 1)))
+            np.testing.assert_array_equal(decisions.propensities, probabilities[decisions.actions])
+            frequencies = np.bincount(decisions.actions, minlength=ACTIONS) / draws
+            margins = 5 * np.sqrt(probabilities * (1 - probabilities) / draws)
+            assert (np.abs(frequencies - probabilities) <= margins + 1e-12).all()
+
+    def test_it_decides_among_changing_candidates(self, tmp_path: Path) -> None:
+        """Its own actions and unknown ones, some of them in each context, in another order."""
+        make_policy(tmp_path, dim=DIM, actions=ACTIONS, agent=self.agent)
+        policy, random = SavedPolicy.load(tmp_path), np.random.default_rng(1)
+        ids = ("3", "new", "0", "other", "4")
+        eligible = random.random((200, len(ids))) < 0.5
+        eligible[np.arange(200), random.integers(len(ids), size=200)] = True
+        observations, candidates = noise(1, 200).observations, Candidates(ids, eligible)
+        decisions = policy.decide(observations, random.random(200), candidates)
+        assert eligible[np.arange(200), decisions.actions].all()
+        assert (decisions.probabilities[eligible] > 0).all()
+        assert (decisions.probabilities[~eligible] == 0).all()
+        np.testing.assert_allclose(decisions.probabilities.sum(axis=1), 1)
+        assert np.isfinite(policy.expected_rewards(observations, candidates)).all()
+
+    def test_actions_may_have_features(self) -> None:
+        """Also where some were never tried; what it expects of those that were is learned from their rewards."""
+        statistics, random = self.agent.with_actions(trained(self.agent, linear(0, 1000)), ACTIONS + 2), noise(1, 500)
+        features = np.random.default_rng(0).normal(size=(ACTIONS + 2, 3))
+        model = saved_and_loaded(self.agent, statistics | {ACTION_FEATURES: features})
+        probabilities = model.probabilities(random.observations)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        expected = model.expected_rewards(random.observations)
+        assert np.isfinite(expected).all()
+        accuracy = (expected[:, :ACTIONS].argmax(axis=1) == (random.observations @ TRUTH).argmax(axis=1)).mean()
+        assert accuracy > 0.7
+
+    @pytest.mark.parametrize("name", PROBLEMS)
+    def test_it_beats_uniform_choice_in_every_environment(self, name: str) -> None:
+        """On visits after one training on uniformly logged interactions; baselines do the same on all visits."""
+        known = problem(name)
+        dim, actions = known.observations.shape[1], known.rewards.shape[1]
+        statistics = self.agent.update(self.agent.initial_statistics(dim, actions), [known.logged])
+        model = saved_and_loaded(self.agent, statistics)
+        if self.uses_contexts:
+            assert known.value(model) > 1.2 * max(known.uniform_value(), 0)
+        else:
+            probabilities = model.probabilities(known.observations)
+            np.testing.assert_allclose(probabilities, np.tile(probabilities[0], (len(probabilities), 1)))
