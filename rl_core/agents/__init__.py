@@ -30,6 +30,7 @@ from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.agents.softmax import Softmax
 from banditloop.rl_core.agents.squarecb import SquareCB
+from banditloop.rl_core.agents.tf_agents import TFAgents
 from banditloop.rl_core.agents.uniform import Uniform
 
 AGENTS: dict[str, type[Agent]] = {
@@ -43,6 +44,7 @@ AGENTS: dict[str, type[Agent]] = {
     "cover": Cover,
     "uniform": Uniform,
     "best_fixed": BestFixed,
+    "tf_agents": TFAgents,
 }
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "Softmax",
     "SquareCB",
     "Statistics",
+    "TFAgents",
     "Uniform",
     "append_zeros",
     "best_actions",

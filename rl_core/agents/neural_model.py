@@ -31,7 +31,7 @@ class NeuralModel(Model):
     @classmethod
     def of(cls, arrays: Statistics) -> "NeuralModel":
         """The model of an agent's statistics, or of the part of them that `served_arrays` is."""
-        return cls(*(arrays[name] for name in ("mean", "deviation", "reward_scale")), layers_of(arrays))
+        return cls(arrays["mean"], arrays["deviation"], arrays["reward_scale"], layers_of(arrays))
 
     @classmethod
     def checked(cls, path: Path, arrays: Statistics) -> "NeuralModel":

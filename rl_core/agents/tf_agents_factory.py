@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from banditloop.rl_core.tf import tf
 
 # isort: split
@@ -57,8 +59,17 @@ def make_tf_agent(algorithm: Section, dim: int, actions: int, seed: int = 0) -> 
 
 
 def variables(agent: TFAgent) -> Statistics:
-    """The values of all that the agent learned, by position: those of its optimizer are among them."""
-    return {f"variable_{position:04d}": variable.numpy() for position, variable in enumerate(_variables(agent))}
+    """The values of all that the agent learned, by position: those of its optimizer are among them.
+
+    And an observation of zeros [dim], which tells its length: EXP3 has no variable that does.
+    """
+    values = {f"variable_{position:04d}": variable.numpy() for position, variable in enumerate(_variables(agent))}
+    return values | {"observation": np.zeros(agent.time_step_spec.observation.shape, np.int8)}
+
+
+def names(agent: TFAgent) -> list[str]:
+    """TensorFlow's names of all that the agent learned, by position. Numbers in them are those of a process."""
+    return [variable.name for variable in _variables(agent)]
 
 
 def restore(agent: TFAgent, values: Statistics) -> None:
@@ -90,7 +101,8 @@ def _boltzmann(algorithm: NeuralBoltzmannAlgorithm, specs: Specs) -> TFAgent:
 
 
 def _falcon(algorithm: NeuralFalconAlgorithm, specs: Specs) -> TFAgent:
-    counts = [tf.Variable(0, trainable=False, dtype=tf.int64) for _ in range(specs[1].maximum + 1)]
+    count = partial(tf.Variable, 0, trainable=False, dtype=tf.int64, name="count")
+    counts = [count() for _ in range(specs[1].maximum + 1)]
     settings = {"num_samples_list": counts, "exploitation_coefficient": algorithm.exploitation_coefficient}
     return NeuralFalconAgent(*specs, **_reward_network(algorithm, specs), **settings)
 

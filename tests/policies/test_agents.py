@@ -50,7 +50,8 @@ every_mergeable = pytest.mark.parametrize("agent", MERGEABLE, ids=repr)
 
 
 def test_every_agent_is_tested():
-    assert {agent.name for agent in [*TESTED_AGENTS, *EXPLORING_AGENTS]} == set(AGENTS)
+    elsewhere = {"tf_agents"}  # test_tf_agents.py
+    assert {agent.name for agent in [*TESTED_AGENTS, *EXPLORING_AGENTS]} | elsewhere == set(AGENTS)
 
 
 class TestAgents(AgentConformance):
