@@ -28,6 +28,7 @@ from banditloop.rl_core.agents.epsilon_greedy import EpsilonGreedy
 from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
+from banditloop.rl_core.agents.neural_linear import NeuralLinear
 from banditloop.rl_core.agents.softmax import Softmax
 from banditloop.rl_core.agents.squarecb import SquareCB
 from banditloop.rl_core.agents.tf_agents import TFAgents
@@ -37,6 +38,7 @@ AGENTS: dict[str, type[Agent]] = {
     "linear_thompson": LinearThompson,
     "linucb": LinUCB,
     "neural_epsilon_greedy": NeuralEpsilonGreedy,
+    "neural_linear": NeuralLinear,
     "epsilon_greedy": EpsilonGreedy,
     "softmax": Softmax,
     "squarecb": SquareCB,
@@ -65,6 +67,7 @@ __all__ = [
     "MergeableAgent",
     "Model",
     "NeuralEpsilonGreedy",
+    "NeuralLinear",
     "Softmax",
     "SquareCB",
     "Statistics",

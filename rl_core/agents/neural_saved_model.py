@@ -5,6 +5,7 @@ GreedyRewardPredictionAgent, with the trained weights.
 """
 
 from pathlib import Path
+from typing import Any
 
 from banditloop.rl_core.tf import tf
 
@@ -17,7 +18,10 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
 from banditloop.rl_core.agents.arrays import Statistics
-from banditloop.rl_core.agents.neural_model import layers_of
+from banditloop.rl_core.agents.linear_thompson_model import LinearThompsonModel
+from banditloop.rl_core.agents.linear_thompson_saved_model import thompson
+from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION, layers_of, served_arrays
+from banditloop.rl_core.agents.saved_model import save_policy
 
 
 def reward_network(statistics: Statistics) -> Sequential:
@@ -49,3 +53,16 @@ def save_network(statistics: Statistics, folder: Path) -> None:
         emit_policy_info=(InfoFields.PREDICTED_REWARDS_MEAN,),
     )
     PolicySaver(policy, batch_size=None).save(str(folder))
+
+
+def save_neural_linear(statistics: Statistics, regression: LinearThompsonModel, folder: Path) -> None:
+    """Write a SavedModel of Thompson sampling on the last hidden layer of the network."""
+
+    def decide(arrays: Any, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x = (x - arrays["mean"]) / tf.maximum(arrays["deviation"], SMALLEST_DEVIATION)
+        for kernel, bias in layers_of(arrays)[:-1]:
+            x = tf.nn.relu(x @ kernel + bias)
+        return thompson(arrays, x)
+
+    shape = len(statistics["mean"]), len(statistics["counts"])
+    save_policy(shape, served_arrays(statistics) | regression.arrays(), decide, folder)

@@ -15,6 +15,7 @@ from banditloop.rl_core.agents import (
     LinUCB,
     MergeableAgent,
     NeuralEpsilonGreedy,
+    NeuralLinear,
 )
 from banditloop.rl_core.agents.agent import best_actions
 from banditloop.rl_core.agents.linucb import LinUCBModel
@@ -33,13 +34,20 @@ TESTED_AGENTS = [
     LinearThompson(),
     NeuralEpsilonGreedy(),
     NeuralEpsilonGreedy(hidden_layers=1, hidden_units=16, batch_size=7, epochs=30, replay_size=0, seed=3),
+    NeuralLinear(hidden_layers=1, hidden_units=16, epochs=10),
 ]
 BAD_HYPERPARAMETERS = {
     "linear_thompson": [{"alpha": 0.0}, {"alpha": -1.0}, {"alpha": float("nan")}],
     "linucb": [{"alpha": -1.0}, {"alpha": float("nan")}, {"l2": 0.0}],
     "neural_epsilon_greedy": [{"hidden_layers": 0}, {"learning_rate": 2.0}, {"replay_size": -1}, {"epochs": 0}],
+    "neural_linear": [{"alpha": 0.0}, {"replay_size": 0}],
 }
-METRICS = {"linear_thompson": "noise", "linucb": "condition_number", "neural_epsilon_greedy": "loss"}
+METRICS = {
+    "linear_thompson": "noise",
+    "linucb": "condition_number",
+    "neural_epsilon_greedy": "loss",
+    "neural_linear": "error",
+}
 SLOW = {NeuralEpsilonGreedy(): pytest.mark.slow}  # its smaller form runs with the other tests of this machine
 every_agent = pytest.mark.parametrize(
     "agent", [pytest.param(agent, marks=SLOW.get(agent, ())) for agent in TESTED_AGENTS], ids=repr

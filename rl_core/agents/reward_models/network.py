@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from banditloop.rl_core.agents.arrays import Statistics
-from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy, prediction_error
 from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION, served_arrays
 from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, rows_times
 
@@ -36,5 +36,5 @@ class Network(NeuralEpsilonGreedy, RewardModel):
         return self.scores(weights, observations.astype(np.float64)).mean(axis=0)
 
     def error(self, statistics: Statistics) -> float:
-        """That in the last epoch of training, on what was trained on."""
-        return float(np.sqrt(statistics["loss"]) * statistics["reward_scale"][1]) if statistics["counts"].any() else 0.0
+        """That of predictions one step ahead, before training on the rewards."""
+        return prediction_error(statistics)
