@@ -43,7 +43,7 @@ def on_policy_trainer(
         policy: Policy directory, which is a SavedModel too, with metadata: version, interactions.
         curve: JSON file with the environment's baselines, and regret and average return of every loop.
         report: HTML page with the content of curve.
-        tensorboard: Folder of TensorBoard's logs; uploaded to Vertex AI TensorBoard where the backend names one.
+        tensorboard: Folder of TensorBoard's logs, with the page in Vertex AI TensorBoard where the backend names one.
         metrics: Average return and regret, also of the last loop.
     """
     from pathlib import Path
@@ -61,5 +61,5 @@ def on_policy_trainer(
     for name, value in write_on_policy(settings, trained, Path(curve.path), Path(report.path)).items():
         metrics.log_metric(name, value)
     policy.metadata.update(version=trained.manifest.version, interactions=trained.manifest.interactions)
-    if platform and (page := platform.upload_tensorboard(logs, run_id or trained.manifest.version)):
+    if platform and (page := platform.show_scalars(run_id or trained.manifest.version, trained.curve.scalars())):
         tensorboard.metadata["page"] = page

@@ -13,7 +13,7 @@ from banditloop.rl_core.ports.endpoint import (
     Vitals,
     action_counts,
 )
-from banditloop.rl_core.ports.platform import Platform, Resource, ResourceState
+from banditloop.rl_core.ports.platform import Platform, Resource, ResourceState, Scalars
 from banditloop.rl_core.ports.runner import Run, RunArtifact, Runner, RunState, RunTask, Schedule, TaskState, Trial
 from banditloop.rl_core.ports.warehouse import LogCounts, Warehouse
 
@@ -33,6 +33,7 @@ __all__ = [
     "RunState",
     "RunTask",
     "Runner",
+    "Scalars",
     "Schedule",
     "TaskState",
     "Trial",

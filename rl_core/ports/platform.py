@@ -1,5 +1,6 @@
 """A platform: its four ports connected, and what it must be provisioned with."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -13,6 +14,7 @@ from banditloop.rl_core.ports.endpoint import Endpoint
 from banditloop.rl_core.ports.runner import Runner
 from banditloop.rl_core.ports.warehouse import Warehouse
 
+Scalars = Sequence[tuple[int, float]]  # step and value
 ResourceState = Literal["present", "missing", "changed", "deferred", "obsolete", "absent"]
 
 
@@ -57,10 +59,10 @@ class Platform:
         """
         return self.table_file.read(name)
 
-    def upload_tensorboard(self, folder: Path, name: str) -> str:
-        """Show a folder of TensorBoard's logs under a name, in the platform's TensorBoard; return its page.
+    def show_scalars(self, name: str, scalars: Mapping[str, Scalars]) -> str:
+        """Show series of numbers, by their tags, as a run of the platform's TensorBoard; return its page. Idempotent.
 
-        Empty on a platform without one: the folder is looked at where it is.
+        Empty on a platform without one.
         """
         return ""
 

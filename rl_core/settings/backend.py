@@ -100,6 +100,11 @@ class GoogleBackend(Backend):
         description="minutes between two runs of the logger function: few, and events are logged soon; many cost less; "
         "0: it never runs, you keep `python -m banditloop.functions.logger` running",
     )
+    tensorboard: str = Field(
+        "",
+        pattern=r"^(projects/[^/]+/locations/[^/]+/tensorboards/[0-9]+)?$",
+        description="resource name of the Vertex AI TensorBoard that shows curves of on-policy training; empty: none",
+    )
     runner: Target = Field(
         "vertex",
         description="where pipelines run: vertex (Vertex AI), kfp (Kubeflow Pipelines) or local (this machine)",

@@ -1,5 +1,6 @@
 """The Google Cloud backend: BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -14,10 +15,11 @@ from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.runner import VertexRunner
 from banditloop.rl_core.backends.google.scratch import scratch_folder
 from banditloop.rl_core.backends.google.storage import fetch
+from banditloop.rl_core.backends.google.tensorboard import VertexTensorBoard
 from banditloop.rl_core.backends.google.warehouse import BigQueryWarehouse
 from banditloop.rl_core.backends.retries import with_retries
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.ports import Platform, Resource, Runner
+from banditloop.rl_core.ports import Platform, Resource, Runner, Scalars
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 
@@ -35,6 +37,13 @@ class GooglePlatform(Platform):
 
     def read_table(self, name: str) -> pa.Table | None:
         return self.tables.read(name) if is_table_name(name) else super().read_table(name)
+
+    def show_scalars(self, name: str, scalars: Mapping[str, Scalars]) -> str:
+        backend = self.config.backend
+        assert isinstance(backend, GoogleBackend)
+        if not backend.tensorboard:
+            return ""
+        return with_retries(VertexTensorBoard(backend), GOOGLE).show(name, scalars)
 
     def resources(self, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
         from banditloop.rl_core.backends.google.provisioning import resources

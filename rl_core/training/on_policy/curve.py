@@ -23,6 +23,11 @@ class Loop(NamedTuple):
         regret = None if regrets is None else float(regrets.mean())
         return cls(before + len(rewards), regret, float(rewards.mean()))
 
+    def scalars(self) -> dict[str, float]:
+        """What TensorBoard shows of it, under the names of TF-Agents' metrics."""
+        known = {} if self.regret is None else {"Metrics/RegretMetric": self.regret}
+        return {"Metrics/AverageReturn": self.average_return, "Metrics/NumberOfEpisodes": self.interactions} | known
+
 
 @dataclass
 class Curve:
@@ -50,6 +55,11 @@ class Curve:
         """The mean regret of all interactions; None where it is unknown."""
         regrets = [loop.regret for loop in self.loops if loop.regret is not None]
         return float(np.mean(regrets)) if regrets else None
+
+    def scalars(self) -> dict[str, list[tuple[int, float]]]:
+        """Series of numbers of interactions and values, by the tags of TensorBoard."""
+        shown = [(loop.interactions, loop.scalars()) for loop in self.loops]
+        return {tag: [(step, values[tag]) for step, values in shown] for tag in shown[0][1]}
 
     def summary(self) -> dict[str, Any]:
         """The numbers of the whole training, plain."""

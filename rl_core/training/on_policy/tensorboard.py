@@ -13,7 +13,7 @@ PROFILED_LOOPS = 20  # from the first on: a trace of many is too large to look a
 
 @contextlib.contextmanager
 def summaries(folder: Path, profile: bool = False) -> Iterator[Callable[[Curve], None]]:
-    """A function that writes the last loop of a curve, under the names of TF-Agents' metrics, into a folder of logs.
+    """A function that writes the last loop of a curve, into a folder of TensorBoard's logs.
 
     The step of a scalar is the number of interactions. profile: whether to trace the first loops, Python's calls too,
     for TensorBoard's profiler.
@@ -23,11 +23,9 @@ def summaries(folder: Path, profile: bool = False) -> Iterator[Callable[[Curve],
 
     def write(curve: Curve) -> None:
         last = curve.loops[-1]
-        scalars = {"AverageReturn": last.average_return, "NumberOfEpisodes": last.interactions}
-        scalars |= {} if last.regret is None else {"RegretMetric": last.regret}
         with writer.as_default(step=last.interactions):
-            for name, value in scalars.items():
-                tf.summary.scalar(f"Metrics/{name}", value)
+            for tag, value in last.scalars().items():
+                tf.summary.scalar(tag, value)
         if trace:
             trace.count()
 

@@ -1,0 +1,58 @@
+"""Curves in Vertex AI TensorBoard, on a stand-in."""
+
+import grpc
+import pytest
+
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.backends.google.clients import VERTEX_API
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput, PlatformError
+from banditloop.rl_core.training.on_policy import simulate
+from tests.conftest import make_config
+from tests.support.tensorboards import TensorBoards
+
+NAME = "projects/123/locations/us-central1/tensorboards/456"
+IMAGE = f"example.com/banditloop@sha256:{0:064}"
+LINEAR = {"name": "linear", "dim": 3, "actions": 3, "contexts": 50}
+
+
+@pytest.fixture
+def tensorboards(monkeypatch):
+    stand_in = TensorBoards(NAME)
+    monkeypatch.setenv(VERTEX_API, stand_in.address)
+    yield stand_in
+    stand_in.server.stop(None)
+
+
+def config(folder, tensorboard=NAME) -> Config:
+    backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": IMAGE, "endpoint": "news"}
+    sections = {"environment": LINEAR, "on_policy": {"training_loops": 2500, "batch_size": 2}}
+    return make_config(folder, backend=backend | {"tensorboard": tensorboard}, **sections)
+
+
+def test_the_curve_of_a_run_is_shown_once_however_often_it_is_tried(tmp_path, tensorboards):
+    settings = config(tmp_path)
+    curve = simulate(settings)
+    platform = connect(settings)
+    for faults in ([], [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE]):
+        tensorboards.faults += faults
+        page = platform.show_scalars("on_policy-v1", curve.scalars())
+    experiment = f"{NAME}/experiments/news"
+    assert page == f"https://us-central1.tensorboard.googleusercontent.com/experiment/{experiment.replace('/', '+')}"
+    series = {name.rpartition("/")[2]: points for name, points in tensorboards.points.items()}
+    assert all(name.startswith(f"{experiment}/runs/on-policy-v1/timeSeries/") for name in tensorboards.points)
+    assert set(series) == {"metrics-averagereturn", "metrics-regretmetric", "metrics-numberofepisodes"}
+    assert series["metrics-regretmetric"] == [(loop.interactions, loop.regret) for loop in curve.loops]
+    assert len(tensorboards.resources) == 1 + 1 + 1 + 3
+
+
+def test_a_tensorboard_that_is_not_there_is_reported_in_one_line(tmp_path, tensorboards):
+    missing = NAME.replace("456", "457")
+    with pytest.raises(PlatformError, match=f"{missing} not found"):
+        connect(config(tmp_path, missing)).show_scalars("run", {"a": [(1, 2.0)]})
+
+
+def test_without_one_nothing_is_shown(tmp_path):
+    assert connect(config(tmp_path, "")).show_scalars("run", {"a": [(1, 2.0)]}) == ""
+    with pytest.raises(InvalidInput, match=r"backend\.tensorboard = 'mine'"):
+        config(tmp_path, "mine")
