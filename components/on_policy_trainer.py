@@ -1,7 +1,5 @@
 """Component that trains a policy on-policy, in the environment of the config."""
 
-from typing import Optional
-
 from kfp import dsl
 
 from banditloop.components import IMAGE
@@ -17,10 +15,10 @@ def on_policy_trainer(
     metrics: dsl.Output[dsl.Metrics],
     agent: str = "",
     hyperparameters: dict = {},
-    training_loops: Optional[int] = None,
-    steps_per_loop: Optional[int] = None,
-    batch_size: Optional[int] = None,
-    seed: Optional[int] = None,
+    training_loops: int = 0,
+    steps_per_loop: int = 0,
+    batch_size: int = 0,
+    seed: int = -1,
     profile: bool = False,
     run_id: str = "",
 ):
@@ -32,10 +30,10 @@ def on_policy_trainer(
         config: Config with an environment, as JSON; without a backend it is of no loop.
         agent: Name of the agent; empty is the config's.
         hyperparameters: Settings of the agent by name, as {"alpha": 10.0} of linucb.
-        training_loops: Number of loops; not given, it is the config's, or 5.
-        steps_per_loop: Steps in the environment between two trainings; not given, the config's, or 2.
-        batch_size: Decisions in a step; not given, it is the config's, or 8.
-        seed: Seed of contexts, decisions and rewards; not given, it is the config's, or 0.
+        training_loops: Number of loops; 0 is the config's, or 5.
+        steps_per_loop: Steps in the environment between two trainings; 0 is the config's, or 2.
+        batch_size: Decisions in a step; 0 is the config's, or 8.
+        seed: Seed of contexts, decisions and rewards; -1 is the config's, or 0.
         profile: Whether to trace the first loops for TensorBoard's profiler.
         run_id: Id of the pipeline run, recorded in the policy's manifest.
 
@@ -54,7 +52,8 @@ def on_policy_trainer(
     from banditloop.rl_core.training.hyperparameters import with_hyperparameters, with_on_policy
 
     counts = {"training_loops": training_loops, "steps_per_loop": steps_per_loop, "batch_size": batch_size}
-    values = with_on_policy(with_hyperparameters(config, agent, None, hyperparameters), **counts, seed=seed)
+    given = {name: count for name, count in counts.items() if count} | ({"seed": seed} if seed >= 0 else {})
+    values = with_on_policy(with_hyperparameters(config, agent, None, hyperparameters), given)
     settings, platform = connect_if_any(values)
     folder, checkpoints, logs = Path(policy.path), Path(f"{policy.path}-checkpoints"), Path(tensorboard.path)
     trained = on_policy_step(settings, platform, folder, checkpoints, True, run_id, logs, profile)

@@ -35,10 +35,10 @@ def compile_pipelines(folder: Path, config: Config | None = None, image: str | N
 
 
 def compile_on_request(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
-    """Write the pipelines that run only when somebody starts them, on_policy.yaml, and return their paths."""
+    """Write the pipelines that run only when somebody starts them, on-policy.yaml, and return their paths."""
     from banditloop.pipelines.on_policy import on_policy
 
-    return _write({"on_policy": on_policy}, folder, config, image)
+    return _write({"on-policy": on_policy}, folder, config, image)
 
 
 def export_components(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:

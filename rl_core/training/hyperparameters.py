@@ -30,7 +30,6 @@ def with_hyperparameters(
     return values
 
 
-def with_on_policy(config: Mapping[str, Any], **given: int | None) -> dict[str, Any]:
-    """The values of a config with other settings of on-policy training, by their keys; None: the config's."""
-    settings = {key: value for key, value in given.items() if value is not None}
-    return dict(config) | {"on_policy": dict(config.get("on_policy", {})) | settings}
+def with_on_policy(config: Mapping[str, Any], settings: Mapping[str, int]) -> dict[str, Any]:
+    """The values of a config with other settings of on-policy training, by their keys."""
+    return dict(config) | {"on_policy": dict(config.get("on_policy", {})) | dict(settings)}

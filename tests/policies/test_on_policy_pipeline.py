@@ -11,10 +11,14 @@ from banditloop.components.evaluator import evaluator
 from banditloop.components.on_policy_trainer import on_policy_trainer
 from banditloop.pipelines.compile import compile_on_request
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import read_manifest
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.steps import export_step, simulate_step, train_step
+from banditloop.rl_core.settings.on_policy import OnPolicySection
+from banditloop.rl_core.testing import run_component
+from banditloop.rl_core.training.on_policy import simulate
 from tests.conftest import make_config
 from tests.support.components import artifact, deploy_policy
 
@@ -72,6 +76,16 @@ def test_the_evaluator_judges_it_by_the_whole_log_and_retraining_adds_that_log(c
     trained = train_step(config, platform, folder, tmp_path / "next", export.metadata, "")
     assert trained.metadata["interactions"] == 1600 + export.metrics["interactions"] > 2900
     assert SavedPolicy.load(tmp_path / "next").manifest.generation == 2
+
+
+@pytest.mark.slow
+def test_it_runs_alone_as_a_task_of_a_pipeline_does(tmp_path):
+    values = {"environment": LINEAR, "policy": {"saved_model": False}}
+    outputs = run_component(on_policy_trainer, pipeline_root=tmp_path, config=values, training_loops=3, seed=2)
+    curve = json.loads(Path(outputs["curve"].path).read_text())
+    section = OnPolicySection(training_loops=3, seed=2)
+    expected = simulate(Config.parse(values).model_copy(update={"on_policy": section}))
+    assert curve["loops"] == [loop._asdict() for loop in expected.loops]
 
 
 @pytest.mark.parametrize("machine_type", ["", "n1-standard-4"])

@@ -119,7 +119,7 @@ def test_a_root_runs_one_loop_at_a_time(config, config_file, tmp_path):
 
 def test_compile_and_export_write_files_and_print_their_paths(tmp_path):
     paths = json.loads(banditloop("compile", "-o", tmp_path / "p", "--image", "example.com/y:1", "--json").stdout)
-    assert [Path(path).name for path in paths] == ["startup.yaml", "retraining.yaml", "on_policy.yaml"]
+    assert [Path(path).name for path in paths] == ["startup.yaml", "retraining.yaml", "on-policy.yaml"]
     assert "example.com/y:1" in (tmp_path / "p" / "startup.yaml").read_text()
     exported = banditloop("export-components", "-o", tmp_path / "c")
     assert exported.stdout.count("wrote ") == 6
