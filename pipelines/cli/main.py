@@ -29,6 +29,7 @@ from banditloop.pipelines.cli.prune import prune
 from banditloop.pipelines.cli.serve import serve
 from banditloop.pipelines.cli.status import status, warehouse
 from banditloop.pipelines.cli.train import train
+from banditloop.pipelines.cli.tune import tune
 from banditloop.pipelines.cli.upgrade import repair, upgrade
 from banditloop.rl_core.errors import InvalidInput
 
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (init, loop, train, serve, status, warehouse, prune, upgrade, repair, export_components):
+for command in (init, loop, train, serve, tune, status, warehouse, prune, upgrade, repair, export_components):
     app.command()(command)
 app.command(name="compile")(compile_)
 app.command(name="import")(import_)

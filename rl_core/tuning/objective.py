@@ -18,7 +18,9 @@ TEST_SEED = 1_000_000  # the first seed of the test; trials have 0, 1, …
 class Objective(Protocol):
     """The value of settings, in units of the reward."""
 
-    metric: str
+    @property
+    def metric(self) -> str:
+        """The name of the value."""
 
     def value(self, config: Config, seed: int) -> float:
         """The value of a config by one simulation, or on one fold of the log. InvalidInput: it cannot be trained."""
@@ -39,9 +41,13 @@ class Simulated(NamedTuple):
     def compare(self, present: Config, best: Config) -> Comparison:
         """Both in the same fresh simulations, whose differences are compared in pairs."""
         seeds = range(TEST_SEED, TEST_SEED + present.tuning.test_seeds)
-        sides = [np.array([simulated_reward(config, seed) for seed in seeds]) for config in (present, best)]
-        estimates = (Estimate.of_mean(values) for values in (*sides, sides[1] - sides[0]))
-        return Comparison(*estimates, f"{len(seeds)} fresh simulations")
+        before, after = (np.array([simulated_reward(config, seed) for seed in seeds]) for config in (present, best))
+        return Comparison(
+            Estimate.of_mean(before),
+            Estimate.of_mean(after),
+            Estimate.of_mean(after - before),
+            f"{len(seeds)} fresh simulations",
+        )
 
 
 class Source(NamedTuple):

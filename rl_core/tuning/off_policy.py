@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.evaluation.estimates import evaluate
+from banditloop.rl_core.estimators import Estimator
+from banditloop.rl_core.estimators.difference import Difference
+from banditloop.rl_core.evaluation.estimates import PolicyEstimates, evaluate
 from banditloop.rl_core.evaluation.log_window import LoggedWindow, logged_window
 from banditloop.rl_core.events.holdout import is_held_out
 from banditloop.rl_core.features.encoding import Encoding
@@ -80,13 +82,9 @@ class OffPolicy:
             raise InvalidInput("log: no interactions are held out, by which the best settings could be tested")
         ours, theirs = (self._train(config, -1, [part.table for part in self.folds]) for config in (best, present))
         evaluation, rewards = evaluate(self.held_out, theirs, ours), present.task.rewards
-        sides = [
-            _estimate(side.estimators["dr"].value(), side.estimators["dr"].interval(LEVEL), rewards)
-            for side in (evaluation.champion, evaluation.candidate)
-        ]
-        gain, scale = evaluation.difference, RewardRange(0.0, rewards.span)
-        difference = _estimate(gain.value(), gain.interval(LEVEL), scale)
-        return Comparison(*sides, difference, f"{rows:,} interactions held out")
+        evaluated = _estimate(evaluation.champion, rewards), _estimate(evaluation.candidate, rewards)
+        gain = _in_units(evaluation.difference, RewardRange(0.0, rewards.span))
+        return Comparison(*evaluated, gain, f"{rows:,} interactions held out")
 
     def _train(self, config: Config, key: int, tables: list[pa.Table]) -> SavedPolicy:
         """The policy trained on some folds; the encoding of these, by key, does not depend on the settings."""
@@ -99,5 +97,10 @@ def _rows(window: LoggedWindow, chosen: np.ndarray) -> LoggedWindow:
     return replace(window, table=window.table.filter(pa.array(chosen)))
 
 
-def _estimate(value: float, interval: tuple[float, float], scale: RewardRange) -> Estimate:
-    return Estimate(scale.unscale(value), *(scale.unscale(end) for end in interval))
+def _estimate(side: PolicyEstimates, rewards: RewardRange) -> Estimate:
+    return _in_units(side.estimators["dr"], rewards)
+
+
+def _in_units(estimator: Estimator | Difference, scale: RewardRange) -> Estimate:
+    low, high = estimator.interval(LEVEL)
+    return Estimate(scale.unscale(estimator.value()), scale.unscale(low), scale.unscale(high))

@@ -217,6 +217,7 @@ def test_exported_components_load_with_inputs_and_description(tmp_path):
         "evaluator",
         "deployer",
         "on_policy_trainer",
+        "tuner",
     ]
     for path in paths:
         component = kfp_components.load_component_from_file(str(path))

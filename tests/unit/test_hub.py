@@ -34,6 +34,7 @@ def test_every_component_is_in_a_category_with_the_required_files(folders):
         ("evaluation", "bandit_evaluator"),
         ("deployment", "bandit_deployer"),
         ("training", "bandit_on_policy_trainer"),
+        ("training", "bandit_tuner"),
     ]
     for folder in folders:
         assert {path.name for path in folder.iterdir() if path.is_file()} == FILES
@@ -114,5 +115,7 @@ def test_the_index_of_a_category_keeps_the_components_of_others(tmp_path):
         "earn in a simulated environment, and save a policy directory.",
         "- [Bandit Trainer](./bandit_trainer/README.md): Train an agent off-policy and save a policy directory for "
         "serving and for the next training.",
+        "- [Bandit Tuner](./bandit_tuner/README.md): Tune the settings in the config's search space, by the loop's "
+        "log, a log in a file, or in simulation.",
         "- [Other Trainer](./other/README.md): Train something else.",
     ]

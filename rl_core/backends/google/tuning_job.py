@@ -85,7 +85,8 @@ def _job(config: Config, backend: GoogleBackend, arguments: Sequence[str]) -> v1
 def _trial(config: Config, number: int, trial: v1.Trial) -> Trial:
     """A trial of Vertex AI's."""
     metrics = {metric.metric_id: metric.value for metric in trial.final_measurement.metrics}
-    states: dict[int, Literal["complete", "pruned"]] = {State.SUCCEEDED: "complete", State.STOPPING: "pruned"}
     parameters = parameters_of(config, {each.parameter_id: each.value for each in trial.parameters})
-    state = states.get(trial.state, "failed") if METRIC in metrics else "failed"
+    state: Literal["complete", "pruned", "failed"] = "failed"
+    if METRIC in metrics and trial.state in (State.SUCCEEDED, State.STOPPING):  # stopping: ended early, by the median
+        state = "complete" if trial.state == State.SUCCEEDED else "pruned"
     return Trial(number, parameters, state, metrics.get(METRIC), None, None)
