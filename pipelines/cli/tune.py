@@ -12,9 +12,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 
-LogOption = Annotated[
-    Path | None, typer.Option(exists=True, help="A log in a file, or a folder of them, instead of the loop's.")
-]
+LogOption = Annotated[Path | None, typer.Option(help="A log in a file, or a folder of them, instead of the loop's.")]
 TrialsOption = Annotated[int | None, typer.Option(min=1, help="Settings to try; overrides tuning.trials.")]
 ParallelOption = Annotated[int | None, typer.Option(min=1, help="Trials at a time; overrides tuning.parallel.")]
 

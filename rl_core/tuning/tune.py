@@ -70,8 +70,10 @@ def _trials(
     """The trials, on machines of the platform, or here."""
     if platform and (trials := platform.runner.trials(config, arguments_of(source))) is not None:
         return trials
-    from banditloop.rl_core.tuning.study import search  # needs the extra `tune`
-
+    try:
+        from banditloop.rl_core.tuning.study import search
+    except ModuleNotFoundError as error:
+        raise InvalidInput(f"tuning: {error.name} is not installed; pip install 'banditloop[tune]'") from None
     if config.tuning.parallel == 1:
         return search(config, in_this_process(config, objective), folder, on_trial)
     with Workers(config, source, platform is not None) as workers:

@@ -1,4 +1,4 @@
-"""What tuning wins on fresh seeds: the mean reward of simulated loops with tuned settings, and with the present ones."""
+"""What tuning wins on fresh seeds: the mean reward of simulated loops with tuned and with present settings."""
 
 import tempfile
 from pathlib import Path

@@ -19,6 +19,7 @@ from tests.docs.pages import Block, blocks, commands, without_redirection
 NOT_RUN = (  # they need what is not here, or take long and are run by another test; unit tests parse them
     *(". ", "bq ", "export ", "journalctl ", "make ", "pip ", "podman ", "systemctl "),
     *("banditloop cloud ", "banditloop schedule ", "banditloop loop ", "banditloop run submit "),
+    "banditloop tune -c loop.toml ",
     *("banditloop run start ", "banditloop compile -o build/pipelines --image ", "banditloop export-components --hub "),
     *("banditloop import log.csv --map action", "banditloop import log.dsjson", "banditloop import all.csv"),
     *(
