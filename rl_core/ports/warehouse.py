@@ -1,6 +1,6 @@
 """The port of the log: decisions and rewards, each stored once."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
@@ -90,8 +90,8 @@ class Warehouse(Protocol):
         clocks differ). Reading a window again gives the same interactions. They are streamed, never all in memory.
         """
 
-    def policy_totals(self) -> list[dict[str, Any]]:
-        """Totals per policy version, in order of their first decision.
+    def policy_totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """Totals per policy version, or per each of these that has decisions, in order of their first decision.
 
         Keys: version; interactions; rewarded, the interactions with at least one reward; mean_reward, weighted by
         1 / logging_probability (None without interactions); ignored, the decisions left out because they have no reward

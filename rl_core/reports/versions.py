@@ -31,11 +31,12 @@ def version_rows(platform: Platform, *columns: str) -> list[dict[str, Any]]:
     release = platform.endpoint.release()
     traffic = release.traffic() if release else {}
     manifests, decided = platform.endpoint.versions(), defaultdict[str, list[Verdict]](list)
-    for verdict in platform.endpoint.verdicts({manifest.version for manifest in manifests}):
+    versions = {manifest.version for manifest in manifests}
+    for verdict in platform.endpoint.verdicts(versions):
         decided[verdict.version].append(verdict)
     origin = {*ORIGIN, *DATES}
     queried = not set(columns).isdisjoint(TOTALS)  # a query over the whole log: only when needed
-    totals = {row["version"]: row for row in platform.warehouse.policy_totals()} if queried else {}
+    totals = {row["version"]: row for row in platform.warehouse.policy_totals(versions)} if queried else {}
     rows = []
     for manifest in manifests:
         version = manifest.version

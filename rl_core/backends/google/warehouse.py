@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -105,10 +105,10 @@ class BigQueryWarehouse:
         for batch in rows.to_arrow_iterable(bqstorage_client=self._reader):
             yield without_null_lists(batch.select(schema.names).cast(schema))
 
-    def policy_totals(self) -> list[dict[str, Any]]:
+    def policy_totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         query = queries.totals(self._backend.dataset, self._reward.aggregation, self._ignores)
         rows = self._query(query, self._parameters(EPOCH, END_OF_TIME) | self._default)
-        return [dict(row) for row in rows]
+        return [dict(row) for row in rows if versions is None or row["version"] in versions]
 
     def event_counts(self) -> LogCounts:
         query = queries.counts(self._backend.dataset)

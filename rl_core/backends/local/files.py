@@ -1,26 +1,49 @@
 """Files: atomic writes that survive a crash of the machine, and reads with one-line errors."""
 
+import contextlib
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from banditloop.rl_core.errors import InvalidInput
 
 REMOVED = ".removed-"  # begins the names of folders that are being removed
 REPAIRED = {"event": "repaired"}  # extra field of what is logged about a file that was damaged and is whole again
+LEFT_SECONDS = 86_400.0  # after which nobody writes an unfinished file any more
 FRESH_NS = 1_000_000_000  # longer than the resolution of any file system's times
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace the content of a file; readers see the complete old text or the complete new one, also after a crash."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+    with atomic_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
     sync(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` once it is written and on disk; where writing fails, nothing is left."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files that crashes have left of `atomic_file`."""
+    for path in folder.glob(".*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                path.unlink()
 
 
 def copy_atomically(folder: Path, target: Path) -> None:

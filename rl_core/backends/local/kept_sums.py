@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 
 from banditloop.rl_core.backends.local.event_table import EPOCH
-from banditloop.rl_core.backends.local.files import write_atomically
+from banditloop.rl_core.backends.local.files import remove_unfinished, write_atomically
 from banditloop.rl_core.backends.local.log_sums import VERSION_SUMS, LogSums
 from banditloop.rl_core.events.schema import KEYS
 
@@ -55,6 +55,7 @@ class SumsFile:
             writer.write_table(table)
         content = stream.getvalue().to_pybytes()
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(self._path.parent)
         write_atomically(self._path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 

@@ -5,14 +5,17 @@ which compaction keeps few, and in a file that is mapped into memory for others.
 """
 
 import contextlib
-import os
-import tempfile
+import mmap
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 import numpy as np
+
+from banditloop.rl_core.backends.local.files import atomic_file, remove_unfinished
+
+ENDING = ".hashes"  # of files of sorted 64-bit integers
 
 
 class KeyHashes:
@@ -47,24 +50,21 @@ class KeyHashes:
         """The hashes of a data file: from a file of their own where it has one, which is written if need be."""
         if rows < self._kept_rows:
             return hashes(connection.read_parquet(file), self.fields)
-        path = self._folder / f"{Path(file).stem}.npy"
-        with contextlib.suppress(OSError, ValueError, EOFError):  # not written yet, or damaged
-            stored = np.load(path, mmap_mode="r")
-            if stored.shape == (rows,) and stored.dtype == np.uint64:
+        path = self._folder / f"{Path(file).stem}{ENDING}"
+        with contextlib.suppress(OSError, ValueError):  # not written yet, or damaged
+            stored = _mapped(path)
+            if len(stored) == rows:
                 return stored
         self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as output:
-            np.save(output, hashes(connection.read_parquet(file), self.fields))
-            output.flush()
-            os.fsync(output.fileno())
-            stored = np.load(output.name, mmap_mode="r")
-        Path(output.name).replace(path)
-        return stored
+        with atomic_file(path) as output:
+            output.write(hashes(connection.read_parquet(file), self.fields).tobytes())
+        return _mapped(path)
 
     def _remove_old(self, table: Path) -> None:
-        """Remove the hashes of data files that are gone, since they were compacted."""
+        """Remove the hashes of data files that are gone, since they were compacted, and what crashes have left."""
+        remove_unfinished(self._folder)
         known = {Path(file).stem for file in self._hashes}
-        for path in self._folder.glob("*.npy"):
+        for path in self._folder.glob(f"*{ENDING}"):
             if path.stem not in known and not (table / f"{path.stem}.parquet").exists():
                 path.unlink(missing_ok=True)
 
@@ -72,6 +72,12 @@ class KeyHashes:
 def hashes(rows: duckdb.DuckDBPyRelation, key_fields: str) -> np.ndarray:
     """Sorted hashes of the keys of some rows, by MD5: they are stored, and DuckDB's own hash may change."""
     return np.sort(rows.project(f"md5_number_lower(concat_ws(chr(0), {key_fields})) AS hash").fetchnumpy()["hash"])
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The integers of a file, mapped into memory."""
+    with path.open("rb") as file:
+        return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint64)
 
 
 def _overlap(stored: np.ndarray, keys: np.ndarray) -> bool:

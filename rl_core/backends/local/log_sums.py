@@ -5,7 +5,7 @@ the events that have got new rows as they were, plus those over the same events 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
@@ -31,6 +31,7 @@ VERSION_SUMS = pa.schema(  # one row per policy version
         *((name, pa.float64()) for name in WEIGHTED),
     ]
 )
+NONE, UNKNOWN = pa.scalar(0, pa.int64()), pa.scalar(None, pa.float64())  # untyped ones import slowly
 TOTALS = ("version", "interactions", "rewarded", "mean_reward", "ignored", "shadowed")
 
 
@@ -42,7 +43,7 @@ class LogSums(NamedTuple):
 
     def plus(self, other: Self, sign: int = 1) -> "LogSums":
         """The sums with those over other events added (sign 1) or taken out (-1)."""
-        pooled = pa.concat_tables([self.versions, _signed(other.versions, sign)])
+        pooled = pa.concat_tables([self.versions, other.versions if sign == 1 else _negative(other.versions)])
         summed = pooled.group_by("version", use_threads=False).aggregate(
             [("first", "min"), *((name, "sum") for name in COUNTS + WEIGHTED)]
         )
@@ -51,19 +52,19 @@ class LogSums(NamedTuple):
         outcomes.update({name: sign * count for name, count in other.outcomes.items()})
         return LogSums(summed.select(columns).rename_columns(VERSION_SUMS.names), outcomes)
 
-    def totals(self) -> list[dict[str, Any]]:
+    def totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         """The rows of `Warehouse.policy_totals`."""
-        table = self.versions.sort_by([("first", "ascending"), ("version", "ascending")])
-        weight = pc.if_else(pc.greater(table["interactions"], 0), table["weight"], None)
+        table = self.versions
+        if versions is not None:
+            table = table.filter(pc.is_in(table["version"], pa.array(versions, pa.string())))
+        table = table.sort_by([("first", "ascending"), ("version", "ascending")])
+        weight = pc.if_else(pc.equal(table["interactions"], NONE), UNKNOWN, table["weight"])
         table = table.append_column("mean_reward", pc.divide(table["weighted_reward"], weight))
         columns = (table[name].to_pylist() for name in TOTALS)
         return [dict(zip(TOTALS, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _signed(versions: pa.Table, sign: int) -> pa.Table:
-    """The sums of each version, times `sign`."""
-    columns = [
-        versions[name] if name in ("version", "first") else pc.multiply(versions[name], sign)
-        for name in versions.column_names
-    ]
-    return pa.table(columns, VERSION_SUMS)
+def _negative(versions: pa.Table) -> pa.Table:
+    """The sums of each version, times -1."""
+    sums = [pc.negate(versions[name]) for name in COUNTS + WEIGHTED]
+    return pa.table([versions["version"], versions["first"], *sums], VERSION_SUMS)

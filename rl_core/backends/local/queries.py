@@ -25,8 +25,9 @@ REWARD_OUTCOMES = f"""SELECT outcome, count(*) FROM (
         SELECT min({OUTCOME}) AS outcome
         FROM rewards r LEFT JOIN logged_decisions d ON r.event_id = d.event_id GROUP BY r.number)
     GROUP BY outcome"""
-DECISION_OUTCOMES = """SELECT (SELECT count(*) FROM decisions) AS shown, (SELECT count(*) FROM shadows) AS shadow,
-    (SELECT count(*) FROM eligible) - (SELECT count(*) FROM decisions) AS inactive"""
+DECISION_OUTCOME_NAMES = ("shown", "shadow", "inactive")
+DECISION_OUTCOMES = """SELECT (SELECT count(*) FROM decisions), (SELECT count(*) FROM shadows),
+    (SELECT count(*) FROM eligible) - (SELECT count(*) FROM decisions)"""
 
 
 def rewarded(aggregation: str) -> str:
@@ -42,17 +43,16 @@ def rewarded(aggregation: str) -> str:
 
 
 def version_sums(rewarded: str, value: str) -> str:
-    """The columns of VERSION_SUMS."""
+    """The columns of VERSION_SUMS, its time in microseconds."""
     return f"""WITH {rewarded}, shown AS (
             SELECT policy_version, count({value}) AS interactions, count(*) - count({value}) AS ignored,
                 count(reward) AS rewarded, sum({value} / logging_probability) AS weighted_reward,
                 sum(1 / logging_probability) FILTER ({value} IS NOT NULL) AS weight, min(logged_at) AS first
             FROM decisions LEFT JOIN rewarded USING (number) GROUP BY ALL),
         shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
-        SELECT policy_version AS version, least(shown.first, shadowed.first) AS first,
-            coalesce(interactions, 0) AS interactions, coalesce(rewarded, 0) AS rewarded,
-            coalesce(ignored, 0) AS ignored, coalesce(shadowed, 0) AS shadowed,
-            coalesce(weighted_reward, 0) AS weighted_reward, coalesce(weight, 0) AS weight
+        SELECT policy_version, epoch_us(least(shown.first, shadowed.first)), coalesce(interactions, 0),
+            coalesce(rewarded, 0), coalesce(ignored, 0), coalesce(shadowed, 0), coalesce(weighted_reward, 0),
+            coalesce(weight, 0)
         FROM shown FULL JOIN shadowed USING (policy_version)"""
 
 

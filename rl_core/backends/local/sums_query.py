@@ -88,10 +88,14 @@ class SumsQuery:
     def _versions(self) -> pa.Table:
         query = queries.version_sums(self._events.rewarded, self._events.value)
         parameters = self._events.default | self._events.reward_parameters()
-        return self._connection.sql(query, params=parameters).to_arrow_table().cast(VERSION_SUMS)
+        rows = self._connection.execute(query, parameters).fetchall()
+        columns = list(zip(*rows, strict=True)) or [()] * len(VERSION_SUMS)
+        arrays = [pa.array(values, field.type) for values, field in zip(columns, VERSION_SUMS, strict=True)]
+        return pa.table(arrays, VERSION_SUMS)
 
     def _outcomes(self) -> dict[str, int]:
         parameters = self._events.durations | {"name": self._events.reward.name, "activation": ACTIVATION}
         rewards = self._connection.execute(queries.REWARD_OUTCOMES, parameters).fetchall()
-        [decisions] = self._connection.sql(queries.DECISION_OUTCOMES).to_arrow_table().to_pylist()
-        return {name[2:]: count for name, count in rewards} | decisions
+        [decisions] = self._connection.execute(queries.DECISION_OUTCOMES).fetchall()
+        names = queries.DECISION_OUTCOME_NAMES
+        return {name[2:]: count for name, count in rewards} | dict(zip(names, decisions, strict=True))

@@ -6,7 +6,6 @@
 * A missing log: nothing says which data files belong to the table, so it is not used until a person restores it.
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -129,13 +128,17 @@ class DamageCheck:
 
 def _identities(folder: Path, endings: tuple[str, ...]) -> Files:
     """The files of a folder whose names end so, with what changes when they do."""
+    if not folder.exists():
+        return {}
     found: Files = {}
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(endings):
-                with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                try:
                     status = entry.stat()
-                    found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
+                except FileNotFoundError:  # it was removed meanwhile
+                    continue
+                found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
     return found
 
 

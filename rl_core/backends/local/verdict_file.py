@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from banditloop.rl_core.policies.release import Verdict
 
-BEGINNING = re.compile(rb'\{"at":"[^"]*","version":"([^"\\]*)",')  # of a line as it is written
+LINE = re.compile(rb'(?:\{"at":"[^"\n]*","version":"([^"\\\n]*)",)?[^\n]*\n')  # as it is written, or any other
 log = logging.getLogger("banditloop.endpoint")
 
 
@@ -19,7 +19,7 @@ class VerdictFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._versions: list[str] = []  # by line, "" where it begins otherwise
+        self._versions: list[bytes] = []  # by line, b"" where it begins otherwise
         self._verdicts: list[bytes | Verdict | None] = []  # by line: its text until it is parsed; None if damaged
         self._inode, self._read_bytes = 0, 0
 
@@ -38,7 +38,8 @@ class VerdictFile:
     def read(self, versions: Collection[str] | None = None) -> list[Verdict]:
         """All verdicts, or those on these versions, oldest first. Those in damaged lines are lost, which is logged."""
         self._read_lines()
-        lines = (line for line, v in enumerate(self._versions) if versions is None or not v or v in versions)
+        wanted = None if versions is None else {b"", *(version.encode() for version in versions)}
+        lines = (line for line, version in enumerate(self._versions) if wanted is None or version in wanted)
         verdicts = (verdict for line in lines if (verdict := self._verdict(line)))
         return [verdict for verdict in verdicts if versions is None or verdict.version in versions]
 
@@ -54,12 +55,10 @@ class VerdictFile:
             self._inode = status.st_ino
             file.seek(self._read_bytes)
             new = file.read()
-        lines = new.split(b"\n")[:-1]
-        self._read_bytes += sum(len(line) + 1 for line in lines)
-        self._versions += [
-            match[1].decode(errors="replace") if (match := BEGINNING.match(line)) else "" for line in lines
-        ]
-        self._verdicts += lines
+        lines = new[: new.rfind(b"\n") + 1]
+        self._read_bytes += len(lines)
+        self._versions += LINE.findall(lines)
+        self._verdicts += lines.split(b"\n")[:-1]
 
     def _verdict(self, line: int) -> Verdict | None:
         text = self._verdicts[line]

@@ -1,7 +1,7 @@
 """The local warehouse: two Delta Lake tables, queried out of core by DuckDB."""
 
 import copy
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -77,8 +77,9 @@ class LocalWarehouse:
                 for batch in relation.to_arrow_reader(batch_rows(files)):
                     yield without_null_lists(batch.select(schema.names).cast(schema))
 
-    def policy_totals(self) -> list[dict[str, Any]]:
-        return self._kept("totals", lambda: (self._look().sums.totals(), MAX_SECONDS))
+    def policy_totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
+        chosen = None if versions is None else frozenset(versions)
+        return self._kept(("totals", chosen), lambda: (self._look().sums.totals(chosen), MAX_SECONDS))
 
     def event_counts(self) -> LogCounts:
         sums, tables = self._look()

@@ -64,6 +64,7 @@ class WarehouseContract(BackendFixtures):
         assert read_rewards(platform, platform.warehouse.window(None)) == {"a": 0.0}
         totals = [(row["version"], row["interactions"], row["shadowed"]) for row in platform.warehouse.policy_totals()]
         assert totals == [("v1-a", 1, 0), ("v2-b", 0, 2)]
+        assert [row["shadowed"] for row in platform.warehouse.policy_totals(["v2-b", "v9-nothing"])] == [2]
 
     def test_a_decision_with_a_timestamp_in_the_future_delays_nothing(self, configure: Configure) -> None:
         platform = connect(configure(task=TASK.model_dump(), reward={"attribution_window_seconds": 0.3}))
