@@ -96,6 +96,9 @@ class Warehouse(Protocol):
         Keys: version; interactions; rewarded, the interactions with at least one reward; mean_reward, weighted by
         1 / logging_probability (None without interactions); ignored, the decisions left out because they have no reward
         (yet), 0 with a default one; shadowed, the number of shadow decisions.
+
+        They count all that was logged, also decisions and rewards that training leaves out, with a count of its own:
+        those that contradict themselves, and rewards outside the task's range.
         """
 
     def event_counts(self) -> LogCounts:

@@ -18,7 +18,7 @@ from banditloop.pipelines.cli import loop_steps
 from banditloop.pipelines.cli.supervisor import services
 from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.backends.local.log_connection import _interruptible
+from banditloop.rl_core.backends.local.query_errors import explained
 from banditloop.rl_core.events.holdout import is_held_out
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.promotion.current import latest_released
@@ -125,7 +125,7 @@ def test_an_interrupt_during_a_query_raises_keyboard_interrupt():
     with duckdb.connect(config={"threads": 1}) as connection:  # DuckDB checks for signals only in a working thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-        with pytest.raises(KeyboardInterrupt), _interruptible():
+        with pytest.raises(KeyboardInterrupt), explained():
             connection.sql("SELECT sum(a.range * b.range) FROM range(900000) a, range(900000) b").fetchall()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

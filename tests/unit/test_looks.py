@@ -146,6 +146,8 @@ def test_a_file_damaged_inside_is_told_in_one_line_and_set_aside_by_repair(looke
     shutil.rmtree(folder.with_name("sums"))
     with pytest.raises(PlatformError, match=rf"^{first}: is damaged inside; `banditloop repair` sets it aside.*$"):
         connect(looked_at).warehouse.event_counts()
+    with pytest.raises(PlatformError, match=rf"^{first}: is damaged inside; `banditloop repair` sets it aside.*$"):
+        connect(looked_at).warehouse.append("rewards", rewards(["0-0"], at=datetime.now(UTC) - 60 * DAY))
     assert watching.repair() == 0
     assert f"{first}: is damaged or missing; its 500 rows are lost" in caplog.text
     assert first.with_suffix(".damaged").exists()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from banditloop.rl_core.backends.local.key_hashes import KeyHashes, hashes
+from banditloop.rl_core.backends.local.query_errors import explained
 
 KEPT_ROWS = 50_000  # of a file whose hashes are not only in memory
 
@@ -27,9 +28,12 @@ class KeyIndex:
 
         Keeps only these files indexed. Hashes select the files that may hold a key; whether one does is decided by the
         keys themselves.
+
+        Raises:
+            PlatformError: one of these files is damaged inside.
         """
         numbered = events.append_column("row", pa.array(np.arange(events.num_rows)))
-        with self._connection.cursor() as connection:
+        with explained(), self._connection.cursor() as connection:
             connection.register("events", numbered)
             rows = connection.sql(f"SELECT {self._hashes.fields}, min(row) AS row FROM events GROUP BY ALL")
             if matches := self._hashes.files_with(connection, files, hashes(rows, self._hashes.fields)):

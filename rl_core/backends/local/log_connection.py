@@ -1,7 +1,6 @@
 """A connection to some files of the log, with the views that the warehouse's queries read."""
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,12 +9,11 @@ import duckdb
 import pyarrow as pa
 
 from banditloop.rl_core.backends.local.queries import IS_IN_TIME
+from banditloop.rl_core.backends.local.query_errors import explained
 from banditloop.rl_core.backends.local.table_snapshot import DataFile
 from banditloop.rl_core.backends.local.views import create_view
-from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.settings.loop import ACTIVATION
 
-UNREADABLE = r'Failed to read file "(.*?)"'  # in DuckDB's error
 DEFERRED = "deferred"  # alphabetically the first mode
 
 
@@ -40,7 +38,7 @@ def database(spill: Path) -> duckdb.DuckDBPyConnection:
 @contextlib.contextmanager
 def query_connection(opened: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection of a database, with temporary views and tables of its own; its queries can be interrupted."""
-    with _interruptible(), opened.cursor() as connection:
+    with explained(), opened.cursor() as connection:
         connection.execute("SET enable_progress_bar = false")
         yield connection
 
@@ -77,24 +75,3 @@ def create_outcome_views(connection: duckdb.DuckDBPyConnection, durations: dict[
         )
         is_interaction = "mode <> 'deferred' OR number IN (FROM activated)"
     connection.execute(f"CREATE OR REPLACE TEMP VIEW decisions AS FROM eligible WHERE {is_interaction}")
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Re-raise DuckDB's errors as what they are.
-
-    Raises:
-        KeyboardInterrupt: for Ctrl-C and SIGTERM, which DuckDB turns into an error that would be retried.
-        PlatformError: a data file is damaged.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "Query interrupted" in str(error):
-            raise KeyboardInterrupt from None
-        raise
-    except duckdb.Error as error:
-        if damaged := re.search(UNREADABLE, str(error)):
-            text = "is damaged inside; `banditloop repair` sets it aside, with the loss of its rows"
-            raise PlatformError(f"{damaged[1]}: {text}") from None
-        raise
