@@ -25,6 +25,7 @@ from banditloop.rl_core.estimators.value_interval import said
 from banditloop.rl_core.settings.reward_range import RewardRange
 
 ALARM_ERRORS = 4.0  # standard errors of the mean weight from 1 that raise the alarm
+LEAST_VARIANCE = 1e-15  # of a difference of rewards in [0, 1]; what is below is rounding
 ALARM_LEVEL = 0.01  # probability that the propensity audit raises it although the propensities are right
 
 
@@ -168,8 +169,10 @@ def _segments(members: Mapping[str, Segments], inputs: LogInputs, level: float) 
 
 
 def _detect(gain: Difference, detect: float, span: float, level: float) -> dict[str, Any]:
+    """How many interactions find a difference; None where the log shows no variance to tell it from."""
     variance = difference_variance(gain.value_sums)
-    needed = interactions_needed(variance, detect / span, level, POWER)
+    observed = variance if variance >= LEAST_VARIANCE else 0.0
+    needed = interactions_needed(observed, detect / span, level, POWER) or None
     return {"difference": detect, "power": POWER, "interactions": needed, "standard_deviation": variance**0.5 * span}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from banditloop.rl_core.estimators.value_interval import TOO_LITTLE
 
+UNVARIED = "nothing varies here"  # in place of a number of interactions, which would be 0
 WIDTH, NAME = 80, 30  # columns of a line, and of a row's name
 
 
@@ -79,6 +80,8 @@ def _segments(summary: dict[str, Any]) -> list[str]:
 def _detect(summary: dict[str, Any]) -> list[str]:
     if (detect := summary["detect"]) is None:
         return []
+    if detect["interactions"] is None:
+        return ["", f"no number of interactions that find a difference of {detect['difference']:g}: {UNVARIED}"]
     return [
         "",
         f"{detect['interactions']:,} interactions find a difference of {detect['difference']:g} "

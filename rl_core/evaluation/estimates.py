@@ -10,6 +10,7 @@ from banditloop.rl_core.estimators.diagnostics import Diagnostics
 from banditloop.rl_core.estimators.difference import Difference
 from banditloop.rl_core.estimators.reward_model import RewardModel
 from banditloop.rl_core.estimators.value_interval import ValueSums, value_terms
+from banditloop.rl_core.evaluation.action_rewards import ActionRewards
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 
@@ -81,6 +82,7 @@ class Evaluation:
     champion: PolicyEstimates
     difference: Difference  # doubly robust
     segments: SegmentDifferences
+    earned: ActionRewards
     interactions: int
 
 
@@ -94,7 +96,8 @@ def evaluate(window: LoggedWindow, champion: SavedPolicy | None, candidate: Save
     feature_means = _fit(model, window, candidate)
     sides = _empty_estimates(window, actions), _empty_estimates(window, actions)
     segments = SegmentDifferences.empty(feature_means)
-    evaluation = Evaluation(*sides, Difference(), segments, window.table.num_rows)
+    earned = ActionRewards.empty(actions)
+    evaluation = Evaluation(*sides, Difference(), segments, earned, window.table.num_rows)
     for batch in window.batches():
         interactions, observations = batch.interactions, candidate.observations(batch.interactions.contexts)
         predictions = model.predict(observations, model.fold(interactions.event_ids))
@@ -104,6 +107,7 @@ def evaluate(window: LoggedWindow, champion: SavedPolicy | None, candidate: Save
         (of_candidate, _), (of_champion, _) = logged
         evaluation.difference = evaluation.difference.add(of_candidate, of_champion)
         segments.add(observations, of_candidate, of_champion)
+        earned.add(interactions.actions, interactions.rewards, of_candidate.sample_weights())
     return evaluation
 
 

@@ -18,7 +18,7 @@ from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.settings.reward_range import RewardRange
 
 Summary = dict[str, Any]
-SEGMENTS_SHOWN = 12
+SEGMENTS_SHOWN, ACTIONS_SHOWN = 12, 50
 LEVEL = 0.95
 
 
@@ -58,6 +58,7 @@ def evaluation_summary(
             "needed": math.log(needed),
             "segments": _segments(evaluation, differences, feature_names),
             "action_ids": list(window.ids),
+            "by_action": _by_action(evaluation, rewards, window.ids),
             "level": LEVEL,
         }
     )
@@ -80,6 +81,22 @@ def _by_policy(evaluation: Evaluation, rewards: RewardRange) -> Summary:
             for key, policy in policies.items()
         },
     }
+
+
+def _by_action(evaluation: Evaluation, rewards: RewardRange, ids: Sequence[str]) -> list[Summary]:
+    """Of the actions that were logged most: how often each policy takes them, and what the logged ones earned."""
+    earned, counts = evaluation.earned, {"candidate": evaluation.candidate, "champion": evaluation.champion}
+    shares = {key: policy.action_counts / max(1.0, policy.action_counts.sum()) for key, policy in counts.items()}
+    rows = []
+    for action in np.argsort(-earned.counts, kind="stable")[:ACTIONS_SHOWN].tolist():
+        mean, *interval = earned.earned(action, LEVEL)
+        low, high = said((interval[0], interval[1]))
+        rows.append(
+            {"action": ids[action], "interactions": int(earned.counts[action]), "logged": earned.shares()[action]}
+            | {key: share[action] for key, share in shares.items()}
+            | {"value": rewards.unscale(mean), "low": rewards.unscale(low), "high": rewards.unscale(high)}
+        )
+    return rows
 
 
 def kfp_metrics(summary: Summary) -> dict[str, float]:

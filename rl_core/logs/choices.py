@@ -44,7 +44,7 @@ def read_choices(batch: RawBatch, columns: Columns, task: Task) -> Choices:
     """
     if "action" not in columns.fields:
         names = ", ".join(batch.table.column_names[:20])
-        raise InvalidInput(f"{batch.path}: --map action=COLUMN: which column has the action? It has: {names}")
+        raise InvalidInput(f"{batch.path}: no column has the action: map it, action=COLUMN. The log has: {names}")
     cells = batch.cells(columns.fields["action"])
     actions = values.texts(cells, MAX_ID_LENGTH)
     cells.refuse(actions.is_null().to_numpy(zero_copy_only=False), "give the id of the chosen action")
@@ -160,11 +160,9 @@ def _all(task: Task, rows: int) -> tuple[np.ndarray, pa.Array]:
     """All actions of the task for every row."""
     ids = task.action_ids
     if ids is None:
-        raise InvalidInput(
-            "--map: the task does not list its actions: give candidates=COLUMN, a list of ids in each row"
-        )
+        raise InvalidInput("the task does not list its actions: map candidates=COLUMN, a list of ids in each row")
     if not task.numbered and len(ids) > MAX_CANDIDATES:
-        raise InvalidInput(f"--map: the task has more than {MAX_CANDIDATES:,} actions: give candidates=COLUMN")
+        raise InvalidInput(f"the task has more than {MAX_CANDIDATES:,} actions: map candidates=COLUMN")
     return np.full(rows, len(ids)), pa.array(ids).take(pa.array(np.tile(np.arange(len(ids)), rows)))
 
 

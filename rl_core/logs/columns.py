@@ -68,10 +68,10 @@ class Columns:
         for name, column in mapping.items():
             if name not in FIELDS and name not in kinds:
                 hint = nearest(name, [*FIELDS, *kinds])
-                raise InvalidInput(f"--map {name}={column}: is neither a field of decisions nor a feature; {hint}")
+                raise InvalidInput(f"mapping {name}={column}: is neither a field of decisions nor a feature; {hint}")
             if not _exists(column, names):
                 hint = nearest(column, [name for name in names if not name.startswith(RESERVED)], "the log")
-                raise InvalidInput(f"--map {name}={column}: the log has no such column; {hint}")
+                raise InvalidInput(f"mapping {name}={column}: the log has no such column; {hint}")
         fields = {name: found for name in FIELDS if (found := _field(name, names, mapping)) is not None}
         taken = {*fields.values(), *mapping.values()}
         free = [name for name in names if name not in taken and not name.startswith(RESERVED)]

@@ -26,7 +26,8 @@ def write_evaluation(summary: Summary, evaluation: Path, report: Path, shared: P
 def write_page(summary: Summary, path: Path, shared: Path | None = None) -> None:
     """Write the page of an evaluation summary, with its plotly in the folder `shared` or, if None, in the page."""
     verdict, sections = summary["verdict"], "".join(section(summary) for section in SECTIONS)
-    body = f'{_decision(verdict)}{_tiles(summary)}<div class="columns">{sections}</div>{_diagnostics(summary)}'
+    tables = _actions(summary) + _diagnostics(summary)
+    body = f'{_decision(verdict)}{_tiles(summary)}<div class="columns">{sections}</div>{tables}'
     html_page.write_html(path, f"Evaluation of {verdict['version']}", body, shared)
 
 
@@ -47,6 +48,24 @@ def _tiles(summary: Summary) -> str:
         | {"the candidate earns more": (html_page.odds(verdict["better"]), f"{needed} needed")}
         | {"held-out interactions": (html_page.number(summary["interactions"]), f"until {until}")}
     )
+
+
+def _actions(summary: Summary) -> str:
+    """The actions with what they earned."""
+    text = """How often each action was logged, and how often each policy would take it; the mean reward of the
+interactions in which it was logged, with a 95 % interval. It is that of the users for whom the action was chosen:
+another policy may earn less or more with it."""
+    header = "action", "interactions", "logged", *plots.SIDES, "mean reward"
+    rows = [
+        [
+            row["action"],
+            row["interactions"],
+            *(html_page.percent(row[key]) for key in ("logged", *plots.SIDES)),
+            html_page.interval(row),
+        ]
+        for row in summary["by_action"]
+    ]
+    return f"<section><h2>Rewards by action</h2><p>{text}</p>{html_page.table(header, rows)}</section>" if rows else ""
 
 
 def _diagnostics(summary: Summary) -> str:

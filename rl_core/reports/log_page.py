@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from banditloop.rl_core.estimators.log_table import finding
+from banditloop.rl_core.estimators.log_table import UNVARIED, finding
 from banditloop.rl_core.reports import html_page
 from banditloop.rl_core.reports.evaluation_plots import ESTIMATOR_LABELS
 
@@ -46,6 +46,8 @@ def _tiles(summary: dict[str, Any]) -> str:
     }
     if detect:
         found = f"find a difference of {detect['difference']:g} with a power of {detect['power']:.0%}"
+        if detect["interactions"] is None:
+            found = UNVARIED
         tiles["interactions needed"] = html_page.number(detect["interactions"]), found
     return html_page.tiles(tiles)
 

@@ -77,6 +77,11 @@ def evaluation(
         ],
         "action_ids": [f"{name} {number}" for number in range(20)],
         "actions": {"candidate": [0.01] * 10 + [0.09] * 10, "champion": [0.05] * 20},
+        "by_action": [
+            {"action": f"{name} {number}", "interactions": 20, "logged": 0.05, "candidate": 0.09, "champion": 0.05}
+            | estimate(number / 5)
+            for number in range(20)
+        ],
         "segments": [
             {"segment": f"{name} {feature} below its mean", "fraction": 0.47} | estimate(feature - 3.0)
             for feature in range(12)

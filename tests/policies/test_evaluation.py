@@ -132,9 +132,15 @@ def test_estimates_correct_for_sampled_logging(config, policies):
     table = with_column(with_column(table, "reward", rewards), "logging_probability", logging_probability)
     sampled = table.filter(pa.array(random.random(6000) < logging_probability))
     champion = policies[version]
-    estimates = evaluate(window_of(config, policies, sampled), champion, champion).champion
+    evaluation = evaluate(window_of(config, policies, sampled), champion, champion)
+    means = [evaluation.earned.earned(action) for action in range(len(evaluation.earned.counts))]
+    pooled = sum(share * earned.mean for share, earned in zip(evaluation.earned.shares(), means, strict=True))
+    assert pooled == pytest.approx(3 / 5, abs=0.02)
+    assert sum(earned.low < 3 / 5 < earned.high for earned in means) >= len(means) - 1
     for name in ("ips", "snips", "dr"):
-        assert estimates.estimators[name].value() == pytest.approx(3 / 5, abs=0.02), name  # the logged ones average 2
+        assert evaluation.champion.estimators[name].value() == pytest.approx(3 / 5, abs=0.02), (
+            name
+        )  # the logged ones average 2
 
 
 @given(counts=st.lists(st.integers(0, 40), min_size=3, max_size=3).filter(any), seed=st.integers(0, 50))

@@ -36,8 +36,17 @@ def test_the_verdict_on_the_log_of_an_unknown_policy(config, policies, log, tmp_
     assert summary["estimates"]["dr"]["candidate"]["low"] < truth < summary["estimates"]["dr"]["candidate"]["high"]
     assert "replay" not in summary["estimates"]
     assert summary["logging_mix"] == {"application": 1.0}
+    assert sum(row["logged"] for row in summary["by_action"]) == pytest.approx(1)
+    for row in summary["by_action"]:
+        earned = rewards[np.array(log["action"].to_pylist()) == row["action"]]
+        assert (row["interactions"], row["logged"]) == (len(earned), pytest.approx(len(earned) / 3000))
+        assert row["value"] == pytest.approx(earned.mean())
+        assert row["low"] is None or row["low"] < row["value"] < row["high"]
     write_page(summary, tmp_path / "page.html")
-    assert "as a canary beside the log" in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "as a canary beside the log" in page
+    [table] = [section for section in page.split("<section>") if "<h2>Rewards by action</h2>" in section]
+    assert table.count("<tr>") == 1 + len(summary["by_action"])
     worse, _ = evaluate_log(config, log.to_batches(), random)
     assert worse.decision == "refuse"
 

@@ -130,7 +130,7 @@ def test_logs_are_read_by_their_content_since_artifacts_have_no_suffix(tmp_path)
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"action": "banners"}, "the log has no such column; did you mean 'banner'"),
+        ({"action": "banners"}, "mapping action=banners: the log has no such column; did you mean 'banner'"),
         ({"age": "years"}, "the log has no such column"),
         ({"nonsense": "banner"}, "is neither a field of decisions nor a feature"),
         ({"action": "clicked"}, "row 1: clicked = '(true|false)': is none of the actions football, opera, weather"),

@@ -95,6 +95,13 @@ def test_the_power_is_what_was_asked_for():
     assert interactions_needed(1.0, 0.1) == math.ceil((1.959964 + 0.841621) ** 2 / 0.01)
 
 
+def test_a_log_without_variance_names_no_number_of_interactions():
+    log = {"reward": [1.0] * 30, "propensity": [0.5] * 30, "target": [0.5] * 30}
+    evaluation = evaluate(log, detect=0.01)
+    assert evaluation.summary["detect"]["interactions"] is None
+    assert "no number of interactions that find a difference of 0.01: nothing varies here" in str(evaluation)
+
+
 def test_rewards_are_told_in_their_units():
     log = made_up(5000)
     scaled = evaluate(log | {"reward": 10 * log["reward"] - 2}, reward_range=(-2, 8), detect=0.5).summary

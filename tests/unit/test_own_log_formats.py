@@ -204,8 +204,8 @@ def test_a_value_of_another_kind_is_named(tmp_path, kind, cell, message):
     [
         (["action"], "--map 'action': give NAME=COLUMN, as action=arm"),
         (["action=arm", "action=x"], "--map 'action=x': action has 'arm' already"),
-        (["acton=arm"], r"--map acton=arm: is neither a field .*; did you mean 'action'\?"),
-        (["action=am"], r"--map action=am: the log has no such column; did you mean 'arm'\?"),
+        (["acton=arm"], r"mapping acton=arm: is neither a field .*; did you mean 'action'\?"),
+        (["action=am"], r"mapping action=am: the log has no such column; did you mean 'arm'\?"),
     ],
 )
 def test_a_wrong_mapping_is_named(tmp_path, mapping, message):
