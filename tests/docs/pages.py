@@ -8,6 +8,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+COMPONENTS = ROOT / "components" / "README.md"
+RUN = [*PAGES, COMPONENTS]  # their commands and Python blocks run
 NEIGHBOURS = [ROOT / "CONTRIBUTING.md", *ROOT.glob("*/README.md")]  # which link to the pages
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

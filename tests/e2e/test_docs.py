@@ -7,7 +7,7 @@ import pytest
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
-from tests.docs.pages import PAGES, README, ROOT, blocks
+from tests.docs.pages import README, ROOT, RUN, blocks
 from tests.docs.site import PORT, Site
 from tests.e2e.test_own_problem import banditloop, keeps_up, serving
 from tests.support.processes import free_port, wait_until
@@ -57,7 +57,9 @@ def test_the_demo_reaches_its_values(folder):
     assert len([version for version in summary["versions"] if version["status"] == "was champion"]) >= 2
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != TUTORIAL], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in RUN if page != TUTORIAL], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_every_command_and_python_block_runs(page, site):
     site.run(page)
 

@@ -9,7 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from kfp import compiler, dsl, local
+from kfp import Client, compiler, dsl, local
 from kfp.components import load_component_from_file
 
 from banditloop.components.evaluator import evaluator
@@ -28,8 +28,8 @@ from banditloop.rl_core.settings.loop import PolicySection
 from banditloop.rl_core.testing import run_component
 from banditloop.rl_core.training.export import export_file
 from banditloop.rl_core.training.hyperparameters import DEFAULT_AGENT
+from tests.ports.conftest import kubeflow
 from tests.support.components import artifact
-from tests.support.processes import wait_until
 
 REMOTE = f"example.com/banditloop@sha256:{0:064}"
 ACTIONS = ["football", "opera", "weather"]
@@ -82,14 +82,18 @@ def template(exported, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_pipeline_of_exported_components_learns_from_a_log_of_its_own(template, tmp_path):
+def test_a_pipeline_of_exported_components_that_runs_on_kubeflow_learns_from_a_log_of_its_own(template, tmp_path):
+    """Submitted by KFP's own client to the stand-in, which runs it with kfp.local."""
     pq.write_table(visits(3000), tmp_path / "log.parquet")
     config = TASK | {"backend": {"name": "local", "root": str(tmp_path / "loop"), "endpoint": "banners"}}
     platform, parameters = connect(Config.parse(config)), {"config": config, "columns": COLUMNS}
     parameters["log"] = str(tmp_path / "log.parquet")
-    assert platform.runner.submit(template, parameters, "first")
-    wait_until(lambda: platform.runner.state("first") != "running", 300)
-    assert platform.runner.state("first") == "succeeded", platform.runner.explain("first")
+    client = Client(host=kubeflow().address)
+    run = client.create_run_from_pipeline_package(
+        str(template), arguments=parameters, run_name="first", experiment_name="banners", enable_caching=False
+    )
+    ended = client.wait_for_run_completion(run.run_id, timeout=300, sleep_duration=1)
+    assert ended.state == "SUCCEEDED", ended.run_details
     release = platform.endpoint.release()
     assert release.traffic() == {"random": 80, release.challenger: 20}  # compared with the log, but with no champion
     policy = SavedPolicy.load(platform.endpoint.policy(release.challenger))

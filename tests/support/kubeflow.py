@@ -203,8 +203,9 @@ def _page(rows: dict[str, Any], query: dict[str, str]) -> tuple[list[Any], str]:
     if (experiment_id := query.get("experiment_id")) is not None:
         matches = [row for row in matches if row.experiment_id == experiment_id]
     for predicate in json.loads(query.get("filter", "{}")).get("predicates", []):
-        operation, key, value = predicate.pop("operation"), predicate.pop("key"), predicate.pop("string_value")
-        if operation != "EQUALS" or key not in ("display_name", "created_at") or predicate:
+        operation, key = predicate.pop("operation"), predicate.pop("key")
+        value = predicate.pop("string_value", None) or predicate.pop("stringValue")  # as kfp.Client's own methods send
+        if operation not in ("EQUALS", 1) or key not in ("display_name", "created_at") or predicate:
             raise HttpError(400, f"filter {query['filter']}")
         matches = [row for row in matches if getattr(row, key) == value]
     if query.get("sort_by", "created_at") != "created_at":

@@ -13,7 +13,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.serving.predict_request import read_predict_request
 from tests.docs import cli, learning_curve
 from tests.docs.generated import GENERATED, regenerated
-from tests.docs.pages import NEIGHBOURS, PAGES, README, ROOT, Block, anchors, blocks, commands, links, prose
+from tests.docs.pages import NEIGHBOURS, PAGES, README, ROOT, RUN, Block, anchors, blocks, commands, links, prose
 
 OUTPUT = {"", "text", "json", "ini"}  # what a reader sees or writes elsewhere, and nobody runs
 PROGRAMS = {".", "banditloop", "bq", "curl", "export", "journalctl", "make", "pip", "podman", "python", "systemctl"}
@@ -112,7 +112,7 @@ def test_every_unit_of_systemd_runs_a_command_that_parses(block: Block):
     cli.check(command)
 
 
-@pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "python")], ids=str)
+@pytest.mark.parametrize("block", [block for page in RUN for block in blocks(page, "python")], ids=str)
 def test_every_python_block_compiles(block: Block):
     compile(block.text, str(block), "exec")
 
