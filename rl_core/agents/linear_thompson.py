@@ -29,7 +29,10 @@ class LinearThompson(MergeableAgent):
 
     name: Literal["linear_thompson"] = "linear_thompson"
     alpha: float = Field(
-        1.0, gt=0, description="factor of the standard deviations; above 1 it explores more than Thompson sampling"
+        0.5,
+        gt=0,
+        description="factor of the standard deviations: 1 is Thompson sampling; less explores less, and learned faster "
+        "on all tasks of `make bench-learn`",
     )
 
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
