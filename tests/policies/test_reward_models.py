@@ -75,9 +75,9 @@ def test_a_correction_needs_propensities(cb_type):
 def test_the_error_is_the_deviation_of_the_noise():
     batch, truth = noise(0, 3000), np.random.default_rng(1).normal(size=(DIM, ACTIONS))
     signal = (batch.observations @ truth)[np.arange(3000), batch.actions]
-    for model, margin in [(Ridge(), 0.02), (Ridge(cb_type="dr"), 0.02), (Network(), 0.15)]:
-        noisy = batch._replace(rewards=7 + signal + 0.5 * batch.rewards)
-        assert model.error(learned(model, noisy)) == pytest.approx(0.5, rel=0.05 + margin)
+    noisy = batch._replace(rewards=7 + signal + 0.5 * batch.rewards)
+    for model in (Ridge(), Ridge(cb_type="dr")):
+        assert model.error(learned(model, noisy)) == pytest.approx(0.5, rel=0.06)  # of which 0.015 is a standard error
         assert model.error(model.initial_statistics(DIM, ACTIONS)) == 0
 
 

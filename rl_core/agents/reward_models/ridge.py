@@ -25,6 +25,7 @@ from banditloop.rl_core.agents.agent import Batch, append_zeros, learning_metric
 from banditloop.rl_core.agents.arrays import ACTION_FEATURES, Statistics
 from banditloop.rl_core.agents.linucb import LinUCB, whitening
 from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, rows_times
+from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.errors import InvalidInput
 
 SUMS = ("covariances", "vectors", "counts", "rewards")
@@ -126,7 +127,8 @@ class Ridge(RewardModel):
 
 
 def _sums(statistics: Statistics, batch: Batch) -> Statistics:
-    return LinUCB().accumulate({name: statistics[name] for name in SUMS}, batch)
+    sums = {name: statistics[name] for name in SUMS}
+    return add_interactions(sums, batch.observations, batch.actions, batch.rewards, batch.sample_weight)
 
 
 def linear_scores(theta: Any, observations: Any, xp: Any = np) -> Any:
