@@ -46,7 +46,7 @@ def test_linucb_of_tf_agents_has_the_curve_of_ours_on_the_same_contexts():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["neural_epsilon_greedy", "lin_ts"])
+@pytest.mark.parametrize("algorithm", ["neural_epsilon_greedy", "lin_ts", "exp3"])
 def test_a_random_agent_goes_on_from_a_checkpoint_as_if_nothing_had_happened(algorithm):
     settings = config()
     whole = learner(settings, algorithm)
@@ -60,6 +60,7 @@ def test_a_random_agent_goes_on_from_a_checkpoint_as_if_nothing_had_happened(alg
     resumed.begin(2)
     np.testing.assert_array_equal([resumed.run(loop)[0] for loop in range(2, 4)], after)
     assert len({*map(tuple, before), *map(tuple, after)}) == 4  # new random numbers in every loop
+    assert {len(rewards) for rewards in (*before, *after)} == {16}
 
 
 @pytest.mark.parametrize(

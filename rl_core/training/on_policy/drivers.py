@@ -58,14 +58,15 @@ class DriverLearner:
         """Trace the loop's function with a seed of its own: an operation has the seed under which it was traced."""
         [state] = np.random.SeedSequence([*self._seeds, loop]).generate_state(1)
         tf.random.set_seed(int(state))
-        self._run = _compiled(self._agent, TFPyEnvironment(self._environment), self._settings.steps_per_loop)
+        self._steps = TFPyEnvironment(self._environment)
+        self._run = _compiled(self._agent, self._steps, self._settings.steps_per_loop)
 
     def run(self, loop: int) -> Feedback:
         """Drive, then train."""
         self._environment.begin(
             np.random.default_rng([self._settings.seed, loop]), loop * self._settings.steps_per_loop
         )
-        self._run()
+        self._run(self._steps.reset())
         actions, rewards, regrets = self._environment.collected()
         added = reward_sums(Batch(np.empty(0), actions, rewards), len(self._sums["counts"]))
         self._sums = {name: self._sums[name] + array for name, array in added.items()}
@@ -73,7 +74,11 @@ class DriverLearner:
 
 
 def _compiled(agent: Any, environment: TFPyEnvironment, steps: int) -> Any:
-    """The function that runs the driver for `steps` steps from new contexts on, and trains on them."""
+    """The function that runs the driver for `steps` steps from a time step on, and trains on them.
+
+    The environment is reset outside: TensorFlow orders calls of Python by what they need of each other alone, and what
+    EXP3 does depends on no observation.
+    """
     buffer = TFUniformReplayBuffer(agent.collect_data_spec, environment.batch_size, max_length=steps)
     driver = DynamicStepDriver(
         environment, agent.collect_policy, observers=[buffer.add_batch], num_steps=steps * environment.batch_size
@@ -81,8 +86,8 @@ def _compiled(agent: Any, environment: TFPyEnvironment, steps: int) -> Any:
     drive, train = (tf.autograph.experimental.do_not_convert(call) for call in (driver._run, agent.train))
 
     @tf.function(autograph=False)
-    def run() -> None:
-        drive(environment.reset())
+    def run(first: Any) -> None:
+        drive(first)
         train(buffer.gather_all())
         buffer.clear()
 
