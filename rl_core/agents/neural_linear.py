@@ -49,7 +49,7 @@ class NeuralLinear(NeuralEpsilonGreedy):
 
     name: Literal["neural_linear"] = "neural_linear"  # type: ignore[assignment]
     alpha: float = Field(
-        1.0, gt=0, description="factor of the standard deviations; above 1 it explores more than Thompson sampling"
+        0.5, gt=0, description="factor of the standard deviations: 1 is Thompson sampling; less explores less"
     )
     replay_size: int = Field(
         10_000, ge=1, le=1_000_000, description="interactions, a uniform sample, that it knows the rewards of"
