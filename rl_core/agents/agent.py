@@ -83,6 +83,13 @@ class Agent(Section, abc.ABC):
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
         """The statistics with interactions added; reads the batches once, one at a time."""
 
+    def resumed(self, statistics: Statistics) -> Statistics:
+        """The statistics that a training starts from, given those that the last one ended with.
+
+        An agent that forgets does so here: once a training, in however many files and shards it is done.
+        """
+        return statistics
+
     def can_resume_from(self, other: dict[str, Any]) -> bool:
         """Whether training can resume from the statistics of another agent section."""
         return other.get("name") == self.name

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from banditloop.rl_core.agents.arrays import Statistics
+
 ITERATIONS = 8
 ROUNDING = 1e-13  # a variance of less than this share of the mean square is taken for rounding errors
 
@@ -24,6 +26,11 @@ class Sums(NamedTuple):
     def weights(self) -> np.ndarray:
         """Σ w [K]."""
         return self.covariances[:, 0, 0]
+
+    @classmethod
+    def of(cls, statistics: Statistics, prefix: str = "") -> "Sums":
+        """The arrays of these names, after a prefix, in an agent's statistics."""
+        return cls(*(statistics[prefix + name] for name in cls._fields))
 
     def standardised(self) -> "tuple[Sums, Scale]":
         """These sums after standardising features and rewards, and how these were standardised."""

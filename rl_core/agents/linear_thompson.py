@@ -5,18 +5,22 @@ Contextual Bandits with Linear Payoffs, ICML 2013. Nothing is sampled: the proba
 is the highest is computed, and is the probability with which the action is taken.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from banditloop.rl_core.agents.agent import Batch, MergeableAgent, append_zeros, learning_metrics
 from banditloop.rl_core.agents.arrays import ACTION_FEATURES, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.forgetting import RECENT, RECENT_HALF_LIFE, evidence, faded, without_the_past
 from banditloop.rl_core.agents.linear_prior import Posterior, Scale, Sums, fit
 from banditloop.rl_core.agents.linear_thompson_model import LinearThompsonModel
 from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.errors import InvalidInput
+
+PROGRESS = {"never": (), "number": ("added",), "auto": ("added", "evidence")}  # statistics that are of no action
 
 
 class LinearThompson(MergeableAgent):
@@ -35,24 +39,58 @@ class LinearThompson(MergeableAgent):
         "on all tasks of `make bench-learn`",
     )
 
+    half_life: Literal["auto", "never"] | Annotated[float, Field(gt=0)] = Field(
+        "auto",
+        description="interactions after which an earlier one counts half, in steps of a training; never: all count "
+        "the same; auto: all do until recent ones predict better, then what was before is dropped",
+    )
+
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
-        return {
+        sums = {
             "covariances": np.zeros((actions, dim + 1, dim + 1)),
             "vectors": np.zeros((actions, dim + 1)),
             "squares": np.zeros(actions),
-            "counts": np.zeros(actions, np.int64),
-            "rewards": np.zeros(actions),
         }
+        totals = {"counts": np.zeros(actions, np.int64), "rewards": np.zeros(actions)}
+        recent = {RECENT + name: array for name, array in sums.items()} if self._forgets == "auto" else {}
+        return sums | totals | recent | {name: np.zeros(1) for name in PROGRESS[self._forgets]}
+
+    @property
+    def _forgets(self) -> str:
+        return _forgets(self.half_life)
 
     def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
-        return {name: append_zeros(array, actions) for name, array in statistics.items()}
+        progress = PROGRESS[self._forgets]
+        return {name: array if name in progress else append_zeros(array, actions) for name, array in statistics.items()}
+
+    def can_resume_from(self, other: dict[str, Any]) -> bool:
+        return super().can_resume_from(other) and _forgets(other.get("half_life", "never")) == self._forgets
+
+    def resumed(self, statistics: Statistics) -> Statistics:
+        if self.half_life == "never":
+            return statistics
+        if self.half_life == "auto":
+            return faded(without_the_past(statistics), RECENT_HALF_LIFE, RECENT)
+        return faded(statistics, self.half_life)
+
+    def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
+        if self.half_life != "auto" or not statistics["counts"].any():
+            return super().update(statistics, batches)
+        everything, recent = _posterior(statistics), _posterior(statistics, RECENT)
+        for batch in batches:
+            gain = evidence(everything, recent, batch)
+            statistics = self.accumulate(statistics, batch)
+            statistics["evidence"] = statistics["evidence"] + gain
+        return statistics
 
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
-        observations, actions, rewards, weights = batch[:4]
-        x = np.hstack([np.ones((len(observations), 1)), observations])
-        squares = rewards**2 if weights is None else weights * rewards**2
-        total = statistics["squares"] + np.bincount(actions, squares, minlength=len(statistics["squares"]))
-        return add_interactions(statistics, x, actions, rewards, weights) | {"squares": total}
+        added = _added(statistics, batch)
+        if self.half_life == "auto":
+            recent = statistics | {name: statistics[RECENT + name] for name in Sums._fields}
+            added |= {RECENT + name: array for name, array in _added(recent, batch).items() if name in Sums._fields}
+        if self.half_life != "never":
+            added["added"] = statistics["added"] + len(batch.actions)
+        return added
 
     def merge(self, left: Statistics, right: Statistics) -> Statistics:
         return {name: left[name] + right[name] for name in left}
@@ -81,7 +119,21 @@ class LinearThompson(MergeableAgent):
             raise InvalidInput(f"{folder / WEIGHTS}: not the weights of a {self.name} policy") from None
 
 
-def _posterior(statistics: Statistics) -> tuple[Posterior, Scale]:
-    """The posterior of the weights in standardised units, and these."""
-    sums, scale = Sums(statistics["covariances"], statistics["vectors"], statistics["squares"]).standardised()
+def _forgets(half_life: Any) -> str:
+    """The kind of a half-life: with another one, statistics have other arrays."""
+    return half_life if half_life in PROGRESS else "number"
+
+
+def _added(statistics: Statistics, batch: Batch) -> Statistics:
+    """The statistics with a batch added to the sums, whose observations get a constant 1 first."""
+    observations, actions, rewards, weights = batch[:4]
+    x = np.hstack([np.ones((len(observations), 1)), observations])
+    squares = np.bincount(actions, rewards**2 if weights is None else weights * rewards**2, len(statistics["squares"]))
+    added = add_interactions(statistics, x, actions, rewards, weights)
+    return added | {"squares": statistics["squares"] + squares}
+
+
+def _posterior(statistics: Statistics, prefix: str = "") -> tuple[Posterior, Scale]:
+    """The posterior of the weights in standardised units, and these; of the sums of a prefix."""
+    sums, scale = Sums.of(statistics, prefix).standardised()
     return fit(sums, statistics.get(ACTION_FEATURES, np.ones((len(sums.squares), 1)))), scale

@@ -25,6 +25,7 @@ def initial_statistics(config: Config, encoding: Encoding, parent: Path | None) 
     statistics.pop(ACTION_FEATURES, None)
     expected = config.agent.initial_statistics(encoding.context.dim, len(known))
     check_shapes(parent / STATISTICS, statistics, expected)
+    statistics = config.agent.resumed(statistics)
     return config.agent.with_actions(statistics, actions) if actions > len(known) else statistics
 
 

@@ -32,12 +32,14 @@ TESTED_AGENTS = [
     LinUCB(),
     LinUCB(alpha=0, l2=0.01),
     LinearThompson(),
+    LinearThompson(half_life=100, alpha=0.5),
+    LinearThompson(half_life="never"),
     NeuralEpsilonGreedy(),
     NeuralEpsilonGreedy(hidden_layers=1, hidden_units=16, batch_size=7, epochs=30, replay_size=0, seed=3),
     NeuralLinear(hidden_layers=1, hidden_units=16, epochs=10),
 ]
 BAD_HYPERPARAMETERS = {
-    "linear_thompson": [{"alpha": 0.0}, {"alpha": -1.0}, {"alpha": float("nan")}],
+    "linear_thompson": [{"alpha": 0.0}, {"alpha": float("nan")}, {"half_life": 0.0}, {"half_life": "sometimes"}],
     "linucb": [{"alpha": -1.0}, {"alpha": float("nan")}, {"l2": 0.0}],
     "neural_epsilon_greedy": [{"hidden_layers": 0}, {"learning_rate": 2.0}, {"replay_size": -1}, {"epochs": 0}],
     "neural_linear": [{"alpha": 0.0}, {"replay_size": 0}],

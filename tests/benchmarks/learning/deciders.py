@@ -35,7 +35,7 @@ class OurDecider:
         self._model: Model = UniformModel(dim, actions)
 
     def learn(self, batch: Batch) -> None:
-        self._statistics = self._agent.update(self._statistics, [batch])
+        self._statistics = self._agent.update(self._agent.resumed(self._statistics), [batch])
         with tempfile.TemporaryDirectory() as folder:
             self._agent.save(self._statistics | self._features, Path(folder))
             self._model = self._agent.load(Path(folder))

@@ -1,0 +1,50 @@
+"""Forgetting: sums of which earlier interactions fade, and the evidence that those predict better than sums of all.
+
+Page: Continuous Inspection Schemes, Biometrika 1954: the log-likelihood ratio of new interactions, added up and never
+below 0, tells a change when it exceeds a threshold.
+"""
+
+import numpy as np
+
+from banditloop.rl_core.agents.agent import Batch
+from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.linear_prior import Posterior, Scale, Sums
+
+RECENT = "recent_"  # prefix of the sums that fade
+RECENT_HALF_LIFE = 1500.0  # interactions
+THRESHOLD = 10.0  # of the log-likelihood ratio: odds of 22,000 to 1
+MAX_GAIN = 1.0  # of one interaction, that no outlier decides
+MAX_ROWS = 1000  # of a batch
+
+
+def faded(statistics: Statistics, half_life: float, prefix: str = "") -> Statistics:
+    """The statistics with the sums of a prefix faded by what was added since they last were."""
+    factor = 0.5 ** (float(statistics["added"][0]) / half_life)
+    fading = {prefix + name: statistics[prefix + name] * factor for name in Sums._fields}
+    return statistics | fading | {"added": np.zeros(1)}
+
+
+def without_the_past(statistics: Statistics) -> Statistics:
+    """The statistics with the recent sums in place of those of all, if the evidence for a change suffices."""
+    evidence = statistics["evidence"]
+    if evidence[0] <= THRESHOLD:
+        return statistics | {"evidence": np.maximum(evidence, 0)}
+    return statistics | {name: statistics[RECENT + name] for name in Sums._fields} | {"evidence": np.zeros(1)}
+
+
+def evidence(everything: tuple[Posterior, Scale], recent: tuple[Posterior, Scale], batch: Batch) -> float:
+    """How much better the recent sums predict the rewards of new interactions, as a log-likelihood ratio."""
+    some = batch.take(slice(MAX_ROWS))
+    gains = _log_likelihoods(*recent, some) - _log_likelihoods(*everything, some)
+    return float(gains.clip(-MAX_GAIN, MAX_GAIN).sum())
+
+
+def _log_likelihoods(posterior: Posterior, scale: Scale, batch: Batch) -> np.ndarray:
+    """The log density [B] of the rewards before learning from them."""
+    x = np.hstack([np.ones((len(batch.actions), 1)), batch.observations]) @ scale.transform.T
+    errors, variances = (batch.rewards - scale.reward) / scale.reward_deviation, np.full(len(x), posterior.noise)
+    for arm in np.unique(batch.actions):
+        rows = batch.actions == arm
+        errors[rows] -= x[rows] @ posterior.means[arm]
+        variances[rows] += np.vecdot(x[rows] @ posterior.covariances[arm], x[rows])
+    return -0.5 * (np.log(variances * scale.reward_deviation**2) + errors**2 / variances)
