@@ -78,18 +78,22 @@ class ExploringAgent(MergeableAgent):
         write_arrays(folder / WEIGHTS, self.weights(statistics))
 
     def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
-        from banditloop.rl_core.agents.exploring_saved_model import save_policy  # imports TensorFlow
+        from banditloop.rl_core.agents.exploring_saved_model import save_exploring  # imports TensorFlow
 
-        save_policy(self, self.weights(statistics), folder)
+        save_exploring(self, self.weights(statistics), folder)
 
     def load(self, folder: Path) -> "ExploringModel":
         """The model of weights.npz. Does not import TensorFlow."""
-        weights = read_arrays(folder / WEIGHTS)
-        expected = self.weights(self.initial_statistics(1, 1))
-        for name, array in expected.items():
-            if name not in weights or weights[name].ndim != array.ndim:
-                raise InvalidInput(f"{folder / WEIGHTS}: {name} is missing or of another shape; not the weights of it")
-        return self._model({name: weights[name] for name in expected})
+        path = folder / WEIGHTS
+        model = self._model(read_arrays(path))
+        try:
+            dim, actions = model.shape
+            fits = model.probabilities(np.zeros((1, dim))).shape == (1, actions)
+        except (KeyError, ValueError, IndexError):
+            fits = False
+        if not fits:
+            raise InvalidInput(f"{path}: arrays are missing or differ in shape; not the weights of {self.name}")
+        return model
 
     def model(self, statistics: Statistics) -> "ExploringModel":
         return self._model(self.weights(statistics))

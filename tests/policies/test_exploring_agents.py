@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from banditloop.rl_core.agents import Bag, Batch, BestFixed, Cover, EpsilonGreedy, Softmax, SquareCB, Uniform, mergeable
+from banditloop.rl_core.agents.arrays import WEIGHTS, write_arrays
 from banditloop.rl_core.agents.exploration import inverse_gap
 from banditloop.rl_core.agents.replicates import poisson_weights
 from banditloop.rl_core.agents.reward_models import Network, Ridge
@@ -163,7 +164,7 @@ def test_statistics_merge_where_the_reward_models_do():
     [
         ({"name": "rigde"}, "agent.reward_model.*'rigde': is not one of: network, ridge.*did you mean 'ridge'"),
         ({"name": "ridge", "cb_type": "sm"}, "agent.reward_model.*cb_type = 'sm'.*'dm', 'mtr', 'ips' or 'dr'"),
-        ({"name": "network", "cb_type": "dr"}, "agent.reward_model.*cb_type.*is no key"),
+        ({"name": "network", "cb_type": "dr"}, "agent.reward_model.*cb_type = 'dr': Input should be 'dm' or 'mtr'"),
         ({"l2": 1.0}, "agent.reward_model.*name"),
     ],
 )
@@ -171,6 +172,15 @@ def test_a_wrong_reward_model_is_refused_in_one_line(reward_model, message):
     with pytest.raises(InvalidInput, match=message) as error:
         Config.parse({"task": {"actions": 2}, "agent": {"name": "softmax", "reward_model": reward_model}})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("agent", AGENTS, ids=repr)
+def test_weights_that_do_not_belong_together_are_refused(agent, tmp_path):
+    weights = agent.weights(trained(agent, noise(0, 50)))
+    for wrong in ({"error": weights["error"]}, {name: array.ravel() for name, array in weights.items()}):
+        write_arrays(tmp_path / WEIGHTS, wrong)
+        with pytest.raises(InvalidInput, match="missing or differ in shape; not the weights of"):
+            agent.load(tmp_path)
 
 
 @pytest.mark.parametrize("agent", ["bag", "cover"])

@@ -66,10 +66,19 @@ def test_propensities_correct_a_model_that_is_wrong(cb_type):
     np.testing.assert_allclose(theta(Ridge(cb_type=cb_type), batch, actions=2)[0], [0, 1 / 3], atol=0.03)
 
 
-@pytest.mark.parametrize("cb_type", ["mtr", "ips", "dr"])
-def test_a_correction_needs_propensities(cb_type):
-    with pytest.raises(InvalidInput, match=f"cb_type = '{cb_type}': the interactions have no propensities; give 'dm'"):
-        learned(Ridge(cb_type=cb_type), noise(0, 10)._replace(propensities=None))
+@pytest.mark.parametrize("model", [Ridge(cb_type="dr"), Ridge(cb_type="ips"), Network(cb_type="mtr")], ids=repr)
+def test_a_correction_needs_propensities(model):
+    with pytest.raises(InvalidInput, match='cb_type: the interactions have no propensities; give "dm"'):
+        learned(model, noise(0, 10)._replace(propensities=None))
+
+
+def test_an_importance_weighted_network_is_one_of_weighted_interactions():
+    batch, settings = noise(0, 200), {"hidden_units": 8, "epochs": 3}
+    batch = batch._replace(propensities=np.random.default_rng(0).uniform(0.1, 1, 200))
+    weighted = learned(Network(cb_type="mtr", **settings), batch)
+    expected = learned(Network(**settings), batch._replace(sample_weight=1 / batch.propensities))
+    np.testing.assert_array_equal(weighted["kernel_0"], expected["kernel_0"])
+    assert not Network(cb_type="mtr").can_resume_from(Network().model_dump())
 
 
 def test_the_error_is_the_deviation_of_the_noise():

@@ -1,19 +1,33 @@
 """A network that predicts the reward of every action, trained as that of neural_epsilon_greedy."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
+from banditloop.rl_core.agents.agent import Batch
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy, prediction_error
 from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION, served_arrays
-from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, rows_times
+from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, importance_weighted, rows_times
 
 
 class Network(NeuralEpsilonGreedy, RewardModel):
     """A network of ReLU layers that minimises the mean squared error of the predicted rewards by Adam."""
 
     name: Literal["network"] = "network"  # type: ignore[assignment]
+    cb_type: Literal["dm", "mtr"] = Field(
+        "dm", description="how logged propensities correct it: dm, not at all; mtr, importance-weighted regression"
+    )
+
+    def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
+        corrected = batches if self.cb_type == "dm" else map(importance_weighted, batches)
+        return super().update(statistics, corrected)
+
+    def can_resume_from(self, other: dict[str, Any]) -> bool:
+        """Whether the other's network has the same shape, and its replay buffer the same weights."""
+        return super().can_resume_from(other) and other.get("cb_type") == self.cb_type
 
     def weights(self, statistics: Statistics) -> Statistics:
         return served_arrays(statistics)

@@ -8,6 +8,7 @@ import numpy as np
 
 from banditloop.rl_core.agents.agent import Batch
 from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.section import Section
 
 
@@ -76,6 +77,14 @@ class RewardModel(Section, abc.ABC):
     @abc.abstractmethod
     def error(self, statistics: Statistics) -> float:
         """The root mean squared error of the expected rewards, in units of the reward; 0 without interactions."""
+
+
+def importance_weighted(batch: Batch) -> Batch:
+    """The batch with its sample weights divided by the propensities. InvalidInput: it has none."""
+    if batch.propensities is None:
+        raise InvalidInput('agent.reward_model.cb_type: the interactions have no propensities; give "dm"')
+    weights = 1.0 if batch.sample_weight is None else batch.sample_weight
+    return batch._replace(sample_weight=weights / batch.propensities)
 
 
 def rows_times(x: Any, matrix: Any, xp: Any = np) -> Any:

@@ -24,9 +24,8 @@ from pydantic import Field
 from banditloop.rl_core.agents.agent import Batch, append_zeros, learning_metrics
 from banditloop.rl_core.agents.arrays import ACTION_FEATURES, Statistics
 from banditloop.rl_core.agents.linucb import LinUCB, whitening
-from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, rows_times
+from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, importance_weighted, rows_times
 from banditloop.rl_core.agents.sums import add_interactions
-from banditloop.rl_core.errors import InvalidInput
 
 SUMS = ("covariances", "vectors", "counts", "rewards")
 CORRECTED = {"covariances": "corrected_covariances", "vectors": "corrected_vectors"}  # the sums with weights w / p
@@ -113,14 +112,14 @@ class Ridge(RewardModel):
 
     def _add(self, statistics: Statistics, batch: Batch) -> Statistics:
         weights = np.ones(len(batch.actions)) if batch.sample_weight is None else batch.sample_weight
-        corrected = weights if self.cb_type == "dm" else weights / propensities(batch, self.cb_type)
         batch = batch._replace(observations=with_constant(batch.observations), sample_weight=weights)
-        direct = batch._replace(sample_weight=corrected) if self.cb_type == "mtr" else batch
+        corrected = batch if self.cb_type == "dm" else importance_weighted(batch)
+        direct = corrected if self.cb_type == "mtr" else batch
         added = _sums(statistics, direct)
-        added["squares"] = statistics["squares"] + (direct.sample_weight * batch.rewards**2).sum()
+        added["squares"] = statistics["squares"] + (np.asarray(direct.sample_weight) * batch.rewards**2).sum()
         if self.learns_from_eligible:
             parts = statistics | {name: statistics[other] for name, other in CORRECTED.items()}
-            sums = _sums(parts, batch._replace(sample_weight=corrected))
+            sums = _sums(parts, corrected)
             added |= {other: sums[name] for name, other in CORRECTED.items()}
             added["gram"] = statistics["gram"] + gram(batch, len(statistics["counts"]))
         return statistics | added
@@ -139,15 +138,6 @@ def linear_scores(theta: Any, observations: Any, xp: Any = np) -> Any:
 def with_constant(observations: np.ndarray) -> np.ndarray:
     """Observations [B, dim] and a constant [B, dim + 1], in double precision."""
     return np.column_stack([observations.astype(np.float64), np.ones(len(observations))])
-
-
-def propensities(batch: Batch, cb_type: str) -> np.ndarray:
-    """The propensities of a batch [B]. InvalidInput: it has none."""
-    if batch.propensities is None:
-        raise InvalidInput(
-            f"agent.reward_model.cb_type = {cb_type!r}: the interactions have no propensities; give 'dm'"
-        )
-    return batch.propensities
 
 
 def gram(batch: Batch, actions: int) -> np.ndarray:
