@@ -57,7 +57,7 @@ def _text(shown: Mapping[str, Any]) -> str:
     summary, baselines = shown["summary"], shown["baselines"]
     agent, environment = (html.escape(str(shown[name])) for name in ("agent", "environment"))
     text = f"{agent} in {environment}: {summary['interactions']:,} decisions in {summary['training_loops']:,} loops. "
-    text += f"In the last loop one earned {summary['final_average_return']:.3f}"
+    text += f"In the last loop a decision earned {summary['final_average_return']:.3f}"
     if "oracle" not in baselines:
         return f"{text}. What the best actions earn is not known."
     return f"""{text}; the best action of each context earns {baselines["oracle"]:.3f}, the best single action
@@ -81,10 +81,11 @@ def _curve(loops: Sequence[Mapping[str, Any]], key: str, title: str, baselines: 
         x=[loops[part[-1]]["interactions"] for part in parts],
         y=[float(np.mean([loops[row][key] for row in part])) for part in parts],
         mode="lines+markers" if len(parts) < 50 else "lines",
-        line_color=html_page.BLUE,
+        line={"color": html_page.BLUE, "width": 1.5},
         hovertemplate="%{x:,} decisions: %{y:.3f}<extra></extra>",
     )
     for name, value in baselines.items():
         text = f"{BASELINES[name]} {value:.2f}".replace("for each user", "for each context")
-        figure.add_hline(value, line_dash="dot", line_color=html_page.GREY, annotation_text=text)
+        label = {"text": text, "bgcolor": "rgba(255,255,255,.8)"}
+        figure.add_hline(value, line_dash="dot", line_color=html_page.GREY, annotation=label)
     return figure

@@ -16,7 +16,10 @@ from banditloop.rl_core.estimators import ESTIMATORS, evaluate
 from banditloop.rl_core.reports.evaluation_page import write_page as write_evaluation
 from banditloop.rl_core.reports.learning_curve_page import write_page as write_loop
 from banditloop.rl_core.reports.log_page import write_page as write_log
+from banditloop.rl_core.reports.on_policy_page import content as on_policy_content
+from banditloop.rl_core.reports.on_policy_page import write_page as write_on_policy_page
 from banditloop.rl_core.reports.release_page import write_page as write_report
+from banditloop.rl_core.training.on_policy import Curve, Loop
 
 DISABLED_FEATURES = ["background-networking", "component-update", "gpu", "sync"]
 ARGUMENTS = ["--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in DISABLED_FEATURES)]
@@ -185,7 +188,15 @@ def log(policy: str = "uniform, on log.csv", country: str = "DE"):
     return {"policy": policy} | evaluate(table, by=["country"], detect=0.01).summary
 
 
+def on_policy(agent: str = "linucb", known: bool = True):
+    loops = [Loop(16 * (row + 1), 1 / (row + 1) if known else None, 3 - 1 / (row + 1)) for row in range(1200)]
+    baselines = {"uniform": 0.9, "best_fixed": 2.4, "oracle": 3.0} if known else {}
+    return on_policy_content(Curve(loops), baselines, {"agent": agent, "environment": agent, "version": "v1-0a1b2c3d"})
+
+
 PAGES = {
+    "on-policy": (write_on_policy_page, on_policy, {"return", "regret"}),
+    "on-policy without regret": (write_on_policy_page, lambda: on_policy(known=False), {"return"}),
     "log": (write_log, log, {"estimates", "segments"}),
     "evaluation": (write_evaluation, evaluation, {"estimates", "wealth", "weights", "actions", "segments", "learning"}),
     "report": (write_report, report, {"reward", "evidence", "features"}),
@@ -195,6 +206,7 @@ PAGES = {
     "empty report": (write_report, empty_report, set()),
 }
 HOSTILE_PAGES = {
+    "on-policy": (write_on_policy_page, lambda: on_policy(HOSTILE)),
     "log": (write_log, lambda: log(HOSTILE, HOSTILE)),
     "evaluation": (write_evaluation, lambda: evaluation(HOSTILE, HOSTILE, name=HOSTILE)),
     "report": (write_report, lambda: report(HOSTILE, HOSTILE, HOSTILE)),
