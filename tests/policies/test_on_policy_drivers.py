@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from banditloop.rl_core.agents import STATISTICS, Batch, read_arrays
 from banditloop.rl_core.agents.tf_agents_algorithms import AlgorithmSection
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.promotion.on_policy import on_policy_step
 from banditloop.rl_core.training.on_policy import Loop, simulate
 from banditloop.rl_core.training.on_policy.simulation import Simulation
 
@@ -61,6 +64,23 @@ def test_a_random_agent_goes_on_from_a_checkpoint_as_if_nothing_had_happened(alg
     np.testing.assert_array_equal([resumed.run(loop)[0] for loop in range(2, 4)], after)
     assert len({*map(tuple, before), *map(tuple, after)}) == 4  # new random numbers in every loop
     assert {len(rewards) for rewards in (*before, *after)} == {16}
+
+
+@pytest.mark.slow
+def test_the_policy_of_an_agent_of_tf_agents_is_served_and_trained_further(tmp_path):
+    agent = {"name": "tf_agents", "algorithm": "lin_ucb", "hyperparameters": {"alpha": 0.5}}
+    values = {"environment": LINEAR, "agent": agent, "policy": {"saved_model": False}}
+    settings, more = (Config.parse(values | {"on_policy": {"training_loops": loops}}) for loops in (4, 8))
+    on_policy_step(settings, None, tmp_path / "policy", tmp_path, resume=False)
+    trained = on_policy_step(more, None, tmp_path / "policy", tmp_path)
+    assert [loop.interactions for loop in trained.curve.loops] == list(range(16, 129, 16))
+    policy = SavedPolicy.load(tmp_path / "policy")
+    observations = more.environment.population()["observation"]
+    chosen = policy.model.probabilities(observations)
+    assert (chosen * more.environment.expected_rewards()).sum(axis=1).mean() > trained.baselines["best_fixed"]
+    statistics = read_arrays(tmp_path / "policy" / STATISTICS)
+    batch = Batch(observations, np.zeros(50, int), np.ones(50))
+    assert more.agent.update(statistics, [batch])["counts"].sum() == 128 + 50
 
 
 @pytest.mark.parametrize(
