@@ -16,7 +16,7 @@ from banditloop.components.evaluator import evaluator
 from banditloop.components.generator import generator
 from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
-from banditloop.pipelines.compile import compile_pipelines, export_components, read_parameters
+from banditloop.pipelines.compile import compile_on_request, compile_pipelines, export_components, read_parameters
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.audits import read_audits
@@ -227,7 +227,8 @@ def test_exported_components_load_with_inputs_and_description(tmp_path):
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory):
-    return compile_pipelines(tmp_path_factory.mktemp("templates"), image=REMOTE)
+    folder = tmp_path_factory.mktemp("templates")
+    return [*compile_pipelines(folder, image=REMOTE), *compile_on_request(folder, image=REMOTE)]
 
 
 def test_templates_are_single_documents_pinned_to_one_image(templates):
@@ -270,7 +271,7 @@ def test_a_refused_compilation_leaves_no_file(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("index", range(4))
 def test_vertex_ai_accepts_the_templates_offline(templates, config, index, monkeypatch):
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import aiplatform
@@ -300,7 +301,7 @@ def test_vertex_ai_accepts_the_templates_offline(templates, config, index, monke
 
 @pytest.mark.slow
 def test_the_pipelines_run_from_their_compiled_files(templates, config):
-    platform, startup, retraining = connect(config), *templates
+    platform, startup, retraining, *_ = connect(config), *templates
     parameters = {"config": config.to_dict(), "run_id": "first"}
     platform.runner.submit(startup, parameters | {"interactions": 200}, "first")
     wait_until(lambda: platform.runner.state("first") != "running", 120)
