@@ -4,6 +4,7 @@ A worker ends when its standard input closes, so that it does not outlive the pr
 """
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from banditloop.rl_core.settings.search_space import with_parameters
 from banditloop.rl_core.tuning.objective import Objective, Source
 from banditloop.rl_core.tuning.trials import Parameters
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # of each process: trials are what runs in parallel
 Evaluate = Callable[[Parameters, int], float]
 
 
@@ -66,7 +68,8 @@ class Workers(AbstractContextManager["Workers"]):
 
 def _start(about: dict[str, Any]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "banditloop.rl_core.tuning.worker"]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    variables = {**os.environ, **ONE_THREAD}
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
     assert worker.stdin
     worker.stdin.write(json.dumps(about) + "\n")
     worker.stdin.flush()

@@ -174,6 +174,24 @@ def test_the_component_writes_parameters_and_a_page(tmp_path):
     assert written["finding"] in Path(outputs["report"].path).read_text()
 
 
+def test_the_component_tunes_on_a_log_in_a_file_without_a_loop(tmp_path):
+    rows = [{"action": f"a{row % 2}", "reward": row % 2, "propensity": 0.5, "x": row % 7} for row in range(240)]
+    log = tmp_path / "log.jsonl"
+    log.write_text("\n".join(map(json.dumps, rows)))
+    space = {"agent": {"l2": {"values": [1.0, 10.0]}}}
+    config = {"task": {"actions": ["a0", "a1"], "context": {"x": "number"}}, "agent": {"name": "linucb"}}
+    config["tuning"] = {"trials": 2, "seeds": 2, "search_space": space}
+    outputs = {
+        name: artifact(kind, tmp_path / name) for name, kind in (("parameters", dsl.Artifact), ("report", dsl.HTML))
+    }
+    metrics = artifact(dsl.Metrics, "metrics")
+    decision = tuner.python_func(config=config, metrics=metrics, log=artifact(dsl.Dataset, log), **outputs)
+    written = json.loads(Path(outputs["parameters"].path).read_text())
+    assert decision == "keep"  # always a1, whatever the ridge
+    assert written["trials"][0]["value"] == pytest.approx(1, abs=0.1)
+    assert not list(tmp_path.glob("loop*"))
+
+
 @pytest.mark.slow
 def test_the_pipeline_retrains_with_better_settings(tmp_path):
     config = tuning_config(tmp_path, trials=6, interactions=100)
