@@ -1,13 +1,15 @@
 """End to end, what README and docs show: the demo reaches its values, and every command and Python block runs."""
 
 import json
+import shutil
 import subprocess
+import sys
 
 import pytest
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
-from tests.docs.pages import README, ROOT, RUN, blocks
+from tests.docs.pages import PAGES, README, ROOT, RUN, blocks
 from tests.docs.site import PORT, Site
 from tests.e2e.test_own_problem import banditloop, keeps_up, serving
 from tests.support.processes import free_port, wait_until
@@ -76,3 +78,16 @@ def test_the_tutorial_ends_with_a_promotion_and_its_report_with_verdicts(site):
     report = json.loads((site.folder / "build" / "report" / "report.json").read_text())
     assert "promote" in {row["decision"] for row in report["verdicts"]}
     assert len(list((site.folder / "build" / "components").glob("*.yaml"))) == 6
+
+
+@pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "ini")], ids=str)
+def test_systemd_knows_every_key_of_a_unit(block, tmp_path):
+    """It names unknown ones, and goes on without them."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze")
+    unit = block.text.replace("/srv/news/.venv/bin/banditloop", sys.executable).replace("/srv/news", str(tmp_path))
+    for text, known in ((unit, True), (unit.replace("KillMode", "KilMode"), False)):
+        (tmp_path / "news.service").write_text(text)
+        command = ["systemd-analyze", "verify", str(tmp_path / "news.service")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode == 0 and not done.stderr) == known, done.stderr
