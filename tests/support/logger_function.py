@@ -4,16 +4,13 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
-from google.cloud import pubsub_v1
-
-from banditloop.rl_core.backends.google.clients import credentials
 from banditloop.rl_core.backends.google.provisioning.pubsub import PushSubscription, Subscription, Topic
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 from tests.support.processes import free_port, listening, wait_until
+from tests.support.ticks import ticking
 
 Start = Callable[[list[str], dict[str, str]], "subprocess.Popen[bytes]"]
 TOPICS = ("decisions", "rewards")
@@ -34,17 +31,13 @@ def logger_function(
     make_topics(config, port)
     command = ["functions-framework", "--target=logger", "--source=functions/logger.py", "--signature-type=cloudevent"]
     variables = {ENVIRONMENT_VARIABLE: config.model_dump_json(exclude_none=True)}
-    stopped = threading.Event()
-    ticker = threading.Thread(target=_tick, args=(Topic(config.backend, "log-ticks").name, seconds, stopped))
     with start([*command, f"--port={port}", "--host=127.0.0.1"], variables) as function:
         try:
             wait_until(lambda: listening(port))
-            ticker.start()
-            yield function
+            with ticking(Topic(config.backend, "log-ticks").name, seconds):
+                yield function
         finally:
-            stopped.set()
             function.terminate()
-    ticker.join()
 
 
 def make_topics(config: Config, port: int) -> None:
@@ -58,9 +51,3 @@ def make_topics(config: Config, port: int) -> None:
         if resource.state() == "missing":
             resource.make()
     PushSubscription(backend, ticks, function).make()
-
-
-def _tick(topic: str, seconds: float, stopped: threading.Event) -> None:
-    publisher = pubsub_v1.PublisherClient(credentials=credentials())
-    while not stopped.wait(seconds):
-        publisher.publish(topic, b"{}").result()

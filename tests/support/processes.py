@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
 from banditloop.rl_core.ports import Platform
 from tests.conftest import deploy, make_config, make_policy
+
+STATE = "XDG_STATE_HOME"
 
 
 @contextlib.contextmanager
@@ -52,9 +55,14 @@ def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 def start_as_process(command: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a container's command as a local process, with the container's environment variables."""
+    """Start a container's command as a local process, with its environment variables and files of its own."""
     assert command[0] == "python"
-    return subprocess.Popen([sys.executable, *command[1:]], env=os.environ | variables)
+    return subprocess.Popen([sys.executable, *command[1:]], env=os.environ | own_state() | variables)
+
+
+def own_state() -> dict[str, str]:
+    """The variable that gives a process a scratch folder of its own, as each container has one."""
+    return {STATE: tempfile.mkdtemp(dir=os.environ.get(STATE))}
 
 
 def free_port() -> int:

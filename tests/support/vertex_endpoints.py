@@ -1,9 +1,10 @@
 """Endpoints of the Vertex AI stand-in.
 
-A deployed model is a container, or a local process of the predictor with the container's environment.
+Each replica of a deployed model is a container, or a local process of the predictor with the container's environment.
 """
 
 import subprocess
+from typing import NamedTuple
 
 import grpc
 import requests
@@ -20,13 +21,17 @@ from tests.support.vertex_models import ModelRegistry
 from tests.support.vertex_operations import Operations
 
 
+class Replica(NamedTuple):
+    port: int
+    process: subprocess.Popen[bytes]
+
+
 class Endpoints(ModelRegistry, Operations):
     """Handlers named after the API's methods."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.ports: dict[str, int] = {}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.serving: dict[str, list[Replica]] = {}  # by id of the deployed model
         self.start = start_as_process  # starts a container from its command and environment variables
         self.never_ends, self.deployments = False, 0
 
@@ -90,16 +95,17 @@ class Endpoints(ModelRegistry, Operations):
         endpoint.deployed_models = remaining
         if not remaining:
             endpoint.traffic_split = {}
-        if process := self.processes.pop(deployed_id, None):  # None: a concurrent call has taken it
-            process.terminate()
+        for replica in self.serving.pop(deployed_id, ()):  # none: a concurrent call has taken them
+            replica.process.terminate()
         return finished(v1.UndeployModelResponse())
 
     def RawPredict(self, request: v1.RawPredictRequest, context) -> HttpBody:
         endpoint = self.endpoints[request.endpoint]
         [deployed] = self.draws.choices(*zip(*endpoint.traffic_split.items(), strict=True))
-        answer = requests.post(
-            f"http://127.0.0.1:{self.ports[deployed]}/predict", data=request.http_body.data, timeout=60
-        )
+        replicas = self.serving[deployed]
+        replicas.append(replicas.pop(0))  # in turn
+        url = f"http://127.0.0.1:{replicas[-1].port}/predict"
+        answer = requests.post(url, data=request.http_body.data, timeout=60)
         if answer.status_code == 400:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, answer.text)
         return HttpBody(content_type="application/json", data=answer.content)
@@ -111,7 +117,14 @@ class Endpoints(ModelRegistry, Operations):
         endpoint.traffic_split = split
 
     def _start(self, deployed: v1.DeployedModel, model: v1.Model) -> bool:
-        """Start a model's container; whether it answers healthily before it ends."""
+        """Start a model's containers; whether all answer healthily before they end."""
+        count = deployed.dedicated_resources.min_replica_count
+        replicas = self.serving[deployed.id] = [self._start_replica_of(model) for _ in range(count)]
+        for port, process in replicas:
+            wait_until(lambda port=port, process=process: process.poll() is not None or _is_healthy(port))
+        return all(replica.process.poll() is None for replica in replicas)
+
+    def _start_replica_of(self, model: v1.Model) -> Replica:
         port, container = free_port(), model.container_spec
         variables = {
             "AIP_HTTP_PORT": str(port),
@@ -120,20 +133,16 @@ class Endpoints(ModelRegistry, Operations):
             "AIP_HEALTH_ROUTE": container.health_route,
         }
         variables |= {variable.name: variable.value for variable in container.env}
-        self.processes[deployed.id] = self.start(list(container.command), variables)
-        self.ports[deployed.id] = port
-        process = self.processes[deployed.id]
-        wait_until(lambda: process.poll() is not None or _is_healthy(port))
-        return process.poll() is None
+        return Replica(port, self.start(list(container.command), variables))
 
     def undeploy_all(self) -> None:
         """Stop the deployed models."""
-        processes = list(self.processes.values())  # a request may still deploy another
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(120)
-        self.processes.clear()
+        replicas = [replica for served in list(self.serving.values()) for replica in served]  # more may be deployed
+        for replica in replicas:
+            replica.process.terminate()
+        for replica in replicas:
+            replica.process.wait(120)
+        self.serving.clear()
 
 
 def _is_healthy(port: int) -> bool:
