@@ -14,7 +14,7 @@ from banditloop.rl_core.backends.google.provisioning import pubsub
 from banditloop.rl_core.events.json_format import encode
 from tests.conftest import vector_decisions
 from tests.ports.conftest import google
-from tests.support.busy_replicas import logged_once, publish
+from tests.support.busy_replicas import REPLICAS, feed, logged_once, serve
 from tests.support.logger_function import logger_function, make_topics, start_function
 from tests.support.processes import free_port, process, wait_until
 from tests.support.proxy import proxy
@@ -24,7 +24,8 @@ TOPICS = ("decisions", "rewards")
 
 @pytest.fixture
 def config(tmp_path):
-    return google(tmp_path, bus={"publish_seconds": 2.0, "lease_seconds": 10.0})
+    bus = {"publish_seconds": 2.0, "lease_seconds": 10.0}
+    return google(tmp_path, bus=bus, backend={"min_replicas": REPLICAS})
 
 
 @pytest.fixture
@@ -34,11 +35,13 @@ def at_once(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_function_keeps_up_with_two_busy_replicas(config):
+def test_the_function_keeps_up_with_two_busy_replicas(config, tmp_path):
     with logger_function(config, seconds=5.0):
-        decisions = publish(config, 20)
+        replicas = serve(config, tmp_path)
+        assert len(replicas) == REPLICAS
+        decisions = feed(replicas, 20)
         platform = connect(config)
-        wait_until(lambda: logged_once(platform, decisions), 60)
+        wait_until(lambda: logged_once(platform, decisions))
     assert [platform.bus.deliver(topic, lambda payloads: None) for topic in TOPICS] == [0, 0]
 
 

@@ -1,34 +1,50 @@
-"""Two busy replicas of a predictor, as the bus sees them: decisions in messages, rewards one by one."""
+"""Two busy replicas: the predictor's containers on Vertex AI's stand-in, each with a client that sends requests."""
 
+import http.client
+import json
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.ports import Platform
-from tests.conftest import rewards, vector_decisions
+from tests.conftest import deploy, make_policy
+from tests.ports.conftest import vertex
 
 REPLICAS, RATE = 2, 50  # decisions a second of a replica, and as many rewards
 
 
-def publish(config: Config, seconds: int) -> int:
-    """Publish at the replicas' rates for some seconds; returns the number of decisions."""
-    with ThreadPoolExecutor(REPLICAS) as pool:
-        return sum(pool.map(lambda _: _publish(connect(config), config, seconds), range(REPLICAS)))
+def serve(config: Config, folder: Path) -> list[int]:
+    """Deploy a policy trained on noise; returns the ports of its replicas."""
+    make_policy(folder / "policy")
+    deploy(connect(config).endpoint, folder / "policy")
+    return [replica.port for replica in list(vertex().serving.values())[-1]]
 
 
-def _publish(platform: Platform, config: Config, seconds: int) -> int:
-    start, period = time.monotonic(), config.bus.publish_seconds
-    rounds = round(seconds / period)
-    for number in range(rounds):
-        ids = [uuid.uuid4().hex for _ in range(round(RATE * period))]
-        platform.bus.publish("decisions", encode(vector_decisions(ids)))
-        for event_id in ids:
-            platform.bus.publish("rewards", encode(rewards([event_id])))
-        time.sleep(max(0.0, start + (number + 1) * period - time.monotonic()))
-    return rounds * round(RATE * period)
+def feed(ports: list[int], seconds: int) -> int:
+    """Send each replica requests at its rate for some seconds; returns the number of decisions."""
+    with ThreadPoolExecutor(len(ports)) as pool:
+        return sum(pool.map(lambda port: _feed(port, RATE * seconds), ports))
+
+
+def _feed(port: int, decisions: int) -> int:
+    connection, start = http.client.HTTPConnection("127.0.0.1", port, timeout=60), time.monotonic()
+    for number in range(decisions):
+        time.sleep(max(0.0, start + number / RATE - time.monotonic()))
+        answer = _post(connection, "/predict", {"instances": [{"observation": [0.1] * 20}]})
+        reward = {"event_id": answer["predictions"][0]["event_id"], "value": 1.0}
+        _post(connection, "/reward", {"rewards": [reward]})
+    return decisions
+
+
+def _post(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]) -> Any:
+    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    content = response.read()
+    assert response.status in (200, 202), content
+    return json.loads(content)
 
 
 def logged_once(platform: Platform, decisions: int) -> bool:
