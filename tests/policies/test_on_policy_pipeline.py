@@ -93,12 +93,12 @@ def test_the_task_that_trains_has_the_configured_accelerator(machine_type, tmp_p
     backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": REMOTE}
     training = {"cpus": 4, "accelerator": "NVIDIA_TESLA_T4", "machine_type": machine_type}
     config = make_config(tmp_path, backend=backend, training=training)
-    [path] = compile_on_request(tmp_path, config)
+    path, *_ = compile_on_request(tmp_path, config)
     executors = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"]
     resources = {name: executor["container"].get("resources") for name, executor in executors.items()}
     trainer = resources.pop("exec-on-policy-trainer")
     assert (trainer["cpuLimit"], trainer["accelerator"]["type"]) == (4.0, "NVIDIA_TESLA_T4")
-    assert set(resources.values()) == {None}
+    assert set(resources.values()) == {None}  # evaluator and deployer
 
 
 def test_a_config_without_an_environment_is_refused(tmp_path):
