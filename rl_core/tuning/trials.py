@@ -5,8 +5,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Trial
+from banditloop.rl_core.settings.search_space import with_parameters
 
+EXPLORATION = "policy.exploration"
 Parameters = dict[str, Any]  # by key, as agent.alpha
 
 
@@ -17,6 +20,20 @@ def measured(
     mean = float(np.mean(values)) if values else None
     error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
     return Trial(number, parameters, state, mean, error, len(values))
+
+
+def tried(config: Config, parameters: Parameters) -> Config:
+    """The config with the settings of a trial, without a search space.
+
+    Another agent draws as many decisions uniformly as it needs, unless the config states another fraction than that
+    which the agent before needs, or the trial has one.
+    """
+    values = with_parameters(config.to_dict(), parameters)
+    values["tuning"] = config.tuning.model_dump(mode="json", exclude={"search_space"})
+    is_another = values["agent"]["name"] != config.agent.name
+    if is_another and EXPLORATION not in parameters and config.policy.exploration == config.agent.EXPLORATION:
+        values["policy"] = {key: value for key, value in values["policy"].items() if key != "exploration"}
+    return Config.parse(values)
 
 
 def best_first(trials: Sequence[Trial]) -> list[Trial]:

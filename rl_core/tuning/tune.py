@@ -9,14 +9,13 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.tuned import Tuned
 from banditloop.rl_core.ports import Platform, Trial
-from banditloop.rl_core.settings.search_space import with_parameters
 from banditloop.rl_core.settings.section import digest
 from banditloop.rl_core.training.tuned import tuned_base, with_tuned
 from banditloop.rl_core.tuning.attempt import attempt
 from banditloop.rl_core.tuning.comparison import Comparison
 from banditloop.rl_core.tuning.objective import Objective, Source, objective_of, with_source
 from banditloop.rl_core.tuning.trial import arguments_of
-from banditloop.rl_core.tuning.trials import best_first
+from banditloop.rl_core.tuning.trials import best_first, tried
 from banditloop.rl_core.tuning.workers import Workers, in_this_process
 
 OnTrial = Callable[[Trial], None]
@@ -49,7 +48,7 @@ def tune(
         trials = best_first(_trials(used, platform, source, objective, folder / _identity(used, source), on_trial))
         if not trials or trials[0].state != "complete":
             raise InvalidInput("tuning: no trial could be trained; the log of this process says why")
-        best = Config.parse(with_parameters(used.to_dict(), trials[0].parameters))
+        best = tried(used, trials[0].parameters)
         changed = (best.agent, best.policy) != (used.agent, used.policy)
         comparison = objective.compare(used, best) if changed else None
         tuned = _tuned(config, best, run_id) if comparison and comparison.is_better else None

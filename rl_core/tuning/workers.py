@@ -17,9 +17,8 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import Platform
-from banditloop.rl_core.settings.search_space import with_parameters
 from banditloop.rl_core.tuning.objective import Objective, Source
-from banditloop.rl_core.tuning.trials import Parameters
+from banditloop.rl_core.tuning.trials import Parameters, tried
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # of each process: trials are what runs in parallel
 Evaluate = Callable[[Parameters, int], float]
@@ -27,8 +26,7 @@ Evaluate = Callable[[Parameters, int], float]
 
 def in_this_process(config: Config, objective: Objective) -> Evaluate:
     """What measures settings with one seed, here."""
-    values = config.to_dict() | {"tuning": config.tuning.model_dump(mode="json", exclude={"search_space"})}
-    return lambda parameters, seed: objective.value(Config.parse(with_parameters(values, parameters)), seed)
+    return lambda parameters, seed: objective.value(tried(config, parameters), seed)
 
 
 def platform_of(config: Config) -> Platform | None:

@@ -10,6 +10,7 @@ from kfp import dsl
 
 from banditloop.components.tuner import tuner
 from banditloop.pipelines.compile import compile_on_request
+from banditloop.rl_core.agents import LinearThompson
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -18,6 +19,7 @@ from banditloop.rl_core.promotion.steps import simulate_step
 from banditloop.rl_core.tuning.objective import Source, objective_of
 from banditloop.rl_core.tuning.simulation import simulated_reward
 from banditloop.rl_core.tuning.study import present_parameters, search
+from banditloop.rl_core.tuning.trials import tried
 from banditloop.rl_core.tuning.tune import tune
 from tests.conftest import make_config
 from tests.support.components import artifact
@@ -65,6 +67,16 @@ def test_settings_depend_on_the_agent(tmp_path):
     for trial in trials:
         assert trial.parameters.keys() == {"agent.name", own[trial.parameters["agent.name"]]}
         assert isinstance(trial.parameters.get("agent.hidden_units", 4), int)
+
+
+def test_another_agent_explores_as_much_as_it_needs_unless_the_config_says_how_much(tmp_path):
+    config = tuning_config(tmp_path)
+    other = {"agent.name": "linear_thompson"}
+    assert tried(config, other).policy.exploration == LinearThompson.EXPLORATION != config.policy.exploration
+    assert tried(config, other | {"policy.exploration": 0.3}).policy.exploration == 0.3
+    stated = Config.parse(config.to_dict() | {"policy": {"exploration": 0.2}})
+    assert tried(stated, other).policy.exploration == 0.2
+    assert tried(config, {"agent.alpha": 2.0}).policy == config.policy
 
 
 def test_present_settings_outside_the_search_space_are_no_trial(tmp_path):

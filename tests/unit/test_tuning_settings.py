@@ -51,8 +51,9 @@ def test_a_search_space_travels_as_json_in_which_all_numbers_are_floats():
     ],
 )
 def test_what_no_section_accepts_is_refused_in_one_line(space, message):
+    values = {"environment": {"name": "linear"}, "agent": {"name": "linucb"}}
     with pytest.raises(InvalidInput, match=message) as error:
-        Config.parse({"environment": {"name": "linear"}, "tuning": {"search_space": space}})
+        Config.parse(values | {"tuning": {"search_space": space}})
     assert "\n" not in str(error.value)
 
 
