@@ -12,6 +12,7 @@ import numpy as np
 from banditloop.rl_core.agents.arrays import Statistics
 
 ITERATIONS = 8
+PRIOR_ACTIONS = 1000  # about so many tell the prior; more would only take longer
 ROUNDING = 1e-13  # a variance of less than this share of the mean square is taken for rounding errors
 
 
@@ -91,11 +92,13 @@ def fit(sums: Sums, features: np.ndarray) -> Posterior:
     """
     actions, dim = sums.vectors.shape
     seen = np.flatnonzero(sums.weights > 0)
-    tried = Sums(*(array[seen] for array in sums))
+    some = seen[:: max(1, len(seen) // PRIOR_ACTIONS)]
+    fitted_to = Sums(*(array[some] for array in sums))
     prior = Prior(np.zeros((actions, dim)), np.eye(dim), 1.0)
     for _ in range(ITERATIONS if len(seen) else 0):
-        prior = _fitted_prior(tried, _posterior(tried, prior, prior.means[seen]), features, seen)
+        prior = _fitted_prior(fitted_to, _posterior(fitted_to, prior, prior.means[some]), features[some], features)
     means, covariances = prior.means.copy(), np.tile(prior.covariance, (actions, 1, 1))
+    tried = Sums(*(array[seen] for array in sums))
     means[seen], covariances[seen], _ = _posterior(tried, prior, prior.means[seen])
     return Posterior(means, covariances, prior.noise)
 
@@ -109,11 +112,13 @@ def _posterior(sums: Sums, prior: Prior, means: np.ndarray) -> Posterior:
     return Posterior(np.matvec(covariances, targets), covariances, prior.noise)
 
 
-def _fitted_prior(sums: Sums, posterior: Posterior, features: np.ndarray, seen: np.ndarray) -> Prior:
-    """The prior that maximises the expected likelihood of the actions seen, slightly regularised."""
+def _fitted_prior(sums: Sums, posterior: Posterior, z: np.ndarray, features: np.ndarray) -> Prior:
+    """The prior that maximises the expected likelihood of actions with features z, slightly regularised.
+
+    Its means are those of all actions, by their features.
+    """
     means, covariances, _ = posterior
     actions, dim = means.shape
-    z = features[seen]
     loadings = np.linalg.solve(z.T @ z + np.eye(z.shape[1]), z.T @ means)
     deviations = means - z @ loadings
     scatter = deviations.T @ deviations + covariances.sum(axis=0)

@@ -1,6 +1,7 @@
 """The model of linear_thompson, as it is served: normal distributions of the actions' expected rewards."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class LinearThompsonModel(Model):
 
     def arrays(self) -> Statistics:
         """The arrays by name."""
-        return dict(vars(self))
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,10 +71,14 @@ class LinearThompsonModel(Model):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations [B, arms] of the expected rewards."""
         x = self._standardised(observations)
-        rows, columns = np.triu_indices(x.shape[1])
+        rows, columns = self._pairs
         # Not `@`, whose rounding depends on the number of rows.
         variances = np.matvec(self.spreads[arms], x[:, rows] * x[:, columns])
         return np.matvec(self.weights[arms], x), np.sqrt(np.maximum(variances, np.finfo(float).tiny))
+
+    @cached_property
+    def _pairs(self) -> tuple[np.ndarray, ...]:
+        return np.triu_indices(self.weights.shape[1])
 
     def _standardised(self, observations: np.ndarray) -> np.ndarray:
         """Standardised observations [B, dim + 1] with a constant 1 first."""

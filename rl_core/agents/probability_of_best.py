@@ -88,4 +88,4 @@ def _log_distributions(first: np.ndarray, width: np.ndarray, points: np.ndarray)
     """log Φ [B, K, P] at points [B, P] from 0 to 1; the table's places of the first [B, K], and their width to 1."""
     first, width, points = first.astype(np.float32), width.astype(np.float32), points.astype(np.float32)
     places = first[:, :, None] + width[:, :, None] * points[:, None]
-    return _TABLE[np.clip(places, 0, LAST).astype(np.int32)]
+    return _TABLE[np.minimum(places, LAST).astype(np.int32)]

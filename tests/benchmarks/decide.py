@@ -5,21 +5,36 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import Agent, LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.agents import Agent, LinearThompson, LinUCB, NeuralEpsilonGreedy
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.tf import tf
-from tests.benchmarks.ratio import Row, times_faster
+from tests.benchmarks.ratio import Row, at_most, seconds, times_faster
 from tests.conftest import make_policy
 
 # isort: split
 from tf_agents.trajectories import time_step
 
 CALLS = 20
-TARGETS = {LinUCB(): (8, 8, 2), NeuralEpsilonGreedy(): (1, 1, 1)}  # at batches of 1, 8 and 512
+TARGETS: dict[Agent, tuple[int, ...]] = {  # at batches of 1, 8 and 512
+    LinearThompson(): (3, 3, 2),
+    LinUCB(): (8, 8, 2),
+    NeuralEpsilonGreedy(): (1, 1, 1),
+}
 
 
 def rows() -> list[Row]:
-    return [row for agent, targets in TARGETS.items() for row in _rows(agent, targets)]
+    return [_many_candidates(), *(row for agent, targets in TARGETS.items() for row in _rows(agent, targets))]
+
+
+def _many_candidates() -> Row:
+    """Milliseconds of one decision of the default agent among 1,000 candidates, of which any may win."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_policy(Path(folder) / "policy", actions=1000, agent=LinearThompson())
+        policy = SavedPolicy.load(Path(folder) / "policy")
+    observations = np.random.default_rng(0).normal(size=(CALLS, 20)).astype(np.float32)
+    half = np.full(1, 0.5)
+    times = [1e3 * seconds(lambda row=row: policy.decide(row[None], half)) for row in observations]
+    return at_most("decide: linear_thompson among 1,000 candidates", times, "ms", 2.0)
 
 
 def _rows(agent: Agent, targets: tuple[int, ...]) -> list[Row]:
