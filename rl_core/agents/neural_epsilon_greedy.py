@@ -136,20 +136,23 @@ class NeuralEpsilonGreedy(Agent):
 def prediction_error(statistics: Statistics) -> float:
     """The root mean squared error of predicted rewards one step ahead: of interactions before training on them.
 
-    Recent trainings count most. It is in units of the reward, and 0 without interactions.
+    It is in units of the reward, and 0 without interactions. (Blum, Kalai, Langford: Beating the Hold-Out, COLT 1999.)
     """
     return float(np.sqrt(statistics.get(SQUARED_ERROR, 0.0)))
 
 
 def _squared_error(statistics: Statistics, batch: Batch) -> np.ndarray:
-    """The mean squared error on a batch to come [], averaged with that of before; at first, the rewards' variance."""
+    """The mean squared error one step ahead [] with a batch to come; of the first batch, the rewards' variance."""
     weights, before = batch.sample_weight, statistics.get(SQUARED_ERROR)
     if not statistics["counts"].any():
         errors = batch.rewards - np.average(batch.rewards, weights=weights)
     else:
         errors = batch.rewards - NeuralModel.of(statistics).expected_rewards_of(batch.observations, batch.actions)
     latest = np.average(errors**2, weights=weights)
-    return np.array(latest if before is None else (latest + before) / 2)
+    if before is None:
+        return np.array(latest)
+    share = len(errors) / (len(errors) + statistics["counts"].sum())
+    return np.array(share * latest + (1 - share) * before)
 
 
 def _with_replay(statistics: Statistics, batch: Batch, random: np.random.Generator) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Batch, LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.agents import Batch, LinUCB, NeuralEpsilonGreedy, NeuralLinear
 from banditloop.rl_core.agents.neural_epsilon_greedy import prediction_error
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, greedy_accuracy, linear, noise, saved_and_loaded, trained
@@ -28,7 +28,8 @@ def same_sign(observations: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("agent", "lowest", "highest"), [(NeuralEpsilonGreedy(), 0.95, 1), (LinUCB(alpha=0), 0.4, 0.6)]
+    ("agent", "lowest", "highest"),
+    [(NeuralEpsilonGreedy(), 0.95, 1), (NeuralLinear(), 0.95, 1), (LinUCB(alpha=0), 0.4, 0.6)],
 )
 def test_it_learns_rewards_that_a_linear_agent_cannot(agent, lowest, highest):
     model = saved_and_loaded(agent, agent.update(agent.initial_statistics(2, 2), [xor_batch(0, [0, 1])]))
@@ -158,7 +159,7 @@ def test_another_architecture_cannot_resume_from_its_statistics():
 
 
 def test_its_error_is_that_of_predictions_before_training_on_the_rewards():
-    """At first that of the mean; then that of what was learned; rewards of another law count for half at once."""
+    """At first that of the mean, then that of what was learned; over all interactions."""
     agent, parts = NeuralEpsilonGreedy(epochs=10), [linear(seed, 1000) for seed in range(3)]
     statistics = trained(agent, parts[0])
     first = parts[0].rewards.std()
@@ -171,3 +172,18 @@ def test_its_error_is_that_of_predictions_before_training_on_the_rewards():
     assert prediction_error(statistics) == pytest.approx(np.sqrt((first**2 + second**2) / 2), rel=1e-5)
     assert second < 0.5 * first
     assert agent.metrics(agent.update(statistics, [parts[2]]))["error"] < prediction_error(statistics)
+
+
+def test_neural_linear_explores_what_it_knows_little_of():
+    """An action tried ten times, as good as the best one so far, is taken; one known to be worse hardly ever."""
+    agent, random = NeuralLinear(hidden_layers=1, hidden_units=8, epochs=5), np.random.default_rng(0)
+    observations, rewards = random.normal(size=(1030, 2)).astype(np.float32), random.normal(size=1030)
+    actions = np.concatenate([np.full(510, 0), np.full(510, 1), np.full(10, 2)])
+    rewards[actions == 1] -= 1
+    rewards[actions == 2] -= rewards[actions == 2].mean() - rewards[actions == 0].mean()
+    model = saved_and_loaded(
+        agent, agent.update(agent.initial_statistics(2, 3), [Batch(observations, actions, rewards)])
+    )
+    probabilities = model.probabilities(observations).mean(axis=0)
+    assert probabilities[1] < 0.1 < probabilities[2]
+    assert model.probabilities(observations[:5]).max() < 1
