@@ -11,7 +11,7 @@ from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.linear_prior import Posterior, Scale, Sums
 
 RECENT = "recent_"  # prefix of the sums that fade
-RECENT_HALF_LIFE = 1500.0  # interactions
+RECENT_HALF_LIFE = 500.0  # interactions
 THRESHOLD = 10.0  # of the log-likelihood ratio: odds of 22,000 to 1
 MAX_GAIN = 1.0  # of one interaction, that no outlier decides
 MAX_ROWS = 1000  # of a batch
