@@ -2,8 +2,11 @@
 
 import json
 import os
+import shlex
+import subprocess
 from pathlib import Path
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 from google.cloud.aiplatform.prediction import LocalModel
@@ -15,11 +18,13 @@ from banditloop.rl_core.backends.google.model_registry import COMMAND
 from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
 from tests.conftest import AGENTS, make_config, make_policy
+from tests.docs.pages import ROOT, blocks, commands
 from tests.policies.test_own_pipelines import COLUMNS, TASK, visits
-from tests.support.containers import docker_host, image
-from tests.support.processes import free_port
+from tests.support.containers import docker_host, environment, image
+from tests.support.processes import free_port, wait_until
 from tests.support.ratings import write_ratings
 
+OPERATE = ROOT / "docs" / "how-to" / "operate.md"
 pytestmark = pytest.mark.timeout(2400)  # the first test builds the image
 
 
@@ -87,3 +92,30 @@ def test_the_predictor_answers_from_its_container_as_on_vertex_ai(agent, docker,
             json.dumps({"instances": [[0.1] * 20] * 3}), headers={"Content-Type": "application/json"}
         )
     assert [p["policy_version"] for p in answer.json()["predictions"]] == [manifest.version] * 3
+
+
+@pytest.mark.slow
+def test_the_command_of_the_docs_serves_a_loop_in_a_container(docker, tmp_path):
+    """With another name, image and port: here containers share the machine's network."""
+    [line] = [line for block in blocks(OPERATE, "sh") for line in commands(block) if line.startswith("podman run")]
+    [config] = [block.text for block in blocks(OPERATE, "toml") if 'host = "0.0.0.0"' in block.text]
+    port, name = str(free_port()), f"news-{tmp_path.name}"
+    (tmp_path / "news").mkdir()
+    (tmp_path / "news" / "loop.toml").write_text(config.replace("8080", port))
+    line = line.replace("banditloop:1", docker).replace("--name news", f"--name {name}").replace("8080", port)
+    try:
+        subprocess.run(shlex.split(line), cwd=tmp_path, env=environment(), check=True)
+        wait_until(lambda: _status(f"http://127.0.0.1:{port}{HEALTH_ROUTE}") == 200, 180)
+        answer = httpx.post(f"http://127.0.0.1:{port}{PREDICT_ROUTE}", json={"instances": [{"context": {}}]})
+        assert answer.json()["predictions"][0]["action"] in ("politics", "sport", "music"), answer.text
+    finally:
+        subprocess.run(["podman", "rm", "--force", "--time", "30", name], env=environment())
+    [release] = (tmp_path / "news").rglob("release.json")  # on the volume, so that it outlives the container
+    assert release.stat().st_uid == 1000
+
+
+def _status(url: str) -> int:
+    try:
+        return httpx.get(url).status_code
+    except httpx.HTTPError:
+        return 0
