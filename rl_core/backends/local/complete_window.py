@@ -16,6 +16,7 @@ from banditloop.rl_core.events.schema import MAX_LEAD
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports.warehouse import AHEAD
 
+SHOWN_MODES = ("external", "online", "simulated")  # whose decisions are interactions
 OPEN_ROWS = 200_000  # decisions that are searched at a time for the first open one
 log = logging.getLogger("banditloop.warehouse")
 
@@ -79,7 +80,30 @@ def _first_open(events: EventLog, files: list[DataFile], since: datetime, presen
 
 
 def _counted(events: EventLog, decisions: Snapshot, since: datetime, until: datetime) -> tuple[datetime | None, int]:
-    """When the last interaction of a window was logged, and their number."""
+    """When the last interaction of a window was logged, and their number.
+
+    Files of which the log's statistics say that every row is one are not read.
+    """
+    files = decisions.logged(since, until)
+    whole = [file for file in files if not events.ignores and _is_counted(file, since, until)]
+    last, rows = max((file.last_logged for file in whole), default=None), sum(file.rows for file in whole)
+    others = [file for file in files if file not in whole]
+    if not others:
+        return last, rows
+    last_of_others, rows_of_others = _counted_in(events, others, since, until)
+    return max(filter(None, (last, last_of_others)), default=None), rows + rows_of_others
+
+
+def _is_counted(file: DataFile, since: datetime, until: datetime) -> bool:
+    """Whether every row of a file is an interaction of a window, if decisions without a reward are some."""
+    same_mode = file.first_mode == file.last_mode and file.first_mode in SHOWN_MODES
+    return same_mode and since < file.first_logged and file.last_logged <= until
+
+
+def _counted_in(
+    events: EventLog, files: list[DataFile], since: datetime, until: datetime
+) -> tuple[datetime | None, int]:
+    """What `_counted` says, of some files that are read."""
     parameters = {"since": since, "until": until}
     query = (
         "SELECT epoch_us(max(logged_at)), count(*) FROM decisions d WHERE logged_at > $since AND logged_at <= $until"
@@ -87,6 +111,6 @@ def _counted(events: EventLog, decisions: Snapshot, since: datetime, until: date
     if events.ignores:
         query = f"WITH {events.rewarded} {query.replace('count(*)', queries.REWARDED_COUNT)}"
         parameters |= events.reward_parameters(since)
-    with events.connection(decisions.logged(since, until)) as connection:
+    with events.connection(files) as connection:
         [(last, rows)] = connection.execute(query, parameters).fetchall()
     return queries.time_of(last), rows

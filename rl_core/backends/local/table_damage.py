@@ -143,7 +143,7 @@ def _identities(folder: Path, endings: tuple[str, ...]) -> Files:
 
 
 def _data_file(path: str) -> DataFile:
-    return DataFile(path, 0, None, None, None, None, None)  # type: ignore[arg-type]  # only its path matters
+    return DataFile(path, 0, None, None, None, None, None, None)  # type: ignore[arg-type]  # only its path matters
 
 
 def _is_whole(path: Path) -> bool:

@@ -22,6 +22,7 @@ class DataFile(NamedTuple):
     first_logged: datetime  # smallest logged_at
     last_logged: datetime
     first_mode: str | None  # alphabetically smallest mode; None in rewards
+    last_mode: str | None  # alphabetically largest mode
 
 
 class Snapshot(NamedTuple):
@@ -59,6 +60,7 @@ def snapshot(delta: DeltaTable) -> Snapshot:
             action["min.logged_at"],
             action["max.logged_at"],
             action.get("min.mode"),
+            action.get("max.mode"),
         )
         for action in file_actions(delta).to_pylist()
     ]
