@@ -27,7 +27,7 @@ def trainer(
         examples: TFRecord files from the ingester, or in its format.
         agent: Name of the agent; empty is the config's, or linear_thompson.
         exploration: Fraction of decisions drawn uniformly; not given, it is the config's, or 0.01.
-        alpha: Of linear_thompson and linucb, how much they explore; not given, it is the config's or their own.
+        alpha: Of linear_thompson and linucb, how much they explore; not given, it is the config's, or 0.5 and 1.
         l2: Of linucb, ridge weight λ; not given, it is the config's, or 1.
         hyperparameters: Other settings of the agent by name, as {"hidden_units": 32} of neural_epsilon_greedy.
         run_id: Id of the pipeline run, recorded in the policy's manifest.

@@ -199,8 +199,8 @@ def test_the_described_hyperparameters_are_those_of_the_agents_and_their_default
     for name, kinds in {"alpha": ["linear_thompson", "linucb"], "l2": ["linucb"]}.items():
         text = described[name].description
         assert text.startswith(f"Of {' and '.join(kinds)}, ")
-        for kind in kinds:
-            assert text.endswith(f"or {AGENTS[kind].model_fields[name].default:g}.")
+        defaults = " and ".join(f"{AGENTS[kind].model_fields[name].default:g}" for kind in kinds)
+        assert text.endswith(f"or {defaults}.")
     assert described["agent"].description.endswith(f"or {DEFAULT_AGENT}.")
     exploration = PolicySection.model_fields["exploration"]
     assert described["exploration"].description.endswith(f"or {exploration.default:g}.")
@@ -287,9 +287,10 @@ def test_a_recurring_pipeline_gets_new_rows_though_its_tasks_are_cached(exported
 
 def test_every_input_and_output_is_described_in_one_line_and_the_header_lists_them(files):
     for path in files:
-        spec = yaml.safe_load(path.read_text())["components"][f"comp-{path.stem}"]
+        name = path.stem.replace("_", "-")  # as KFP does
+        spec = yaml.safe_load(path.read_text())["components"][f"comp-{name}"]
         header = [line for line in path.read_text().splitlines() if line.startswith("#")]
-        assert header[:2] == ["# PIPELINE DEFINITION", f"# Name: {path.stem}"]
+        assert header[:2] == ["# PIPELINE DEFINITION", f"# Name: {name}"]
         for group in ("inputDefinitions", "outputDefinitions"):
             for key, item in {**spec[group].get("parameters", {}), **spec[group].get("artifacts", {})}.items():
                 assert item["description"] and "\n" not in item["description"], key
