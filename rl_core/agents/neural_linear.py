@@ -57,7 +57,7 @@ class NeuralLinear(NeuralEpsilonGreedy):
 
     def model(self, statistics: Statistics) -> NeuralLinearModel:
         """The model of the statistics: one pass over the replay buffer."""
-        network, linear = NeuralModel.of(statistics), LinearThompson(alpha=self.alpha)
+        network, linear = NeuralModel.of(statistics), LinearThompson(alpha=self.alpha, half_life="never")
         observations, actions, rewards, weights, _ = (statistics[name] for name in REPLAY)
         batch = Batch(network.last_hidden_layer(observations), actions, rewards, weights)
         sums = linear.update(linear.initial_statistics(self.hidden_units, len(statistics["counts"])), [batch])

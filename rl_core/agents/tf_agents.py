@@ -40,6 +40,9 @@ class TFAgents(AlgorithmSection, Agent):
             raise ValueError(f"epochs = {self.epochs}: {self.algorithm} counts interactions; give 1")
         return self
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # a dict of hyperparameters has none
+
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         from banditloop.rl_core.agents.tf_agents_training import trainer  # imports TensorFlow
 

@@ -134,7 +134,8 @@ class AgentConformance(DecisionConformance):
         probabilities = self.agent.load(tmp_path).probabilities(observations)
         np.testing.assert_array_equal(probabilities.argmax(axis=1), exported.action.numpy())
         if isinstance(exported.info, dict) and "probabilities" in exported.info:
-            np.testing.assert_allclose(exported.info["probabilities"].numpy(), probabilities, rtol=1e-6, atol=1e-9)
+            # Both may integrate, each on points of its own.
+            np.testing.assert_allclose(exported.info["probabilities"].numpy(), probabilities, rtol=0, atol=0.005)
 
     def test_the_largest_observations_and_rewards_leave_it_finite(self) -> None:
         observations = np.full((50, DIM), 1e6, np.float32)

@@ -17,7 +17,13 @@ from banditloop.rl_core.agents.tf_agents_factory import restore, tf
 from banditloop.rl_core.agents.tf_agents_training import trainer
 
 NETWORK = {"layers": [64], "learning_rate": 0.01}
-ENCODER = {"encoding_dim": 64, "encoding_network_num_train_steps": 100}
+WIDE = {
+    "layers": [200],
+    "learning_rate": 0.01,
+    "encoding_dim": 200,
+    "encoding_network_num_train_steps": 0,
+    "alpha": 0.1,
+}
 BAD = [{"algorithm": "linucb"}, {"batch_size": 0}, {"epochs": 0}, {"hyperparameters": {"depth": 3}}, {"seed": -1}]
 
 
@@ -32,7 +38,7 @@ class TestTFAgents(AgentConformance):
         params=[
             TFAgents(algorithm="lin_ts", hyperparameters={"add_bias": True, "alpha": 0.1}, batch_size=4096),
             TFAgents(algorithm="dropout_thompson", hyperparameters=NETWORK, epochs=15, batch_size=256),
-            TFAgents(algorithm="neural_linucb", hyperparameters=NETWORK | ENCODER, batch_size=32),
+            TFAgents(algorithm="neural_linucb", hyperparameters=WIDE, batch_size=64),
         ],
         ids=lambda agent: agent.algorithm,
     )
