@@ -225,7 +225,7 @@ def test_a_damaged_newest_manifest_stops_neither_status_nor_trigger_nor_report(c
     path.write_bytes(content)
     platform = connect(config)
     assert [row["version"] for row in status(config, platform)["versions"]] == [first, refused]
-    assert tick(config, platform)[1] == "30 new interactions of 500"
+    assert tick(config, platform)[1] == "30 new interactions of 80"
     assert [row["version"] for row in report(config, platform)["versions"]] == [first, refused]
     assert latest_released(platform.endpoint)[0].version == first  # training resumes from what is whole
     [told] = {told for told in caplog.messages if "is left out" in told}

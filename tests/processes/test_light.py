@@ -22,7 +22,7 @@ f.log_events(config.task, platform, 'decisions', [encode(vector_decisions(['a'])
     "trigger": """
 import banditloop.functions.trigger as f
 config, platform = f.platform_from_environment()
-assert f.tick(config, platform) == (None, '0 new interactions of 500')
+assert f.tick(config, platform) == (None, '0 new interactions of 80')
 """,
     "monitor": """
 import banditloop.functions.monitor as f
