@@ -11,8 +11,8 @@ import numpy as np
 
 from banditloop.rl_core.agents.arrays import Statistics
 
-ITERATIONS = 8
-PRIOR_ACTIONS = 1000  # about so many tell the prior; more would only take longer
+ITERATIONS = 30
+PRIOR_ACTIONS = 300  # about so many tell the prior; more would only take longer
 ROUNDING = 1e-13  # a variance of less than this share of the mean square is taken for rounding errors
 
 

@@ -71,7 +71,7 @@ def test_actions_with_few_interactions_are_drawn_to_what_is_usual():
     rewards = (observations * truth[actions]).sum(axis=1) + random.normal(0, 0.3, size=90)
     seen = random.normal(size=(1000, 3)).astype(np.float32)
     errors = solved(Batch(observations, actions, rewards), 3, 30).expected_rewards(seen) - seen @ truth.T
-    assert np.sqrt((errors**2).mean()) < 0.2  # a least squares regression of three rows has no degree of freedom left
+    assert np.sqrt((errors**2).mean()) < 0.3  # a least squares regression of three rows has no degree of freedom left
 
 
 def test_an_untried_action_starts_from_its_features():
