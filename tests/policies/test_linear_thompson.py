@@ -6,8 +6,10 @@ from scipy import stats
 
 from banditloop.rl_core.agents import ACTION_FEATURES, Batch, LinearThompson
 from banditloop.rl_core.agents.probability_of_best import probabilities_of_best
+from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.testing.policies import make_policy
+from banditloop.rl_core.training.train import initial_statistics
+from tests.conftest import make_config, make_policy
 from tests.policies.test_linucb import FLAGGED, ROWS, raw_and_flag
 
 AGENT = LinearThompson()
@@ -116,3 +118,57 @@ def test_a_flag_beside_raw_features_near_a_million_keeps_its_weight(kind, positi
     expected = model.expected_rewards(observations)[:, 0]
     assert expected[flag == 1] == pytest.approx(1, abs=0.12)
     assert expected[flag == 0] == pytest.approx(0, abs=0.01)
+
+
+def visits(random, truth, rows=300):
+    """Interactions with random actions whose expected rewards are linear: observations @ truth."""
+    observations, actions = random.normal(size=(rows, 3)).astype(np.float32), random.integers(4, size=rows)
+    rewards = (observations @ truth)[np.arange(rows), actions] + random.normal(size=rows)
+    return Batch(observations, actions, rewards)
+
+
+def after_trainings(agent, random, truths):
+    """The statistics after one training for each of the truths, each resuming from the last."""
+    statistics = agent.initial_statistics(3, 4)
+    for truth in truths:
+        statistics = agent.update(agent.resumed(statistics), [visits(random, truth)])
+    return statistics
+
+
+def test_after_a_change_what_was_before_is_dropped():
+    random = np.random.default_rng(0)
+    before, after = random.normal(size=(2, 3, 4))
+    observations = random.normal(size=(1000, 3))
+    errors = {}
+    for half_life in ("auto", "never", 600):
+        agent = LinearThompson(half_life=half_life)
+        model = agent.solve(after_trainings(agent, np.random.default_rng(1), [before] * 12 + [after] * 8))
+        errors[half_life] = np.sqrt(((model.expected_rewards(observations) - observations @ after) ** 2).mean())
+    assert errors["auto"] < 0.3 < 0.6 < errors["never"]
+    assert errors[600] < 0.7 * errors["never"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_a_change_nothing_is_dropped(seed):
+    random = np.random.default_rng(seed)
+    statistics = after_trainings(AGENT, random, [random.normal(size=(3, 4))] * 20)
+    assert statistics["covariances"][:, 0, 0].sum() == statistics["counts"].sum() == 20 * 300
+    assert statistics["evidence"][0] < 10
+
+
+def test_a_training_resumes_from_interactions_that_count_less_by_the_half_life(tmp_path):
+    agent = LinearThompson(half_life=400)
+    make_policy(tmp_path, agent=agent, dim=4, actions=4)  # trained on 400 interactions
+    config = make_config(tmp_path, agent=agent.model_dump())
+    resumed = initial_statistics(config, Encoding.of_vectors(4, 5), tmp_path)
+    assert resumed["covariances"][:, 0, 0].sum() == pytest.approx(200)
+    assert resumed["counts"].sum() == 400
+    assert len(resumed["counts"]) == 5
+
+
+def test_statistics_of_another_kind_of_half_life_are_not_resumed_from():
+    agents = [AGENT, LinearThompson(half_life="never"), LinearThompson(half_life=100)]
+    for agent in agents:
+        others = [other for other in agents if agent.can_resume_from(other.model_dump(mode="json"))]
+        assert others == [agent]
+    assert agents[2].can_resume_from({"name": "linear_thompson", "half_life": 200.0})
