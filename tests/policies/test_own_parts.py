@@ -167,7 +167,7 @@ def test_entry_point_names_are_unknown_without_the_distribution():
 
 
 def test_error_messages_list_entry_points(installed):
-    with pytest.raises(InvalidInput, match=r"is not one of: .*linucb, .*ridge; or give module:Class"):
+    with pytest.raises(InvalidInput, match=r"is not one of: .*linucb, .*ridge, .*; or give module:Class"):
         custom_config("rigde", CLICKS)
 
 

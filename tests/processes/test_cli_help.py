@@ -39,6 +39,7 @@ COMMANDS = [
     "serve",
     "status",
     "train",
+    "tune",
     "upgrade",
     "warehouse",
 ]
