@@ -50,7 +50,7 @@ def train(
 
     Example: `banditloop train --on-policy --training-loops 100 --output build/on-policy`
 
-    Example: `banditloop train -c loop.toml --output build/train`
+    Example: `banditloop train --output build/train`
     """
     changed = {
         "training_loops": training_loops,

@@ -22,7 +22,7 @@ ROWS = (
     "28,UK,desktop,politics,0.5,1",
     "60,DE,phone,politics,0.5,0",
 )
-LOG_ROWS = 400  # fewer than start a retraining of the loop that imports them
+LOG_ROWS = 400  # the loop that imports them retrains on them
 
 
 @pytest.fixture(scope="module")
