@@ -23,7 +23,7 @@ from tests.benchmarks.learning.gated import loop_regret
 from tests.benchmarks.learning.peers import PEERS
 from tests.benchmarks.learning.served import regret
 from tests.benchmarks.learning.tasks import TASKS, LearningTask
-from tests.benchmarks.ratio import Row, at_least, at_most
+from tests.benchmarks.ratio import Row, at_least, at_most, times_faster
 
 SEEDS, FLOOR = 5, 0.01
 GATED_INTERACTIONS, LOGS, EVALUATED = 3_000, 20, 20_000
@@ -33,7 +33,22 @@ DEFAULT = "default"
 
 def rows() -> list[Row]:
     measured = [measure(task, DEFAULT) for task in TASKS if task.package is None or find_spec(task.package)]
-    return [*measured, _gate_cost(), _log_support()]
+    return [*measured, *_speed(), _gate_cost(), _log_support()]
+
+
+def _speed() -> list[Row]:
+    """How many times faster the default agent acts and learns than other libraries, in batches of 100."""
+    task = replace(TASKS[0], interactions=2_000)
+    return [
+        times_faster(
+            f"learn: {task.name}, acting and learning beside {name}",
+            lambda: regret(task, _decider(DEFAULT), 0, FLOOR, lambda learned_from: 100),
+            lambda name=name: regret(task, _decider(name), 0, FLOOR, lambda learned_from: 100),
+            target,
+        )
+        for name, target in (("TF-Agents", 10), ("Vowpal Wabbit", 1))
+        if name in PEERS
+    ]
 
 
 def _gate_cost() -> Row:

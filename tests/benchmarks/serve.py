@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from banditloop.rl_core.agents import NeuralEpsilonGreedy
+from banditloop.rl_core.agents import LinearThompson, NeuralEpsilonGreedy
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from tests.benchmarks.load import Measure
@@ -23,6 +23,7 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         make_policy(folder / "policy", saved_model=True)
+        make_policy(folder / "thompson", agent=LinearThompson())
         make_policy(folder / "network", agent=NeuralEpsilonGreedy(), saved_model=True)
         make_named_policy(folder / "names")
         config = make_config(folder)
@@ -33,13 +34,14 @@ def rows() -> list[Row]:
             "reference": stack.enter_context(comparison_server(config, "reference", str(folder / "policy"))),
             "our model": stack.enter_context(comparison_server(config, "reference", str(folder / "policy"), "--ours")),
             "constant": stack.enter_context(comparison_server(config, "constant")),
+            "thompson": stack.enter_context(predictor(_config(folder / "thompson", "thompson"))),
             "neural": stack.enter_context(predictor(_config(folder / "neural", "network"))),
             "named": stack.enter_context(predictor(_config(folder / "named", "names", task=TASK.model_dump()))),
             "its model": stack.enter_context(comparison_server(config, "reference", str(folder / "network"), "--ours")),
         }
         for name, server in servers.items():
             server.measure(seconds=WARM_SECONDS, named=name == "named")
-        batch_1 = _alternate(servers, ("ours", "reference", "our model", "constant", "neural", "its model"))
+        batch_1 = _alternate(servers, ("ours", "reference", "our model", "constant", "thompson", "neural", "its model"))
         named = _alternate(servers, ("named", "constant"), named=True)
         half_rate = _half_rate(batch_1["ours"])
         paced = _alternate(servers, ("ours", "constant"), PACED_REPEATS, rate=half_rate)
@@ -58,6 +60,7 @@ def rows() -> list[Row]:
         at_least("serve: reference, batch 8", _ratios(batch_8, "reference"), "times faster", 1),
         at_least("serve: reference, batch 512", _ratios(batch_512, "reference"), "times faster", 1),
         at_least("serve: fraction of a constant app's rate, batch 1", _ratios(batch_1, "constant"), "", 0.6),
+        at_least("serve: the same, of the default agent", _ratios(batch_1, "constant", "thompson"), "", 0.2),
         at_least(
             "serve: the same with ten named features, 50 candidates", _ratios(named, "constant", "named"), "", 0.22
         ),
