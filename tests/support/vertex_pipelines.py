@@ -1,5 +1,6 @@
 """Pipeline jobs of the Vertex AI stand-in, which run with kfp.local."""
 
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,16 @@ class PipelineJobs:
         self.jobs: dict[str, v1.PipelineJob] = {}
         self.cancelled: dict[str, int] = {}  # by job, the number of reads until it has ended
         self._runner, self._folder = LocalRunner(folder / "runs"), folder
+        self._creating = threading.Lock()
 
     def CreatePipelineJob(self, request: v1.CreatePipelineJobRequest, context) -> v1.PipelineJob:
-        if f"{request.parent}/pipelineJobs/{request.pipeline_job_id}" in self.jobs:
-            context.abort(grpc.StatusCode.ALREADY_EXISTS, f"{request.pipeline_job_id} exists")
-        return self._run(request.parent, request.pipeline_job, request.pipeline_job_id)
+        with self._creating:
+            if f"{request.parent}/pipelineJobs/{request.pipeline_job_id}" in self.jobs:
+                context.abort(grpc.StatusCode.ALREADY_EXISTS, f"{request.pipeline_job_id} exists")
+            return self._run(request.parent, request.pipeline_job, request.pipeline_job_id)
 
     def _run(self, parent: str, job: v1.PipelineJob, run: str) -> v1.PipelineJob:
         job.name, job.create_time = f"{parent}/pipelineJobs/{run}", datetime.now(UTC)
-        self.jobs[job.name] = job
         message = v1.PipelineJob.pb(job)
         template = self._folder / f"{run}.yaml"
         template.write_text(yaml.safe_dump(MessageToDict(message.pipeline_spec)))
@@ -44,6 +46,7 @@ class PipelineJobs:
             for key, value in message.runtime_config.parameter_values.items()
         }
         self._runner.submit(template, parameters, run)
+        self.jobs[job.name] = job  # now that it has a folder, from which others read its state
         return job
 
     def GetPipelineJob(self, request: v1.GetPipelineJobRequest, context) -> v1.PipelineJob:
