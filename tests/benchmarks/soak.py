@@ -1,4 +1,4 @@
-"""The predictor's memory in ten minutes of load at half its maximum rate, for every agent, with a running logger."""
+"""The predictor's memory in ten minutes of load at half its maximum rate, by kind of policy, with a running logger."""
 
 import re
 import tempfile
@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from banditloop.rl_core.agents import AGENTS, Agent
+from banditloop.rl_core.agents import Agent, LinearThompson, LinUCB, NeuralLinear
 from banditloop.rl_core.backends import connect
 from tests.benchmarks.load import measure
 from tests.benchmarks.ratio import Row
@@ -14,11 +14,12 @@ from tests.benchmarks.server import Server, predictor
 from tests.conftest import deploy, make_config, make_policy
 from tests.support.processes import process
 
+AGENTS = LinearThompson(), LinUCB(), NeuralLinear()
 SECONDS, FIRST = 600, 60  # memory settles in the first minute
 
 
 def rows() -> list[Row]:
-    return [_row(kind()) for kind in AGENTS.values()]
+    return [_row(agent) for agent in AGENTS]
 
 
 def _row(agent: Agent) -> Row:
