@@ -23,7 +23,7 @@ def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         make_policy(folder / "policy", saved_model=True)
-        make_policy(folder / "thompson", agent=LinearThompson())
+        make_policy(folder / "linear_thompson", agent=LinearThompson())
         make_policy(folder / "network", agent=NeuralEpsilonGreedy(), saved_model=True)
         make_named_policy(folder / "names")
         config = make_config(folder)
@@ -34,7 +34,7 @@ def rows() -> list[Row]:
             "reference": stack.enter_context(comparison_server(config, "reference", str(folder / "policy"))),
             "our model": stack.enter_context(comparison_server(config, "reference", str(folder / "policy"), "--ours")),
             "constant": stack.enter_context(comparison_server(config, "constant")),
-            "thompson": stack.enter_context(predictor(_config(folder / "thompson", "thompson"))),
+            "thompson": stack.enter_context(predictor(_config(folder / "thompson", "linear_thompson"))),
             "neural": stack.enter_context(predictor(_config(folder / "neural", "network"))),
             "named": stack.enter_context(predictor(_config(folder / "named", "names", task=TASK.model_dump()))),
             "its model": stack.enter_context(comparison_server(config, "reference", str(folder / "network"), "--ours")),
