@@ -99,6 +99,9 @@ class LinearThompson(MergeableAgent):
         """The model of the statistics. An untried action gets the weights that its features predict."""
         return LinearThompsonModel.of(*_posterior(statistics), self.alpha)
 
+    def model(self, statistics: Statistics) -> LinearThompsonModel:
+        return self.solve(statistics)
+
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         posterior, scale = _posterior(statistics)
         return learning_metrics(statistics) | {"noise": float(np.sqrt(posterior.noise) * scale.reward_deviation)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from banditloop.rl_core.agents.agent import Model, one_hot
 from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.row_products import rows_times
 from banditloop.rl_core.errors import InvalidInput
 
 SMALLEST_DEVIATION = 1e-7  # that Keras divides by, and so the exported policy
@@ -57,7 +58,7 @@ class NeuralModel(Model):
     def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
         mean, deviation = self.reward_scale
         kernel, bias = self.layers[-1]
-        return deviation * (_rows_times(self.last_hidden_layer(observations), kernel) + bias) + mean
+        return deviation * (rows_times(self.last_hidden_layer(observations), kernel) + bias) + mean
 
     def expected_rewards_of(self, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """The expected reward [B] of one action each [B]."""
@@ -70,7 +71,7 @@ class NeuralModel(Model):
         """The units of the last hidden layer [B, units], the network's features of observations [B, dim]."""
         x = standardised(observations, self.mean, self.deviation)
         for kernel, bias in self.layers[:-1]:
-            x = np.maximum(_rows_times(x, kernel) + bias, 0)
+            x = np.maximum(rows_times(x, kernel) + bias, 0)
         return x
 
 
@@ -89,11 +90,3 @@ def layers_of(arrays: Mapping[str, np.ndarray]) -> ReLULayers:
 def standardised(observations: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Observations [B, dim] as the network sees them."""
     return (observations.astype(np.float32) - mean) / np.maximum(deviation, SMALLEST_DEVIATION)
-
-
-def _rows_times(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """x [B, fan_in] times kernel [fan_in, fan_out], one row after the other.
-
-    In a product of whole matrices the rounding of a row depends on the number of rows; a logged probability must not.
-    """
-    return (x[:, None, :] @ kernel)[:, 0]

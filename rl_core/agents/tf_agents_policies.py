@@ -15,6 +15,7 @@ import numpy as np
 from banditloop.rl_core.agents.agent import Model
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.exploration import eligible_actions, epsilon_greedy, greedy, inverse_gap, softmax
+from banditloop.rl_core.agents.row_products import rows_times
 from banditloop.rl_core.agents.tf_agents_algorithms import (
     DropoutThompsonAlgorithm,
     Exp3Algorithm,
@@ -25,7 +26,7 @@ from banditloop.rl_core.agents.tf_agents_algorithms import (
     NeuralFalconAlgorithm,
     NeuralLinUCBAlgorithm,
 )
-from banditloop.rl_core.agents.tf_agents_scores import rows_times, shares_of_best, through, widths, with_bias
+from banditloop.rl_core.agents.tf_agents_scores import shares_of_best, through, widths, with_bias
 from banditloop.rl_core.settings.section import Section
 
 CHUNK_ROWS = 500  # more are decided one after the other, since each may have hundreds of draws

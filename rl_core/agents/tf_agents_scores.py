@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.row_products import rows_times
 
 
 def shares_of_best(draws: Any, eligible: Any = None, xp: Any = np) -> Any:
@@ -24,11 +25,6 @@ def through(arrays: Statistics, x: Any, xp: Any, dropout: bool = False) -> Any:
         if dropout and f"mask_{i}" in arrays:
             x = x * arrays[f"mask_{i}"]
     return rows_times(x, arrays[f"kernel_{last}"], xp) + arrays[f"bias_{last}"]
-
-
-def rows_times(x: Any, kernel: Any, xp: Any) -> Any:
-    """x [..., fan_in] times kernel [fan_in, fan_out], one row after the other, as in `neural_model`."""
-    return xp.matmul(x[..., None, :], kernel)[..., 0, :]
 
 
 def widths(x: Any, arrays: Statistics, xp: Any) -> Any:

@@ -10,7 +10,8 @@ from banditloop.rl_core.agents.agent import Batch
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy, prediction_error
 from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION, served_arrays
-from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, importance_weighted, rows_times
+from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, importance_weighted
+from banditloop.rl_core.agents.row_products import rows_times
 
 
 class Network(NeuralEpsilonGreedy, RewardModel):

@@ -85,11 +85,3 @@ def importance_weighted(batch: Batch) -> Batch:
         raise InvalidInput('agent.reward_model.cb_type: the interactions have no propensities; give "dm"')
     weights = 1.0 if batch.sample_weight is None else batch.sample_weight
     return batch._replace(sample_weight=weights / batch.propensities)
-
-
-def rows_times(x: Any, matrix: Any, xp: Any = np) -> Any:
-    """x [B, n] times a matrix [n, m], one row after the other.
-
-    In a product of whole matrices the rounding of a row depends on the number of rows; a logged probability must not.
-    """
-    return xp.matmul(x[:, None, :], matrix)[:, 0]
