@@ -149,7 +149,7 @@ def test_down_undeploys_the_versions_and_up_deploys_them_again(cloud):
     assert endpoint.release() == release
     assert states(cloud.run("plan"))[f"endpoint {cloud.name}"] == "to be created"
     cloud.run("up")
-    assert sorted(endpoint.serving_versions()) == sorted([first, second])
+    wait_until(lambda: sorted(endpoint.serving_versions()) == sorted([first, second]))
 
 
 def test_down_stops_runs_and_schedules(cloud, tmp_path):

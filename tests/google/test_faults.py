@@ -125,7 +125,7 @@ def test_transient_errors_of_vertex_ai_are_retried(tmp_path, own_vertex):
     version = platform.endpoint.add(tmp_path / "policy")
     own_vertex.faults = TRANSIENT * 2
     platform.endpoint.set_release(None, Release(champion=version))
-    assert platform.endpoint.serving_versions() == [version]
+    wait_until(lambda: platform.endpoint.serving_versions() == [version])  # once the server has reported
     assert platform.endpoint.release() == Release(champion=version)
 
 
