@@ -1,18 +1,17 @@
 """Config: the one configuration object, read from TOML or JSON and passed on in pipeline parameters."""
 
-import json
-import os
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import SerializeAsAny
 
-from banditloop.rl_core.agents import AGENTS, Agent, LinearThompson, mergeable
-from banditloop.rl_core.environments import ENVIRONMENTS, Environment
+from banditloop.rl_core.agents import AGENTS, Agent, LinearThompson, SequentialAgent, mergeable
+from banditloop.rl_core.environments import ENVIRONMENTS, EpisodicEnvironment, Simulated
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import BACKENDS, Backend, LocalBackend
+from banditloop.rl_core.settings.config_values import path_from_environment, read_values, values_from_environment
+from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.loop import (
     GateSection,
     PolicySection,
@@ -32,11 +31,10 @@ from banditloop.rl_core.settings.tuning import TuningSection
 
 REGISTRIES: dict[str, tuple[Mapping[str, type[Any]], type[Any]]] = {  # the parts by name, and their base class
     "backend": (BACKENDS, Backend),
-    "environment": (ENVIRONMENTS, Environment),
+    "environment": (ENVIRONMENTS, Simulated),
     "agent": (AGENTS, Agent),
 }
 DEFAULT_BACKEND = "local"
-ENVIRONMENT_VARIABLE = "BANDITLOOP_CONFIG"
 
 
 class Config(Section):
@@ -44,10 +42,11 @@ class Config(Section):
 
     backend: SerializeAsAny[Backend] = LocalBackend()
     task: Task
-    environment: SerializeAsAny[Environment] | None = None
+    environment: SerializeAsAny[Simulated] | None = None
     agent: SerializeAsAny[Agent] = LinearThompson()
     policy: PolicySection = PolicySection()
     reward: RewardSection = RewardSection()
+    episodes: EpisodesSection | None = None
     serving: ServingSection = ServingSection()
     bus: BusSection = BusSection()
     logging: LoggingSection = LoggingSection()
@@ -71,15 +70,33 @@ class Config(Section):
                 if key in values:
                     values[key] = registered(registry, base, values[key], key)
             values["task"] = _task(values)
+            if isinstance(values.get("environment"), EpisodicEnvironment):
+                values.setdefault("episodes", {})
             if "agent" in values and isinstance(policy := values.get("policy", {}), Mapping):
                 values["policy"] = {"exploration": values["agent"].EXPLORATION} | dict(policy)
             if isinstance(bus := values.get("bus", {}), Mapping):
                 values["bus"] = {"publish_seconds": values["backend"].PUBLISH_SECONDS} | dict(bus)
         config = super().parse(values, where)
+        config._check_episodes()
         config._check_training()
         config._check_default_reward()
         config._check_search_space()
         return config
+
+    def _check_episodes(self) -> None:
+        """Agent, environment and log must all be sequential, or none of them."""
+        if self.episodes is None and isinstance(self.agent, SequentialAgent):
+            raise InvalidInput(
+                f"agent.name = {self.agent.name!r}: learns from episodes; add the section episodes, empty for defaults"
+            )
+        if self.episodes and not isinstance(self.agent, SequentialAgent):
+            raise InvalidInput(
+                f"agent.name = {self.agent.name!r}: learns from single decisions; give one for episodes, as 'dqn'"
+            )
+        if self.episodes and self.environment and not isinstance(self.environment, EpisodicEnvironment):
+            raise InvalidInput(
+                f"environment.name = {self.environment.name!r}: has no episodes; omit the section episodes"
+            )
 
     def _check_training(self) -> None:
         if not self.backend.TRAINS_REMOTELY:
@@ -151,8 +168,8 @@ class Config(Section):
     @classmethod
     def from_environment(cls) -> Self:
         """The config in $BANDITLOOP_CONFIG: JSON, or the path of a file. InvalidInput: not set, or invalid."""
-        value = os.environ.get(ENVIRONMENT_VARIABLE, "")
-        return cls.load(value) if _is_path(value) else cls.parse(values_from_environment())
+        path = path_from_environment()
+        return cls.load(path) if path else cls.parse(values_from_environment())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping from which `parse` makes an equal config."""
@@ -166,34 +183,3 @@ def _task(values: Mapping[str, Any]) -> Any:
     if "environment" in values:
         return values["environment"].task
     raise InvalidInput("task: is missing; say what is decided, or name an environment, which does")
-
-
-def read_values(path: str | Path) -> Any:
-    """The values in a TOML or JSON file, not yet validated. InvalidInput: it cannot be read."""
-    try:
-        text = Path(path).read_text()
-    except OSError as error:
-        raise InvalidInput(f"config {path}: {error.strerror}; give the path of a TOML or JSON file") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"config {path}: {error}") from None
-    return _decode(text, str(path), json.loads if str(path).endswith(".json") else tomllib.loads)
-
-
-def values_from_environment() -> Any:
-    """The values in $BANDITLOOP_CONFIG (JSON, or the path of a file), not yet validated. InvalidInput: not set."""
-    value = os.environ.get(ENVIRONMENT_VARIABLE, "")
-    if not value:
-        raise InvalidInput(f"${ENVIRONMENT_VARIABLE} is not set; give a config as JSON or the path of its file")
-    return read_values(value) if _is_path(value) else _decode(value, f"${ENVIRONMENT_VARIABLE}", json.loads)
-
-
-def _is_path(value: str) -> bool:
-    """Whether the variable's value names a file, and is not itself JSON."""
-    return bool(value) and not value.lstrip().startswith("{")
-
-
-def _decode(text: str, source: str, decoder: Callable[[str], Any]) -> Any:
-    try:
-        return decoder(text)
-    except ValueError as error:
-        raise InvalidInput(f"config {source}: {error}") from None

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config, read_values, values_from_environment
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import Target
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE, read_values, values_from_environment
 
 ConfigOption = Annotated[
     Path | None,

@@ -10,8 +10,9 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.config import Config, read_values
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.config_values import read_values
 
 ParameterFileOption = Annotated[
     Path | None,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from banditloop.pipelines.cli.log_tail import LogTail
 from banditloop.rl_core import process
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 CRASH_LOOP, CRASH_LOOP_SECONDS = 3, 60.0  # so many exits within so many seconds are a crash loop
 STOP_SECONDS = 10

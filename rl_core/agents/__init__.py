@@ -29,9 +29,11 @@ from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.agents.neural_linear import NeuralLinear
+from banditloop.rl_core.agents.sequential_agent import SequentialAgent
 from banditloop.rl_core.agents.softmax import Softmax
 from banditloop.rl_core.agents.squarecb import SquareCB
 from banditloop.rl_core.agents.tf_agents import TFAgents
+from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.agents.uniform import Uniform
 
 AGENTS: dict[str, type[Agent]] = {
@@ -68,10 +70,12 @@ __all__ = [
     "Model",
     "NeuralEpsilonGreedy",
     "NeuralLinear",
+    "SequentialAgent",
     "Softmax",
     "SquareCB",
     "Statistics",
     "TFAgents",
+    "Transitions",
     "Uniform",
     "append_zeros",
     "best_actions",

@@ -3,7 +3,14 @@
 from banditloop.rl_core.environments.classification import Classification
 from banditloop.rl_core.environments.delayed import Delayed
 from banditloop.rl_core.environments.drifting import Drifting
-from banditloop.rl_core.environments.environment import Environment, baselines, configured, policy_value
+from banditloop.rl_core.environments.environment import Environment, Simulated, baselines, configured, policy_value
+from banditloop.rl_core.environments.episodic import (
+    Episodes,
+    EpisodicEnvironment,
+    Steps,
+    configured_episodic,
+    episode_seeds,
+)
 from banditloop.rl_core.environments.gymnasium_environment import GymnasiumEnvironment
 from banditloop.rl_core.environments.linear import Linear
 from banditloop.rl_core.environments.movielens import MovieLens
@@ -11,7 +18,7 @@ from banditloop.rl_core.environments.sparse_clicks import SparseClicks
 from banditloop.rl_core.environments.tf_agents_environment import TFAgentsEnvironment
 from banditloop.rl_core.environments.wheel import Wheel
 
-ENVIRONMENTS: dict[str, type[Environment]] = {
+ENVIRONMENTS: dict[str, type[Simulated]] = {
     "movielens": MovieLens,
     "classification": Classification,
     "gymnasium": GymnasiumEnvironment,
@@ -23,4 +30,17 @@ ENVIRONMENTS: dict[str, type[Environment]] = {
     "delayed": Delayed,
 }
 
-__all__ = ["ENVIRONMENTS", "Environment", "MovieLens", "baselines", "configured", "policy_value"]
+__all__ = [
+    "ENVIRONMENTS",
+    "Environment",
+    "Episodes",
+    "EpisodicEnvironment",
+    "MovieLens",
+    "Simulated",
+    "Steps",
+    "baselines",
+    "configured",
+    "configured_episodic",
+    "episode_seeds",
+    "policy_value",
+]

@@ -1,6 +1,6 @@
 """An environment whose rewards come late."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from pydantic import Field, SerializeAsAny, field_validator
@@ -24,7 +24,7 @@ class Delayed(Environment):
     def _find_environment(cls, values: Any) -> Environment:
         from banditloop.rl_core.environments import ENVIRONMENTS  # which contains this class
 
-        return registered(ENVIRONMENTS, Environment, values, "environment")
+        return cast(Environment, registered(ENVIRONMENTS, Environment, values, "environment"))
 
     @property
     def task(self) -> Task:

@@ -11,12 +11,8 @@ from banditloop.rl_core.settings.section import Section
 from banditloop.rl_core.settings.task import Task
 
 
-class Environment(Section, abc.ABC):
-    """What rewards: contexts that are observed, and the reward of an action in a context.
-
-    Its task, `observe` and `reward` are all that a loop needs. An environment that knows the mean reward of every
-    action in every context can say so, for pages that show value and regret.
-    """
+class Simulated(Section, abc.ABC):
+    """What a config can simulate: single decisions (Environment) or sequences of them (EpisodicEnvironment)."""
 
     name: str
 
@@ -24,6 +20,14 @@ class Environment(Section, abc.ABC):
     @abc.abstractmethod
     def task(self) -> Task:
         """What is decided. Loads no data unless the task depends on it."""
+
+
+class Environment(Simulated):
+    """What rewards: contexts that are observed, and the reward of an action in a context.
+
+    Its task, `observe` and `reward` are all that a loop needs. An environment that knows the mean reward of every
+    action in every context can say so, for pages that show value and regret.
+    """
 
     @abc.abstractmethod
     def observe(self, batch: int, random: np.random.Generator) -> Contexts:
@@ -64,14 +68,16 @@ class Environment(Section, abc.ABC):
         return None
 
 
-def configured(environment: Environment | None, part: str) -> Environment:
-    """The environment of a config, for a part that cannot do without.
+def configured(environment: Simulated | None, part: str) -> Environment:
+    """The environment of a config, for a part that cannot do without one of single decisions.
 
     Raises:
-        InvalidInput: the config has none.
+        InvalidInput: the config has none, or a sequential one.
     """
     if environment is None:
         raise InvalidInput(f"environment: is missing; {part} needs one")
+    if not isinstance(environment, Environment):
+        raise InvalidInput(f"environment.name = {environment.name!r}: is sequential; {part} needs single decisions")
     return environment
 
 

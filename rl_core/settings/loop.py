@@ -9,6 +9,11 @@ from banditloop.rl_core.settings.section import Line, PathText, Section
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH
 
 ACTIVATION = "activation"  # name of the reward that activates a deferred decision
+TERMINAL, TRUNCATED = (
+    "terminal",
+    "truncated",
+)  # of those that say that an episode ended, or was cut off, with a decision
+RESERVED_REWARDS = (ACTIVATION, TERMINAL, TRUNCATED)
 YEAR = 366 * 24 * 3600.0
 
 
@@ -33,8 +38,8 @@ class RewardSection(Section):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if name == ACTIVATION:
-            raise ValueError("this name activates deferred decisions; give another")
+        if name in RESERVED_REWARDS:
+            raise ValueError("is an event of a decision, not a reward; give another name")
         return name
 
 

@@ -1,7 +1,7 @@
 """The conformance suite of environments."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -138,4 +138,4 @@ def _check_features(rows: list[dict[str, Any]], kinds: pa.StructType) -> None:
 
 def _copy(environment: Environment) -> Environment:
     """An equal environment, parsed from the values of a pipeline parameter."""
-    return registered(ENVIRONMENTS, Environment, as_pipeline_parameter(environment), "environment")
+    return cast(Environment, registered(ENVIRONMENTS, Environment, as_pipeline_parameter(environment), "environment"))

@@ -15,8 +15,8 @@ from kfp import components, dsl, local
 from banditloop.pipelines.compile import compile_pipelines, export_components
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google.model_registry import COMMAND
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import AGENTS, make_config, make_policy
 from tests.docs.pages import ROOT, blocks, commands
 from tests.policies.test_own_pipelines import COLUMNS, TASK, visits

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 from pydantic_core import PydanticUndefined
@@ -38,11 +38,16 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def config() -> str:
     """A section with a table of its keys for each section of the config, and for each part that is chosen by name."""
-    sections: dict[str, Any] = {name: field.annotation for name, field in Config.model_fields.items()}
+    sections: dict[str, Any] = {name: _required(field.annotation) for name, field in Config.model_fields.items()}
     sections = {name: section for name, section in sections.items() if name not in PARTS}
     for part, classes in PARTS.items():
         sections |= {f'{part}, name = "{name}"': section for name, section in classes.items()}
     return "\n\n".join(_section(name, section) for name, section in sections.items())
+
+
+def _required(kind: Any) -> Any:
+    """The type of a section that may be missing."""
+    return next((part for part in get_args(kind) if part is not type(None)), kind)
 
 
 def _section(name: str, section: Any) -> str:

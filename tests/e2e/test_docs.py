@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.docs.pages import PAGES, README, ROOT, RUN, blocks
 from tests.docs.site import PORT, Site
 from tests.e2e.test_own_problem import banditloop, keeps_up, serving

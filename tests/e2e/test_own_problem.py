@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.schema import RANDOM
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.support.processes import free_port, wait_until
 
 ARTICLES = ["politics", "sport", "music", "film", "science", "travel", "food"]

@@ -12,8 +12,8 @@ import pytest
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google.provisioning.function_source import FUNCTIONS, RUNTIME, archive, requirements
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.events.json_format import encode
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import rewards
 from tests.ports.conftest import google
 from tests.support.isolated import command

@@ -14,8 +14,9 @@ from banditloop.functions.logger import log_events
 from banditloop.functions.simulator import Visit, simulate
 from banditloop.pipelines.cli.supervisor import services
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.promotion.current import latest_released
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import decisions, deploy, make_policy, rewards
 from tests.support.command_line import assert_refused, banditloop
 from tests.support.processes import process, wait_until

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from banditloop.pipelines.cli.main import app
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 COUNTRIES, ARTICLES = ("de", "fr", "uk"), ("sport", "food", "music", "film")
 LOG = "event_id,Age (years),country,article,propensity,click\n" + "".join(

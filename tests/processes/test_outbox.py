@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.serving.outbox import CHECKSUM_BYTES, MESSAGE_BYTES, Outbox, send
 from banditloop.rl_core.serving.outbox_publisher import outbox_folder
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import make_config
 
 

@@ -16,13 +16,13 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.events.json_format import decode
 from banditloop.rl_core.events.schema import decision_schema
 from banditloop.rl_core.serving.http.admission import MAX_BODY_BYTES, MAX_BYTES_IN_FLIGHT, Admission, HttpError
 from banditloop.rl_core.serving.http.app import Route, create_app
 from banditloop.rl_core.serving.http.app import json as json_reply
 from banditloop.rl_core.serving.microbatch import MicroBatch
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import deploy, make_config, make_policy
 from tests.support.processes import process, served, wait_until
 

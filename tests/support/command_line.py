@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 SECONDS = 300
 FORKS = multiprocessing.get_context("forkserver")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 from banditloop.rl_core.backends.google.provisioning.pubsub import PushSubscription, Subscription, Topic
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.support.processes import free_port, listening, wait_until
 from tests.support.ticks import ticking
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import deploy, make_config, make_policy
 
 STATE = "XDG_STATE_HOME"

@@ -9,8 +9,9 @@ from google.protobuf import json_format, struct_pb2
 
 from banditloop import pipelines
 from banditloop.pipelines.cli.options import DEFAULT_CONFIG, load_config
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.settings.section import Section
 from banditloop.rl_core.testing.sections import as_pipeline_parameter
 from tests.conftest import make_config
@@ -32,7 +33,7 @@ GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image":
             {"task": {"actions": {"table": "a.csv", "idd": "x"}}},
             "task.actions.idd = 'x': is no key; did you mean 'id'?",
         ),
-        (GOOD | {"reward": {"name": "activation"}}, "reward.name = 'activation': this name activates"),
+        (GOOD | {"reward": {"name": "activation"}}, "reward.name = 'activation': is an event of a decision"),
         (GOOD | {"reward": {"name": "x" * 257}}, "reward.name = 'xxx"),
         (
             GOOD | {"reward": {"name": "a\nb"}},

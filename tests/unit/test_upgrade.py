@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from banditloop.pipelines.cli.main import app
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import make_config
 from tests.support import version_2
 from tests.support.version_2 import BATCHES, ROWS, TASK

@@ -13,9 +13,10 @@ from google.cloud.aiplatform_v1 import AcceleratorType, CustomJob, JobServiceCli
 from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.retries import with_retries
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput, PlatformError
 from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 REPLICA = ["python", "-m", "banditloop.rl_core.backends.google.custom_job_replica"]
 ENDED = {

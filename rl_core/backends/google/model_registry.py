@@ -8,10 +8,11 @@ from google.cloud import aiplatform_v1 as vertex_ai
 
 from banditloop.rl_core.backends.google.clients import LABEL, location_name, vertex_client
 from banditloop.rl_core.backends.google.operations import wait
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.ports import HEALTH_ROUTE, PREDICT_ROUTE
 from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 PORT = 8080
 COMMAND = ["python", "-m", "banditloop.functions.predictor"]

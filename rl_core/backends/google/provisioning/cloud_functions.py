@@ -17,9 +17,10 @@ from banditloop.rl_core.backends.google.provisioning.bucket_folder import Bucket
 from banditloop.rl_core.backends.google.provisioning.cloud_run import MEMORY, REQUEST_SECONDS
 from banditloop.rl_core.backends.google.provisioning.function_source import RUNTIME
 from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none, is_disabled
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 BUILD_SECONDS = 1800.0
 ARCHIVE = "functions.zip"

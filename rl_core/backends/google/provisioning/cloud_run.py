@@ -7,9 +7,10 @@ from google.cloud import run_v2
 from banditloop.rl_core.backends.google.clients import LABEL, admin_client, location_name
 from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.backends.google.provisioning.resource import changed_fields, get_or_none
-from banditloop.rl_core.config import ENVIRONMENT_VARIABLE, Config
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 READY_SECONDS = 900.0
 REQUEST_SECONDS = 3600  # Cloud Run's maximum: a promotion by the monitor waits for a deployment
