@@ -1,5 +1,6 @@
-"""Environments: contexts that are observed, and the reward of every action in each of them."""
+"""Environments: contexts that are observed, and what every action in each of them brings."""
 
+from banditloop.rl_core.environments.cartpole import CartPole
 from banditloop.rl_core.environments.classification import Classification
 from banditloop.rl_core.environments.delayed import Delayed
 from banditloop.rl_core.environments.drifting import Drifting
@@ -28,6 +29,7 @@ ENVIRONMENTS: dict[str, type[Simulated]] = {
     "drifting": Drifting,
     "sparse_clicks": SparseClicks,
     "delayed": Delayed,
+    "cartpole": CartPole,
 }
 
 __all__ = [

@@ -4,10 +4,14 @@ import abc
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from banditloop.rl_core.environments.environment import Simulated
+from banditloop.rl_core.environments.noise import hashes
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
+
+MAX_STEPS = 1_000_000  # of an episode
 
 
 class Steps(NamedTuple):
@@ -29,15 +33,21 @@ class Steps(NamedTuple):
 class Episodes(abc.ABC):
     """B running episodes. They do not affect each other: each is a function of its seed and its actions alone."""
 
-    contexts: Contexts
-    """What the policy observes in each episode now: values [B] by feature, vectors [B, length]."""
+    @property
+    @abc.abstractmethod
+    def contexts(self) -> Contexts:
+        """What the policy observes in each episode now: values [B] by feature, vectors [B, length].
+
+        In an episode that the latest step cut off, it is what would have been observed next; in one that was over
+        before it does not matter.
+        """
 
     @abc.abstractmethod
     def step(self, actions: np.ndarray) -> Steps:
         """Take an action in each episode [B], ids, or numbers where the task numbers its actions; changes `contexts`.
 
-        The rewards of episodes that are over are 0, they stay over, and what their actions and contexts are does not
-        matter.
+        Episodes that are over stay so, whatever their actions: their rewards are 0, and neither terminal nor truncated
+        is said again.
         """
 
     def candidates(self) -> list[list[str]] | None:
@@ -48,6 +58,8 @@ class Episodes(abc.ABC):
 class EpisodicEnvironment(Simulated):
     """What answers a sequence of actions: observations, rewards, and the end of an episode."""
 
+    max_steps: int = Field(ge=1, le=MAX_STEPS, description="steps after which an episode is cut off, if not over")
+
     @abc.abstractmethod
     def reset(self, seeds: np.ndarray) -> Episodes:
         """Start episodes, one for each seed: uint64 [B]. The same seeds and actions give the same episodes.
@@ -55,10 +67,13 @@ class EpisodicEnvironment(Simulated):
         An episode is the same whatever others it is started with, in whatever process.
         """
 
-    @property
-    @abc.abstractmethod
-    def max_steps(self) -> int:
-        """The number of steps after which every episode is over."""
+    def reward_scale(self, contexts: Contexts) -> np.ndarray | None:
+        """What rewards are to be divided by in training, positive numbers [B] for contexts; None: 1 everywhere.
+
+        Where rewards differ much between episodes for reasons that no action changes, such a scale makes an agent
+        attend to all alike. An episode should have the same scale in all of its steps: then no best policy changes.
+        """
+        return None
 
 
 def configured_episodic(environment: Simulated | None, part: str) -> EpisodicEnvironment:
@@ -76,7 +91,4 @@ def configured_episodic(environment: Simulated | None, part: str) -> EpisodicEnv
 
 def episode_seeds(seed: int, first: int, count: int) -> np.ndarray:
     """The seeds uint64 [count] of the episodes from number `first` on, of a run with this seed."""
-    numbers = np.arange(first, first + count)
-    return np.array(
-        [np.random.SeedSequence([seed, int(n)]).generate_state(1, np.uint64)[0] for n in numbers], np.uint64
-    )
+    return hashes(np.random.SeedSequence(seed).generate_state(1, np.uint64), np.arange(first, first + count))

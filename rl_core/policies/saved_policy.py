@@ -80,15 +80,8 @@ class SavedPolicy:
         return learned * self._learned(observations, candidates, uniform) + floor * uniform + least
 
     def decide(self, observations: np.ndarray, uniforms: np.ndarray, candidates: Candidates | None = None) -> Decisions:
-        """Actions for observations [B, dim], drawn by inverse-CDF sampling.
-
-        uniforms: numbers [B] in [0, 1) that select the actions.
-        """
-        probabilities = self.probabilities(observations, candidates)
-        cumulative = probabilities.cumsum(axis=1)
-        cumulative /= cumulative[:, -1:]  # exactly 1 from the last eligible candidate on, despite rounding errors
-        actions = (cumulative <= uniforms[:, None]).argmin(axis=1)
-        return Decisions(actions, probabilities[np.arange(len(actions)), actions], probabilities)
+        """Actions for observations [B, dim], which numbers in [0, 1) select: uniforms [B]."""
+        return draw_actions(self.probabilities(observations, candidates), uniforms)
 
     def greedy_probabilities(self, observations: np.ndarray, candidates: Candidates | None = None) -> np.ndarray:
         """The probabilities [B, K], 0 or 1, of always taking the candidate with the highest expected reward."""
@@ -129,6 +122,14 @@ class SavedPolicy:
     def _is_new(self, ids: tuple[str, ...]) -> np.ndarray:
         """Whether actions are new [K]."""
         return (self._positions(ids) < 0) | np.isin(ids, self.encoding.new_actions)
+
+
+def draw_actions(probabilities: np.ndarray, uniforms: np.ndarray) -> Decisions:
+    """Actions of these probabilities [B, K], drawn by inverse-CDF sampling with numbers in [0, 1): uniforms [B]."""
+    cumulative = probabilities.cumsum(axis=1)
+    cumulative /= cumulative[:, -1:]  # exactly 1 from the last eligible candidate on, despite rounding errors
+    actions = (cumulative <= uniforms[:, None]).argmin(axis=1)
+    return Decisions(actions, probabilities[np.arange(len(actions)), actions], probabilities)
 
 
 @lru_cache(maxsize=64)

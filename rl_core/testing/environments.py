@@ -82,7 +82,7 @@ class EnvironmentConformance(RewardConformance):
             return
         assert task.action_features
         assert len(features) == len(task.action_ids or ())
-        _check_features(features, task.candidate_type)
+        check_features(features, task.candidate_type)
 
     def test_the_environment_is_the_same_after_travelling_as_a_pipeline_parameter(self) -> None:
         """Looked up by its name, as every component does in a process of its own."""
@@ -122,14 +122,14 @@ class EnvironmentConformance(RewardConformance):
         assert set(task.context) & set(contexts) or not task.context
         array = context_array(task, contexts)
         assert {len(values) for values in contexts.values()} == {len(array)} == {rows}
-        _check_features(array.to_pylist(), task.context_type)
+        check_features(array.to_pylist(), task.context_type)
         if task.plain:
             assert np.asarray(contexts[task.plain]).dtype == np.float32
             lengths = {len(vector) for vector in contexts[task.plain]}
             assert lengths == {task.context[task.plain].vector}  # type: ignore[union-attr]
 
 
-def _check_features(rows: list[dict[str, Any]], kinds: pa.StructType) -> None:
+def check_features(rows: list[dict[str, Any]], kinds: pa.StructType) -> None:
     """Raise pydantic.ValidationError unless all rows are features of these kinds, within the bounds of events."""
     row = TypeAdapter(stored_features_type(kinds))
     for features in rows:

@@ -21,6 +21,7 @@ from banditloop.rl_core.environments.tf_agents_environment import TFAgentsEnviro
 from banditloop.rl_core.environments.wheel import Wheel
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.testing.environments import EnvironmentConformance
+from tests.policies.test_episodic_environments import TESTED as EPISODIC
 
 TF_WHEEL = f"{__name__}:tf_wheel"
 TESTED = {
@@ -51,8 +52,9 @@ def tf_wheel(delta, batch_size=1):
 
 
 def test_every_environment_is_tested():
-    """MovieLens in test_environments, and Gymnasium's below."""
-    assert {environment.name for environment in TESTED.values()} | {"movielens", "gymnasium"} == set(ENVIRONMENTS)
+    """MovieLens in test_environments, Gymnasium's below, and those of episodes in test_episodic_environments."""
+    tested = {environment.name for environment in [*TESTED.values(), *EPISODIC.values()]}
+    assert tested | {"movielens", "gymnasium"} == set(ENVIRONMENTS)
 
 
 class TestBuiltInEnvironments(EnvironmentConformance):

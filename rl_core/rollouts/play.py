@@ -1,0 +1,106 @@
+"""Episodes played step by step, all running ones at a time."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from banditloop.rl_core.environments.episodic import Episodes, EpisodicEnvironment, Steps
+from banditloop.rl_core.environments.history import chosen_actions
+from banditloop.rl_core.environments.noise import step_uniforms
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.candidates import Candidates
+from banditloop.rl_core.events.contexts import Contexts, context_array, take
+from banditloop.rl_core.policies.saved_policy import Decisions, SavedPolicy, draw_actions
+from banditloop.rl_core.settings.task import Task
+
+Choose = Callable[[Contexts, Candidates, np.ndarray], Decisions]
+"""Decides for contexts of R episodes, among candidates, by numbers in [0, 1) that select the actions: uniforms [R]."""
+
+
+class Played(NamedTuple):
+    """A step of the R episodes that had not ended before it.
+
+    episodes: their positions among those that were started, [R], ascending. step: its number, from 0 on. contexts,
+    candidates and decisions: what was observed, and chosen from it. outcome: what it brought. next_contexts: what was
+    observed after it, which in an episode that it cut off is what would have been decided on next.
+    """
+
+    episodes: np.ndarray
+    step: int
+    contexts: Contexts
+    candidates: Candidates
+    decisions: Decisions
+    outcome: Steps
+    next_contexts: Contexts
+
+
+def play(
+    environment: EpisodicEnvironment, seeds: np.ndarray, choose: Choose, max_steps: int | None = None
+) -> Iterator[Played]:
+    """The steps of the episodes of these seeds, uint64 [B], until all are over.
+
+    An episode depends on its seed and on `choose` alone: its actions, too, are drawn by its seed. max_steps: steps
+    after which episodes are cut off; the environment's own limit if that is less, or if not given.
+    """
+    limit = min(max_steps or environment.max_steps, environment.max_steps)
+    task, episodes = environment.task, environment.reset(seeds)
+    running, contexts = np.arange(len(seeds)), episodes.contexts
+    for step in range(limit):
+        if not len(running):
+            return
+        candidates = running_candidates(environment, task, episodes, running)
+        decisions = choose(contexts, candidates, step_uniforms(seeds[running], step))
+        actions = chosen_actions(task, list(candidates.ids))[decisions.actions]
+        outcome = take_step(episodes, running, actions, len(seeds))
+        if step == limit - 1:
+            outcome = outcome._replace(truncated=~outcome.terminal)
+        following = episodes.contexts if len(running) == len(seeds) else take(episodes.contexts, running)
+        yield Played(running, step, contexts, candidates, decisions, outcome, following)
+        if outcome.ended.any():
+            goes_on = np.flatnonzero(~outcome.ended)
+            running, following = running[goes_on], take(following, goes_on)
+        contexts = following
+
+
+def running_candidates(
+    environment: EpisodicEnvironment, task: Task, episodes: Episodes, running: np.ndarray
+) -> Candidates:
+    """What may be chosen in each of the running episodes [R]: positions among those that were started."""
+    listed = episodes.candidates()
+    if listed is not None:
+        return Candidates.of_lists([listed[row] for row in running])
+    if task.action_ids is None:
+        raise InvalidInput(f"environment.name = {environment.name!r}: neither its task nor its candidates list actions")
+    return Candidates(task.action_ids)
+
+
+def take_step(episodes: Episodes, running: np.ndarray, actions: np.ndarray, started: int) -> Steps:
+    """What the actions [R] brought in the running episodes, which are some of those that were started."""
+    if len(running) == started:
+        return episodes.step(actions)
+    of_all = np.full(started, actions[0], actions.dtype)  # those that are over take any
+    of_all[running] = actions
+    return Steps(*(column[running] for column in episodes.step(of_all)))
+
+
+def uniformly(contexts: Contexts, candidates: Candidates, uniforms: np.ndarray) -> Decisions:
+    """Choices of the random policy: every candidate is equally likely."""
+    mask = candidates.mask(len(uniforms))
+    return draw_actions(mask / mask.sum(axis=1, keepdims=True), uniforms)
+
+
+def chooses(policy: SavedPolicy | None, task: Task) -> Choose:
+    """How a policy chooses; None: the random one."""
+    if policy is None:
+        return uniformly
+    return lambda contexts, candidates, uniforms: policy.decide(
+        policy.observations(context_array(task, contexts)), uniforms, candidates
+    )
+
+
+def greedily(policy: SavedPolicy, task: Task) -> Choose:
+    """How a policy chooses if it always takes the action that it expects the most of."""
+    return lambda contexts, candidates, uniforms: draw_actions(
+        policy.greedy_probabilities(policy.observations(context_array(task, contexts)), candidates), uniforms
+    )

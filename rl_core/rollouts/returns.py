@@ -1,0 +1,42 @@
+"""What the episodes of a policy earn, without their rows."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from banditloop.rl_core.environments.episodic import EpisodicEnvironment, episode_seeds
+from banditloop.rl_core.rollouts.play import Choose, play
+
+BLOCK = 4_096  # episodes that are played at a time
+
+
+class Returns(NamedTuple):
+    """Of episodes [E]: sums of rewards with and without their discounts, and numbers of steps."""
+
+    discounted: np.ndarray
+    undiscounted: np.ndarray
+    lengths: np.ndarray
+
+
+def returns(
+    choose: Choose,
+    environment: EpisodicEnvironment,
+    seed: int,
+    episodes: int,
+    discount: float = 1.0,
+    first: int = 0,
+    max_steps: int | None = None,
+) -> Returns:
+    """The returns of the episodes from number `first` on, of the run with this seed: those of `rollouts`.
+
+    Discounted: a reward after k steps counts discount ** k of its value.
+    """
+    result = Returns(np.zeros(episodes), np.zeros(episodes), np.zeros(episodes, int))
+    for start in range(0, episodes, BLOCK):
+        seeds = episode_seeds(seed, first + start, min(BLOCK, episodes - start))
+        for played in play(environment, seeds, choose, max_steps):
+            rows = start + played.episodes
+            result.discounted[rows] += discount**played.step * played.outcome.rewards
+            result.undiscounted[rows] += played.outcome.rewards
+            result.lengths[rows] += 1
+    return result
