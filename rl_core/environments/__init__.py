@@ -15,6 +15,7 @@ from banditloop.rl_core.environments.episodic import (
 from banditloop.rl_core.environments.gymnasium_environment import GymnasiumEnvironment
 from banditloop.rl_core.environments.linear import Linear
 from banditloop.rl_core.environments.movielens import MovieLens
+from banditloop.rl_core.environments.newsvendor import Newsvendor
 from banditloop.rl_core.environments.sparse_clicks import SparseClicks
 from banditloop.rl_core.environments.tf_agents_environment import TFAgentsEnvironment
 from banditloop.rl_core.environments.wheel import Wheel
@@ -30,6 +31,7 @@ ENVIRONMENTS: dict[str, type[Simulated]] = {
     "sparse_clicks": SparseClicks,
     "delayed": Delayed,
     "cartpole": CartPole,
+    "newsvendor": Newsvendor,
 }
 
 __all__ = [
