@@ -11,7 +11,6 @@ sampling by random keys: Vitter 1985; against forgetting: Rolnick et al., Experi
 NeurIPS 2019). The cost of a training therefore does not grow with the age of the loop.
 """
 
-import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from pydantic import Field
 
 from banditloop.rl_core.agents.agent import Agent, Batch, Model, append_zeros, learning_metrics, reward_sums
 from banditloop.rl_core.agents.arrays import STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.network import initial_layers, named_arrays
 from banditloop.rl_core.agents.neural_model import NeuralModel, served_arrays
 from banditloop.rl_core.agents.neural_network import Learner
 
@@ -119,13 +119,8 @@ class NeuralEpsilonGreedy(Agent):
 
     def _initial_weights(self, dim: int, actions: int) -> Statistics:
         """He initialisation, but zeros in the last layer, so that untried actions are predicted the mean reward."""
-        random, widths = np.random.default_rng(self.seed), [dim, *[self.hidden_units] * self.hidden_layers, actions]
-        kernels = {
-            f"kernel_{layer}": random.normal(0, np.sqrt(2 / fan_in), (fan_in, fan_out)).astype(np.float32)
-            for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths))
-        }
-        kernels[f"kernel_{self.hidden_layers}"][:] = 0
-        return kernels | {f"bias_{layer}": np.zeros(width, np.float32) for layer, width in enumerate(widths[1:])}
+        widths = [dim, *[self.hidden_units] * self.hidden_layers, actions]
+        return named_arrays(initial_layers(widths, "relu", np.random.default_rng(self.seed)))
 
     def _replayed(self, columns: list[np.ndarray]) -> Statistics:
         """The replay buffer: the rows with the `replay_size` smallest keys."""

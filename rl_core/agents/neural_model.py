@@ -1,7 +1,5 @@
 """A reward-predicting network as it is served: a forward pass in NumPy, without TensorFlow."""
 
-import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +7,11 @@ import numpy as np
 
 from banditloop.rl_core.agents.agent import Model, one_hot
 from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.network import Layers, layers_of
 from banditloop.rl_core.agents.row_products import rows_times
 from banditloop.rl_core.errors import InvalidInput
 
 SMALLEST_DEVIATION = 1e-7  # that Keras divides by, and so the exported policy
-ReLULayers = tuple[tuple[np.ndarray, np.ndarray], ...]  # kernels [fan_in, fan_out] and biases [fan_out] by layer
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class NeuralModel(Model):
     mean: np.ndarray
     deviation: np.ndarray
     reward_scale: np.ndarray
-    layers: ReLULayers
+    layers: Layers
 
     @classmethod
     def of(cls, arrays: Statistics) -> "NeuralModel":
@@ -79,12 +77,6 @@ def served_arrays(statistics: Statistics) -> Statistics:
     """What of an agent's statistics its model needs."""
     names = ("mean", "deviation", "reward_scale")
     return {name: array for name, array in statistics.items() if name in names or name.startswith(("kernel_", "bias_"))}
-
-
-def layers_of(arrays: Mapping[str, np.ndarray]) -> ReLULayers:
-    """The layers of arrays named kernel_0, bias_0, kernel_1, …"""
-    numbers = itertools.takewhile(lambda i: f"kernel_{i}" in arrays, itertools.count())
-    return tuple((arrays[f"kernel_{i}"], arrays[f"bias_{i}"]) for i in numbers)
 
 
 def standardised(observations: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:

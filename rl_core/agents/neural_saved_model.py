@@ -20,7 +20,8 @@ from tf_agents.trajectories import time_step
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.linear_thompson_model import LinearThompsonModel
 from banditloop.rl_core.agents.linear_thompson_saved_model import thompson
-from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION, layers_of, served_arrays
+from banditloop.rl_core.agents.network import layers_of
+from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION, served_arrays
 from banditloop.rl_core.agents.saved_model import save_policy
 
 
