@@ -29,6 +29,8 @@ from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.agents.neural_linear import NeuralLinear
+from banditloop.rl_core.agents.online_agent import Learned, OnlineAgent
+from banditloop.rl_core.agents.ppo import PPO
 from banditloop.rl_core.agents.sequential_agent import SequentialAgent
 from banditloop.rl_core.agents.softmax import Softmax
 from banditloop.rl_core.agents.squarecb import SquareCB
@@ -49,11 +51,13 @@ AGENTS: dict[str, type[Agent]] = {
     "uniform": Uniform,
     "best_fixed": BestFixed,
     "tf_agents": TFAgents,
+    "ppo": PPO,
 }
 
 __all__ = [
     "ACTION_FEATURES",
     "AGENTS",
+    "PPO",
     "SAVED_MODEL",
     "SAVED_MODEL_PARTS",
     "STATISTICS",
@@ -64,12 +68,14 @@ __all__ = [
     "BestFixed",
     "Cover",
     "EpsilonGreedy",
+    "Learned",
     "LinUCB",
     "LinearThompson",
     "MergeableAgent",
     "Model",
     "NeuralEpsilonGreedy",
     "NeuralLinear",
+    "OnlineAgent",
     "SequentialAgent",
     "Softmax",
     "SquareCB",

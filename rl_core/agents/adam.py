@@ -11,8 +11,9 @@ DECAY, SQUARE_DECAY, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e
 class Adam:
     """Adam on one array of parameters [n] (Kingma, Ba: Adam, a Method for Stochastic Optimization, ICLR 2015)."""
 
-    def __init__(self, parameters: np.ndarray, learning_rate: float, clip: float = GRADIENT_CLIP) -> None:
-        self._parameters, self._learning_rate, self._clip, self._steps = parameters, learning_rate, clip, 0
+    def __init__(self, parameters: np.ndarray, learning_rate: float) -> None:
+        self.learning_rate = learning_rate
+        self._parameters, self._steps = parameters, 0
         self._mean, self._square, self._work = (np.zeros_like(parameters) for _ in range(3))
 
     @property
@@ -29,10 +30,10 @@ class Adam:
         norm = float(gradient @ gradient) ** 0.5
         if not np.isfinite(norm):
             return
-        if norm > self._clip:
-            gradient *= self._clip / norm
+        if norm > GRADIENT_CLIP:
+            gradient *= GRADIENT_CLIP / norm
         self._steps += 1
-        rate = self._learning_rate * (1 - float(SQUARE_DECAY) ** self._steps) ** 0.5 / (1 - float(DECAY) ** self._steps)
+        rate = self.learning_rate * (1 - float(SQUARE_DECAY) ** self._steps) ** 0.5 / (1 - float(DECAY) ** self._steps)
         np.multiply(gradient, gradient, out=self._work)
         self._square *= SQUARE_DECAY
         self._square += np.multiply(self._work, 1 - SQUARE_DECAY, out=self._work)

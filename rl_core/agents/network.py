@@ -1,4 +1,4 @@
-"""A small network in NumPy: forward, backward, and a step of Adam.
+"""A small network in NumPy, which is trained: forward and backward.
 
 The networks of policies are small, so a gradient step is a few hundred thousand multiplications; what costs is calling
 operations. Here a step of 64 rows through two layers of 64 units is about forty calls, 70 µs, where TensorFlow's is ten
@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 
-from banditloop.rl_core.agents.adam import Adam
 from banditloop.rl_core.agents.arrays import Statistics
 
 MANY_THREADS = 3e8  # multiplications of one layer and minibatch, some milliseconds: from there on threads pay
@@ -44,38 +43,40 @@ def initial_layers(widths: Sequence[int], activation: Activation, random: np.ran
 
 
 class Network:
-    """Layers in training, with their optimizer: the weights by layer are parts of one array, and so the gradients."""
+    """A network in training. Its weights by layer are parts of one array, `parameters`, and so are its gradients."""
 
-    def __init__(self, layers: Layers, learning_rate: float, activation: Activation = "relu") -> None:
+    def __init__(self, layers: Layers, activation: Activation = "relu") -> None:
         arrays, self._activation = list(itertools.chain(*layers)), activation
-        parameters = np.concatenate([array.ravel() for array in arrays], dtype=np.float32)
-        self._gradient = np.zeros_like(parameters)
-        self._layers, self._gradients = (_pairs(_parts(flat, arrays)) for flat in (parameters, self._gradient))
-        self._inputs: list[np.ndarray] = []
-        self.optimizer = Adam(parameters, learning_rate)
+        self.parameters = np.concatenate([array.ravel() for array in arrays], dtype=np.float32)
+        self._gradient = np.zeros_like(self.parameters)
+        self._layers, self._gradients = (_pairs(_parts(flat, arrays)) for flat in (self.parameters, self._gradient))
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
-        """The outputs [B, fan_out] for inputs float32 [B, fan_in], which `step` then needs."""
-        self._inputs = [x]
+        """The outputs [B, fan_out] for x float32 [B, fan_in]."""
+        return self.forward(x)[1]
+
+    def forward(self, x: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+        """The inputs of every layer [B, fan_in], which `gradient` takes, and the outputs [B, fan_out]."""
+        inputs = [x]
         for kernel, bias in self._layers[:-1]:
             x = x @ kernel
             x += bias
-            self._inputs.append(np.maximum(x, 0, out=x) if self._activation == "relu" else np.tanh(x, out=x))
+            inputs.append(np.maximum(x, 0, out=x) if self._activation == "relu" else np.tanh(x, out=x))
         kernel, bias = self._layers[-1]
-        outputs: np.ndarray = x @ kernel
+        outputs = x @ kernel
         outputs += bias
-        return outputs
+        return inputs, outputs
 
-    def step(self, derivative: np.ndarray) -> None:
-        """A step of Adam, given the derivative of the loss by the last outputs [B, fan_out]."""
-        for i in reversed(range(len(self._inputs))):
+    def gradient(self, inputs: Sequence[np.ndarray], derivative: np.ndarray) -> np.ndarray:
+        """The gradient by the parameters, given that by the outputs [B, fan_out]; the next call overwrites it."""
+        for i in reversed(range(len(inputs))):
             by_kernel, by_bias = self._gradients[i]
-            np.matmul(self._inputs[i].T, derivative, out=by_kernel)
+            np.matmul(inputs[i].T, derivative, out=by_kernel)
             derivative.sum(axis=0, out=by_bias)
             if i:
                 derivative = derivative @ self._layers[i][0].T
-                derivative *= self._slopes(self._inputs[i])
-        self.optimizer.step(self._gradient)
+                derivative *= self._slopes(inputs[i])
+        return self._gradient
 
     def weights(self, prefix: str = "") -> Statistics:
         """Copies of the weights by layer, as `named_arrays` names them."""

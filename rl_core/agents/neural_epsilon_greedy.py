@@ -21,7 +21,7 @@ from pydantic import Field
 from banditloop.rl_core.agents.agent import Agent, Batch, Model, append_zeros, learning_metrics, reward_sums
 from banditloop.rl_core.agents.arrays import STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
 from banditloop.rl_core.agents.network import initial_layers, named_arrays
-from banditloop.rl_core.agents.neural_model import NeuralModel, served_arrays
+from banditloop.rl_core.agents.neural_model import NeuralModel, mean_std, served_arrays
 from banditloop.rl_core.agents.neural_network import Learner
 
 REPLAY = ("replay_observations", "replay_actions", "replay_rewards", "replay_weights", "replay_keys")
@@ -163,15 +163,9 @@ def _with_replay(statistics: Statistics, batch: Batch, random: np.random.Generat
 def _standardisation(rows: list[np.ndarray]) -> Statistics:
     """Mean and standard deviation used to standardise observations, [dim] each, and rewards, together [2]."""
     observations, _, rewards, _ = rows
-    mean, deviation = _mean_std(observations)
+    mean, deviation = mean_std(observations)
     return {
         "mean": mean.astype(np.float32),
         "deviation": deviation.astype(np.float32),
-        "reward_scale": np.array(_mean_std(rewards)),
+        "reward_scale": np.array(mean_std(rewards)),
     }
-
-
-def _mean_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation over rows, in double precision; the deviation is 1 where all values are equal."""
-    deviation = np.where((values == values[0]).all(axis=0), 1.0, values.std(axis=0, dtype=np.float64))
-    return values.mean(axis=0, dtype=np.float64), deviation

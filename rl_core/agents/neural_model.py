@@ -82,3 +82,9 @@ def served_arrays(statistics: Statistics) -> Statistics:
 def standardised(observations: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Observations [B, dim] as the network sees them."""
     return (observations.astype(np.float32) - mean) / np.maximum(deviation, SMALLEST_DEVIATION)
+
+
+def mean_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation over rows, in double precision; the deviation is 1 where all values are equal."""
+    deviation = np.where((values == values[0]).all(axis=0), 1.0, values.std(axis=0, dtype=np.float64))
+    return values.mean(axis=0, dtype=np.float64), deviation

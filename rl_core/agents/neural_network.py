@@ -2,18 +2,20 @@
 
 import numpy as np
 
+from banditloop.rl_core.agents.adam import Adam
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.network import Network, layers_of
 from banditloop.rl_core.agents.neural_model import standardised
 
 
 class Learner:
-    """A network in training, and the scales of what it reads and predicts."""
+    """A network in training, its optimizer, and the scales of what it reads and predicts."""
 
     def __init__(self, statistics: Statistics, learning_rate: float) -> None:
         self._scales = statistics["mean"], statistics["deviation"]
         self._reward_scale = statistics["reward_scale"]
-        self._network = Network(layers_of(statistics), learning_rate)
+        self._network = Network(layers_of(statistics))
+        self._adam = Adam(self._network.parameters, learning_rate)
 
     def fit(self, rows: list[np.ndarray], batch_size: int, epochs: int, random: np.random.Generator) -> float:
         """Train on interactions in random order; return the mean loss of the last epoch in units of reward variance.
@@ -47,10 +49,10 @@ class Learner:
 
     def _step(self, x: np.ndarray, actions: np.ndarray, rewards: np.ndarray, sample_weight: np.ndarray) -> float:
         """One step of Adam on a minibatch; return the sum of its losses before it."""
-        taken, outputs = (np.arange(len(x)), actions), self._network.outputs(x)
+        (inputs, outputs), taken = self._network.forward(x), (np.arange(len(x)), actions)
         errors = outputs[taken] - rewards
         weighted = sample_weight * errors
         outputs[:] = 0  # from here on the derivative of the loss by what the network returns
         outputs[taken] = weighted * np.float32(2 / len(x))
-        self._network.step(outputs)
+        self._adam.step(self._network.gradient(inputs, outputs))
         return float(weighted @ errors)
