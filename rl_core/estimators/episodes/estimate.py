@@ -1,0 +1,62 @@
+"""An estimate over episodes: its value, and what each episode contributes to its error."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, and the influence [E] of each episode: the value is off by their mean, to first order.
+
+    The influences of two estimates on the same episodes may be subtracted: the difference of two policies varies less
+    than either where they act alike.
+    """
+
+    value: float
+    influence: np.ndarray
+
+    def standard_error(self) -> float:
+        """√(Σ influence² / (E (E - 1))): the delta method, with the episode as the sample."""
+        count = len(self.influence)
+        return float(np.sqrt((self.influence**2).sum() / (count * (count - 1)))) if count > 1 else float("inf")
+
+    def degrees_of_freedom(self) -> float:
+        """2 E / (κ - 1), where κ is the kurtosis of the influences: at least 2, and E of normal ones.
+
+        Where few episodes matter, the standard error itself is uncertain (Satterthwaite: An Approximate Distribution of
+        Estimates of Variance Components, Biometrics 1946).
+        """
+        squares = self.influence**2
+        if not (total := squares.sum()):
+            return float(len(squares))
+        kurtosis = len(squares) * (squares**2).sum() / total**2
+        return float(2 * len(squares) / max(kurtosis - 1, 2.0))
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Student's interval of the policy's value; infinite with fewer than two episodes."""
+        half_width = stats.t.ppf((1 + level) / 2, self.degrees_of_freedom()) * self.standard_error()
+        return self.value - float(half_width), self.value + float(half_width)
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        return Estimate(self.value - other.value, self.influence - other.influence)
+
+    def __truediv__(self, other: "Estimate") -> "Estimate":
+        """The ratio of two estimates; NaN if the other is 0."""
+        if not other.value:
+            return Estimate(float("nan"), np.full_like(self.influence, np.nan))
+        ratio = self.value / other.value
+        return Estimate(ratio, (self.influence - ratio * other.influence) / other.value)
+
+
+def weighted_mean(values: np.ndarray, shares: np.ndarray) -> Estimate:
+    """The mean of values [E] of episodes with shares [E]."""
+    mean = shares @ values
+    return Estimate(float(mean), len(shares) * shares * (values - mean))
+
+
+def self_normalised(terms: np.ndarray, weights: np.ndarray) -> Estimate:
+    """The sum over columns of the weighted means of terms [E, K]; weights [E, K] sum to 1 in every column, or to 0."""
+    means = (weights * terms).sum(axis=0)
+    return Estimate(float(means.sum()), len(terms) * (weights * (terms - means)).sum(axis=1))

@@ -1,0 +1,17 @@
+"""Fitted Q evaluation, the direct method for episodes: mean of v_0, the model's value at the first step.
+
+Le, Voloshin, Yue: Batch Policy Learning under Constraints, ICML 2019; `episodes.fitted_values` fits the model.
+"""
+
+from banditloop.rl_core.estimators.episodes.estimate import Estimate, weighted_mean
+from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisodes
+
+
+def fqe(episodes: LoggedEpisodes) -> Estimate:
+    """Low variance, whatever the number of steps; its value includes the model's bias, its interval does not.
+
+    The interval includes the variance of the fit, if the model was fitted to these episodes.
+    """
+    start = weighted_mean(episodes.expected[:, 0], episodes.shares)
+    fit = 0.0 if episodes.fit_influence is None else episodes.fit_influence
+    return Estimate(start.value, start.influence + fit)

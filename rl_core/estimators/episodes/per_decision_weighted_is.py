@@ -1,0 +1,17 @@
+"""Per-decision weighted importance sampling: Σ_t Σ_e W_t γ^t r_t, with W_t = w_t / Σ_e w_t.
+
+Precup, Sutton, Singh: Eligibility Traces for Off-policy Policy Evaluation, ICML 2000. An episode that is over keeps its
+weight at every later step; without, the mean would be one over the longest episodes only.
+"""
+
+import numpy as np
+
+from banditloop.rl_core.estimators.episodes.estimate import Estimate, self_normalised
+from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisodes
+
+
+def per_decision_weighted_is(episodes: LoggedEpisodes) -> Estimate:
+    """Rewards are weighted by what led to them, not by what followed. NaN if all weights of a step are 0."""
+    if not episodes.normalised.any(axis=0).all():
+        return Estimate(float("nan"), np.full(len(episodes.shares), np.nan))
+    return self_normalised(episodes.discounts * episodes.rewards, episodes.normalised)

@@ -1,0 +1,17 @@
+"""Weighted importance sampling: Σ w_T G / Σ w_T, where G is an episode's return and w_T the weight at its end.
+
+Precup, Sutton, Singh: Eligibility Traces for Off-policy Policy Evaluation, ICML 2000.
+"""
+
+import numpy as np
+
+from banditloop.rl_core.estimators.episodes.estimate import Estimate, self_normalised
+from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisodes
+
+
+def weighted_is(episodes: LoggedEpisodes) -> Estimate:
+    """The log's returns, weighted: within their range. NaN if all weights are 0. Of one step, it is SNIPS."""
+    weights = episodes.normalised[:, -1:]
+    if not weights.any():
+        return Estimate(float("nan"), np.full(len(weights), np.nan))
+    return self_normalised(episodes.returns[:, None], weights)
