@@ -9,7 +9,6 @@ Of decisions that an application took itself (mode external) the logging policy 
 that were logged. How large their weights can be is unknown as well, unless their least propensity is given.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import Logged
+from banditloop.rl_core.evaluation.available_policies import loader
 from banditloop.rl_core.evaluation.interactions import scaled_interactions
 from banditloop.rl_core.evaluation.logged_batch import LoggedBatch, has_propensity
 from banditloop.rl_core.evaluation.traffic_shares import answering_shares
@@ -34,7 +33,6 @@ from banditloop.rl_core.ports import Platform, action_counts
 from banditloop.rl_core.training.train import sample_weight
 
 BATCH_ROWS = 8192
-log = logging.getLogger("banditloop.evaluation")
 
 
 @dataclass(frozen=True)
@@ -182,17 +180,7 @@ def logged_window(
     """
     versions = action_counts(platform.endpoint)
     task = with_features_of(config.task, [policy.encoding for policy in compared])
-
-    def load(version: str) -> SavedPolicy | None:  # a version from the log becomes a path only if the endpoint has it
-        if version not in versions:
-            return None
-        try:
-            policy = SavedPolicy.load(platform.endpoint.policy(version))
-        except InvalidInput as error:
-            log.error("%s; its interactions are left out", error)
-            return None
-        return policy if policy.encoding.readable(task) else None
-
+    load = loader(platform.endpoint, versions, task)
     usable = UsableInteractions(config.task, versions)
     interactions = usable.of(platform.warehouse.reading(task).interactions(window, fold))
     return replace(LoggedWindow.of(config, load, interactions, sharing), left_out=usable.left_out.total())

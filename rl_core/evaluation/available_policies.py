@@ -1,0 +1,30 @@
+"""The policies of a log's versions, as far as they are available."""
+
+import logging
+from collections.abc import Callable, Collection
+
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import Endpoint
+from banditloop.rl_core.settings.task import Task
+
+log = logging.getLogger("banditloop.evaluation")
+
+
+def loader(endpoint: Endpoint, versions: Collection[str], task: Task) -> Callable[[str], SavedPolicy | None]:
+    """A function that returns a version's policy, or None if it is not available.
+
+    versions: those of the endpoint. A policy that is damaged, or needs more features than the task has, is not one.
+    """
+
+    def load(version: str) -> SavedPolicy | None:  # a version from the log becomes a path only if the endpoint has it
+        if version not in versions:
+            return None
+        try:
+            policy = SavedPolicy.load(endpoint.policy(version))
+        except InvalidInput as error:
+            log.error("%s; its interactions are left out", error)
+            return None
+        return policy if policy.encoding.readable(task) else None
+
+    return load

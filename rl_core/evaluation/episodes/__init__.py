@@ -1,0 +1,1 @@
+"""Off-policy evaluation on logged episodes: the window, the evidence about a candidate, estimates and summary."""

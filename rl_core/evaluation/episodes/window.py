@@ -1,0 +1,141 @@
+"""Logged episodes of a window, with the policies that answered them.
+
+An episode counts if one version answered all of it, whose policy is available, or if an application took its decisions
+and told their propensities. All others are left out whole, and counted by the reason.
+
+What is read are the episodes that became complete in a time. In the first moments of a canary these are mostly short
+ones; later as many short and long ones become complete as begin.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.evaluation.logged_batch import has_propensity
+from banditloop.rl_core.evaluation.traffic_shares import answering_shares
+from banditloop.rl_core.events.candidates import logged_ids
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+
+UNUSABLE = "with a decision that contradicts itself, or with a reward outside the task's range"
+SAMPLED = "of which only a part of the decisions was logged"
+SEVERAL = "answered by several versions"
+UNKNOWN = "answered by an unknown version, without propensities"
+
+
+@dataclass(frozen=True)
+class EpisodeWindow:
+    """Transitions of whole episodes, whose rows are next to each other, and the policies that answered, by version."""
+
+    config: Config
+    policies: Mapping[str, SavedPolicy]
+    table: pa.Table
+    ids: tuple[str, ...]  # of all candidates
+    left_out: Mapping[str, int]  # episodes by the reason
+    sharing: Sequence[str] = ()  # two versions that shared the traffic
+    least_propensity: float = 0.0  # that an unknown policy gives any action; 0: unknown
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        load: Callable[[str], SavedPolicy | None],
+        batches: Iterable[pa.RecordBatch],
+        sharing: Sequence[str] = (),
+        least_propensity: float = 0.0,
+    ) -> "EpisodeWindow":
+        """The window of usable rows of whole episodes, of which single rows may be missing.
+
+        load returns a version's policy, or None if unknown. sharing: two versions that are known to have shared the
+        traffic.
+        """
+        tables = [table for batch in batches if (table := pa.table(batch)).num_rows]
+        if not tables:
+            return cls(config, {}, pa.table({}), (), {}, sharing, least_propensity)
+        table = pa.concat_tables(tables).combine_chunks()
+        versions = table["policy_version"].unique().to_pylist()
+        policies = {version: policy for version in versions if (policy := load(version))}
+        rows = EpisodeTable(table)
+        reasons = rows.reasons(pc.is_in(table["policy_version"], pa.array(list(policies), pa.string())))
+        usable = table.filter(pa.array((reasons == "")[rows.episode]))
+        left_out = Counter(reason for reason in reasons.tolist() if reason)
+        return cls(config, policies, usable, tuple(logged_ids(table)), left_out, sharing, least_propensity)
+
+    @property
+    def episodes(self) -> int:
+        """The number of episodes that count."""
+        return len(self.rows.starts)
+
+    @cached_property
+    def rows(self) -> "EpisodeTable":
+        """Where the rows of each episode are."""
+        return EpisodeTable(self.table)
+
+    @cached_property
+    def answered_by(self) -> np.ndarray:
+        """The index of the policy that answered each episode [E]; -1: it is unknown."""
+        if not self.table.num_rows:
+            return np.zeros(0, int)
+        versions = pa.array(list(self.policies), pa.string())
+        return pc.index_in(self.table["policy_version"], versions).fill_null(-1).to_numpy()[self.rows.starts]
+
+    @cached_property
+    def mix(self) -> np.ndarray:
+        """The probability with which each policy was to answer each episode [E, V]; 0 of unknown ones.
+
+        Where the share of the traffic changed during an episode, it is unknown: some episodes of that time changed to
+        another version, and were left out.
+        """
+        mix = np.zeros((self.episodes, len(self.policies)))
+        if not mix.size:
+            return mix
+        known, shares = self.answered_by >= 0, self.table["assignment_share"].to_numpy()
+        least, largest = (extreme.reduceat(shares, self.rows.starts) for extreme in (np.minimum, np.maximum))
+        constant = np.where(least == largest, least, np.nan)
+        versions = list(self.policies)
+        sharing = [versions.index(version) for version in self.sharing if version in self.policies]
+        pair = (sharing[0], sharing[1]) if len(sharing) == 2 else None
+        mix[known] = answering_shares(self.answered_by[known], constant[known], len(versions), pair)
+        return mix
+
+    def returns(self, rewards: np.ndarray) -> np.ndarray:
+        """The discounted sum of the rewards [B] of each episode [E]."""
+        if not len(rewards):
+            return np.zeros(0)
+        discounts = self.config.episodes.discount ** self.table["steps_since_first"].to_numpy()
+        return np.add.reduceat(discounts * rewards, self.rows.starts)
+
+
+class EpisodeTable:
+    """Where the rows of each episode are in a table: the first one of each [E], and the episode of each [B]."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table, first = table, np.ones(table.num_rows, bool)
+        if table.num_rows > 1:
+            ids = table["episode_id"].combine_chunks()
+            first[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+        self.starts, self.episode = np.flatnonzero(first), np.cumsum(first) - 1
+
+    def reasons(self, is_known: pa.ChunkedArray) -> np.ndarray:
+        """Why each episode does not count [E]; empty if it does. is_known [B]: whether a row's policy is available."""
+        table, is_last = self.table, np.append(np.diff(self.episode) > 0, True)
+        ordinal = table["ordinal"].to_numpy()
+        ended = pc.or_(table["terminal"], table["truncated"]).to_numpy()
+        position = np.arange(table.num_rows) - self.starts[self.episode]
+        gaps = ~is_last & (table["steps_to_next"].to_numpy() > 1)
+        sampled = gaps & (table["logging_probability"].to_numpy() < 1)
+        versions = pc.index_in(table["policy_version"], table["policy_version"].unique()).to_numpy()
+        differs, told = versions != versions[self.starts][self.episode], has_propensity(table).to_numpy()
+        conditions = {
+            UNUSABLE: (ordinal != position) | (is_last & ~ended),
+            SAMPLED: sampled,
+            SEVERAL: differs & ~told,
+            UNKNOWN: ~is_known.to_numpy() & ~told,
+        }
+        reasons = [np.logical_or.reduceat(rows, self.starts) for rows in conditions.values()]
+        return np.select(reasons, list(conditions), "")
