@@ -107,6 +107,7 @@ class EpisodeWindow:
         """The discounted sum of the rewards [B] of each episode [E]."""
         if not len(rewards):
             return np.zeros(0)
+        assert self.config.episodes
         discounts = self.config.episodes.discount ** self.table["steps_since_first"].to_numpy()
         return np.add.reduceat(discounts * rewards, self.rows.starts)
 
