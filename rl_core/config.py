@@ -98,6 +98,11 @@ class Config(Section):
                 f"environment.name = {self.environment.name!r}: has no episodes; omit the section episodes"
             )
 
+        if self.episodes and self.reward.default == "ignore":
+            raise InvalidInput(
+                "reward.default = 'ignore': every step of an episode needs a reward; give a number, as 0.0"
+            )
+
     def _check_training(self) -> None:
         if not self.backend.TRAINS_REMOTELY:
             for key, value in self.training.model_dump(exclude_defaults=True).items():

@@ -22,8 +22,21 @@ def merged(stored: pa.Schema, wanted: pa.Schema) -> pa.Schema:
 
 def without_null_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with missing lists among its features as empty ones, which is the same on every backend."""
-    columns = [_filled(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
+    columns = [filled(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def filled(values: pa.Array) -> pa.Array:
+    """An array whose missing lists are empty ones, also those within structs and lists."""
+    kind = values.type
+    if pa.types.is_struct(kind):
+        return pa.StructArray.from_arrays([filled(column) for column in values.flatten()], fields=list(kind))
+    if not pa.types.is_list(kind):
+        return values
+    given = pc.coalesce(values, pa.scalar([], kind)) if values.null_count else values
+    if not pa.types.is_struct(kind.value_type):
+        return given
+    return pa.ListArray.from_arrays(given.offsets, filled(given.values), type=kind)
 
 
 def _field(stored: pa.Field, wanted: pa.Field) -> pa.Field:
@@ -57,15 +70,3 @@ def _kind(stored: pa.DataType) -> str:
     if pa.types.is_list(stored):
         return "vector" if pa.types.is_floating(stored.value_type) else "categories"
     return KINDS.get(stored, str(stored))
-
-
-def _filled(values: pa.Array) -> pa.Array:
-    kind = values.type
-    if pa.types.is_struct(kind):
-        return pa.StructArray.from_arrays([_filled(column) for column in values.flatten()], fields=list(kind))
-    if not pa.types.is_list(kind):
-        return values
-    filled = pc.coalesce(values, pa.scalar([], kind)) if values.null_count else values
-    if not pa.types.is_struct(kind.value_type):
-        return filled
-    return pa.ListArray.from_arrays(filled.offsets, _filled(filled.values), type=kind)

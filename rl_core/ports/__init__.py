@@ -15,7 +15,7 @@ from banditloop.rl_core.ports.endpoint import (
 )
 from banditloop.rl_core.ports.platform import Platform, Resource, ResourceState, Scalars
 from banditloop.rl_core.ports.runner import Run, RunArtifact, Runner, RunState, RunTask, Schedule, TaskState, Trial
-from banditloop.rl_core.ports.warehouse import LogCounts, Warehouse
+from banditloop.rl_core.ports.warehouse import EpisodeCounts, LogCounts, Warehouse
 
 __all__ = [
     "HEALTH_ROUTE",
@@ -23,6 +23,7 @@ __all__ = [
     "Bus",
     "CloudResource",
     "Endpoint",
+    "EpisodeCounts",
     "Handler",
     "LogCounts",
     "Platform",

@@ -12,6 +12,7 @@ from banditloop.rl_core.settings.task import Task
 
 MAX_SKEW = timedelta(days=1)  # by which the clocks that give events their timestamps may differ
 AHEAD = "%s: has rows that were logged while the clock was ahead, up to %s; they wait. Run `banditloop repair`"
+NO_EPISODES = "episodes: the config has no section of this name; add it, empty for defaults"
 
 
 class LogCounts(NamedTuple):
@@ -31,6 +32,17 @@ class LogCounts(NamedTuple):
     early: int = 0  # rewards earned more than a day before their decision: stored, not learned from
     unnamed: int = 0  # rewards in time, under a name that is not trained on
     dangling: int = 0  # rewards whose decision is not in the warehouse (yet)
+
+
+class EpisodeCounts(NamedTuple):
+    """The decisions that are not shadows and were activated, by what they are in the timeline: each in one count."""
+
+    episodes: int  # complete ones
+    transitions: int  # decisions of complete episodes
+    unfinished: int  # decisions of other episodes
+    after_end: int  # decisions logged after their episode was complete, or of a step after its last
+    repeated: int  # decisions of a step that was logged before
+    without_episode: int  # decisions without an episode_id or a step
 
 
 class Warehouse(Protocol):
@@ -74,10 +86,10 @@ class Warehouse(Protocol):
 
         A window is complete when no later event can change its interactions: for each of its decisions, the attribution
         window has passed since the decision was logged and what was received in it is logged, or its reward is there
-        and the aggregation is "first", or the decision is simulated (its rewards must be appended before it). Windows
-        that each start at the `until` of the one before have no gap and no overlap. Without new complete decisions,
-        `until` is `since` (1970 for None). A `since` that leads the clock by more than MAX_LEAD was taken while the
-        clock was ahead, and counts as None.
+        and the aggregation is "first" (not in a config with episodes, where other rewards may follow), or the decision
+        is simulated (its rewards must be appended before it). Windows that each start at the `until` of the one before
+        have no gap and no overlap. Without new complete decisions, `until` is `since` (1970 for None). A `since` that
+        leads the clock by more than MAX_LEAD was taken while the clock was ahead, and counts as None.
         """
 
     def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
@@ -89,6 +101,32 @@ class Warehouse(Protocol):
         both earned and received within the attribution window after the decision was (earned up to a day before it, if
         clocks differ). Reading a window again gives the same interactions. They are streamed, never all in memory.
         """
+
+    def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
+        """The timeline of the episodes that became complete in a window, or of one fold of them, by transition_schema.
+
+        An episode is the decisions with its episode_id. It is complete when the first decision is logged that ends it,
+        or that is its `episodes.max_steps`th, and at the latest `episodes.window_seconds` after its first decision was
+        logged. A decision ends an episode if it is terminal or truncated: by its own field, or by a reward of this name
+        and another value than 0, in time for it. Windows that each start at the `until` of the one before have no gap
+        and no overlap, and reading a window again gives the same, whatever was logged since.
+
+        The rows of an episode are in one batch, next to each other and in the order of their steps; episodes are in the
+        order in which they were complete. Of a step that was logged twice the first decision counts; decisions that
+        were logged after their episode was complete, and steps after the first that ends it, are left out, and so are
+        shadows and deferred decisions that were not activated. The last row is terminal, or else truncated.
+
+        The reward of a step is the weighted sum of the rewards by the names in `episodes.rewards`, or that of
+        `reward.name` alone, each aggregated as those of interactions are, and the default one where there is none.
+        Metrics are aggregated alike, and null where there is none. The folds hold whole episodes, by the hash of their
+        id, and about as many of all episodes as of all interactions.
+
+        Raises:
+            InvalidInput: the config has no section `episodes`.
+        """
+
+    def episode_counts(self, until: datetime) -> EpisodeCounts:
+        """What the decisions logged up to a time are in the timeline that is complete then."""
 
     def policy_totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         """Totals per policy version, or per each of these that has decisions, in order of their first decision.

@@ -47,3 +47,7 @@ class EpisodesSection(Section):
         if len(set(metrics)) < len(metrics):
             raise ValueError("a name occurs twice")
         return metrics
+
+    def weights(self, reward_name: str) -> dict[str, float]:
+        """The weight of each named reward in the reward of a step; reward_name: the one that counts alone otherwise."""
+        return self.rewards or {reward_name: 1.0}

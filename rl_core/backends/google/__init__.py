@@ -60,7 +60,10 @@ def connect(config: Config) -> Platform:
     max_wait = 2 * timedelta(minutes=backend.logger_minutes, seconds=config.bus.lease_seconds)
     return GooglePlatform(
         warehouse=with_retries(
-            BigQueryWarehouse(backend, config.task, config.reward, config.gate.holdout_fraction, max_wait), GOOGLE
+            BigQueryWarehouse(
+                backend, config.task, config.reward, config.episodes, config.gate.holdout_fraction, max_wait
+            ),
+            GOOGLE,
         ),
         bus=with_retries(PubSubBus(backend, config.bus.lease_seconds), GOOGLE),
         endpoint=with_retries(VertexEndpoint(config, backend, scratch / "policies"), GOOGLE),

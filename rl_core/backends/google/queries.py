@@ -5,13 +5,13 @@ eligible ones that are interactions: a deferred one only once it is activated; a
 attribution window. Parameters on logged_at prune the partitions.
 """
 
+from banditloop.rl_core.backends import episode_query
+from banditloop.rl_core.backends.episode_query import AGGREGATE_FUNCTIONS, REWARD_ORDERS
 from banditloop.rl_core.backends.google.tables import LOG
 from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold
 from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, STORED_TABLES
 
 DECISIONS, REWARDS = STORED_TABLES["decisions"], STORED_TABLES["rewards"]
-REWARD_ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
-AGGREGATE_FUNCTIONS = {"sum": "SUM", "mean": "AVG", "max": "MAX", "min": "MIN"}
 IS_LATE = """(r.timestamp > TIMESTAMP_ADD(d.timestamp, INTERVAL @window MICROSECOND)
     OR LEAST(COALESCE(r.received_at, r.logged_at), r.logged_at)
     > TIMESTAMP_ADD(d.logged_at, INTERVAL @window MICROSECOND)
@@ -19,13 +19,24 @@ IS_LATE = """(r.timestamp > TIMESTAMP_ADD(d.timestamp, INTERVAL @window MICROSEC
 IS_EARLY = "r.timestamp < TIMESTAMP_SUB(d.timestamp, INTERVAL @max_skew MICROSECOND)"
 IS_IN_TIME = f"NOT {IS_LATE} AND NOT {IS_EARLY}"
 OUTCOMES = f"""CASE WHEN d.event_id IS NULL THEN '5 dangling' WHEN {IS_LATE} THEN '4 late'
-    WHEN {IS_EARLY} THEN '3 early' WHEN r.name NOT IN (@name, @activation) THEN '2 unnamed' ELSE '1 joined' END"""
-EVENT_HASH = f"SUBSTR(TO_HEX(SHA256(d.event_id)), 1, {HEX_DIGITS})"
-FOLD_FILTERS: dict[Fold | None, str] = {
-    None: "",
-    "training": f"AND {EVENT_HASH} >= @held_out",
-    "held_out": f"AND {EVENT_HASH} < @held_out",
-}
+    WHEN {IS_EARLY} THEN '3 early' WHEN r.name NOT IN UNNEST(@used) THEN '2 unnamed' ELSE '1 joined' END"""
+
+
+def fold_filters(column: str) -> dict[Fold | None, str]:
+    """The condition of each fold on the hash of a column of the decisions d."""
+    hashed = f"SUBSTR(TO_HEX(SHA256(d.{column})), 1, {HEX_DIGITS})"
+    return {None: "", "training": f"AND {hashed} >= @held_out", "held_out": f"AND {hashed} < @held_out"}
+
+
+FOLD_FILTERS = fold_filters("event_id")
+EPISODES = episode_query.Dialect(
+    key="event_id",
+    rewards="earned",
+    is_in_time=IS_IN_TIME,
+    latest="TIMESTAMP_ADD({first}, INTERVAL @episode_window MICROSECOND)",
+    fold_filters=fold_filters("episode_id"),
+    parameter="@",
+)
 
 
 # A time that leads the clock by more than @max_lead was stored while the clock was ahead, and does not count.
@@ -55,13 +66,14 @@ COMMIT TRANSACTION;
 SELECT added;"""
 
 
-def window(dataset: str, aggregation: str, ignores: bool) -> str:
+def window(dataset: str, aggregation: str, ignores: bool, settles_first: bool) -> str:
     """The end of the complete window after @since, and its number of interactions.
 
+    settles_first: whether the first reward settles an interaction.
     The query updates the log row of the rewards. So it conflicts with a concurrent append of rewards and is retried,
     and every reward that is appended afterwards has a later logged_at.
     """
-    settled = "AND event_id NOT IN (SELECT event_id FROM rewarded)" if aggregation == "first" else ""
+    settled = "AND event_id NOT IN (SELECT event_id FROM rewarded)" if settles_first else ""
     counted = "w.event_id" if ignores else "d.event_id"
     join = "LEFT JOIN rewarded AS w ON w.event_id = d.event_id" if ignores else ""
     return f"""
@@ -87,6 +99,17 @@ def interactions(dataset: str, aggregation: str, columns: list[str], fold: Fold 
 SELECT {", ".join(f"d.{name}" for name in columns)}, {_value(ignores)} AS reward
 FROM decisions AS d {"" if ignores else "LEFT"} JOIN rewarded ON rewarded.event_id = d.event_id
 WHERE d.logged_at > @since AND d.logged_at <= @until {FOLD_FILTERS[fold]}"""
+
+
+def transitions(dataset: str, aggregation: str, columns: list[str], values: int, fold: Fold | None) -> str:
+    """The decisions of the episodes complete after @complete_since and up to @until; see episode_query.timeline."""
+    query = episode_query.timeline(EPISODES, columns, values, aggregation, fold)
+    return f"WITH {_interactions(dataset, aggregation)}, {query}"
+
+
+def episode_counts(dataset: str) -> str:
+    """What the decisions logged up to @until are in the timeline; see episode_query.counts."""
+    return f"WITH {_interactions(dataset, 'sum')}, {episode_query.counts(EPISODES)}"
 
 
 def earliest(dataset: str) -> str:

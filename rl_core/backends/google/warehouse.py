@@ -9,49 +9,51 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
+from banditloop.rl_core.backends import episode_query
 from banditloop.rl_core.backends.google import queries
 from banditloop.rl_core.backends.google.clients import credentials, reader
+from banditloop.rl_core.backends.google.query_rows import query_rows
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.staging import staged
 from banditloop.rl_core.backends.google.tables import create_tables
 from banditloop.rl_core.backends.google.upgrade import upgrade
-from banditloop.rl_core.backends.retries import retry_while, with_retries
+from banditloop.rl_core.backends.retries import with_retries
 from banditloop.rl_core.backends.stored_features import without_null_lists
+from banditloop.rl_core.backends.transitions import transitions_of
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.holdout import Fold, hash_bound
 from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, decision_schema, interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
-from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW
+from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW, NO_EPISODES, EpisodeCounts
 from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
 from banditloop.rl_core.settings.task import Task
 
 EPOCH, END_OF_TIME = datetime.fromtimestamp(0, UTC), datetime(9999, 1, 1, tzinfo=UTC)
-RETRY_SECONDS = 300.0  # for which a transaction that conflicts with others is tried again
-CONFLICTS = ("concurrent update", "Failed to commit")  # error texts of BigQuery and of its emulator
-TYPES = {str: "STRING", int: "INT64", float: "FLOAT64", datetime: "TIMESTAMP"}
 log = logging.getLogger("banditloop.warehouse")
-
-
-def _is_conflict(error: BaseException) -> bool:
-    """Whether a concurrent transaction made this one fail."""
-    return isinstance(error, BadRequest) and any(text in str(error) for text in CONFLICTS)
 
 
 class BigQueryWarehouse:
     """See banditloop.rl_core.ports.Warehouse. Every append costs a load job and a transaction: append large batches."""
 
     def __init__(
-        self, backend: GoogleBackend, task: Task, reward: RewardSection, held_out: float, max_wait: timedelta
+        self,
+        backend: GoogleBackend,
+        task: Task,
+        reward: RewardSection,
+        episodes: EpisodesSection | None,
+        held_out: float,
+        max_wait: timedelta,
     ) -> None:
         """max_wait: how long a window waits for rewards that were received and are not logged yet."""
         self._max_wait = max_wait
         self._backend, self._task, self._reward, self._held_out = backend, task, reward, hash_bound(held_out)
-        self._ignores = reward.default == "ignore"
+        self._ignores, self._episodes = reward.default == "ignore", episodes
 
     @cached_property
     def _connection(self) -> bigquery.Client:
@@ -93,7 +95,8 @@ class BigQueryWarehouse:
         if since and since > now + MAX_LEAD:
             log.error(AHEAD, "the last training", since)
             since = None
-        query = queries.window(self._backend.dataset, self._reward.aggregation, self._ignores)
+        settles_first = self._reward.aggregation == "first" and self._episodes is None
+        query = queries.window(self._backend.dataset, self._reward.aggregation, self._ignores, settles_first)
         [(until, interactions)] = self._query(query, self._parameters(since or EPOCH, now + MAX_LEAD / 2))
         return Window(since=since, until=until or since or EPOCH, interactions=interactions)
 
@@ -105,6 +108,20 @@ class BigQueryWarehouse:
         for batch in rows.to_arrow_iterable(bqstorage_client=self._reader):
             yield without_null_lists(batch.select(schema.names).cast(schema))
 
+    def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
+        episodes, names = self._in_episodes, episode_query.value_names(self._in_episodes, self._reward)
+        columns, aggregation = decision_schema(self._task).names, self._reward.aggregation
+        query = queries.transitions(self._backend.dataset, aggregation, columns, len(names), fold)
+        parameters = self._episode_parameters(window.since or EPOCH, window.until)
+        parameters |= episode_query.name_parameters(names) | ({"held_out": self._held_out} if fold else {})
+        batches = self._query(query, parameters).to_arrow_iterable(bqstorage_client=self._reader)
+        yield from transitions_of(batches, self._task, episodes, self._reward)
+
+    def episode_counts(self, until: datetime) -> EpisodeCounts:
+        query = queries.episode_counts(self._backend.dataset)
+        [found] = self._query(query, self._episode_parameters(EPOCH, until))
+        return EpisodeCounts(*found)
+
     def policy_totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         query = queries.totals(self._backend.dataset, self._reward.aggregation, self._ignores)
         rows = self._query(query, self._parameters(EPOCH, END_OF_TIME) | self._default)
@@ -112,7 +129,8 @@ class BigQueryWarehouse:
 
     def event_counts(self) -> LogCounts:
         query = queries.counts(self._backend.dataset)
-        counts = dict(map(tuple, self._query(query, self._parameters(EPOCH, END_OF_TIME))))
+        used = {"used": episode_query.used_names(self._episodes, self._reward)}
+        counts = dict(map(tuple, self._query(query, self._parameters(EPOCH, END_OF_TIME) | used)))
         received = {name: counts.pop(f"received {name}") for name in KEYS}
         duplicate = {name: received[name] - counts.pop(f"rows {name}") for name in KEYS}
         return LogCounts(received, duplicate, inactive=counts.pop("eligible") - counts["shown"], **counts)
@@ -124,16 +142,8 @@ class BigQueryWarehouse:
     def upgrade(self) -> int:
         return upgrade(self._connection, self._backend, self._task)
 
-    @retry_while(_is_conflict, RETRY_SECONDS, max_pause=5.0)
     def _query(self, query: str, parameters: dict[str, Any]) -> bigquery.table.RowIterator:
-        """The result rows of a query. A transaction that conflicts with another one is retried."""
-        config = bigquery.QueryJobConfig(
-            query_parameters=[bigquery.ScalarQueryParameter(k, TYPES[type(v)], v) for k, v in parameters.items()]
-        )
-        job = self._client.query(query, job_config=config)
-        rows = job.result()
-        log.info("BigQuery query finished", extra={"bytes_scanned": job.total_bytes_processed, "job": job.job_id})
-        return rows
+        return query_rows(self._client, query, parameters)
 
     @cached_property
     def _reader(self) -> BigQueryReadClient:
@@ -157,6 +167,17 @@ class BigQueryWarehouse:
             "max_skew": _microseconds(MAX_SKEW),
             "max_wait": _microseconds(self._max_wait),
         }
+
+    def _episode_parameters(self, since: datetime, until: datetime) -> dict[str, Any]:
+        """The parameters of every query on episodes, which reads all decisions up to the window's end."""
+        parameters = self._parameters(EPOCH, until) | {"complete_since": since}
+        return parameters | episode_query.parameters(self._in_episodes)
+
+    @property
+    def _in_episodes(self) -> EpisodesSection:
+        if self._episodes is None:
+            raise InvalidInput(NO_EPISODES)
+        return self._episodes
 
     @property
     def _default(self) -> dict[str, Any]:

@@ -28,7 +28,9 @@ def connect(config: Config) -> Platform:
     bus = LocalBus(root / "bus", config.bus.lease_seconds)
     waiting = functools.partial(waiting_since, bus, root / "scratch" / "outbox" / "rewards", "rewards")
     return Platform(
-        LocalWarehouse(root / "warehouse", config.task, config.reward, config.gate.holdout_fraction, waiting),
+        LocalWarehouse(
+            root / "warehouse", config.task, config.reward, config.episodes, config.gate.holdout_fraction, waiting
+        ),
         bus,
         LocalEndpoint(root / "endpoints" / backend.endpoint),
         LocalRunner(root / "runs"),

@@ -66,7 +66,7 @@ def _first_open(events: EventLog, files: list[DataFile], since: datetime, presen
         logged = f"logged_at > {sql_time(since)} AND logged_at <= {sql_time(present)}"
         query = f"FROM all_decisions WHERE {logged} AND mode NOT IN ('shadow', 'simulated')"
         connection.execute(f"CREATE TEMP TABLE logged_decisions AS {query}")
-        if events.reward.aggregation != "first":
+        if not events.settles_first:
             [(first,)] = connection.execute("SELECT epoch_us(min(logged_at)) FROM logged_decisions").fetchall()
             return queries.time_of(first) or END_OF_TIME
         ids = hashes(connection.table("logged_decisions"), "event_id")

@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from banditloop.rl_core.backends import episode_query
 from banditloop.rl_core.backends.local import queries
 from banditloop.rl_core.backends.local.event_table import EPOCH, EventTable
 from banditloop.rl_core.backends.local.key_hashes import KeyHashes
@@ -21,7 +22,8 @@ from banditloop.rl_core.backends.local.views import create_view
 from banditloop.rl_core.backends.older_schema import NOT_UPGRADED
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.schema import KEYS, STORED_TABLES
-from banditloop.rl_core.ports.warehouse import MAX_SKEW
+from banditloop.rl_core.ports.warehouse import MAX_SKEW, NO_EPISODES
+from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.loop import RewardSection
 from banditloop.rl_core.settings.task import Task
 
@@ -38,12 +40,12 @@ MAX_WAIT = timedelta(days=1)  # of a window, for rewards that were received and 
 class EventLog:
     """The tables `decisions` and `rewards` under one folder, read with the features of a task."""
 
-    def __init__(self, root: Path, task: Task, reward: RewardSection) -> None:
-        self.root, self.task, self.reward = root, task, reward
+    def __init__(self, root: Path, task: Task, reward: RewardSection, episodes: EpisodesSection | None) -> None:
+        self.root, self.task, self.reward, self.episodes = root, task, reward, episodes
 
     def reading(self, task: Task) -> "EventLog":
         """The same log, read with the features of another task."""
-        return EventLog(self.root, task, self.reward)
+        return EventLog(self.root, task, self.reward, self.episodes)
 
     @cached_property
     def database(self) -> duckdb.DuckDBPyConnection:
@@ -119,6 +121,23 @@ class EventLog:
         rows = {file.path: file.rows for file in files}
         matching = {*self.event_ids[table].files_with(connection, rows, event_ids)}
         return [file for file in files if file.path in matching]
+
+    @property
+    def used_names(self) -> list[str]:
+        """The names of the rewards that are read."""
+        return episode_query.used_names(self.episodes, self.reward)
+
+    @property
+    def in_episodes(self) -> EpisodesSection:
+        """The section `episodes`. InvalidInput: there is none."""
+        if self.episodes is None:
+            raise InvalidInput(NO_EPISODES)
+        return self.episodes
+
+    @property
+    def settles_first(self) -> bool:
+        """Whether the first reward settles an interaction: not in episodes, which other rewards may still end."""
+        return self.reward.aggregation == "first" and self.episodes is None
 
     @property
     def ignores(self) -> bool:

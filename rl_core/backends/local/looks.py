@@ -31,7 +31,8 @@ class Looks:
 
     def __init__(self, events: EventLog) -> None:
         self._events, self._lock = events, threading.Lock()
-        self._file = SumsFile(events.root / "sums", [events.reward.model_dump(), events.durations, SCHEMA_VERSION])
+        depends_on = [events.reward.model_dump(), events.used_names, events.durations, SCHEMA_VERSION]
+        self._file = SumsFile(events.root / "sums", depends_on)
         self._kept, self._rows_in_file = NOTHING, 0
 
     def look(self) -> Look:

@@ -2,17 +2,18 @@
 
 from datetime import datetime, timedelta
 
+from banditloop.rl_core.backends.episode_query import AGGREGATE_FUNCTIONS, REWARD_ORDERS
 from banditloop.rl_core.backends.local.event_table import EPOCH
 from banditloop.rl_core.events.holdout import HEX_DIGITS, Fold
 
-EVENT_HASH = f"substr(sha256(d.event_id), 1, {HEX_DIGITS})"
-FOLD_FILTERS: dict[Fold | None, str] = {
-    None: "",
-    "training": f"AND {EVENT_HASH} >= $held_out",
-    "held_out": f"AND {EVENT_HASH} < $held_out",
-}
-REWARD_ORDERS = {"first": "r.logged_at, r.timestamp, r.source_id", "last": "r.timestamp DESC, r.source_id DESC"}
-AGGREGATE_FUNCTIONS = {"sum": "sum", "mean": "avg", "max": "max", "min": "min"}
+
+def fold_filters(column: str) -> dict[Fold | None, str]:
+    """The condition of each fold on the hash of a column of the decisions d."""
+    hashed = f"substr(sha256(d.{column}), 1, {HEX_DIGITS})"
+    return {None: "", "training": f"AND {hashed} >= $held_out", "held_out": f"AND {hashed} < $held_out"}
+
+
+FOLD_FILTERS = fold_filters("event_id")
 REWARDED_COUNT = "count(*) FILTER (number IN (SELECT number FROM rewarded))"
 IS_LATE = """(r.timestamp > d.timestamp + to_microseconds($window)
     OR least(r.received_at, r.logged_at) > d.logged_at + to_microseconds($window)
@@ -20,7 +21,7 @@ IS_LATE = """(r.timestamp > d.timestamp + to_microseconds($window)
 IS_EARLY = "r.timestamp < d.timestamp - to_microseconds($max_skew)"
 IS_IN_TIME = f"NOT {IS_LATE} AND NOT {IS_EARLY}"
 OUTCOME = f"""CASE WHEN d.event_id IS NULL THEN '5 dangling' WHEN {IS_LATE} THEN '4 late'
-    WHEN {IS_EARLY} THEN '3 early' WHEN r.name NOT IN ($name, $activation) THEN '2 unnamed' ELSE '1 joined' END"""
+    WHEN {IS_EARLY} THEN '3 early' WHEN NOT list_contains($used, r.name) THEN '2 unnamed' ELSE '1 joined' END"""
 REWARD_OUTCOMES = f"""SELECT outcome, count(*) FROM (
         SELECT min({OUTCOME}) AS outcome
         FROM rewards r LEFT JOIN logged_decisions d ON r.event_id = d.event_id GROUP BY r.number)

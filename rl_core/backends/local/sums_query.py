@@ -15,7 +15,6 @@ from banditloop.rl_core.backends.local.log_connection import DEFERRED, create_ou
 from banditloop.rl_core.backends.local.log_sums import VERSION_SUMS, LogSums
 from banditloop.rl_core.backends.local.table_snapshot import Snapshot
 from banditloop.rl_core.events.schema import KEYS
-from banditloop.rl_core.settings.loop import ACTIVATION
 
 LOGGED = {"decisions": "logged_decisions", "rewards": "rewards"}  # the views that create_outcome_views reads
 
@@ -94,7 +93,7 @@ class SumsQuery:
         return pa.table(arrays, VERSION_SUMS)
 
     def _outcomes(self) -> dict[str, int]:
-        parameters = self._events.durations | {"name": self._events.reward.name, "activation": ACTIVATION}
+        parameters = self._events.durations | {"used": self._events.used_names}
         rewards = self._connection.execute(queries.REWARD_OUTCOMES, parameters).fetchall()
         [decisions] = self._connection.execute(queries.DECISION_OUTCOMES).fetchall()
         names = queries.DECISION_OUTCOME_NAMES

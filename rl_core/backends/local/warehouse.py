@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from banditloop.rl_core.backends.local import queries
+from banditloop.rl_core.backends.local import queries, timeline
 from banditloop.rl_core.backends.local.complete_window import complete_window
 from banditloop.rl_core.backends.local.event_log import EventLog
 from banditloop.rl_core.backends.local.event_table import EPOCH
@@ -22,6 +22,8 @@ from banditloop.rl_core.events.holdout import Fold, hash_bound
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
+from banditloop.rl_core.ports.warehouse import EpisodeCounts
+from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.loop import RewardSection
 from banditloop.rl_core.settings.task import Task
 
@@ -34,10 +36,11 @@ class LocalWarehouse:
         root: Path,
         task: Task,
         reward: RewardSection,
+        episodes: EpisodesSection | None,
         held_out: float,
         waiting_since: Callable[[], datetime | None],
     ) -> None:
-        self._root, self._log = root, EventLog(root, task, reward)
+        self._root, self._log = root, EventLog(root, task, reward, episodes)
         self._waiting_since = waiting_since
         self._held_out = hash_bound(held_out)
 
@@ -76,6 +79,12 @@ class LocalWarehouse:
                 relation = connection.sql(query, params=parameters | self._log.reward_parameters())
                 for batch in relation.to_arrow_reader(batch_rows(files)):
                     yield without_null_lists(batch.select(schema.names).cast(schema))
+
+    def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
+        return timeline.transitions(self._log, window, fold, self._held_out)
+
+    def episode_counts(self, until: datetime) -> EpisodeCounts:
+        return timeline.counts(self._log, until)
 
     def policy_totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         chosen = None if versions is None else frozenset(versions)

@@ -4,7 +4,9 @@ from banditloop.rl_core.testing.backends.accounting import AccountingContract
 from banditloop.rl_core.testing.backends.attribution import AttributionContract
 from banditloop.rl_core.testing.backends.bus import BusContract
 from banditloop.rl_core.testing.backends.endpoint import EndpointContract
+from banditloop.rl_core.testing.backends.episodes import EpisodeContract
 from banditloop.rl_core.testing.backends.features import FeatureContract
+from banditloop.rl_core.testing.backends.transitions import TransitionContract
 from banditloop.rl_core.testing.backends.warehouse import WarehouseContract
 
 __all__ = [
@@ -13,13 +15,22 @@ __all__ = [
     "BackendContract",
     "BusContract",
     "EndpointContract",
+    "EpisodeContract",
     "FeatureContract",
+    "TransitionContract",
     "WarehouseContract",
 ]
 
 
 class BackendContract(
-    WarehouseContract, FeatureContract, AttributionContract, AccountingContract, BusContract, EndpointContract
+    WarehouseContract,
+    FeatureContract,
+    AttributionContract,
+    AccountingContract,
+    EpisodeContract,
+    TransitionContract,
+    BusContract,
+    EndpointContract,
 ):
     """Checks that every backend must pass. A test file of yours subclasses it and says how to configure the backend:
 
