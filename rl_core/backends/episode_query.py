@@ -30,14 +30,9 @@ class Dialect(NamedTuple):
         return query.replace("$", self.parameter)
 
 
-def value_names(episodes: EpisodesSection, reward: RewardSection) -> list[str]:
-    """The names of all rewards that are read, without those that end an episode."""
-    return list(dict.fromkeys([*episodes.weights(reward.name), *episodes.metrics]))
-
-
 def used_names(episodes: EpisodesSection | None, reward: RewardSection) -> list[str]:
     """The names of all rewards that are read, also of those that are events of a decision."""
-    in_episodes = [TERMINAL, TRUNCATED, *value_names(episodes, reward)] if episodes else []
+    in_episodes = [TERMINAL, TRUNCATED, *episodes.value_names(reward.name)] if episodes else []
     return list(dict.fromkeys([reward.name, ACTIVATION, *in_episodes]))
 
 

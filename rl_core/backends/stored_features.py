@@ -1,7 +1,6 @@
 """The stored features of a log and those of its task: features come and go, and keep their kinds."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from banditloop.rl_core.errors import InvalidInput
 
@@ -18,25 +17,6 @@ def merged(stored: pa.Schema, wanted: pa.Schema) -> pa.Schema:
     return pa.schema(
         [_field(stored.field(field.name), field) if field.name in stored.names else field for field in wanted]
     )
-
-
-def without_null_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with missing lists among its features as empty ones, which is the same on every backend."""
-    columns = [filled(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-
-
-def filled(values: pa.Array) -> pa.Array:
-    """An array whose missing lists are empty ones, also those within structs and lists."""
-    kind = values.type
-    if pa.types.is_struct(kind):
-        return pa.StructArray.from_arrays([filled(column) for column in values.flatten()], fields=list(kind))
-    if not pa.types.is_list(kind):
-        return values
-    given = pc.coalesce(values, pa.scalar([], kind)) if values.null_count else values
-    if not pa.types.is_struct(kind.value_type):
-        return given
-    return pa.ListArray.from_arrays(given.offsets, filled(given.values), type=kind)
 
 
 def _field(stored: pa.Field, wanted: pa.Field) -> pa.Field:

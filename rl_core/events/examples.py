@@ -1,4 +1,4 @@
-"""Interactions as tf.train.Examples in TFRecord files.
+"""Interactions, or transitions of episodes, as tf.train.Examples in TFRecord files.
 
 TF-Agents' own example encoding is broken on NumPy 2, so the features are derived here from the types of the Arrow
 schema: strings become bytes, timestamps (in microseconds), booleans and integers int64, floating-point numbers float32.
@@ -7,7 +7,7 @@ the bytes of its JSON.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from banditloop.rl_core.events.example_message import Example
 from banditloop.rl_core.events.parsed_examples import Ragged, parse_examples
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.events.tfrecords import write_records
+from banditloop.rl_core.events.transitions import transition_schema
 from banditloop.rl_core.settings.task import Task
 
 ROWS_PER_FILE = 100_000
 
 
 def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
-    """Write interactions to files examples-NNNNN.tfrecord in `folder`, replacing it; returns their number.
+    """Write interactions or transitions to files examples-NNNNN.tfrecord in `folder`, replacing it; returns how many.
 
     What was seen of their actions is written beside them.
     """
@@ -59,7 +60,23 @@ def example_files(folder: Path) -> list[Path]:
 
 def read_examples(files: Iterable[Path], task: Task) -> Iterator[pa.Table]:
     """Interactions of a task in TFRecord files, as tables of up to parsed_examples.ROWS_PER_BATCH rows."""
-    schema = interaction_schema(task)
+    return _read(files, interaction_schema(task))
+
+
+def read_transitions(files: Iterable[Path], task: Task, metrics: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """Transitions in TFRecord files, as `read_examples` has interactions; an episode may go on in the next table.
+
+    metrics: names of the rewards that were written as such.
+    """
+    for table in _read(files, transition_schema(task, metrics)):
+        is_last = pc.or_(table["terminal"], table["truncated"]).combine_chunks()
+        context = table["next_context"].combine_chunks()
+        followed = pa.StructArray.from_arrays(context.flatten(), fields=list(context.type), mask=is_last)
+        place = table.schema.get_field_index("next_context")
+        yield table.set_column(place, table.schema.field(place), followed)
+
+
+def _read(files: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     for parsed in parse_examples(list(files), {name: _list_kind(kind) for name, kind in _leaves(schema)}):
         yield pa.table([_column(parsed, field, field.name) for field in schema], schema=schema)
 
@@ -76,7 +93,7 @@ def _leaves(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str,
 def _leaf_columns(columns: Iterable[pa.Array], fields: Iterable[pa.Field]) -> Iterator[tuple[pa.Array, pa.DataType]]:
     for column, field in zip(columns, fields, strict=True):
         if pa.types.is_struct(field.type):
-            yield from _leaf_columns([column.field(child.name) for child in field.type], field.type)
+            yield from _leaf_columns(column.flatten(), field.type)
         else:
             yield column, field.type
 

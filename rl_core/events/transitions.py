@@ -12,6 +12,7 @@ ORDER = (
     ("steps_to_next", pa.int32(), "step of the episode's next decision minus this one's; 0 at the last"),
     ("steps_since_first", pa.int32(), "step of the decision minus that of the episode's first"),
 )
+KIND = {"kind": "transitions"}  # metadata of examples that are transitions, not interactions
 OPTIONAL_STEP = {"episode_id", "step", "terminal", "truncated"}  # which every transition has
 
 

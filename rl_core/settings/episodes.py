@@ -51,3 +51,7 @@ class EpisodesSection(Section):
     def weights(self, reward_name: str) -> dict[str, float]:
         """The weight of each named reward in the reward of a step; reward_name: the one that counts alone otherwise."""
         return self.rewards or {reward_name: 1.0}
+
+    def value_names(self, reward_name: str) -> list[str]:
+        """The names of all rewards that have a value of a step: those with a weight, then the other metrics."""
+        return list(dict.fromkeys([*self.weights(reward_name), *self.metrics]))

@@ -18,6 +18,7 @@ from banditloop.rl_core.estimators.propensity_audit import Audits, audit_propens
 from banditloop.rl_core.events.examples import write_examples
 from banditloop.rl_core.events.holdout import is_held_out
 from banditloop.rl_core.events.schema import TIME
+from banditloop.rl_core.events.transitions import KIND
 from banditloop.rl_core.events.usable import UsableInteractions
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.logs.artifact import artifact_events
@@ -55,7 +56,8 @@ def export_log(
     """Write the loop's interactions since the training of the latest policy, or all if training cannot resume from it.
 
     Those held out are excluded, and those that contradict themselves or have a reward outside the task's range left
-    out. as_of: time up to which the log is read, ISO 8601; empty: now.
+    out. In a config with episodes they are the transitions of complete ones, of the whole log. as_of: time up to which
+    the log is read, ISO 8601; empty: now.
 
     Raises:
         InvalidInput: there are none, or a version's actions were not chosen as often as their logged propensities
@@ -65,6 +67,8 @@ def export_log(
     window = _up_to(platform.warehouse.window(parent.window.until if parent else None), as_of)
     if not window.interactions:
         raise InvalidInput(f"warehouse: no interactions logged since {window.since or 'the beginning'}")
+    if config.episodes:
+        return export_episodes(config, platform, window, latest[0], examples)
     audits = read_audits(platform.endpoint.policy(parent.version)) if parent else {}
     usable = UsableInteractions(config.task, action_counts(platform.endpoint))
     rows = _write(config, usable, platform.warehouse.interactions(window, "training"), audits, examples)
@@ -76,6 +80,29 @@ def export_log(
             f"{usable.example}. Give a changed task its own backend.root, or rename the feature"
         )
     return Export.of(window.model_copy(update={"interactions": rows}), parent, latest[0], dict(usable.left_out))
+
+
+def export_episodes(
+    config: Config, platform: Platform, window: Window, previous: Manifest | None, examples: Path
+) -> Export:
+    """Write the transitions of the complete episodes of a window, without those held out or with one of no use.
+
+    All decisions are audited, not only those of complete episodes: which episodes are complete depends on their
+    actions. The export's numbers are those of the transitions written and of everything that is left out.
+    """
+    shapes, audits = action_counts(platform.endpoint), Audits()
+    decided, usable = UsableInteractions(config.task, shapes), UsableInteractions(config.task, shapes)
+    for _ in audit_propensities(decided.of(platform.warehouse.interactions(window)), audits):
+        pass
+    rows = write_examples(usable.episodes_of(platform.warehouse.transitions(window, "training")), examples)
+    write_audits(examples, audits)
+    found = platform.warehouse.episode_counts(window.until)._asdict()
+    if not rows:
+        listed = ", ".join(f"{count:,} {name}" for name, count in found.items())
+        raise InvalidInput(f"warehouse: no episode to learn from is complete ({listed}). {usable.example}".strip())
+    del found["transitions"]  # with those held out
+    export = Export.of(window.model_copy(update={"interactions": rows}), None, previous, found | usable.left_out)
+    return export._replace(metadata=export.metadata | KIND)
 
 
 def export_file(

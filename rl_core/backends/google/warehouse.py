@@ -21,11 +21,11 @@ from banditloop.rl_core.backends.google.staging import staged
 from banditloop.rl_core.backends.google.tables import create_tables
 from banditloop.rl_core.backends.google.upgrade import upgrade
 from banditloop.rl_core.backends.retries import with_retries
-from banditloop.rl_core.backends.stored_features import without_null_lists
-from banditloop.rl_core.backends.transitions import transitions_of
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.holdout import Fold, hash_bound
+from banditloop.rl_core.events.null_lists import without_null_lists
 from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, decision_schema, interaction_schema
+from banditloop.rl_core.events.timeline import transitions_of
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
 from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW, NO_EPISODES, EpisodeCounts
@@ -109,7 +109,7 @@ class BigQueryWarehouse:
             yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
-        episodes, names = self._in_episodes, episode_query.value_names(self._in_episodes, self._reward)
+        episodes, names = self._in_episodes, self._in_episodes.value_names(self._reward.name)
         columns, aggregation = decision_schema(self._task).names, self._reward.aggregation
         query = queries.transitions(self._backend.dataset, aggregation, columns, len(names), fold)
         parameters = self._episode_parameters(window.since or EPOCH, window.until)

@@ -11,9 +11,9 @@ from banditloop.rl_core.backends.local import queries
 from banditloop.rl_core.backends.local.event_log import EventLog
 from banditloop.rl_core.backends.local.event_table import EPOCH
 from banditloop.rl_core.backends.local.file_slices import batch_rows
-from banditloop.rl_core.backends.transitions import transitions_of
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.events.schema import decision_schema
+from banditloop.rl_core.events.timeline import transitions_of
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports.warehouse import EpisodeCounts
 
@@ -31,7 +31,7 @@ def transitions(log: EventLog, window: Window, fold: Fold | None, held_out: str)
 
     Earlier decisions are looked at, too, since later ones may belong to an episode that was complete before.
     """
-    names = episode_query.value_names(log.in_episodes, log.reward)
+    names = log.in_episodes.value_names(log.reward.name)
     files = log.snapshots()["decisions"].logged(EPOCH, window.until)
     query = episode_query.timeline(DIALECT, decision_schema(log.task).names, len(names), log.reward.aggregation, fold)
     parameters = _parameters(log, window.since or EPOCH, window.until)

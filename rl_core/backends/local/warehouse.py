@@ -17,8 +17,8 @@ from banditloop.rl_core.backends.local.file_slices import batch_rows, slices
 from banditloop.rl_core.backends.local.looks import Look, Looks
 from banditloop.rl_core.backends.local.query_cache import MAX_SECONDS, QueryCache
 from banditloop.rl_core.backends.local.upgrade import is_upgraded, upgrade
-from banditloop.rl_core.backends.stored_features import without_null_lists
 from banditloop.rl_core.events.holdout import Fold, hash_bound
+from banditloop.rl_core.events.null_lists import without_null_lists
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts

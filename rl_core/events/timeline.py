@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.backends.episode_query import value_names
-from banditloop.rl_core.backends.stored_features import filled, without_null_lists
+from banditloop.rl_core.events.null_lists import filled, without_null_lists
 from banditloop.rl_core.events.transitions import transition_schema
 from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.loop import RewardSection
@@ -24,7 +23,11 @@ NEXT = {  # the column of the next decision's value, by the column of the decisi
 def transitions_of(
     batches: Iterable[pa.RecordBatch], task: Task, episodes: EpisodesSection, reward: RewardSection
 ) -> Iterator[pa.RecordBatch]:
-    """The transitions of the decisions that `episode_query.timeline` gives."""
+    """The transitions of decisions in order, in batches of whole episodes.
+
+    The decisions have columns `ordinal`, `is_terminal`, whether the episode ends with them, and value_0, value_1, …:
+    the aggregated rewards by the names of `value_names`, null where there is none.
+    """
     schema = transition_schema(task, episodes.metrics)
     for batch in _whole_episodes(batches):
         columns = _decided(batch, schema) | _rewards(batch, episodes, reward)
@@ -56,7 +59,7 @@ def _decided(batch: pa.RecordBatch, schema: pa.Schema) -> dict[str, pa.Array]:
 
 
 def _rewards(batch: pa.RecordBatch, episodes: EpisodesSection, reward: RewardSection) -> dict[str, pa.Array]:
-    names = value_names(episodes, reward)
+    names = episodes.value_names(reward.name)
     values = {name: batch[f"value_{place}"].cast(pa.float64()) for place, name in enumerate(names)}
     weights = episodes.weights(reward.name)
     parts = [weight * values[name].fill_null(reward.default).to_numpy() for name, weight in weights.items()]
