@@ -14,12 +14,13 @@ from pydantic import Field
 from banditloop.rl_core import cloud_events
 from banditloop.rl_core.backends import platform_from_environment
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import Environment, configured
+from banditloop.rl_core.environments import Environment, EpisodicEnvironment, configured
 from banditloop.rl_core.environments.history import chosen_actions, earned, features_by_id, listed_candidates
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts, context_rows
 from banditloop.rl_core.events.rows import Row, reward_row
 from banditloop.rl_core.ports import Bus, Platform
+from banditloop.rl_core.rollouts.visit import play_visit
 from banditloop.rl_core.settings.section import Section
 
 POLL_SECONDS = 0.05  # rewards that are due within it are published together
@@ -27,18 +28,20 @@ log = logging.getLogger("banditloop.simulator")
 
 
 class Visit(Section):
-    """The users of one simulated visit."""
+    """The users of one simulated visit: each sends one request, or those of an episode."""
 
     users: int = Field(100, ge=1, le=10_000, description="number of users, who all visit at once")
     seed: int | None = Field(None, ge=0, description="seed from which the users are drawn; random if not given")
 
 
 def simulate(config: Config, platform: Platform, visit: Visit) -> float:
-    """Simulate a visit and publish its rewards, each when it is due; returns the mean reward.
+    """Simulate a visit and publish its rewards, each when it is due; returns the mean reward, of episodes their return.
 
     Raises:
         InvalidInput: the config has no environment.
     """
+    if isinstance(config.environment, EpisodicEnvironment):
+        return play_visit(config, platform, config.environment, visit.users, visit.seed)
     environment = configured(config.environment, "the simulator")
     random = np.random.default_rng(visit.seed)
     contexts = environment.observe(visit.users, random)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import configured
+from banditloop.rl_core.environments import EpisodicEnvironment, configured
 from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.evaluation.summary import Summary
@@ -22,6 +22,7 @@ from banditloop.rl_core.promotion.current import released
 from banditloop.rl_core.promotion.logged_candidate import evaluate_log
 from banditloop.rl_core.promotion.start import check_start
 from banditloop.rl_core.promotion.transitions import ensure_champion
+from banditloop.rl_core.rollouts.history import episodic_history
 from banditloop.rl_core.training.export import Export, export_file, export_log
 from banditloop.rl_core.training.policy import train_policy
 from banditloop.rl_core.training.tuned import TUNED, with_tuned, with_tuned_of
@@ -35,16 +36,28 @@ class Trained(NamedTuple):
 
 
 def simulate_step(config: Config, platform: Platform, interactions: int, seed: int) -> dict[str, float]:
-    """Add simulated interactions to the loop's log; return how many were new, and their mean reward."""
+    """Add simulated interactions to the loop's log; return how many were new, and their mean reward.
+
+    Of an environment of episodes they are as many whole ones as it takes.
+    """
     check_start(config, platform)
-    warehouse, environment = platform.warehouse, configured(config.environment, "the generator")
-    history = simulated_history(environment, interactions, config.reward.name, seed)
-    decisions, rewards = (pa.concat_tables(tables) for tables in zip(*history, strict=True))
+    decisions, rewards = _simulated_events(config, interactions, seed)
     # Rewards first: every decision in the warehouse then has its reward, and a retry after a crash adds the rest.
-    added = {"rewards_added": warehouse.append("rewards", rewards)}
-    added["decisions_added"] = warehouse.append("decisions", decisions)
+    added = {"rewards_added": platform.warehouse.append("rewards", rewards)}
+    added["decisions_added"] = platform.warehouse.append("decisions", decisions)
     ensure_champion(config, platform.endpoint)
     return {**added, "mean_reward": float(rewards["value"].to_numpy().mean())}
+
+
+def _simulated_events(config: Config, interactions: int, seed: int) -> tuple[pa.Table, pa.Table]:
+    """Decisions of the random policy, and their rewards."""
+    if isinstance(config.environment, EpisodicEnvironment):
+        max_steps = config.episodes.max_steps if config.episodes else None
+        return episodic_history(config.environment, interactions, config.reward.name, seed, max_steps)
+    environment = configured(config.environment, "the generator")
+    history = simulated_history(environment, interactions, config.reward.name, seed)
+    decisions, rewards = (pa.concat_tables(tables) for tables in zip(*history, strict=True))
+    return decisions, rewards
 
 
 def export_step(

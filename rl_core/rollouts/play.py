@@ -43,7 +43,7 @@ def play(
     An episode depends on its seed and on `choose` alone: its actions, too, are drawn by its seed. max_steps: steps
     after which episodes are cut off; the environment's own limit if that is less, or if not given.
     """
-    limit = min(max_steps or environment.max_steps, environment.max_steps)
+    limit = step_limit(environment, max_steps)
     task, episodes = environment.task, environment.reset(seeds)
     running, contexts = np.arange(len(seeds)), episodes.contexts
     for step in range(limit):
@@ -52,9 +52,7 @@ def play(
         candidates = running_candidates(environment, task, episodes, running)
         decisions = choose(contexts, candidates, step_uniforms(seeds[running], step))
         actions = chosen_actions(task, list(candidates.ids))[decisions.actions]
-        outcome = take_step(episodes, running, actions, len(seeds))
-        if step == limit - 1:
-            outcome = outcome._replace(truncated=~outcome.terminal)
+        outcome = take_step(episodes, running, actions, len(seeds), is_last=step == limit - 1)
         following = episodes.contexts if len(running) == len(seeds) else take(episodes.contexts, running)
         yield Played(running, step, contexts, candidates, decisions, outcome, following)
         if outcome.ended.any():
@@ -75,13 +73,23 @@ def running_candidates(
     return Candidates(task.action_ids)
 
 
-def take_step(episodes: Episodes, running: np.ndarray, actions: np.ndarray, started: int) -> Steps:
-    """What the actions [R] brought in the running episodes, which are some of those that were started."""
-    if len(running) == started:
-        return episodes.step(actions)
-    of_all = np.full(started, actions[0], actions.dtype)  # those that are over take any
-    of_all[running] = actions
-    return Steps(*(column[running] for column in episodes.step(of_all)))
+def step_limit(environment: EpisodicEnvironment, max_steps: int | None) -> int:
+    """The number of steps after which episodes are cut off."""
+    return environment.max_steps if max_steps is None else min(max_steps, environment.max_steps)
+
+
+def take_step(episodes: Episodes, running: np.ndarray, actions: np.ndarray, started: int, is_last: bool) -> Steps:
+    """What the actions [R] brought in the running episodes, which are some of those that were started.
+
+    is_last: whether those that have not ended are cut off with it.
+    """
+    if len(running) < started:
+        of_all = np.full(started, actions[0], actions.dtype)  # those that are over take any
+        of_all[running] = actions
+        steps = Steps(*(column[running] for column in episodes.step(of_all)))
+    else:
+        steps = episodes.step(actions)
+    return steps._replace(truncated=~steps.terminal) if is_last else steps
 
 
 def uniformly(contexts: Contexts, candidates: Candidates, uniforms: np.ndarray) -> Decisions:

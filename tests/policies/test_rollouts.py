@@ -5,12 +5,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import episode_seeds
 from banditloop.rl_core.environments.cartpole import CartPole
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import decode, encode
 from banditloop.rl_core.events.schema import decision_schema, interaction_schema
 from banditloop.rl_core.policies.saved_policy import draw_actions
+from banditloop.rl_core.promotion.steps import simulate_step
 from banditloop.rl_core.rollouts import play, returns, rollouts, uniformly
+from banditloop.rl_core.rollouts.history import episodic_history
 
 CARTPOLE = CartPole(max_steps=30)
 
@@ -97,3 +102,29 @@ def test_cartpole_is_that_of_gymnasium():
                 action = int(played.decisions.actions[row])
                 observed[episode], *outcome, _ = theirs[episode].step(action)
                 assert outcome == [column[row] for column in played.outcome]
+
+
+def test_a_history_is_the_fewest_whole_episodes_with_so_many_interactions(episodes):
+    decisions, rewards = episodic_history(CARTPOLE, 100, "points", seed=0)
+    assert decisions == episodes.drop_columns("reward").slice(0, decisions.num_rows)
+    is_last = np.array(decisions["terminal"]) | np.array(decisions["truncated"])
+    assert is_last[-1]
+    assert not is_last[99:-1].any()
+    assert rewards["event_id"] == decisions["event_id"]
+    assert set(rewards["name"].to_pylist()) == {"points"}
+    longer, _ = episodic_history(CARTPOLE, 300, "points", seed=0)
+    assert longer.slice(0, decisions.num_rows) == decisions
+    with pytest.raises(InvalidInput, match="interactions = 0: give at least 1"):
+        episodic_history(CARTPOLE, 0, "points", seed=0)
+
+
+def test_the_generator_adds_whole_episodes_once(tmp_path):
+    values = {"environment": CARTPOLE.model_dump(), "agent": {"name": "tests.support.sequential_agents:Idle"}}
+    config = Config.parse(values | {"backend": {"root": str(tmp_path)}, "episodes": {"max_steps": 12}})
+    added = simulate_step(config, connect(config), 100, seed=0)
+    assert 100 <= added["decisions_added"] == added["rewards_added"] < 112
+    assert simulate_step(config, connect(config), 100, seed=0)["decisions_added"] == 0
+    warehouse = connect(config).warehouse
+    stored = pa.Table.from_batches(warehouse.interactions(warehouse.window(None)))
+    assert stored.num_rows == added["decisions_added"]
+    assert max(stored["step"].to_pylist()) == 11

@@ -13,15 +13,20 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.client import Decision
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import MovieLens
+from banditloop.rl_core.environments.cartpole import CartPole
 from banditloop.rl_core.environments.classification import Classification
 from banditloop.rl_core.environments.delayed import Delayed
 from banditloop.rl_core.environments.drifting import Drifting
 from banditloop.rl_core.environments.linear import Linear
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.saved_policy import draw_actions
 from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.reports.learning_curve import summary
 from banditloop.rl_core.reports.learning_curve_page import write_page
+from banditloop.rl_core.rollouts import returns
 from tests.policies.test_built_in_environments import write_flowers
+
+IDLE = "tests.support.sequential_agents:Idle"
 
 
 class FirstCandidate:
@@ -63,9 +68,9 @@ def visit(environment, tmp_path, default=0, users=5):
     return platform.bus.messages, platform.endpoint.requests[0]
 
 
-def make_config(environment, tmp_path):
-    backend = {"root": str(tmp_path / "loop")}
-    return Config.parse({"backend": backend, "environment": environment.model_dump(), "policy": {"saved_model": False}})
+def make_config(environment, tmp_path, **sections):
+    backend, policy = {"root": str(tmp_path / "loop")}, {"saved_model": False}
+    return Config.parse({"backend": backend, "environment": environment.model_dump(), "policy": policy} | sections)
 
 
 def test_plain_vectors_are_sent_as_lists(tmp_path):
@@ -115,6 +120,40 @@ def test_delayed_rewards_are_published_when_they_are_due(tmp_path):
         assert (due[f"event-{row}"] - first).total_seconds() == pytest.approx(delay - delays.min(), abs=1e-5)
     for _, published, events in messages:
         assert all(started < datetime.fromisoformat(event["timestamp"]) <= published for event in events)
+
+
+def test_an_episode_is_played_step_by_step_and_every_step_earns(tmp_path):
+    """The requests name episode and step; the events that an episode ended or was cut off belong to its last step."""
+    environment = CartPole(max_steps=10)  # with the same action at every step, the pole falls after 8 to 10
+    config = make_config(environment, tmp_path, agent={"name": IDLE})
+    platform = replace(connect(config), endpoint=FirstCandidate(0), bus=Published())
+    mean = simulate(config, platform, Visit(users=20, seed=0))
+    expected = returns(lambda *asked: always(0, len(asked[-1])), environment, seed=0, episodes=20)
+    assert mean == expected.undiscounted.mean()
+    requests = platform.endpoint.requests
+    assert [len(request) for request in requests] == [int((expected.lengths > step).sum()) for step in range(10)]
+    assert {instance["step"] for instance in requests[3]} == {3}
+    assert requests[0][0]["context"].keys() == environment.task.context.keys()
+    assert len({instance["episode_id"] for request in requests for instance in request}) == 20
+    ended = {"terminal": 0, "truncated": 0}
+    for request, (topic, _, events) in zip(requests, platform.bus.messages, strict=True):
+        assert topic == "rewards"
+        assert [event["value"] for event in events if event["name"] == "reward"] == [1.0] * len(request)
+        for event in events[len(request) :]:
+            ended[event["name"]] += event["value"]
+    assert ended["terminal"] and ended["truncated"]
+    assert sum(ended.values()) == 20
+
+
+def test_the_configs_limit_cuts_episodes_off(tmp_path):
+    config = make_config(CartPole(), tmp_path, agent={"name": IDLE}, episodes={"max_steps": 3})
+    platform = replace(connect(config), endpoint=FirstCandidate(0), bus=Published())
+    assert simulate(config, platform, Visit(users=2)) == 3.0
+    assert [event["name"] for event in platform.bus.messages[2][2]] == ["reward"] * 2 + ["truncated"] * 2
+
+
+def always(action, episodes):
+    return draw_actions(np.tile(np.eye(2)[action], (episodes, 1)), np.zeros(episodes))
 
 
 def test_a_config_without_an_environment_has_nothing_to_simulate(tmp_path):

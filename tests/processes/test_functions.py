@@ -16,15 +16,18 @@ from banditloop.functions.logger import log_events, logger
 from banditloop.functions.simulator import Visit, simulate, simulator
 from banditloop.rl_core import cloud_events
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments.history import chosen_actions, simulated_history
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.settings.secrets import TOKEN
 from banditloop.rl_core.training.train import contexts
 from tests.conftest import deploy, make_config, make_policy, rewards, vector_decisions
 from tests.support.processes import free_port, process, wait_until
+from tests.support.sequential_agents import Idle
 
 
 @pytest.mark.parametrize("name", ["logger", "simulator", "trigger", "monitor"])
@@ -139,6 +142,29 @@ def test_logged_rewards_match_their_contexts_and_actions(setting, dim, tmp_path)
     online = np.array(table["policy_version"].to_pylist()) == version
     chosen = policy.probabilities(observations[online])[np.arange(online.sum()), actions[online]]
     np.testing.assert_allclose(table["propensity"].to_numpy()[online], chosen, rtol=1e-12)
+
+
+def test_a_visit_plays_episodes_against_the_endpoint(tmp_path):
+    """Every step is logged with its episode, its propensity and the reward that came for it."""
+    values = {"environment": {"name": "cartpole", "max_steps": 12}, "agent": {"name": f"{Idle.__module__}:Idle"}}
+    config = Config.parse(values | {"backend": {"root": str(tmp_path / "loop")}})
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    with process(config, "-m", "banditloop.functions.predictor"):
+        wait_until(platform.endpoint.serving_versions)
+        mean = simulate(config, platform, Visit(users=5, seed=0))
+
+        def rewarded():
+            drain(config, platform)
+            return sum(row["rewarded"] for row in platform.warehouse.policy_totals())
+
+        wait_until(lambda: rewarded() == 5 * mean)
+    batches = platform.warehouse.interactions(platform.warehouse.window(None))
+    rows = sorted(pa.Table.from_batches(batches).to_pylist(), key=lambda row: (row["episode_id"], row["step"]))
+    lengths = [len([row for row in rows if row["episode_id"] == id]) for id in sorted({r["episode_id"] for r in rows})]
+    assert sum(lengths) == len(rows) == 5 * mean
+    assert [row["step"] for row in rows] == [step for length in lengths for step in range(length)]
+    assert {(row["propensity"], row["reward"]) for row in rows} == {(0.5, 1.0)}
 
 
 def test_a_bad_visit_message_is_reported_and_not_redelivered(caplog):

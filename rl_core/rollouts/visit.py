@@ -1,0 +1,69 @@
+"""Episodes of simulated users, whose actions the endpoint chooses."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import orjson
+
+from banditloop.rl_core.client import Decision
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.environments.episodic import Episodes, EpisodicEnvironment, Steps, episode_seeds
+from banditloop.rl_core.environments.history import chosen_actions
+from banditloop.rl_core.events.contexts import context_rows, take
+from banditloop.rl_core.events.rows import Row, reward_row
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.rollouts.play import step_limit, take_step
+from banditloop.rl_core.settings.loop import TERMINAL, TRUNCATED
+
+
+def play_visit(
+    config: Config, platform: Platform, environment: EpisodicEnvironment, users: int, seed: int | None
+) -> float:
+    """Play an episode for each user, and publish what every step earned as it comes; returns the mean return.
+
+    The running episodes of a step are one request. The step with which an episode ended has an event that says so.
+
+    Raises:
+        InvalidInput: nothing is serving.
+    """
+    seeds = episode_seeds(uuid.uuid4().int if seed is None else seed, 0, users)
+    ids = [uuid.uuid4().hex for _ in range(users)]
+    episodes, running, total = environment.reset(seeds), np.arange(users), 0.0
+    limit = step_limit(environment, config.episodes.max_steps if config.episodes else None)
+    for step in range(limit):
+        decisions = platform.endpoint.predict(_instances(environment, episodes, running, ids, step))
+        actions = chosen_actions(environment.task, [str(decision.action) for decision in decisions])
+        outcome = take_step(episodes, running, actions, users, is_last=step == limit - 1)
+        outcome = outcome._replace(rewards=config.task.rewards.clip(outcome.rewards))
+        platform.bus.publish("rewards", orjson.dumps(_events(config.reward.name, decisions, outcome)))
+        total += float(outcome.rewards.sum())
+        running = running[~outcome.ended]
+        if not len(running):
+            break
+    return total / users
+
+
+def _instances(
+    environment: EpisodicEnvironment, episodes: Episodes, running: np.ndarray, ids: list[str], step: int
+) -> list[dict[str, Any]]:
+    """The instances of a predict request for a step of the running episodes [R]."""
+    contexts, listed = take(episodes.contexts, running), episodes.candidates()
+    rows = context_rows({name: contexts[name] for name in environment.task.context if name in contexts})
+    return [
+        {"context": row, "episode_id": ids[episode], "step": step} | ({"actions": listed[episode]} if listed else {})
+        for row, episode in zip(rows, running.tolist(), strict=True)
+    ]
+
+
+def _events(name: str, decisions: list[Decision], outcome: Steps) -> list[Row]:
+    """The rewards of a step's decisions, and which episodes ended or were cut off with it."""
+    now = datetime.now(UTC)
+    values = [(name, outcome.rewards.tolist()), (TERMINAL, outcome.terminal), (TRUNCATED, outcome.truncated)]
+    return [
+        reward_row(event_id=decision.event_id, name=kind, value=float(value), timestamp=now, source_id="simulator")
+        for kind, column in values
+        for decision, value in zip(decisions, column, strict=True)
+        if value or kind == name
+    ]
