@@ -13,11 +13,13 @@ from banditloop.rl_core.environments.episodic import (
     episode_seeds,
 )
 from banditloop.rl_core.environments.gymnasium_environment import GymnasiumEnvironment
+from banditloop.rl_core.environments.gymnasium_episodes import GymnasiumEpisodes
 from banditloop.rl_core.environments.linear import Linear
 from banditloop.rl_core.environments.movielens import MovieLens
 from banditloop.rl_core.environments.newsvendor import Newsvendor
 from banditloop.rl_core.environments.sparse_clicks import SparseClicks
 from banditloop.rl_core.environments.tf_agents_environment import TFAgentsEnvironment
+from banditloop.rl_core.environments.tf_agents_episodes import TFAgentsEpisodes
 from banditloop.rl_core.environments.wheel import Wheel
 
 ENVIRONMENTS: dict[str, type[Simulated]] = {
@@ -32,6 +34,8 @@ ENVIRONMENTS: dict[str, type[Simulated]] = {
     "delayed": Delayed,
     "cartpole": CartPole,
     "newsvendor": Newsvendor,
+    "gymnasium_episodes": GymnasiumEpisodes,
+    "tf_agents_episodes": TFAgentsEpisodes,
 }
 
 __all__ = [

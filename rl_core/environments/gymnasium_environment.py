@@ -70,16 +70,27 @@ class GymnasiumEnvironment(Environment):
     @cached_property
     def _gymnasium(self) -> tuple[Any, Any]:
         """The environment, and Gymnasium's module of spaces."""
-        try:
-            gymnasium = importlib.import_module("gymnasium")
-        except ImportError:
-            raise InvalidInput("environment.name = 'gymnasium': is not installed; pip install gymnasium") from None
-        try:
-            environment = gymnasium.make(self.id, **self.arguments)
-        except (gymnasium.error.Error, TypeError) as error:
-            raise InvalidInput(f"environment.id = {self.id!r}: {error}") from None
+        gymnasium = imported_gymnasium()
+        environment = made(self.id, self.arguments)
         if not isinstance(environment.action_space, gymnasium.spaces.Discrete):
             raise InvalidInput(
                 f"environment.id = {self.id!r}: its actions are not discrete: {environment.action_space}"
             )
         return environment, gymnasium.spaces
+
+
+def imported_gymnasium() -> Any:
+    """The package. InvalidInput: it is not installed."""
+    try:
+        return importlib.import_module("gymnasium")
+    except ImportError:
+        raise InvalidInput("environment: the package gymnasium is not installed; pip install gymnasium") from None
+
+
+def made(id: str, arguments: dict[str, Any]) -> Any:
+    """The environment of an id. InvalidInput: there is none, or it does not take the arguments."""
+    gymnasium = imported_gymnasium()
+    try:
+        return gymnasium.make(id, **arguments)
+    except (gymnasium.error.Error, TypeError) as error:
+        raise InvalidInput(f"environment.id = {id!r}: {error}") from None

@@ -53,25 +53,19 @@ class TFAgentsEnvironment(Environment):
         spec, rewards = self._environment.action_spec(), []
         for seed, action, event_id in zip(contexts[SEED], actions, event_ids, strict=True):
             self._reset(int(seed))
-            with _seeded(zlib.crc32(event_id.encode())):
+            with seeded(zlib.crc32(event_id.encode())):
                 step = self._environment.step(np.array([action + spec.minimum], spec.dtype))
             rewards.append(float(np.squeeze(step.reward)))
         return np.array(rewards)
 
     def _reset(self, seed: int) -> np.ndarray:
         """The observation [dim] that the environment draws with the seed, and to which the next step applies."""
-        with _seeded(seed):
+        with seeded(seed):
             return np.asarray(self._environment.reset().observation)[0]
 
     @cached_property
     def _environment(self) -> Any:
-        import banditloop.rl_core.tf  # noqa: F401  (configures TensorFlow before TF-Agents imports it)
-
-        module, _, function = self.factory.partition(":")
-        try:
-            environment = getattr(importlib.import_module(module), function)(**self.arguments)
-        except (ImportError, AttributeError, TypeError) as error:
-            raise InvalidInput(f"environment.factory = {self.factory!r}: {error}; give module:function") from None
+        environment = made(self.factory, self.arguments)
         if getattr(environment, "batch_size", None) != 1:
             raise InvalidInput(f"environment.factory = {self.factory!r}: returns no environment with a batch_size of 1")
         if len(getattr(environment.observation_spec(), "shape", ())) != 1 or environment.action_spec().shape:
@@ -81,9 +75,23 @@ class TFAgentsEnvironment(Environment):
         return environment
 
 
+def made(factory: str, arguments: dict[str, Any]) -> Any:
+    """What a factory, module:function, returns. InvalidInput: there is none, or it does not take the arguments."""
+    import banditloop.rl_core.tf  # noqa: F401  (configures TensorFlow before TF-Agents imports it)
+
+    module, _, function = factory.partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)(**arguments)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise InvalidInput(f"environment.factory = {factory!r}: {error}; give module:function") from None
+
+
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Python's and NumPy's global generators have the seed, and go on afterwards as if nothing had been drawn."""
+def seeded(seed: int) -> Iterator[None]:
+    """Python's and NumPy's global generators have the seed, and go on afterwards as if nothing had been drawn.
+
+    seed: less than 2 ** 32.
+    """
     state, numpy_state = python_random.getstate(), np.random.get_state()
     python_random.seed(seed)
     np.random.seed(seed)

@@ -211,7 +211,7 @@ def test_a_config_nests_the_environment_that_is_delayed():
     assert config.environment == Delayed(environment=Linear(dim=7))
     assert config.task == Linear(dim=7).task
     assert Config.parse(config.to_dict()) == config
-    with pytest.raises(InvalidInput, match=r"environment\.name = 'liner': is not one of: classification, delayed"):
+    with pytest.raises(InvalidInput, match=r"environment\.name = 'liner': is not one of: cartpole, classification"):
         Config.parse({"environment": {"name": "delayed", "environment": {"name": "liner"}}})
 
 
