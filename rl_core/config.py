@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import SerializeAsAny
 
-from banditloop.rl_core.agents import AGENTS, Agent, LinearThompson, SequentialAgent, mergeable
+from banditloop.rl_core.agents import AGENTS, DQN, Agent, LinearThompson, SequentialAgent, mergeable
 from banditloop.rl_core.environments import ENVIRONMENTS, EpisodicEnvironment, Simulated
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import BACKENDS, Backend, LocalBackend
@@ -72,6 +72,8 @@ class Config(Section):
             values["task"] = _task(values)
             if isinstance(values.get("environment"), EpisodicEnvironment):
                 values.setdefault("episodes", {})
+            if values.get("episodes") is not None:
+                values.setdefault("agent", DQN())
             if "agent" in values and isinstance(policy := values.get("policy", {}), Mapping):
                 values["policy"] = {"exploration": values["agent"].EXPLORATION} | dict(policy)
             if isinstance(bus := values.get("bus", {}), Mapping):

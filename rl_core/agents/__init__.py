@@ -24,6 +24,7 @@ from banditloop.rl_core.agents.arrays import (
 from banditloop.rl_core.agents.bag import Bag
 from banditloop.rl_core.agents.best_fixed import BestFixed
 from banditloop.rl_core.agents.cover import Cover
+from banditloop.rl_core.agents.dqn import DQN
 from banditloop.rl_core.agents.epsilon_greedy import EpsilonGreedy
 from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.agents.linucb import LinUCB
@@ -51,12 +52,14 @@ AGENTS: dict[str, type[Agent]] = {
     "uniform": Uniform,
     "best_fixed": BestFixed,
     "tf_agents": TFAgents,
+    "dqn": DQN,
     "ppo": PPO,
 }
 
 __all__ = [
     "ACTION_FEATURES",
     "AGENTS",
+    "DQN",
     "PPO",
     "SAVED_MODEL",
     "SAVED_MODEL_PARTS",

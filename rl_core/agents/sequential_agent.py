@@ -4,7 +4,9 @@ import abc
 from collections.abc import Iterable
 from typing import Any
 
-from banditloop.rl_core.agents.agent import Agent
+import numpy as np
+
+from banditloop.rl_core.agents.agent import Agent, append_zeros
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.transitions import Transitions
 
@@ -23,3 +25,43 @@ class SequentialAgent(Agent):
 
     def can_resume_from(self, other: dict[str, Any]) -> bool:
         return False
+
+
+def initial_counts(actions: int) -> Statistics:
+    """The counts of no transitions, as all sequential agents keep them in their statistics."""
+    return {"counts": np.zeros(actions, np.int64), "rewards": np.zeros(actions)}
+
+
+def transition_counts(transitions: Transitions, actions: int) -> Statistics:
+    """How often each action was taken, and the sum of the returns that followed at once, both [actions]."""
+    counts = np.bincount(transitions.actions, minlength=actions)
+    return {"counts": counts, "rewards": np.bincount(transitions.actions, transitions.rewards, minlength=actions)}
+
+
+def followed(transitions: Transitions, counts: np.ndarray) -> Transitions:
+    """The transitions of which it is known what follows, where next_eligible are actions that the log knows.
+
+    counts: how often each action was taken [actions]. The values of those that never were are extrapolated, and the
+    highest of several values is often the one that is most wrong, so they are left out. Where nothing else may follow,
+    they stay.
+    """
+    known = transitions.take(transitions.is_known)
+    tried, eligible = counts > 0, known.next_eligible
+    if tried.all():
+        return known
+    mask = np.tile(tried, (len(known.actions), 1)) if eligible is None else eligible & tried
+    everything = np.ones_like(mask) if eligible is None else eligible
+    return known._replace(next_eligible=np.where(mask.any(axis=1, keepdims=True), mask, everything))
+
+
+def with_untried(statistics: Statistics, actions: int, last_layer: tuple[str, ...]) -> Statistics:
+    """The statistics for `actions` actions, of which those never taken have the mean value of the others.
+
+    last_layer: names of arrays that values are linear in, whose last axis is the actions'.
+    """
+    names = *last_layer, "counts", "rewards"
+    grown = {name: append_zeros(statistics[name], actions, statistics[name].ndim - 1) for name in names}
+    tried = grown["counts"] > 0
+    for name in last_layer:
+        grown[name][..., ~tried] = grown[name][..., tried].mean(axis=-1, keepdims=True) if tried.any() else 0
+    return statistics | grown

@@ -1,5 +1,6 @@
 """Transitions: steps of logged episodes as sequential agents and estimators read them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,3 +35,23 @@ class Transitions(NamedTuple):
     def take(self, rows: np.ndarray | slice) -> "Transitions":
         """Some of the transitions, by their positions, a mask or a slice."""
         return Transitions(*(column if column is None else column[rows] for column in self))  # type: ignore[arg-type]
+
+
+def joined(batches: Sequence[Transitions]) -> Transitions:
+    """Several batches, at least one, as one; each begins with an episode of its own."""
+    lengths = [len(batch.actions) for batch in batches]
+    numbers = [np.unique(batch.episodes, return_inverse=True)[1] for batch in batches]
+    starts = np.cumsum([0, *(number.max(initial=-1) + 1 for number in numbers[:-1])])
+    apart = [batch._replace(episodes=n + s) for batch, n, s in zip(batches, numbers, starts, strict=True)]
+    return Transitions(*(_joined(column, lengths) for column in zip(*apart, strict=True)))  # type: ignore[arg-type]
+
+
+def _joined(columns: Sequence[np.ndarray | None], lengths: Sequence[int]) -> np.ndarray | None:
+    """The arrays of several batches as one. One that is missing is 1 in all rows; None: all are."""
+    given = next((column for column in columns if column is not None), None)
+    if given is None:
+        return None
+    shape, kind = given.shape[1:], given.dtype
+    return np.concatenate(
+        [np.ones((n, *shape), kind) if column is None else column for column, n in zip(columns, lengths, strict=True)]
+    )

@@ -21,6 +21,7 @@ with contextlib.suppress(ImportError):  # only the suites need it
                 "merging",
                 "planted",
                 "sections",
+                "sequential_agents",
             )
         )
     )

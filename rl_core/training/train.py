@@ -63,11 +63,11 @@ def batch(table: pa.Table, encoding: Encoding, with_eligible: bool = False) -> B
         sample_weight(table),
         table["propensity"].to_numpy(),
         np.array(ids, np.uint64),
-        _eligible(table, encoding.action_ids) if with_eligible else None,
+        eligible_actions(table, encoding.action_ids) if with_eligible else None,
     )
 
 
-def _eligible(table: pa.Table, action_ids: Sequence[str]) -> np.ndarray | None:
+def eligible_actions(table: pa.Table, action_ids: Sequence[str]) -> np.ndarray | None:
     """The actions of an encoding that each decision of a table could take, bool [B, actions]; None: all of them."""
     ids = logged_ids(table)
     position, unknown = {action: i for i, action in enumerate(ids)}, np.zeros((table.num_rows, 1), bool)
@@ -89,28 +89,28 @@ def to_arrays(table: pa.Table, encoding: Encoding) -> tuple[np.ndarray, np.ndarr
     return encoding.context.encode(checked_contexts(table, encoding.context)), actions, table["reward"].to_numpy()
 
 
-def checked_contexts(table: pa.Table, encoder: Encoder) -> pa.StructArray:
-    """The contexts of a table in one array. A vector is missing in interactions from before the task had it.
+def checked_contexts(table: pa.Table, encoder: Encoder, column: str = "context") -> pa.StructArray:
+    """The contexts in a column of a table in one array. A vector is missing in rows from before the task had it.
 
     Raises:
         InvalidInput: a vector has another length than the encoder's; names the interaction.
     """
-    arrays = contexts(table)
+    arrays = contexts(table, column)
     for feature in encoder.vectors:
         lengths = pc.list_value_length(arrays.field(feature.name)).fill_null(0).to_numpy()
         wrong = (lengths != feature.length) & (lengths > 0)
         if wrong.any():
             row = int(np.argmax(wrong))
             raise InvalidInput(
-                f"interaction {table['event_id'][row]}: context.{feature.name} has {lengths[row]} numbers; the task's "
+                f"interaction {table['event_id'][row]}: {column}.{feature.name} has {lengths[row]} numbers; the task's "
                 f"have {feature.length}. Give a changed task its own backend.root, or rename the feature"
             )
     return arrays
 
 
-def contexts(table: pa.Table) -> pa.StructArray:
-    """The contexts of a table in one array."""
-    return table["context"].combine_chunks() if table.num_rows else pa.array([], table.schema.field("context").type)
+def contexts(table: pa.Table, column: str = "context") -> pa.StructArray:
+    """The contexts in a column of a table in one array."""
+    return table[column].combine_chunks() if table.num_rows else pa.array([], table.schema.field(column).type)
 
 
 def sample_weight(table: pa.Table) -> np.ndarray | None:

@@ -27,6 +27,7 @@ from banditloop.rl_core.testing.merging import (
 )
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, noise, trained
 from tests.policies.test_exploring_agents import AGENTS as EXPLORING_AGENTS
+from tests.policies.test_sequential_agents import TESTED_AGENTS as SEQUENTIAL_AGENTS
 
 TESTED_AGENTS = [
     LinUCB(),
@@ -60,8 +61,8 @@ every_mergeable = pytest.mark.parametrize("agent", MERGEABLE, ids=repr)
 
 
 def test_every_agent_is_tested():
-    elsewhere = {"tf_agents"}  # test_tf_agents.py
-    assert {agent.name for agent in [*TESTED_AGENTS, *EXPLORING_AGENTS]} | elsewhere == set(AGENTS)
+    elsewhere = {"tf_agents", "ppo"}  # test_tf_agents.py, test_ppo.py
+    assert {agent.name for agent in [*TESTED_AGENTS, *EXPLORING_AGENTS, *SEQUENTIAL_AGENTS]} | elsewhere == set(AGENTS)
 
 
 class TestAgents(AgentConformance):

@@ -1,0 +1,128 @@
+"""DQN: a network of the values of actions, trained offline on logged episodes and served without TensorFlow.
+
+Mnih et al.: Human-level Control through Deep Reinforcement Learning, Nature 2015, with double Q-learning and soft
+updates of the target (`q_learning`). It is the algorithm of TF-Agents' DdqnAgent and of ReAgent's DiscreteDQN, with the
+squared error.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from banditloop.rl_core.agents.agent import Model, learning_metrics
+from banditloop.rl_core.agents.arrays import WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.network import initial_layers, named_arrays
+from banditloop.rl_core.agents.neural_model import NeuralModel, mean_std, served_arrays
+from banditloop.rl_core.agents.q_learning import QLearner
+from banditloop.rl_core.agents.sequential_agent import (
+    SequentialAgent,
+    followed,
+    initial_counts,
+    transition_counts,
+    with_untried,
+)
+from banditloop.rl_core.agents.transitions import Transitions, joined
+
+Units = Annotated[int, Field(ge=1, le=4096)]
+
+
+class DQN(SequentialAgent):
+    """Double DQN with a network of ReLU layers."""
+
+    name: Literal["dqn"] = "dqn"
+    hidden_units: list[Units] = Field([128, 64], max_length=10, description="number of units in each hidden layer")
+    learning_rate: float = Field(0.005, gt=0, le=1, description="learning rate of Adam at the first gradient step")
+    final_learning_rate: float = Field(
+        0.00025, ge=0, le=1, description="learning rate at the last gradient step; it falls linearly"
+    )
+    batch_size: int = Field(512, ge=1, le=65_536, description="transitions per gradient step")
+    gradient_steps: int = Field(500, ge=1, le=1_000_000, description="number of gradient steps")
+    tau: float = Field(0.1, gt=0, le=1, description="share of the network that its target takes on at each step")
+    seed: int = Field(0, ge=0, description="seed of the initial weights and of all random draws in training")
+
+    def initial_statistics(self, dim: int, actions: int) -> Statistics:
+        return {
+            **self._initial_weights(dim, actions),
+            "mean": np.zeros(dim, np.float32),
+            "deviation": np.ones(dim, np.float32),
+            "reward_scale": np.array([0.0, 1.0]),
+            "loss": np.zeros(()),
+            **initial_counts(actions),
+        }
+
+    def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
+        """The network's last layer gives untried actions the mean value of the others."""
+        return with_untried(statistics, actions, self._last_layer)
+
+    def update(self, statistics: Statistics, batches: Iterable[Transitions]) -> Statistics:  # type: ignore[override]
+        given = [batch for batch in batches if len(batch.actions)]
+        if not given:
+            return statistics
+        transitions = joined(given)
+        dim, actions = len(statistics["mean"]), len(statistics["counts"])
+        statistics = statistics | transition_counts(transitions, actions)
+        known = followed(transitions, statistics["counts"])
+        statistics |= self._initial_weights(dim, actions) | _scales(transitions)
+        if len(known.actions):
+            statistics |= self._trained(statistics, known)
+        return with_untried(statistics, actions, self._last_layer)
+
+    def learner(self, statistics: Statistics) -> QLearner:
+        """The network of statistics in training: `step` takes a minibatch that `followed` made."""
+        return QLearner(statistics, self.learning_rate, self.tau)
+
+    def learning_rate_at(self, fraction: float) -> float:
+        """The learning rate when this fraction of the gradient steps, in [0, 1], is done."""
+        return self.learning_rate + fraction * (self.final_learning_rate - self.learning_rate)
+
+    def metrics(self, statistics: Statistics) -> dict[str, float]:
+        return learning_metrics(statistics) | {"loss": float(statistics["loss"])}
+
+    def save(self, statistics: Statistics, folder: Path) -> None:
+        write_arrays(folder / WEIGHTS, served_arrays(statistics))
+
+    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+        from banditloop.rl_core.agents.neural_saved_model import save_network  # imports TensorFlow
+
+        save_network(statistics, folder)
+
+    def model(self, statistics: Statistics) -> Model:
+        return NeuralModel.of(statistics)
+
+    def load(self, folder: Path) -> Model:
+        """The model of weights.npz. Does not import TensorFlow."""
+        return NeuralModel.checked(folder / WEIGHTS, read_arrays(folder / WEIGHTS))
+
+    @property
+    def _last_layer(self) -> tuple[str, str]:
+        last = len(self.hidden_units)
+        return f"kernel_{last}", f"bias_{last}"
+
+    def _initial_weights(self, dim: int, actions: int) -> Statistics:
+        widths = [dim, *self.hidden_units, actions]
+        return named_arrays(initial_layers(widths, "relu", np.random.default_rng(self.seed)))
+
+    def _trained(self, statistics: Statistics, transitions: Transitions) -> Statistics:
+        """The weights after all gradient steps, and the mean loss of the last tenth of them."""
+        learner, random = self.learner(statistics), np.random.default_rng(self.seed)
+        losses = []
+        with np.errstate(over="ignore", invalid="ignore"), learner.threads(self.batch_size):
+            for step in range(self.gradient_steps):
+                rows = random.integers(len(transitions.actions), size=self.batch_size)
+                rate = self.learning_rate_at(step / self.gradient_steps)
+                losses.append(learner.step(transitions.take(rows), rate))
+        return learner.weights() | {"loss": np.array(np.mean(losses[-max(1, len(losses) // 10) :]))}
+
+
+def _scales(transitions: Transitions) -> Statistics:
+    """What observations are standardised by, [dim] each, and the unit of values: the rewards' root mean square."""
+    mean, deviation = mean_std(transitions.observations)
+    unit = float(np.sqrt(np.mean(np.square(transitions.rewards))))
+    return {
+        "mean": mean.astype(np.float32),
+        "deviation": deviation.astype(np.float32),
+        "reward_scale": np.array([0.0, unit or 1.0]),
+    }
