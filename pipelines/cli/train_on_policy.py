@@ -51,6 +51,6 @@ def _print(trained: OnPolicy, output: Path, tensorboard: Path | None) -> None:
 def _rows(curve: Curve) -> list[Row]:
     """The loops, or evenly spaced ones, first and last included."""
     numbers = np.unique(np.linspace(0, len(curve.loops) - 1, ROWS).round().astype(int))
-    rows = [{"loop": int(number) + 1, **curve.loops[number]._asdict()} for number in numbers]
+    rows = [{"loop": int(number) + 1, **curve.loops[number].row()} for number in numbers]
     known = curve.average_regret is not None
     return rows if known else [{key: value for key, value in row.items() if key != "regret"} for row in rows]

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import baselines
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.current import latest_released
 from banditloop.rl_core.promotion.start import check_start
-from banditloop.rl_core.training.on_policy import Curve, train_on_policy
+from banditloop.rl_core.training.on_policy import Curve, make_simulation, train_on_policy
 from banditloop.rl_core.training.on_policy.policy import write_on_policy
-from banditloop.rl_core.training.on_policy.simulation import Simulation
 
 
 class OnPolicy(NamedTuple):
@@ -43,7 +41,7 @@ def on_policy_step(
     if platform:
         check_start(config, platform)
     previous = latest_released(platform.endpoint)[0] if platform else None
-    simulation = Simulation(config)
+    simulation = make_simulation(config)
     with _summaries(tensorboard, profile) as summarise:
 
         def after_loop(curve: Curve) -> None:
@@ -52,8 +50,7 @@ def on_policy_step(
 
         statistics, curve = train_on_policy(config, simulation, checkpoints, resume, after_loop)
     manifest = write_on_policy(policy, config, simulation.encoding, statistics, curve.interactions, previous, run_id)
-    known = baselines(simulation.environment) if simulation.knows_values else {}
-    return OnPolicy(manifest, curve, known)
+    return OnPolicy(manifest, curve, simulation.baselines())
 
 
 @contextlib.contextmanager

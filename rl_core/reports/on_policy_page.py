@@ -17,6 +17,32 @@ from banditloop.rl_core.training.on_policy import Curve
 
 MAX_POINTS = 500  # of a curve; more loops are averaged by neighbours
 TITLE = "On-policy training"
+COUNTS = ("interactions", "average_return", "episodes")  # of a loop, without a curve of their own
+MEASURES = {  # title, unit and explanation by name
+    "regret": (
+        "Regret",
+        "regret per decision",
+        "What the best action of each context is expected to earn, minus what the chosen one is.",
+    ),
+    "average_length": ("Episode length", "steps", "The mean number of decisions of a loop's episodes."),
+    "entropy": (
+        "Entropy",
+        "nats",
+        "Of the probabilities that decisions were drawn by: 0 if certain, the logarithm of the number of actions if "
+        "all are equally likely.",
+    ),
+    "policy_loss": ("Policy loss", "loss", "What the gradient steps of the policy reduce, in the last pass of a loop."),
+    "value_loss": ("Value loss", "share of variance", "The squared error of predicted returns, in the last pass."),
+}
+SHARED_TILES = {
+    "final_average_return": ("final average return", "of the last loop"),
+    "average_return": ("average return", "of all loops"),
+}
+DECISION_TILES = {
+    "final_regret": ("final regret", "of the last loop"),
+    "cumulative_regret": ("cumulative regret", "of all decisions"),
+}
+EPISODE_TILES = {"average_length": ("episode length", "of the last loop"), "entropy": ("entropy", "of the last loop")}
 
 
 def write_on_policy(config: Config, trained: OnPolicy, curve: Path, page: Path, **about: Any) -> dict[str, Any]:
@@ -37,27 +63,35 @@ def content(curve: Curve, baselines: Mapping[str, float], about: Mapping[str, An
         **about,
         "baselines": dict(baselines),
         "summary": curve.summary(),
-        "loops": [loop._asdict() for loop in curve.loops],
+        "loops": [loop.row() for loop in curve.loops],
     }
 
 
 def write_page(shown: Mapping[str, Any], path: Path) -> None:
     """Write the page of `content`."""
     loops, summary = shown["loops"], shown["summary"]
-    returns = _curve(loops, "average_return", "reward per decision", shown["baselines"])
-    body = html_page.decision(_text(shown)) + _tiles(summary)
-    body += html_page.section("return", "Average return", "The mean reward of a loop's decisions.", returns)
-    if summary["average_regret"] is not None:
-        about = "What the best action of each context is expected to earn, minus what the chosen one is."
-        body += html_page.section("regret", "Regret", about, _curve(loops, "regret", "regret per decision", {}))
+    per = "episode" if "episodes" in summary else "decision"
+    returns = _curve(loops, "average_return", f"reward per {per}", shown["baselines"])
+    body = html_page.decision(_text(shown, per)) + _tiles(summary)
+    body += html_page.section("return", "Average return", f"The mean reward of a loop's {per}s.", returns)
+    for name, first in loops[0].items():
+        if name not in COUNTS and first is not None:
+            title, unit, about = MEASURES.get(
+                name, (name.replace("_", " ").capitalize(), name, "As the agent tells it.")
+            )
+            body += html_page.section(name, title, about, _curve(loops, name, unit, {}))
     html_page.write_html(path, TITLE, body)
 
 
-def _text(shown: Mapping[str, Any]) -> str:
+def _text(shown: Mapping[str, Any], per: str) -> str:
     summary, baselines = shown["summary"], shown["baselines"]
     agent, environment = (html.escape(str(shown[name])) for name in ("agent", "environment"))
-    text = f"{agent} in {environment}: {summary['interactions']:,} decisions in {summary['training_loops']:,} loops. "
-    text += f"In the last loop a decision earned {summary['final_average_return']:.3f}"
+    is_episode, loops = per == "episode", f"{summary['training_loops']:,} loops"
+    episodes = f"{summary['episodes']:,} episodes with " if is_episode else ""
+    text = f"{agent} in {environment}: {episodes}{summary['interactions']:,} decisions in {loops}. "
+    text += f"In the last loop {'an' if is_episode else 'a'} {per} earned {summary['final_average_return']:.3f}"
+    if is_episode:
+        return f"{text} in {summary['average_length']:,.1f} steps."
     if "oracle" not in baselines:
         return f"{text}. What the best actions earn is not known."
     return f"""{text}; the best action of each context earns {baselines["oracle"]:.3f}, the best single action
@@ -65,13 +99,8 @@ def _text(shown: Mapping[str, Any]) -> str:
 
 
 def _tiles(summary: Mapping[str, Any]) -> str:
-    names = {
-        "final_average_return": ("final average return", "of the last loop"),
-        "average_return": ("average return", "of all loops"),
-        "final_regret": ("final regret", "of the last loop"),
-        "cumulative_regret": ("cumulative regret", "of all decisions"),
-    }
-    return html_page.tiles({name: (html_page.number(summary[key]), note) for key, (name, note) in names.items()})
+    tiles = SHARED_TILES | (EPISODE_TILES if "episodes" in summary else DECISION_TILES)
+    return html_page.tiles({name: (html_page.number(summary[key]), note) for key, (name, note) in tiles.items()})
 
 
 def _curve(loops: Sequence[Mapping[str, Any]], key: str, title: str, baselines: Mapping[str, float]) -> go.Figure:

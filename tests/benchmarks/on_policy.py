@@ -92,7 +92,7 @@ def _curves(learner: Learner) -> np.ndarray:
     start, regrets = learner.statistics, []
     for seed in range(SEEDS):
         learner.restore(start, 0)
-        regrets.append([np.mean(learner.run(seed * LOOPS + loop)[1]) for loop in range(LOOPS)])
+        regrets.append([learner.run(seed * LOOPS + loop).regret for loop in range(LOOPS)])
     return np.array(regrets)
 
 

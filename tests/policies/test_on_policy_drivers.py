@@ -9,7 +9,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.on_policy import on_policy_step
-from banditloop.rl_core.training.on_policy import Loop, simulate
+from banditloop.rl_core.training.on_policy import Curve, simulate
 from banditloop.rl_core.training.on_policy.simulation import Simulation
 
 pytest.importorskip("banditloop.rl_core.tf", exc_type=ImportError)
@@ -39,13 +39,13 @@ def learner(settings, algorithm, hyperparameters=None):
 def test_linucb_of_tf_agents_has_the_curve_of_ours_on_the_same_contexts():
     """Where it explores, the same; of actions that were never tried, ours knows more."""
     settings = config({"name": "movielens", "movies": 4})
-    theirs, loops, before = learner(settings, "lin_ucb", GOOGLE), [], 0
+    theirs, curve = learner(settings, "lin_ucb", GOOGLE), Curve()
     theirs.begin(0)
     for number in range(settings.on_policy.training_loops):
-        loops.append(Loop.of(before, *theirs.run(number)))
-        before = loops[-1].interactions
-    np.testing.assert_allclose(np.array(loops), np.array(simulate(settings).loops), rtol=1e-5, atol=1e-5)
-    assert theirs.statistics["counts"].sum() == before == 80
+        curve.add(theirs.run(number))
+    for their_loop, our_loop in zip(curve.loops, simulate(settings).loops, strict=True):
+        assert their_loop.row() == pytest.approx(our_loop.row(), rel=1e-5, abs=1e-5)
+    assert theirs.statistics["counts"].sum() == curve.interactions == 80
 
 
 @pytest.mark.slow
@@ -54,15 +54,15 @@ def test_a_random_agent_goes_on_from_a_checkpoint_as_if_nothing_had_happened(alg
     settings = config()
     whole = learner(settings, algorithm)
     whole.begin(0)
-    before = [whole.run(loop)[0] for loop in range(2)]
+    before = [whole.run(loop) for loop in range(2)]
     kept = whole.statistics
     whole.begin(2)
-    after = [whole.run(loop)[0] for loop in range(2, 4)]
+    after = [whole.run(loop) for loop in range(2, 4)]
     resumed = learner(settings, algorithm)
     resumed.restore(kept, 2)
     resumed.begin(2)
-    np.testing.assert_array_equal([resumed.run(loop)[0] for loop in range(2, 4)], after)
-    assert len({*map(tuple, before), *map(tuple, after)}) == 4  # new random numbers in every loop
+    assert [resumed.run(loop) for loop in range(2, 4)] == after
+    assert len({loop.average_return for loop in [*before, *after]}) == 4  # new random numbers in every loop
     assert {len(rewards) for rewards in (*before, *after)} == {16}
 
 

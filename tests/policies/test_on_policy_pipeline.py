@@ -85,7 +85,7 @@ def test_it_runs_alone_as_a_task_of_a_pipeline_does(tmp_path):
     curve = json.loads(Path(outputs["curve"].path).read_text())
     section = OnPolicySection(training_loops=3, seed=2)
     expected = simulate(Config.parse(values).model_copy(update={"on_policy": section}))
-    assert curve["loops"] == [loop._asdict() for loop in expected.loops]
+    assert curve["loops"] == [loop.row() for loop in expected.loops]
 
 
 @pytest.mark.parametrize("machine_type", ["", "n1-standard-4"])

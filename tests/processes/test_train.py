@@ -82,7 +82,7 @@ def test_a_killed_training_resumes_to_the_curve_of_one_that_was_not(folder):
     content = json.loads(train(folder, *words[3:], "--training-loops", loops, "--resume", "--json").stdout)
     section = config.on_policy.model_copy(update={"training_loops": loops})
     whole = simulate(config.model_copy(update={"on_policy": section}))
-    assert content["loops"] == [loop._asdict() for loop in whole.loops]
+    assert content["loops"] == [loop.row() for loop in whole.loops]
 
 
 def test_options_of_the_simulation_need_it(folder):

@@ -18,7 +18,7 @@ from banditloop.rl_core.agents.tf_agents_factory import make_tf_agent, restore, 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.training.on_policy.bandit_environment import SimulatedBandit
-from banditloop.rl_core.training.on_policy.learner import Feedback
+from banditloop.rl_core.training.on_policy.curve import Loop
 from banditloop.rl_core.training.on_policy.simulation import Simulation
 
 
@@ -61,7 +61,7 @@ class DriverLearner:
         self._steps = TFPyEnvironment(self._environment)
         self._run = _compiled(self._agent, self._steps, self._settings.steps_per_loop)
 
-    def run(self, loop: int) -> Feedback:
+    def run(self, loop: int) -> Loop:
         """Drive, then train."""
         self._environment.begin(
             np.random.default_rng([self._settings.seed, loop]), loop * self._settings.steps_per_loop
@@ -70,7 +70,7 @@ class DriverLearner:
         actions, rewards, regrets = self._environment.collected()
         added = reward_sums(Batch(np.empty(0), actions, rewards), len(self._sums["counts"]))
         self._sums = {name: self._sums[name] + array for name, array in added.items()}
-        return rewards, regrets
+        return Loop.of(rewards, regrets)
 
 
 def _compiled(agent: Any, environment: TFPyEnvironment, steps: int) -> Any:

@@ -1,22 +1,23 @@
-"""What learns on-policy: an agent of this package, or one of TF-Agents by its drivers."""
+"""What learns on-policy: an agent of this package, on single decisions or episodes, or TF-Agents' by their drivers."""
 
 from typing import Protocol
 
-import numpy as np
-
-from banditloop.rl_core.agents import Statistics
+from banditloop.rl_core.agents import OnlineAgent, Statistics
 from banditloop.rl_core.agents.tf_agents_algorithms import AlgorithmSection
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.training.on_policy.curve import Loop
+from banditloop.rl_core.training.on_policy.episodic import EpisodicLearner
+from banditloop.rl_core.training.on_policy.episodic_simulation import EpisodicSimulation
 from banditloop.rl_core.training.on_policy.simulation import Simulation
-
-Feedback = tuple[np.ndarray, np.ndarray | None]  # rewards and regrets [B] of a loop, in the order of its interactions
+from banditloop.rl_core.training.on_policy.vectorised import VectorisedLearner
 
 
 class Learner(Protocol):
     """An agent in its environment."""
 
-    def run(self, loop: int) -> Feedback:
-        """Take the steps of a loop, learn from them, and return what they earned.
+    def run(self, loop: int) -> Loop:
+        """Take the steps of a loop, learn from them, and return what they earned: the loop on its own.
 
         All randomness follows from the seed and the number of the loop.
         """
@@ -32,12 +33,22 @@ class Learner(Protocol):
         """Go on from the statistics of a checkpoint, after `loop` loops."""
 
 
-def make_learner(config: Config, simulation: Simulation) -> Learner:
-    """The learner of the config's agent."""
+def make_simulation(config: Config) -> Simulation | EpisodicSimulation:
+    """The config's environment: of single decisions, or of episodes. InvalidInput: there is none to train in."""
+    return EpisodicSimulation(config) if config.episodes else Simulation(config)
+
+
+def make_learner(config: Config, simulation: Simulation | EpisodicSimulation) -> Learner:
+    """The learner of the config's agent. InvalidInput: it learns from logs only."""
+    if isinstance(simulation, EpisodicSimulation):
+        if not isinstance(config.agent, OnlineAgent):
+            raise InvalidInput(
+                f"agent.name = {config.agent.name!r}: learns from a log of episodes; on-policy training needs one that "
+                "learns while it plays, as 'ppo'"
+            )
+        return EpisodicLearner(config, config.agent, simulation)
     if isinstance(config.agent, AlgorithmSection):
         from banditloop.rl_core.training.on_policy.drivers import DriverLearner  # imports TensorFlow
 
         return DriverLearner(config, config.agent, simulation)
-    from banditloop.rl_core.training.on_policy.vectorised import VectorisedLearner
-
     return VectorisedLearner(config, simulation)

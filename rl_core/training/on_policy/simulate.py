@@ -6,8 +6,9 @@ from pathlib import Path
 from banditloop.rl_core.agents import Statistics, check_shapes
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.training.on_policy.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
-from banditloop.rl_core.training.on_policy.curve import Curve, Loop
-from banditloop.rl_core.training.on_policy.learner import make_learner
+from banditloop.rl_core.training.on_policy.curve import Curve
+from banditloop.rl_core.training.on_policy.episodic_simulation import EpisodicSimulation
+from banditloop.rl_core.training.on_policy.learner import make_learner, make_simulation
 from banditloop.rl_core.training.on_policy.simulation import Simulation
 
 
@@ -23,12 +24,12 @@ def simulate(config: Config, seed: int | None = None, on_loop: Callable[[Curve],
     """
     if seed is not None:
         config = config.model_copy(update={"on_policy": config.on_policy.model_copy(update={"seed": seed})})
-    return train_on_policy(config, Simulation(config), on_loop=on_loop)[1]
+    return train_on_policy(config, make_simulation(config), on_loop=on_loop)[1]
 
 
 def train_on_policy(
     config: Config,
-    simulation: Simulation,
+    simulation: Simulation | EpisodicSimulation,
     folder: Path | None = None,
     resume: bool = False,
     on_loop: Callable[[Curve], object] = lambda curve: None,
@@ -48,8 +49,7 @@ def train_on_policy(
         learner.restore(statistics, len(curve.loops))
     learner.begin(len(curve.loops))
     while (number := len(curve.loops)) < settings.training_loops:
-        rewards, regrets = learner.run(number)
-        curve.loops.append(Loop.of(curve.interactions, rewards, regrets))
+        curve.add(learner.run(number))
         on_loop(curve)
         is_last = number + 1 == settings.training_loops
         if is_last or (number + 1) % settings.checkpoint_loops == 0:

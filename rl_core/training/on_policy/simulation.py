@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import Environment, configured
+from banditloop.rl_core.environments import Environment, baselines, configured
 from banditloop.rl_core.environments.history import chosen_actions, features_by_id
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts, context_array, take
@@ -50,10 +50,9 @@ class Simulation:
         expected = None if self._population is None else self.environment.expected_rewards()
         self._regrets = None if expected is None else expected.max(axis=1, keepdims=True) - expected
 
-    @property
-    def knows_values(self) -> bool:
-        """Whether the expected rewards of all actions are known, and so regret."""
-        return self._regrets is not None
+    def baselines(self) -> dict[str, float]:
+        """The true mean rewards of `environments.baselines`; empty where they are unknown."""
+        return baselines(self.environment) if self._regrets is not None else {}
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from banditloop.rl_core.agents import Batch, Statistics
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.training.on_policy.learner import Feedback
+from banditloop.rl_core.training.on_policy.curve import Loop
 from banditloop.rl_core.training.on_policy.simulation import Simulation
 from banditloop.rl_core.training.train import with_action_features
 
@@ -24,7 +24,7 @@ class VectorisedLearner:
     def begin(self, loop: int) -> None:
         """Nothing to prepare: every loop has random numbers of its own."""
 
-    def run(self, loop: int) -> Feedback:
+    def run(self, loop: int) -> Loop:
         """Decide with one model, then train."""
         count, random = self._settings.interactions_per_loop, np.random.default_rng([self._settings.seed, loop])
         visits = self._simulation.visits(count, random)
@@ -34,7 +34,7 @@ class VectorisedLearner:
         propensities, ids = probabilities[np.arange(count), actions], np.arange(loop * count, (loop + 1) * count)
         batch = Batch(visits.observations, actions, rewards, None, propensities, ids.astype(np.uint64), visits.eligible)
         self._statistics = self._agent.update(self._statistics, [batch])
-        return rewards, regrets
+        return Loop.of(rewards, regrets)
 
     def restore(self, statistics: Statistics, loop: int) -> None:
         """The statistics, and the environment after as many contexts."""
