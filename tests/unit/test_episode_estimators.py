@@ -10,8 +10,10 @@ from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import DR, IPS, SNIPS, DirectMethod, Logged
 from banditloop.rl_core.estimators.episodes import EPISODE_ESTIMATORS, Estimate, LoggedEpisodes
+from banditloop.rl_core.estimators.episodes.diagnostics import diagnostics, warnings
+from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues, depends_on_step, observed_features
 from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows
-from tests.support.grid_world import STATES, action_values, episodes, epsilon_greedy, value
+from tests.support.grid_world import STATES, UNIFORM, action_values, episodes, epsilon_greedy, value
 
 every_estimator = pytest.mark.parametrize("estimate", EPISODE_ESTIMATORS.values(), ids=EPISODE_ESTIMATORS.keys())
 LOGGING, TARGET = epsilon_greedy(0.5), epsilon_greedy(0.2)
@@ -103,7 +105,8 @@ def test_of_one_step_they_are_the_bandit_estimators(one_step, name, bandit):
     expected.add(decisions)
     result = EPISODE_ESTIMATORS[name](logged)
     assert result.value == pytest.approx(expected.value(), rel=1e-12)
-    assert result.standard_error() == pytest.approx(expected.standard_error(), rel=1e-9)
+    jackknife = 1e-9 if bandit is not SNIPS else 0.01  # the delta method there
+    assert result.standard_error() == pytest.approx(expected.standard_error(), rel=jackknife)
 
 
 @pytest.mark.parametrize("name", ["weighted_is", "per_decision_weighted_is", "weighted_dr"])
@@ -164,7 +167,12 @@ def cartpole_lengths(count):
 def test_sums_stay_finite_over_a_thousand_steps_and_say_so_where_nothing_is_left():
     shape = (20, 1_000)
     logged = LoggedEpisodes(
-        np.ones(shape), np.full(shape, 4.0), np.ones(shape), np.full(20, 0.05), *np.zeros((2, *shape))
+        np.ones(shape),
+        np.full(shape, 4.0),
+        np.ones(shape),
+        np.full(20, 1_000),
+        np.full(20, 0.05),
+        *np.zeros((2, *shape)),
     )
     assert EPISODE_ESTIMATORS["weighted_dr"](logged).value == pytest.approx(1_000)
     assert EPISODE_ESTIMATORS["weighted_is"](logged).value == pytest.approx(1_000)
@@ -208,3 +216,74 @@ def test_episodes_that_estimators_cannot_use_are_refused(log, changes, message):
         LoggedEpisodes.of(two, np.array([0.5, 1.5]))
     with pytest.raises(InvalidInput, match="there are none"):
         LoggedEpisodes.of(two.take(slice(0, 0)), np.ones(0))
+
+
+@pytest.mark.parametrize(("logging", "epsilon", "count"), [(LOGGING, 0.2, 500), (UNIFORM, 0.3, 100)])
+def test_values_fitted_to_a_table_of_states_are_exact(logging, epsilon, count):
+    """The world's 25 states as features; against dynamic programming, as ReAgent's own test has it."""
+    target = epsilon_greedy(epsilon)
+    log = episodes(logging, count, np.random.default_rng(4), max_steps=1_000)
+    logged = fitted(log, target, log.observations, l2=1e-6)
+    state = log.observations.argmax(axis=1)
+    assert EPISODE_ESTIMATORS["fqe"](logged).value == pytest.approx(value(target), abs=1e-3)
+    values = logged.predicted[EpisodeRows(log.episodes).episode, EpisodeRows(log.episodes).ordinal]
+    np.testing.assert_allclose(values, action_values(target)[state, log.actions], atol=1e-2)
+    for name in ("weighted_dr", "magic", "sequential_dr"):
+        assert EPISODE_ESTIMATORS[name](logged).value == pytest.approx(value(target), abs=1e-3)
+
+
+@every_estimator
+def test_estimates_are_within_their_stated_error_of_the_truth(estimate, log):
+    """By features that do not tell states apart: the model is wrong, and the estimates mend it."""
+    column, row = (log.observations @ np.stack([np.arange(STATES) % 5, np.arange(STATES) // 5], axis=1)).T
+    result = estimate(fitted(log, TARGET, np.column_stack([column, row, np.ones(len(row))])))
+    if estimate is EPISODE_ESTIMATORS["fqe"]:
+        assert abs(result.value - value(TARGET)) < 0.2
+    else:
+        low, high = result.interval()
+        assert low < value(TARGET) < high
+        assert high - low < 0.3
+
+
+def fitted(log, target, features, l2=1.0):
+    probabilities = target[log.observations.argmax(axis=1)]
+    return FittedValues(log, probabilities, features, l2).fit(LoggedEpisodes.of(log, probabilities))
+
+
+def test_the_interval_of_fitted_values_has_the_variance_of_the_fit():
+    """The standard error, of one log, is the spread of the estimates over logs: rewards here are noisy."""
+    values, errors = [], []
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        log = episodes(LOGGING, 50, random)
+        noisy = log._replace(rewards=log.rewards + random.normal(0, 0.1, len(log.rewards)))
+        result = EPISODE_ESTIMATORS["fqe"](fitted(noisy, TARGET, noisy.observations, 1e-3))
+        values.append(result.value)
+        errors.append(result.standard_error())
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.3)  # 2.7 standard errors of a spread of 40 values
+    assert np.mean(values) == pytest.approx(value(TARGET), abs=4 * np.std(values) / 40**0.5)
+
+
+def test_steps_are_features_where_values_depend_on_them(log):
+    ends, cut = log.take(np.isin(log.episodes, [0, 1])), log._replace(is_known=log.steps != 20)
+    assert not depends_on_step(ends)
+    assert depends_on_step(cut)
+    assert depends_on_step(ends._replace(discounts=np.sign(ends.discounts)))
+    assert observed_features(cut, 4).shape[1] == observed_features(ends, 4).shape[1] + 1
+
+
+def test_the_diagnostics_say_from_which_step_on_weights_are_worth_little(log):
+    own = LoggedEpisodes.of(log, log.propensities)
+    numbers = diagnostics(own)
+    assert numbers["effective_episodes"] == pytest.approx(300)
+    assert numbers["steps_with_support"] == numbers["longest"] == log.steps.max() + 1
+    assert numbers["without_overlap"] == 0
+    assert warnings(numbers, 300, 0, False, True) == []
+    greedy = epsilon_greedy(0.0)[log.observations.argmax(axis=1)]
+    numbers = diagnostics(LoggedEpisodes.of(log, greedy))
+    assert numbers["effective_episodes"] < 30
+    assert 0 < numbers["steps_with_support"] < 8
+    horizon, cut, step = warnings(numbers, 300, 5, True, True)
+    assert horizon.startswith(f"horizon: from step {numbers['steps_with_support']} of")
+    assert cut.startswith("5 of 300 episodes were cut off")
+    assert "step" in step

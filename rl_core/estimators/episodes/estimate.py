@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+ROUNDING = 1e-12  # of weights that sum to 1
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -18,7 +20,7 @@ class Estimate:
     influence: np.ndarray
 
     def standard_error(self) -> float:
-        """√(Σ influence² / (E (E - 1))): the delta method, with the episode as the sample."""
+        """√(Σ influence² / (E (E - 1))): the jackknife, with the episode as the sample."""
         count = len(self.influence)
         return float(np.sqrt((self.influence**2).sum() / (count * (count - 1)))) if count > 1 else float("inf")
 
@@ -52,11 +54,23 @@ class Estimate:
 
 def weighted_mean(values: np.ndarray, shares: np.ndarray) -> Estimate:
     """The mean of values [E] of episodes with shares [E]."""
-    mean = shares @ values
-    return Estimate(float(mean), len(shares) * shares * (values - mean))
+    return self_normalised(values[:, None], shares[:, None])
 
 
 def self_normalised(terms: np.ndarray, weights: np.ndarray) -> Estimate:
     """The sum over columns of the weighted means of terms [E, K]; weights [E, K] sum to 1 in every column, or to 0."""
+    means, influences = weighted_means(terms, weights)
+    return Estimate(float(means.sum()), influences.sum(axis=1))
+
+
+def weighted_means(terms: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The weighted means [K] of terms [E, K], and the influences of episodes on them [E, K].
+
+    The influence of an episode is E - 1 times what the mean loses without it: w (x - mean) / (1 - w). A mean is 0
+    without the only episode that has a weight.
+    """
     means = (weights * terms).sum(axis=0)
-    return Estimate(float(means.sum()), len(terms) * (weights * (terms - means)).sum(axis=1))
+    rest = 1 - weights
+    alone = rest < ROUNDING
+    lost = np.where(alone, terms, weights * (terms - means) / np.where(alone, 1.0, rest))
+    return means, (len(terms) - 1) * lost

@@ -22,6 +22,7 @@ class LoggedEpisodes:
 
     rewards: [E, T]. ratios: [E, T], the target policy's probability of the logged action / its propensity.
     discounts: [E, T], what a reward of 1 at this step is worth at the episode's start; 1 at the first step.
+    lengths: [E], numbers of steps.
     shares: [E], of each episode in all that happened; they sum to 1, and are equal unless only a sample was logged.
     predicted: [E, T], a model's value of the logged action under the target policy: Q, discounted to its own step.
     expected: [E, T], the mean of the model's values over the target policy's actions: V.
@@ -31,6 +32,7 @@ class LoggedEpisodes:
     rewards: np.ndarray
     ratios: np.ndarray
     discounts: np.ndarray
+    lengths: np.ndarray
     shares: np.ndarray
     predicted: np.ndarray
     expected: np.ndarray
@@ -56,7 +58,8 @@ class LoggedEpisodes:
             shares = transitions.sample_weight[rows.starts]
         zeros = np.zeros_like(to_next)
         ratios = rows.pad(chosen / transitions.propensities, 1.0)
-        return cls(rows.pad(transitions.rewards), ratios, discounts, shares / shares.sum(), zeros, zeros)
+        rewards, lengths = rows.pad(transitions.rewards), np.bincount(rows.episode)
+        return cls(rewards, ratios, discounts, lengths, shares / shares.sum(), zeros, zeros)
 
     def with_rewards(self, rewards: np.ndarray) -> Self:
         """The same episodes with other rewards [E, T], and a model that predicts 0."""

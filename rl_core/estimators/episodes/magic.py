@@ -9,7 +9,7 @@ Thomas, Brunskill: Data-Efficient Off-Policy Policy Evaluation for Reinforcement
 import numpy as np
 from scipy.optimize import nnls
 
-from banditloop.rl_core.estimators.episodes.estimate import Estimate
+from banditloop.rl_core.estimators.episodes.estimate import Estimate, weighted_means
 from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisodes
 
 RETURNS = 25  # of different numbers of steps
@@ -26,8 +26,8 @@ def magic(episodes: LoggedEpisodes) -> Estimate:
 def _returns(episodes: LoggedEpisodes) -> tuple[np.ndarray, np.ndarray]:
     """The returns g_j [J] for j = 0, …, T, and the episodes' influences on them [E, J]."""
     weights, discounts = episodes.normalised, episodes.discounts
-    errors = _steps(discounts * (episodes.rewards - episodes.predicted), weights)
-    following = _steps(discounts * episodes.expected, episodes.before(weights, episodes.shares))
+    errors = weighted_means(discounts * (episodes.rewards - episodes.predicted), weights)
+    following = weighted_means(discounts * episodes.expected, episodes.before(weights, episodes.shares))
     steps = weights.shape[1]
     values, influences = (
         np.cumsum(np.concatenate([np.zeros_like(error[..., :1]), error], axis=-1), axis=-1)
@@ -36,12 +36,6 @@ def _returns(episodes: LoggedEpisodes) -> tuple[np.ndarray, np.ndarray]:
     )
     chosen = np.unique(np.linspace(0, steps, RETURNS).round().astype(int))
     return values[chosen], influences[:, chosen]
-
-
-def _steps(terms: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The weighted mean of terms [E, T] at each step [T], and the episodes' influences on it [E, T]."""
-    means = (weights * terms).sum(axis=0)
-    return means, len(terms) * weights * (terms - means)
 
 
 def _mixture(values: np.ndarray, influences: np.ndarray) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""Values of a target policy's actions, fitted to logged episodes by least squares: linear in features, per action.
+
+Of every step, the value of the action equals the reward plus the discounted value of what the target policy does next.
+LSTD-Q solves these equations at once; it is what fitted Q evaluation converges to.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from banditloop.rl_core.agents.q_features import QEquations, QFeatures
+from banditloop.rl_core.agents.transitions import Transitions
+from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows, LoggedEpisodes
+
+L2 = 1.0  # in units of a step
+
+
+@dataclass(frozen=True)
+class FittedValues:
+    """The model of a target policy on logged episodes; of each reward, `fit` gives the episodes their predictions.
+
+    transitions: with single steps. target: the policy's probabilities of all actions [B, actions]. features: [B, F], in
+    which the values of every action are linear. An episode that was cut off is over: what is predicted is the sum of
+    the rewards up to the cut.
+    """
+
+    transitions: Transitions
+    target: np.ndarray
+    features: np.ndarray
+    l2: float = L2
+
+    @cached_property
+    def rows(self) -> EpisodeRows:
+        """Where the steps stand in [E, T]."""
+        return EpisodeRows(self.transitions.episodes)
+
+    @cached_property
+    def to_next(self) -> np.ndarray:
+        """The discounts of the steps that follow [B]; 0 at the last one of an episode."""
+        discounts = self.transitions.discounts.astype(float)
+        discounts[np.append(self.rows.starts[1:], len(discounts)) - 1] = 0.0
+        return discounts
+
+    def fit(self, episodes: LoggedEpisodes) -> LoggedEpisodes:
+        """The same episodes with predictions of their rewards, and each one's influence on the fit."""
+        rows, x, actions = self.rows, self.features, self.transitions.actions
+        rewards, share = episodes.rewards[rows.episode, rows.ordinal], episodes.shares[rows.episode]
+        equations = self._equations(rewards, len(episodes.shares) * share)
+        values = x @ equations.solve(self.l2).T
+        predicted, expected = values[np.arange(len(x)), actions], (values * self.target).sum(axis=1)
+        errors = rewards + self.to_next * np.roll(expected, -1) - predicted
+        visits = (x * self._visits(equations, episodes.shares)[actions]).sum(axis=1)
+        influence = len(episodes.shares) ** 2 * np.bincount(rows.episode, share * visits * errors)
+        fitted = {"predicted": rows.pad(predicted), "expected": rows.pad(expected), "fit_influence": influence}
+        return replace(episodes, **fitted)
+
+    def _equations(self, rewards: np.ndarray, weights: np.ndarray) -> QEquations:
+        """The equations of all steps with weights [B]."""
+        next_features, following = np.roll(self.features, -1, axis=0), np.roll(self.target, -1, axis=0)
+        return QEquations.of(
+            self.features,
+            self.transitions.actions,
+            rewards,
+            next_features,
+            following * self.to_next[:, None],
+            weights,
+        )
+
+    def _visits(self, equations: QEquations, shares: np.ndarray) -> np.ndarray:
+        """Weights [actions, F] with which x is how often the target policy comes to a state and action, discounted.
+
+        As a multiple of how often the log does: the transposed equations, with the target policy's first actions.
+        """
+        starts = self.rows.starts
+        first = np.einsum("e,ea,ef->af", shares, self.target[starts], self.features[starts])
+        return equations.transposed(first).solve(self.l2)
+
+
+def observed_features(transitions: Transitions, actions: int) -> np.ndarray:
+    """Random features of the observations [B, F], and of the step where values depend on it."""
+    observed = transitions.observations
+    if depends_on_step(transitions):
+        observed = np.column_stack([observed, transitions.steps])
+    return QFeatures.fit(observed, actions)(observed)
+
+
+def depends_on_step(transitions: Transitions) -> bool:
+    """Whether values depend on the step: some episode was cut off, or rewards are not discounted."""
+    return not transitions.is_known.all() or bool((transitions.discounts >= 1).any())
