@@ -78,6 +78,14 @@ class QEquations(NamedTuple):
                 vector[action] += weighted @ rewards[rows]
         return cls(matrix, vector)
 
+    def plus(self, other: Self) -> Self:
+        """The equations of both parts of the steps."""
+        return type(self)(self.matrix + other.matrix, self.vector + other.vector)
+
+    def minus(self, part: Self) -> Self:
+        """The equations without those of a part of the steps."""
+        return type(self)(self.matrix - part.matrix, self.vector - part.vector)
+
     def transposed(self, vector: np.ndarray) -> Self:
         """The transposed equations, with another vector."""
         return type(self)(self.matrix.transpose(2, 3, 0, 1), vector)

@@ -255,7 +255,7 @@ def test_the_interval_of_fitted_values_has_the_variance_of_the_fit():
     values, errors = [], []
     for seed in range(40):
         random = np.random.default_rng(seed)
-        log = episodes(LOGGING, 50, random)
+        log = episodes(LOGGING, 150, random)
         noisy = log._replace(rewards=log.rewards + random.normal(0, 0.1, len(log.rewards)))
         result = EPISODE_ESTIMATORS["fqe"](fitted(noisy, TARGET, noisy.observations, 1e-3))
         values.append(result.value)

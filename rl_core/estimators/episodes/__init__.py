@@ -21,7 +21,8 @@ from banditloop.rl_core.estimators.episodes.weighted_dr import weighted_dr
 from banditloop.rl_core.estimators.episodes.weighted_is import weighted_is
 
 EpisodeEstimator = Callable[[LoggedEpisodes], Estimate]
-PRIMARY = "weighted_dr"
+PRIMARY = "weighted_dr"  # the estimator to look at first
+WITH_MODEL = ("weighted_dr", "fqe", "magic", "sequential_dr")
 EPISODE_ESTIMATORS: dict[str, EpisodeEstimator] = {
     "weighted_dr": weighted_dr,
     "fqe": fqe,
@@ -32,4 +33,18 @@ EPISODE_ESTIMATORS: dict[str, EpisodeEstimator] = {
     "per_decision_is": per_decision_is,
 }
 
-__all__ = ["EPISODE_ESTIMATORS", "PRIMARY", "Estimate", "EpisodeEstimator", "LoggedEpisodes", *EPISODE_ESTIMATORS]
+
+def applicable(has_model: bool) -> dict[str, EpisodeEstimator]:
+    """The estimators by name, the one to look at first at the head; without a model, those that do not need one."""
+    return {name: each for name, each in EPISODE_ESTIMATORS.items() if has_model or name not in WITH_MODEL}
+
+
+__all__ = [
+    "EPISODE_ESTIMATORS",
+    "PRIMARY",
+    "Estimate",
+    "EpisodeEstimator",
+    "LoggedEpisodes",
+    "applicable",
+    *EPISODE_ESTIMATORS,
+]

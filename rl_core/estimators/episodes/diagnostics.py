@@ -7,6 +7,14 @@ import numpy as np
 from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisodes
 
 FEW = 30.0  # effective episodes, below which the weights alone say little
+FEWEST = 3.0  # below which weighted DR says little, too: what it says is the model's word
+LEAST_SIZES = {
+    "weighted_dr": FEWEST,
+    "sequential_dr": FEW,
+    "per_decision_weighted_is": FEW,
+    "weighted_is": FEW,
+    "per_decision_is": FEW,
+}
 
 
 def effective_sizes(episodes: LoggedEpisodes) -> np.ndarray:
@@ -16,6 +24,14 @@ def effective_sizes(episodes: LoggedEpisodes) -> np.ndarray:
     """
     squares = (episodes.normalised**2).sum(axis=0)
     return np.where(squares > 0, 1 / np.where(squares > 0, squares, 1.0), 0.0)
+
+
+def has_interval(name: str, episodes: LoggedEpisodes) -> bool:
+    """Whether the interval of an estimator keeps its level on these episodes, as measured (docs/guarantees.md).
+
+    Those of FQE and MAGIC do not, on whatever episodes: they do not contain the model's bias.
+    """
+    return name in LEAST_SIZES and bool(effective_sizes(episodes).min() >= LEAST_SIZES[name])
 
 
 def diagnostics(episodes: LoggedEpisodes) -> dict[str, Any]:

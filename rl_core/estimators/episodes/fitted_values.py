@@ -1,11 +1,14 @@
 """Values of a target policy's actions, fitted to logged episodes by least squares: linear in features, per action.
 
 Of every step, the value of the action equals the reward plus the discounted value of what the target policy does next.
-LSTD-Q solves these equations at once; it is what fitted Q evaluation converges to.
+LSTD-Q solves these equations at once; it is what fitted Q evaluation converges to. An episode is predicted by a model
+that was not fitted to it: errors of a model on its own data are too small, and corrections by them as well.
 """
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows, LoggedEpisodes
 
 L2 = 1.0  # in units of a step
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -42,39 +46,49 @@ class FittedValues:
         discounts[np.append(self.rows.starts[1:], len(discounts)) - 1] = 0.0
         return discounts
 
+    @cached_property
+    def folds(self) -> np.ndarray:
+        """The fold of each step [B], by what happened in its episode: the order of episodes does not matter."""
+        columns = np.column_stack([self.features, self.transitions.actions, self.transitions.propensities])
+        parts = np.split(columns, self.rows.starts[1:])
+        return np.array([zlib.crc32(part.tobytes()) % FOLDS for part in parts])[self.rows.episode]
+
     def fit(self, episodes: LoggedEpisodes) -> LoggedEpisodes:
         """The same episodes with predictions of their rewards, and each one's influence on the fit."""
         rows, x, actions = self.rows, self.features, self.transitions.actions
         rewards, share = episodes.rewards[rows.episode, rows.ordinal], episodes.shares[rows.episode]
-        equations = self._equations(rewards, len(episodes.shares) * share)
-        values = x @ equations.solve(self.l2).T
+        by_fold = self._equations(rewards, len(episodes.shares) * share)
+        values = self._values(by_fold)
         predicted, expected = values[np.arange(len(x)), actions], (values * self.target).sum(axis=1)
         errors = rewards + self.to_next * np.roll(expected, -1) - predicted
-        visits = (x * self._visits(equations, episodes.shares)[actions]).sum(axis=1)
+        visits = (x * self._visits(by_fold, episodes.shares)[actions]).sum(axis=1)
         influence = len(episodes.shares) ** 2 * np.bincount(rows.episode, share * visits * errors)
         fitted = {"predicted": rows.pad(predicted), "expected": rows.pad(expected), "fit_influence": influence}
         return replace(episodes, **fitted)
 
-    def _equations(self, rewards: np.ndarray, weights: np.ndarray) -> QEquations:
-        """The equations of all steps with weights [B]."""
+    def _equations(self, rewards: np.ndarray, weights: np.ndarray) -> list[QEquations]:
+        """The equations of each fold's steps, with weights [B]."""
         next_features, following = np.roll(self.features, -1, axis=0), np.roll(self.target, -1, axis=0)
-        return QEquations.of(
-            self.features,
-            self.transitions.actions,
-            rewards,
-            next_features,
-            following * self.to_next[:, None],
-            weights,
-        )
+        following = following * self.to_next[:, None]
+        columns = self.features, self.transitions.actions, rewards, next_features, following, weights
+        return [QEquations.of(*(column[self.folds == fold] for column in columns)) for fold in range(FOLDS)]
 
-    def _visits(self, equations: QEquations, shares: np.ndarray) -> np.ndarray:
+    def _values(self, by_fold: Sequence[QEquations]) -> np.ndarray:
+        """The values of all actions in each step [B, actions], by the model of the other folds."""
+        total, values = reduce(QEquations.plus, by_fold), np.zeros_like(self.target, float)
+        for fold, equations in enumerate(by_fold):
+            inside = self.folds == fold
+            values[inside] = self.features[inside] @ total.minus(equations).solve(self.l2).T
+        return values
+
+    def _visits(self, by_fold: Sequence[QEquations], shares: np.ndarray) -> np.ndarray:
         """Weights [actions, F] with which x is how often the target policy comes to a state and action, discounted.
 
         As a multiple of how often the log does: the transposed equations, with the target policy's first actions.
         """
         starts = self.rows.starts
         first = np.einsum("e,ea,ef->af", shares, self.target[starts], self.features[starts])
-        return equations.transposed(first).solve(self.l2)
+        return reduce(QEquations.plus, by_fold).transposed(first).solve(self.l2)
 
 
 def observed_features(transitions: Transitions, actions: int) -> np.ndarray:

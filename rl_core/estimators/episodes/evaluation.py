@@ -1,0 +1,100 @@
+"""What logged episodes say about a policy, as plain numbers: every estimator, of the reward and of every metric."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from banditloop.rl_core.agents.transitions import Transitions
+from banditloop.rl_core.estimators.episodes import applicable
+from banditloop.rl_core.estimators.episodes.diagnostics import diagnostics, has_interval
+from banditloop.rl_core.estimators.episodes.estimate import Estimate, weighted_mean
+from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues
+from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows, LoggedEpisodes
+
+Numbers = dict[str, float | None]  # None: not defined, or too little to tell
+
+
+@dataclass(frozen=True)
+class Side:
+    """Logged episodes with the probabilities of one policy.
+
+    target: its probabilities, of all actions [B, actions] or of the logged ones [B]. features: [B, F], in which values
+    are linear, as `fitted_values.observed_features` has them; None: there is no model.
+    """
+
+    transitions: Transitions
+    target: np.ndarray
+    features: np.ndarray | None = None
+
+    @cached_property
+    def logged(self) -> LoggedEpisodes:
+        """The episodes with the transitions' rewards and without a model."""
+        return LoggedEpisodes.of(self.transitions, self.target)
+
+    def episodes(self, rewards: np.ndarray) -> LoggedEpisodes:
+        """The episodes with other rewards [B], and with a model of their values if there are features."""
+        episodes = self.logged.with_rewards(EpisodeRows(self.transitions.episodes).pad(rewards))
+        if self.features is None:
+            return episodes
+        return FittedValues(self.transitions, self.target, self.features).fit(episodes)
+
+    def estimates(self, episodes: LoggedEpisodes) -> dict[str, Estimate]:
+        """The estimates by the estimators that apply, the one to look at first at the head."""
+        return {name: estimator(episodes) for name, estimator in applicable(self.features is not None).items()}
+
+    def has_interval(self, name: str) -> bool:
+        """Whether the interval of an estimator is told."""
+        return has_interval(name, self.logged)
+
+
+def evaluation(
+    target: Side, baseline: Side | None = None, metrics: Mapping[str, np.ndarray] | None = None, level: float = 0.95
+) -> dict[str, Any]:
+    """Of the reward, and of every metric by its rewards [B]: what the log had, estimates, and the difference to it.
+
+    baseline: the same episodes with the policy to compare with; None: whatever took the logged actions.
+    """
+    named = {"reward": target.transitions.rewards} | dict(metrics or {})
+    return {
+        "episodes": len(target.logged.shares),
+        "interactions": len(target.transitions.rewards),
+        "level": level,
+        "primary": next(iter(applicable(target.features is not None))),
+        "returns": {name: _of_reward(target, baseline, rewards, level) for name, rewards in named.items()},
+        "diagnostics": diagnostics(target.logged),
+    }
+
+
+def _of_reward(target: Side, baseline: Side | None, rewards: np.ndarray, level: float) -> dict[str, Any]:
+    episodes = target.episodes(rewards)
+    logged, estimates = weighted_mean(episodes.returns, episodes.shares), target.estimates(episodes)
+    first, *_ = estimates
+    others = baseline.estimates(baseline.episodes(rewards)) if baseline else {}
+    is_told = target.has_interval(first) and (baseline is None or baseline.has_interval(first))
+    return {
+        "logged": numbers(logged, level),
+        "estimates": _rows(target, estimates, logged, level),
+        "baseline_estimates": _rows(baseline, others, logged, level) if baseline else {},
+        "difference": numbers(estimates[first] - others.get(first, logged), level, is_told),
+    }
+
+
+def _rows(side: Side, estimates: dict[str, Estimate], logged: Estimate, level: float) -> dict[str, Numbers]:
+    """The estimates, each also relative to the mean return of the log."""
+    rows = {}
+    for name, estimate in estimates.items():
+        relative = numbers(estimate / logged, level, side.has_interval(name))
+        row = numbers(estimate, level, side.has_interval(name))
+        rows[name] = row | {f"relative_{key}": value for key, value in relative.items()}
+    return rows
+
+
+def numbers(estimate: Estimate, level: float, is_told: bool = True) -> Numbers:
+    """Value, standard error and interval; without the latter where it would not keep its level."""
+    low, high = estimate.interval(level) if is_told else (math.nan, math.nan)
+    found = {"value": estimate.value, "standard_error": estimate.standard_error(), "low": low, "high": high}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
