@@ -24,14 +24,16 @@ class CanaryEvidence(Section):
     )
     worse_by_user: BettingTest = Field(
         BettingTest(),
-        description="evidence that users assigned to this challenger earn less, by version instead of by action",
+        description="evidence that this challenger's users or episodes earn less, by version instead of by action",
     )
     shares: SampleRatioTest = Field(
         SampleRatioTest(), description="evidence that this challenger does not get its share of the traffic"
     )
     wealth: list[float] = Field([], description="log wealth of `better` after every check")
     unknown_shares: int = Field(
-        0, ge=0, description="decisions left out of `worse_by_user`: their version's share of the traffic is unknown"
+        0,
+        ge=0,
+        description="decisions or episodes left out by version: their version's share of the traffic is unknown",
     )
 
 

@@ -14,6 +14,7 @@ from banditloop.rl_core.policies.release import CanaryEvidence, VerdictDecision
 CANARY_ERROR = 0.8  # of the error α of a line of candidates; the rest is that of its held-out test
 HARM_TESTS = 2  # tests for harm by a canary: one compares by action, one by assigned version
 MAX_CHECKS = 100  # checks within which a canary that is no worse is rolled back with probability at most α
+UNKNOWN_SHARES = "decisions of unknown traffic share left out of the check by user"
 
 
 class Thresholds(NamedTuple):
@@ -33,18 +34,19 @@ class Thresholds(NamedTuple):
 
 
 def decide_heldout(
-    config: Config, better: BettingTest, worse: BettingTest, champion: str
+    config: Config, better: BettingTest, worse: BettingTest, champion: str, log: str = ""
 ) -> tuple[VerdictDecision, str]:
-    """The decision on the evidence from held-out interactions, and its reason.
+    """The decision on the evidence from held-out interactions or episodes, and its reason.
 
     Insufficient evidence never promotes. A candidate that is no worse is refused with probability at most α.
+    log: what the evidence is from, as "1,234 held-out episodes"; empty: interactions.
     """
     needed = Thresholds.of(config)
     if worse.rejects(1 / needed.heldout_worse):
         return "refuse", f"earns less than {champion}: {_against_chance(worse, needed.heldout_worse)}"
     if better.rejects(1 / needed.heldout_better):
         return "promote", f"{claim(better, champion)}: {_against_chance(better, needed.heldout_better)}"
-    too_few = f"{worse.count:,} held-out interactions are too few to decide"
+    too_few = f"{log or f'{worse.count:,} held-out interactions'} are too few to decide"
     return "canary", f"{too_few}: {odds(better)} that it {claim(better, champion)}, {needed.heldout_better:,.0f} needed"
 
 
@@ -54,7 +56,8 @@ def decide_canary(config: Config, evidence: CanaryEvidence, champion: str) -> tu
     if evidence.worse.rejects(1 / needed.canary_worse):
         return "rollback", f"earns less than {champion}: {_against_chance(evidence.worse, needed.canary_worse)}"
     if evidence.worse_by_user.rejects(1 / needed.canary_worse):
-        harm = f"earns less from its users than {champion} from its own, whatever the actions"
+        users = "episodes" if config.episodes else "users"
+        harm = f"earns less from its {users} than {champion} from its own, whatever the actions"
         return "rollback", f"{harm}: {_against_chance(evidence.worse_by_user, needed.canary_worse)}"
     if evidence.better.rejects(1 / needed.canary_better):
         return (
@@ -62,11 +65,8 @@ def decide_canary(config: Config, evidence: CanaryEvidence, champion: str) -> tu
             f"{claim(evidence.better, champion)}: {_against_chance(evidence.better, needed.canary_better)}",
         )
     so_far = f"{claim(evidence.better, champion)}: {odds(evidence.better)} so far, {needed.canary_better:,.0f} needed"
-    return None, f"{so_far}{_left_out(evidence.unknown_shares)}"
-
-
-def _left_out(decisions: int) -> str:
-    return f"; {decisions:,} decisions of unknown traffic share left out of the check by user" if decisions else ""
+    left_out = "episodes of unknown traffic share left out" if config.episodes else UNKNOWN_SHARES
+    return None, so_far + (f"; {evidence.unknown_shares:,} {left_out}" if evidence.unknown_shares else "")
 
 
 def claim(better: BettingTest, champion: str) -> str:

@@ -1,18 +1,11 @@
 """The monitor's check of the challenger: guardrails first, then the evidence from its traffic."""
 
-import numpy as np
-
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.evaluation.comparison import compare, user_level_evidence
-from banditloop.rl_core.evaluation.log_window import logged_window
-from banditloop.rl_core.evaluation.share_check import check_shares
-from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.release import CanaryEvidence, Release, Verdict, VerdictDecision
-from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.promotion.canary_evidence import updated_evidence
 from banditloop.rl_core.promotion.decision import decide_canary
 
-MAX_WEALTH_POINTS = 500  # checks whose log wealth the release keeps for the report
 CHAMPION_LATENCY_FACTOR = 2  # multiple of the champion's latency that is always allowed: large requests are slow
 MIN_DECISIONS = 20  # decisions before the failure rate and the latency of a version count
 
@@ -28,7 +21,7 @@ def check_canary(config: Config, platform: Platform) -> tuple[VerdictDecision | 
     interval = config.release.check_every_interactions
     if window.interactions < interval:
         return None, f"{window.interactions} of {interval} interactions until the next check"
-    evidence = _updated_evidence(config, platform, release, release.evidence, window)
+    evidence = updated_evidence(config, platform, release, release.evidence, window)
     return _apply_decision(platform, release, evidence, *decide_canary(config, evidence, release.champion))
 
 
@@ -46,26 +39,6 @@ def _guardrail_violation(config: Config, platform: Platform, challenger: str) ->
     if own.p95_latency_ms > allowed:
         return f"has a p95 latency of {own.p95_latency_ms:.3g} ms, above the limit of {allowed:.3g} ms"
     return ""
-
-
-def _updated_evidence(
-    config: Config, platform: Platform, release: Release, before: CanaryEvidence, window: Window
-) -> CanaryEvidence:
-    """The evidence with the interactions of a window added, which neither policy was trained on."""
-    champion, challenger = (SavedPolicy.load(platform.endpoint.policy(version)) for version in release.traffic())
-    versions = release.champion, challenger.manifest.version
-    logged = logged_window(platform, config, window, [champion, challenger], sharing=versions)
-    better, worse = compare(logged, champion, challenger, before.better, before.worse.restarted())
-    worse_by_user = user_level_evidence(logged, *versions, before.worse_by_user.restarted())
-    return CanaryEvidence(
-        until=window.until,
-        better=better,
-        worse=worse,
-        worse_by_user=worse_by_user,
-        shares=check_shares(logged, *versions, before.shares),
-        wealth=[*before.wealth, better.log_wealth()][-MAX_WEALTH_POINTS:],
-        unknown_shares=before.unknown_shares + int(np.isnan(logged.shares).sum()),
-    )
 
 
 def _apply_decision(

@@ -3,8 +3,48 @@
 from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.decisions import EpisodeDecisions
+from banditloop.rl_core.evaluation.episodes.targets import Targets
+from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
 
 Tests = tuple[BettingTest, BettingTest]
+
+
+def compare_episodes(
+    window: EpisodeWindow,
+    champion: SavedPolicy | None,
+    candidate: SavedPolicy,
+    better: BettingTest,
+    worse: BettingTest,
+) -> Tests:
+    """Update the evidence that the candidate earns more, and less, with a window that neither was trained on.
+
+    Each episode is one decision, whose weight is the product of its steps' weights: short episodes can decide, of long
+    ones the weights leave nothing. champion None: whatever answered. Episodes of unknown policies are evidence against
+    a champion only if their least propensity is known.
+    """
+    if not window.episodes:
+        return better, worse
+    targets = Targets(window)
+    episodes = targets.decisions(candidate)
+    unbounded = champion is not None and not window.least_propensity
+    rows = episodes.answered_by >= (0 if unbounded else -1)
+    of_candidate, of_champion = (
+        episodes.where(rows).of_the_log() if policy is None else targets.as_target(episodes, policy, rows)
+        for policy in (candidate, champion)
+    )
+    return add_episodes(of_candidate, of_champion, better, worse)
+
+
+def compare_versions(
+    window: EpisodeWindow, champion: str, challenger: SavedPolicy, better: BettingTest, worse: BettingTest
+) -> Tests:
+    """Update the evidence by the version that answered each episode; see `add_by_version`."""
+    versions = list(window.policies)
+    if not {champion, challenger.manifest.version} <= set(versions):
+        return better, worse
+    sides = versions.index(champion), versions.index(challenger.manifest.version)
+    return add_by_version(Targets(window).decisions(challenger), *sides, better, worse)
 
 
 def add_episodes(candidate: Logged, champion: Logged, better: BettingTest, worse: BettingTest) -> Tests:

@@ -17,15 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.evaluation.logged_batch import has_propensity
+from banditloop.rl_core.evaluation.available_policies import loader
+from banditloop.rl_core.evaluation.episodes.table import EpisodeTable
 from banditloop.rl_core.evaluation.traffic_shares import answering_shares
 from banditloop.rl_core.events.candidates import logged_ids
+from banditloop.rl_core.events.holdout import Fold
+from banditloop.rl_core.events.usable import UsableInteractions
+from banditloop.rl_core.features.encoding import with_features_of
+from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-
-UNUSABLE = "with a decision that contradicts itself, or with a reward outside the task's range"
-SAMPLED = "of which only a part of the decisions was logged"
-SEVERAL = "answered by several versions"
-UNKNOWN = "answered by an unknown version, without propensities"
+from banditloop.rl_core.ports import Platform, action_counts
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class EpisodeWindow:
         return len(self.rows.starts)
 
     @cached_property
-    def rows(self) -> "EpisodeTable":
+    def rows(self) -> EpisodeTable:
         """Where the rows of each episode are."""
         return EpisodeTable(self.table)
 
@@ -85,58 +86,44 @@ class EpisodeWindow:
         return pc.index_in(self.table["policy_version"], versions).fill_null(-1).to_numpy()[self.rows.starts]
 
     @cached_property
-    def mix(self) -> np.ndarray:
-        """The probability with which each policy was to answer each episode [E, V]; 0 of unknown ones.
+    def shares(self) -> np.ndarray:
+        """The probability with which the policy that answered was to answer each episode [E]; NaN: unknown.
 
-        Where the share of the traffic changed during an episode, it is unknown: some episodes of that time changed to
-        another version, and were left out.
+        Where it changed during an episode, it is unknown: other episodes changed to another version, and are left out.
         """
+        shares = self.table["assignment_share"].to_numpy()
+        least, largest = (extreme.reduceat(shares, self.rows.starts) for extreme in (np.minimum, np.maximum))
+        return np.where(least == largest, least, np.nan)
+
+    @cached_property
+    def mix(self) -> np.ndarray:
+        """The probability with which each policy was to answer each episode [E, V]; 0 of unknown ones."""
         mix = np.zeros((self.episodes, len(self.policies)))
         if not mix.size:
             return mix
-        known, shares = self.answered_by >= 0, self.table["assignment_share"].to_numpy()
-        least, largest = (extreme.reduceat(shares, self.rows.starts) for extreme in (np.minimum, np.maximum))
-        constant = np.where(least == largest, least, np.nan)
-        versions = list(self.policies)
+        known, versions = self.answered_by >= 0, list(self.policies)
         sharing = [versions.index(version) for version in self.sharing if version in self.policies]
         pair = (sharing[0], sharing[1]) if len(sharing) == 2 else None
-        mix[known] = answering_shares(self.answered_by[known], constant[known], len(versions), pair)
+        mix[known] = answering_shares(self.answered_by[known], self.shares[known], len(versions), pair)
         return mix
 
     def returns(self, rewards: np.ndarray) -> np.ndarray:
         """The discounted sum of the rewards [B] of each episode [E]."""
-        if not len(rewards):
-            return np.zeros(0)
-        assert self.config.episodes
         discounts = self.config.episodes.discount ** self.table["steps_since_first"].to_numpy()
         return np.add.reduceat(discounts * rewards, self.rows.starts)
 
 
-class EpisodeTable:
-    """Where the rows of each episode are in a table: the first one of each [E], and the episode of each [B]."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self.table, first = table, np.ones(table.num_rows, bool)
-        if table.num_rows > 1:
-            ids = table["episode_id"].combine_chunks()
-            first[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-        self.starts, self.episode = np.flatnonzero(first), np.cumsum(first) - 1
-
-    def reasons(self, is_known: pa.ChunkedArray) -> np.ndarray:
-        """Why each episode does not count [E]; empty if it does. is_known [B]: whether a row's policy is available."""
-        table, is_last = self.table, np.append(np.diff(self.episode) > 0, True)
-        ordinal = table["ordinal"].to_numpy()
-        ended = pc.or_(table["terminal"], table["truncated"]).to_numpy()
-        position = np.arange(table.num_rows) - self.starts[self.episode]
-        gaps = ~is_last & (table["steps_to_next"].to_numpy() > 1)
-        sampled = gaps & (table["logging_probability"].to_numpy() < 1)
-        versions = pc.index_in(table["policy_version"], table["policy_version"].unique()).to_numpy()
-        differs, told = versions != versions[self.starts][self.episode], has_propensity(table).to_numpy()
-        conditions = {
-            UNUSABLE: (ordinal != position) | (is_last & ~ended),
-            SAMPLED: sampled,
-            SEVERAL: differs & ~told,
-            UNKNOWN: ~is_known.to_numpy() & ~told,
-        }
-        reasons = [np.logical_or.reduceat(rows, self.starts) for rows in conditions.values()]
-        return np.select(reasons, list(conditions), "")
+def episode_window(
+    platform: Platform,
+    config: Config,
+    window: Window,
+    compared: Iterable[SavedPolicy] = (),
+    fold: Fold | None = None,
+    sharing: Sequence[str] = (),
+) -> EpisodeWindow:
+    """The episodes that became complete in a window of the warehouse's log, or one fold of them; as `logged_window`."""
+    versions = action_counts(platform.endpoint)
+    task = with_features_of(config.task, [policy.encoding for policy in compared])
+    usable = UsableInteractions(config.task, versions)
+    transitions = usable.of(platform.warehouse.reading(task).transitions(window, fold))
+    return EpisodeWindow.of(config, loader(platform.endpoint, versions, task), transitions, sharing)

@@ -1,0 +1,42 @@
+"""Episodes in a table of transitions: where their rows are, and why some episodes do not count."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from banditloop.rl_core.evaluation.logged_batch import has_propensity
+
+UNUSABLE = "with a decision that contradicts itself, or with a reward outside the task's range"
+SAMPLED = "of which only a part of the decisions was logged"
+SEVERAL = "answered by several versions"
+UNKNOWN = "answered by an unknown version, without propensities"
+
+
+class EpisodeTable:
+    """Where the rows of each episode are in a table: the first one of each [E], and the episode of each [B]."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table, first = table, np.ones(table.num_rows, bool)
+        if table.num_rows > 1:
+            ids = table["episode_id"].combine_chunks()
+            first[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+        self.starts, self.episode = np.flatnonzero(first), np.cumsum(first) - 1
+
+    def reasons(self, is_known: pa.ChunkedArray) -> np.ndarray:
+        """Why each episode does not count [E]; empty if it does. is_known [B]: whether a row's policy is available."""
+        table, is_last = self.table, np.append(np.diff(self.episode) > 0, True)
+        ordinal = table["ordinal"].to_numpy()
+        ended = pc.or_(table["terminal"], table["truncated"]).to_numpy()
+        position = np.arange(table.num_rows) - self.starts[self.episode]
+        gaps = ~is_last & (table["steps_to_next"].to_numpy() > 1)
+        sampled = gaps & (table["logging_probability"].to_numpy() < 1)
+        versions = pc.index_in(table["policy_version"], table["policy_version"].unique()).to_numpy()
+        differs, told = versions != versions[self.starts][self.episode], has_propensity(table).to_numpy()
+        conditions = {
+            UNUSABLE: (ordinal != position) | (is_last & ~ended),
+            SAMPLED: sampled,
+            SEVERAL: differs & ~told,
+            UNKNOWN: ~is_known.to_numpy() & ~told,
+        }
+        reasons = [np.logical_or.reduceat(rows, self.starts) for rows in conditions.values()]
+        return np.select(reasons, list(conditions), "")
