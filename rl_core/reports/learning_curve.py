@@ -12,15 +12,20 @@ from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.reports.episode_curve import episode_summary
 from banditloop.rl_core.reports.versions import DATES, version_rows
 
 
 def summary(config: Config, platform: Platform) -> dict[str, Any]:
     """The environment's baselines, where it knows them, the endpoints, and one row per policy version.
 
+    Of a sequential environment, that of `episode_summary`.
+
     Raises:
         InvalidInput: the config has no environment.
     """
+    if config.episodes:
+        return episode_summary(config, platform)
     environment = configured(config.environment, "the learning curve")
     return {
         **(baselines(environment) if _knows_values(environment) else {}),

@@ -35,6 +35,10 @@ def write_page(summary: dict[str, Any], path: Path) -> None:
 def _text(summary: dict[str, Any]) -> str:
     """What the newest policy earns, as far as it is known."""
     newest = summary["versions"][-1]
+    if "episodes" in summary:
+        return f"""An episode of the newest policy earns {newest["value"]:.3g} as served, exploration included, and
+{newest["greedy_value"]:.3g} with its best actions: means of {summary["episodes"]} episodes in the environment. A
+uniform choice earns {summary["uniform"]:.3g}. The mean reward is that of a step, as logged."""
     if "value" in newest:
         value, oracle = newest["value"], summary["oracle"]
         share = f"{value / oracle:.0%} of" if oracle > 0 else "compare"
@@ -48,8 +52,9 @@ single action {summary["best_fixed"]:.3f}."""
 def _curve(summary: dict[str, Any], curves: list[str]) -> go.Figure:
     versions = summary["versions"]
     earlier_interactions = [sum(v["interactions"] for v in versions[:i]) for i in range(len(versions))]
-    figure = html_page.empty_figure("interactions before the version", "reward per recommendation", height=450)
-    for key in reversed(curves):
+    unit = "return of an episode" if "episodes" in summary else "reward per recommendation"
+    figure = html_page.empty_figure("interactions before the version", unit, height=450)
+    for key in reversed([key for key in curves if not ("episodes" in summary and key == "mean_reward")]):
         name, colour = CURVES[key]
         figure.add_scatter(
             x=earlier_interactions,
