@@ -20,7 +20,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts, context_rows
 from banditloop.rl_core.events.rows import Row, reward_row
 from banditloop.rl_core.ports import Bus, Platform
-from banditloop.rl_core.rollouts.visit import play_visit
+from banditloop.rl_core.rollouts.visit import Visited, play_visit
 from banditloop.rl_core.settings.section import Section
 
 POLL_SECONDS = 0.05  # rewards that are due within it are published together
@@ -34,8 +34,8 @@ class Visit(Section):
     seed: int | None = Field(None, ge=0, description="seed from which the users are drawn; random if not given")
 
 
-def simulate(config: Config, platform: Platform, visit: Visit) -> float:
-    """Simulate a visit and publish its rewards, each when it is due; returns the mean reward, of episodes their return.
+def simulate(config: Config, platform: Platform, visit: Visit) -> Visited:
+    """Simulate a visit and publish its rewards, each when it is due.
 
     Raises:
         InvalidInput: the config has no environment.
@@ -55,7 +55,7 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> float:
         for event_id, value, due in zip(event_ids, rewards.tolist(), times, strict=True)
     ]
     _publish_when_due(platform.bus, events)
-    return float(rewards.mean())
+    return Visited(float(rewards.mean()), len(decisions), len(events))
 
 
 def instances(environment: Environment, contexts: Contexts, random: np.random.Generator) -> list[Any]:

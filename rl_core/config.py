@@ -122,6 +122,11 @@ class Config(Section):
         if default != "ignore" and not low <= default <= high:
             raise InvalidInput(f"reward.default = {default}: is outside task.reward_range, {low:g} to {high:g}")
 
+    @property
+    def learns_from_log(self) -> bool:
+        """Whether the agent learns from the log, and not only from episodes of its own policy, in an environment."""
+        return not isinstance(self.agent, SequentialAgent) or self.agent.LEARNS_FROM_LOG
+
     def search_space(self) -> list[Dimension]:
         """The settings to tune. InvalidInput: there is no agent of a name, or none to try has a setting."""
         agents: dict[str, type[Section]] = {}

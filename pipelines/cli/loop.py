@@ -19,7 +19,9 @@ SEEDS_PER_ROUND = 1_000_000
 def loop(
     config: ConfigOption = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of traffic and retraining.")] = 6,
-    users: Annotated[int, typer.Option(min=1, help="Simulated users per round.")] = 600,
+    users: Annotated[
+        int, typer.Option(min=1, help="Simulated users per round; of a sequential problem, episodes.")
+    ] = 600,
     interactions: Annotated[int, typer.Option(min=1, help="Simulated interactions of the startup pipeline.")] = 100,
     seed: Annotated[int, typer.Option(min=0, max=MAX_INTEGER, help="Seed of the simulated users.")] = 0,
     output: OutputOption = Path("build/demo"),

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from banditloop.functions.simulator import Visit, simulate
 from banditloop.functions.trigger import tick
-from banditloop.pipelines.compile import compile_pipelines
+from banditloop.pipelines.compile import compile_on_request, compile_pipelines
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.monitor import check_canary
+from banditloop.rl_core.promotion.transitions import ensure_champion
 
 USERS_PER_REQUEST = 50
 POLL_SECONDS = 0.1
@@ -27,9 +28,17 @@ class LoopFailed(PlatformError):
 
 
 def run_startup(config: Config, platform: Platform, interactions: int, seed: int, report: Report) -> None:
-    """Compile the pipelines and, unless a policy has been trained before, run startup."""
-    template, _ = compile_pipelines(Path(config.retraining.template).parent, config)
-    parameters = {"config": config.to_dict(), "interactions": interactions, "seed": seed}
+    """Compile the pipelines and, unless a policy has been trained before, run startup.
+
+    An agent that does not learn from a log is trained by the on-policy pipeline instead.
+    """
+    folder, parameters = Path(config.retraining.template).parent, {"config": config.to_dict()}
+    template, _ = compile_pipelines(folder, config)
+    if config.learns_from_log:
+        parameters |= {"interactions": interactions, "seed": seed}
+    else:
+        template, _ = compile_on_request(folder, config)
+        ensure_champion(config, platform.endpoint)
     attempts: list[str] = []
     while all(manifest.version == RANDOM for manifest in platform.endpoint.versions()):
         if len(attempts) == MAX_ATTEMPTS:
@@ -48,13 +57,15 @@ def run_startup(config: Config, platform: Platform, interactions: int, seed: int
 
 def visit(config: Config, platform: Platform, users: int, seed: int, report: Report) -> None:
     """Simulate `users` users, and wait until all of their decisions and rewards are in the warehouse."""
-    before = _logged(platform)
+    before, visits = _logged(platform), []
     for served in range(0, users, USERS_PER_REQUEST):
         report("serving users", served / users)
-        simulate(config, platform, Visit(users=min(USERS_PER_REQUEST, users - served), seed=seed + served))
+        visit = Visit(users=min(USERS_PER_REQUEST, users - served), seed=seed + served)
+        visits.append(simulate(config, platform, visit))
         _check_canary(config, platform)
     report("waiting for the log", 1.0)
-    _wait(lambda: all(now - then >= users for now, then in zip(_logged(platform), before, strict=True)), "the log")
+    told = sum(visited.decisions for visited in visits), sum(visited.rewards for visited in visits)
+    _wait(lambda: all(now - then >= n for now, then, n in zip(_logged(platform), before, told, strict=True)), "the log")
     _check_canary(config, platform)
 
 
@@ -63,6 +74,8 @@ def retrain(config: Config, platform: Platform, report: Report) -> str | None:
 
     Returns the reason if nothing was submitted. A run that fails or is killed is retried once.
     """
+    if not config.learns_from_log:
+        return f"{config.agent.name} does not learn from a log"
     deadline, failures = time.monotonic() + config.reward.attribution_window_seconds + 1, 0
     while True:
         run_id, reason = tick(config, platform)

@@ -31,6 +31,7 @@ class PPO(OnlineAgent):
     """A policy network and a value network of tanh layers, trained by Adam on episodes that the policy has played."""
 
     EXPLORATION: ClassVar[float] = 0.01
+    LEARNS_FROM_LOG: ClassVar[bool] = False
 
     name: Literal["ppo"] = "ppo"
     hidden_layers: int = Field(2, ge=1, le=10, description="number of hidden layers of both networks")

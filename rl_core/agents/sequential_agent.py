@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,9 @@ class SequentialAgent(Agent):
     from here to the end of the episode, of every action. What it learns depends on all transitions together, so every
     training starts anew, from the whole log.
     """
+
+    LEARNS_FROM_LOG: ClassVar[bool] = True
+    """Whether `update` learns; if not, the agent learns only from episodes of its own policy, in an environment."""
 
     @abc.abstractmethod
     def update(self, statistics: Statistics, batches: Iterable[Transitions]) -> Statistics:  # type: ignore[override]

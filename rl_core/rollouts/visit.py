@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -18,10 +18,18 @@ from banditloop.rl_core.rollouts.play import step_limit, take_step
 from banditloop.rl_core.settings.loop import TERMINAL, TRUNCATED
 
 
+class Visited(NamedTuple):
+    """What a simulated visit did: the mean reward of its decisions or, of episodes, their mean return; its events."""
+
+    mean_reward: float
+    decisions: int
+    rewards: int
+
+
 def play_visit(
     config: Config, platform: Platform, environment: EpisodicEnvironment, users: int, seed: int | None
-) -> float:
-    """Play an episode for each user, and publish what every step earned as it comes; returns the mean return.
+) -> Visited:
+    """Play an episode for each user, and publish what every step earned as it comes.
 
     The running episodes of a step are one request. The step with which an episode ended has an event that says so.
 
@@ -30,19 +38,20 @@ def play_visit(
     """
     seeds = episode_seeds(uuid.uuid4().int if seed is None else seed, 0, users)
     ids = [uuid.uuid4().hex for _ in range(users)]
-    episodes, running, total = environment.reset(seeds), np.arange(users), 0.0
+    episodes, running, total, taken, told = environment.reset(seeds), np.arange(users), 0.0, 0, 0
     limit = step_limit(environment, config.episodes.max_steps if config.episodes else None)
     for step in range(limit):
         decisions = platform.endpoint.predict(_instances(environment, episodes, running, ids, step))
         actions = chosen_actions(environment.task, [str(decision.action) for decision in decisions])
         outcome = take_step(episodes, running, actions, users, is_last=step == limit - 1)
         outcome = outcome._replace(rewards=config.task.rewards.clip(outcome.rewards))
-        platform.bus.publish("rewards", orjson.dumps(_events(config.reward.name, decisions, outcome)))
-        total += float(outcome.rewards.sum())
+        events = _events(config.reward.name, decisions, outcome)
+        platform.bus.publish("rewards", orjson.dumps(events))
+        total, taken, told = total + float(outcome.rewards.sum()), taken + len(decisions), told + len(events)
         running = running[~outcome.ended]
         if not len(running):
             break
-    return total / users
+    return Visited(total / users, taken, told)
 
 
 def _instances(

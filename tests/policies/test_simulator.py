@@ -61,9 +61,10 @@ def visit(environment, tmp_path, default=0, users=5):
     """The messages and the one request of a visit."""
     config = make_config(environment, tmp_path)
     platform = replace(connect(config), endpoint=FirstCandidate(default), bus=Published())
-    mean = simulate(config, platform, Visit(users=users, seed=0))
+    visited = simulate(config, platform, Visit(users=users, seed=0))
     rewards = [event for _, _, events in platform.bus.messages for event in events]
-    assert mean == pytest.approx(np.mean([event["value"] for event in rewards]))
+    assert visited.mean_reward == pytest.approx(np.mean([event["value"] for event in rewards]))
+    assert (visited.decisions, visited.rewards) == (users, len(rewards))
     assert sorted(event["event_id"] for event in rewards) == sorted(f"event-{row}" for row in range(users))
     return platform.bus.messages, platform.endpoint.requests[0]
 
@@ -127,9 +128,10 @@ def test_an_episode_is_played_step_by_step_and_every_step_earns(tmp_path):
     environment = CartPole(max_steps=10)  # with the same action at every step, the pole falls after 8 to 10
     config = make_config(environment, tmp_path, agent={"name": IDLE})
     platform = replace(connect(config), endpoint=FirstCandidate(0), bus=Published())
-    mean = simulate(config, platform, Visit(users=20, seed=0))
+    visited = simulate(config, platform, Visit(users=20, seed=0))
     expected = returns(lambda *asked: always(0, len(asked[-1])), environment, seed=0, episodes=20)
-    assert mean == expected.undiscounted.mean()
+    assert visited.mean_reward == expected.undiscounted.mean()
+    assert (visited.decisions, visited.rewards) == (expected.lengths.sum(), expected.lengths.sum() + 20)
     requests = platform.endpoint.requests
     assert [len(request) for request in requests] == [int((expected.lengths > step).sum()) for step in range(10)]
     assert {instance["step"] for instance in requests[3]} == {3}
@@ -148,7 +150,7 @@ def test_an_episode_is_played_step_by_step_and_every_step_earns(tmp_path):
 def test_the_configs_limit_cuts_episodes_off(tmp_path):
     config = make_config(CartPole(), tmp_path, agent={"name": IDLE}, episodes={"max_steps": 3})
     platform = replace(connect(config), endpoint=FirstCandidate(0), bus=Published())
-    assert simulate(config, platform, Visit(users=2)) == 3.0
+    assert simulate(config, platform, Visit(users=2)) == (3.0, 6, 8)
     assert [event["name"] for event in platform.bus.messages[2][2]] == ["reward"] * 2 + ["truncated"] * 2
 
 

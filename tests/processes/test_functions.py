@@ -152,17 +152,17 @@ def test_a_visit_plays_episodes_against_the_endpoint(tmp_path):
     ensure_champion(config, platform.endpoint)
     with process(config, "-m", "banditloop.functions.predictor"):
         wait_until(platform.endpoint.serving_versions)
-        mean = simulate(config, platform, Visit(users=5, seed=0))
+        visited = simulate(config, platform, Visit(users=5, seed=0))
 
         def rewarded():
             drain(config, platform)
             return sum(row["rewarded"] for row in platform.warehouse.policy_totals())
 
-        wait_until(lambda: rewarded() == 5 * mean)
+        wait_until(lambda: rewarded() == visited.decisions)
     batches = platform.warehouse.interactions(platform.warehouse.window(None))
     rows = sorted(pa.Table.from_batches(batches).to_pylist(), key=lambda row: (row["episode_id"], row["step"]))
     lengths = [len([row for row in rows if row["episode_id"] == id]) for id in sorted({r["episode_id"] for r in rows})]
-    assert sum(lengths) == len(rows) == 5 * mean
+    assert sum(lengths) == len(rows) == visited.decisions
     assert [row["step"] for row in rows] == [step for length in lengths for step in range(length)]
     assert {(row["propensity"], row["reward"]) for row in rows} == {(0.5, 1.0)}
 
