@@ -32,7 +32,8 @@ def run_startup(config: Config, platform: Platform, interactions: int, seed: int
 
     An agent that does not learn from a log is trained by the on-policy pipeline instead.
     """
-    folder, parameters = Path(config.retraining.template).parent, {"config": config.to_dict()}
+    folder = Path(config.retraining.template).parent
+    parameters: dict[str, Any] = {"config": config.to_dict()}
     template, _ = compile_pipelines(folder, config)
     if config.learns_from_log:
         parameters |= {"interactions": interactions, "seed": seed}
