@@ -55,7 +55,7 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> Visited:
         for event_id, value, due in zip(event_ids, rewards.tolist(), times, strict=True)
     ]
     _publish_when_due(platform.bus, events)
-    return Visited(float(rewards.mean()), len(decisions), len(events))
+    return Visited(len(event_ids), len(events), float(rewards.mean()))
 
 
 def instances(environment: Environment, contexts: Contexts, random: np.random.Generator) -> list[Any]:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from banditloop.functions.simulator import Visit, simulate
 from banditloop.functions.trigger import tick
 from banditloop.pipelines.compile import compile_on_request, compile_pipelines
@@ -58,15 +60,14 @@ def run_startup(config: Config, platform: Platform, interactions: int, seed: int
 
 def visit(config: Config, platform: Platform, users: int, seed: int, report: Report) -> None:
     """Simulate `users` users, and wait until all of their decisions and rewards are in the warehouse."""
-    before, visits = _logged(platform), []
+    expected = np.array(_logged(platform))
     for served in range(0, users, USERS_PER_REQUEST):
         report("serving users", served / users)
-        visit = Visit(users=min(USERS_PER_REQUEST, users - served), seed=seed + served)
-        visits.append(simulate(config, platform, visit))
+        visited = simulate(config, platform, Visit(users=min(USERS_PER_REQUEST, users - served), seed=seed + served))
+        expected += visited.decisions, visited.events
         _check_canary(config, platform)
     report("waiting for the log", 1.0)
-    told = sum(visited.decisions for visited in visits), sum(visited.rewards for visited in visits)
-    _wait(lambda: all(now - then >= n for now, then, n in zip(_logged(platform), before, told, strict=True)), "the log")
+    _wait(lambda: (np.array(_logged(platform)) >= expected).all(), "the log")
     _check_canary(config, platform)
 
 

@@ -1,7 +1,5 @@
 """Episodes that a policy plays, as rows of the log."""
 
-from datetime import timedelta
-
 import numpy as np
 import pyarrow as pa
 
@@ -49,12 +47,13 @@ def rollouts(
 def _rows(task: Task, played: Played, first: int, run: str, version: str) -> pa.Table:
     """The interactions of a step. Each episode starts a millisecond after the one before it, as do its steps."""
     decisions, outcome, numbers = played.decisions, played.outcome, (first + played.episodes).tolist()
+    times = np.datetime64(HISTORY_START.replace(tzinfo=None), "us") + 1_000 * (first + played.episodes + played.step)
     candidates, probabilities = _listed(task, played.candidates, decisions.probabilities)
     ids = pa.array(played.candidates.ids, pa.string())
     table = decision_table(
         task,
         event_id=[f"simulated-{run}-{number}-{played.step}" for number in numbers],
-        timestamp=pa.array([HISTORY_START + timedelta(milliseconds=number + played.step) for number in numbers], TIME),
+        timestamp=pa.array(times, TIME),
         policy_version=version,
         context=context_array(task, played.contexts),
         action=ids.take(pa.array(decisions.actions)),

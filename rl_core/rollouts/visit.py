@@ -19,11 +19,11 @@ from banditloop.rl_core.settings.loop import TERMINAL, TRUNCATED
 
 
 class Visited(NamedTuple):
-    """What a simulated visit did: the mean reward of its decisions or, of episodes, their mean return; its events."""
+    """What users did: numbers of decisions, of the events about them, and what a user earned on average."""
 
-    mean_reward: float
     decisions: int
-    rewards: int
+    events: int
+    earned: float
 
 
 def play_visit(
@@ -38,7 +38,8 @@ def play_visit(
     """
     seeds = episode_seeds(uuid.uuid4().int if seed is None else seed, 0, users)
     ids = [uuid.uuid4().hex for _ in range(users)]
-    episodes, running, total, taken, told = environment.reset(seeds), np.arange(users), 0.0, 0, 0
+    episodes, running = environment.reset(seeds), np.arange(users)
+    decided, sent, earned = 0, 0, 0.0
     limit = step_limit(environment, config.episodes.max_steps if config.episodes else None)
     for step in range(limit):
         decisions = platform.endpoint.predict(_instances(environment, episodes, running, ids, step))
@@ -47,11 +48,12 @@ def play_visit(
         outcome = outcome._replace(rewards=config.task.rewards.clip(outcome.rewards))
         events = _events(config.reward.name, decisions, outcome)
         platform.bus.publish("rewards", orjson.dumps(events))
-        total, taken, told = total + float(outcome.rewards.sum()), taken + len(decisions), told + len(events)
+        decided, sent = decided + len(decisions), sent + len(events)
+        earned += float(outcome.rewards.sum())
         running = running[~outcome.ended]
         if not len(running):
             break
-    return Visited(total / users, taken, told)
+    return Visited(decided, sent, earned / users)
 
 
 def _instances(

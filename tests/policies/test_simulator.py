@@ -21,9 +21,10 @@ from banditloop.rl_core.environments.linear import Linear
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import draw_actions
 from banditloop.rl_core.promotion.transitions import ensure_champion
+from banditloop.rl_core.reports.episode_curve import EPISODES, SEED
 from banditloop.rl_core.reports.learning_curve import summary
 from banditloop.rl_core.reports.learning_curve_page import write_page
-from banditloop.rl_core.rollouts import returns
+from banditloop.rl_core.rollouts import returns, uniformly
 from tests.policies.test_built_in_environments import write_flowers
 
 IDLE = "tests.support.sequential_agents:Idle"
@@ -63,8 +64,7 @@ def visit(environment, tmp_path, default=0, users=5):
     platform = replace(connect(config), endpoint=FirstCandidate(default), bus=Published())
     visited = simulate(config, platform, Visit(users=users, seed=0))
     rewards = [event for _, _, events in platform.bus.messages for event in events]
-    assert visited.mean_reward == pytest.approx(np.mean([event["value"] for event in rewards]))
-    assert (visited.decisions, visited.rewards) == (users, len(rewards))
+    assert visited == (users, users, pytest.approx(np.mean([event["value"] for event in rewards])))
     assert sorted(event["event_id"] for event in rewards) == sorted(f"event-{row}" for row in range(users))
     return platform.bus.messages, platform.endpoint.requests[0]
 
@@ -130,8 +130,7 @@ def test_an_episode_is_played_step_by_step_and_every_step_earns(tmp_path):
     platform = replace(connect(config), endpoint=FirstCandidate(0), bus=Published())
     visited = simulate(config, platform, Visit(users=20, seed=0))
     expected = returns(lambda *asked: always(0, len(asked[-1])), environment, seed=0, episodes=20)
-    assert visited.mean_reward == expected.undiscounted.mean()
-    assert (visited.decisions, visited.rewards) == (expected.lengths.sum(), expected.lengths.sum() + 20)
+    assert visited == (steps := expected.lengths.sum(), steps + 20, expected.undiscounted.mean())
     requests = platform.endpoint.requests
     assert [len(request) for request in requests] == [int((expected.lengths > step).sum()) for step in range(10)]
     assert {instance["step"] for instance in requests[3]} == {3}
@@ -150,7 +149,7 @@ def test_an_episode_is_played_step_by_step_and_every_step_earns(tmp_path):
 def test_the_configs_limit_cuts_episodes_off(tmp_path):
     config = make_config(CartPole(), tmp_path, agent={"name": IDLE}, episodes={"max_steps": 3})
     platform = replace(connect(config), endpoint=FirstCandidate(0), bus=Published())
-    assert simulate(config, platform, Visit(users=2)) == (3.0, 6, 8)
+    assert simulate(config, platform, Visit(users=2)) == (6, 8, 3.0)
     assert [event["name"] for event in platform.bus.messages[2][2]] == ["reward"] * 2 + ["truncated"] * 2
 
 
@@ -182,4 +181,20 @@ def test_the_learning_curve_has_values_where_the_environment_knows_them(environm
     page = (tmp_path / "index.html").read_text()
     assert ("does not know the true value" in page) != known
     assert ("value as served" in page) == known
+    Report(None).table(content)
+
+
+def test_the_learning_curve_of_episodes_has_their_mean_returns(tmp_path):
+    environment = CartPole(max_steps=30)
+    config = make_config(environment, tmp_path, agent={"name": IDLE})
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    content = summary(config, platform)
+    [version] = content["versions"]
+    expected = returns(uniformly, environment, SEED, EPISODES).undiscounted.mean()
+    assert version["value"] == version["greedy_value"] == content["uniform"] == expected
+    write_page(content, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert f"earns {expected:.3g} as served" in page
+    assert "return of an episode" in page
     Report(None).table(content)
