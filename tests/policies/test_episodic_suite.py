@@ -7,6 +7,9 @@ import pytest
 from pydantic import ConfigDict
 
 from banditloop.rl_core.environments import Episodes, EpisodicEnvironment, Steps
+from banditloop.rl_core.events.json_format import decode, encode
+from banditloop.rl_core.events.schema import decision_schema
+from banditloop.rl_core.rollouts import rollouts
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.episodic_environments import EpisodicEnvironmentConformance
 
@@ -158,6 +161,43 @@ FAULTS = [
     (Negative, "reward_scales_are_positive_and_stay_the_same_in_an_episode"),
     (Lenient, "unknown_keys_are_refused_in_one_line"),
 ]
+
+
+class Doors(Walk):
+    """Actions have names, and an episode at an odd place has another choice than one at an even place."""
+
+    @property
+    def task(self):
+        return Task.parse({"actions": ["left", "right", "stay"], "context": {"place": "number"}})
+
+    def reset(self, seeds):
+        return InRooms(self, super().reset(seeds).places)
+
+
+class InRooms(Walks):
+    def candidates(self):
+        return [["stay", "left"] if place % 2 else ["left", "right", "stay"] for place in self.places]
+
+    def step(self, actions):
+        assert all(action in listed for action, listed in zip(actions[self.running], self.open(), strict=True))
+        return super().step((actions == "right").astype(int))
+
+    def open(self):
+        return [listed for listed, is_running in zip(self.candidates(), self.running, strict=True) if is_running]
+
+
+class TestDoors(EpisodicEnvironmentConformance):
+    environment = Doors(name=f"{__name__}:Doors")
+
+    def test_rows_have_the_candidates_of_their_episode(self):
+        table = rollouts(None, self.environment, seed=0, episodes=30)
+        assert decode(decision_schema(self.environment.task), encode(table.drop_columns("reward"))).num_rows
+        for row in table.to_pylist():
+            listed = ["left", "stay"] if row["context"]["place"] % 2 else ["left", "right", "stay"]
+            assert row["candidates"] == listed
+            assert row["probabilities"] == [1 / len(listed)] * len(listed)
+            assert row["action"] in row["candidates"]
+        assert {(len(row["candidates"]), row["action"]) for row in table.to_pylist()} >= {(3, "right"), (2, "stay")}
 
 
 class TestWalk(EpisodicEnvironmentConformance):
