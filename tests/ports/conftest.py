@@ -123,7 +123,7 @@ class EveryBackend:
 
     @pytest.fixture
     def pace(self, configure) -> float:
-        return {"local": 1.0, "google": 20.0}[configure().backend.name]
+        return {"local": 1.0, "google": 2.0}[configure().backend.name]
 
     @pytest.fixture
     def compacting(self, configure) -> None:
