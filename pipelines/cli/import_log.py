@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import typer
 
 from banditloop.pipelines.cli import display
@@ -14,12 +15,14 @@ from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_conf
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.evaluation.logged_batch import has_propensity
 from banditloop.rl_core.logs.choices import LoggingPolicy
 from banditloop.rl_core.logs.columns import parse_mapping
+from banditloop.rl_core.logs.episodes import LastStep
 from banditloop.rl_core.logs.formats import LogFiles
 from banditloop.rl_core.promotion.start import check_start
 
-Format = Literal["csv", "parquet", "jsonl", "dsjson", "cb", "cb_adf", "obd", "vertex-sample"]
+Format = Literal["csv", "parquet", "jsonl", "dsjson", "cb", "cb_adf", "obd", "reagent", "vertex-sample"]
 FilesArgument = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="Files of one log; each row is a decision, with its reward.")
 ]
@@ -29,15 +32,17 @@ MapOption = Annotated[
         "--map",
         metavar="NAME=COLUMN",
         help="The column of a field (event_id, timestamp, action, propensity, probabilities, reward, candidates, "
-        "candidate_features, logging_probability) or of a feature; may be repeated.",
+        "candidate_features, logging_probability, episode_id, step, terminal, truncated), of a feature, or of a reward "
+        "in [episodes]; may be repeated.",
     ),
 ]
 FormatOption = Annotated[
     Format | None,
     typer.Option(
         "--format",
-        help="Default: by the suffix. dsjson, cb, cb_adf: Vowpal Wabbit's; obd: Open Bandit Dataset; vertex-sample: "
-        "the trajectory table of Google's MovieLens sample as JSON lines.",
+        help="Default: by the suffix. dsjson, cb, cb_adf: Vowpal Wabbit's; obd: Open Bandit Dataset; reagent: "
+        "ReAgent's table of episodes, in any file; vertex-sample: the trajectory table of Google's MovieLens sample as "
+        "JSON lines.",
     ),
 ]
 LoggingPolicyOption = Annotated[
@@ -48,6 +53,13 @@ LoggingPolicyOption = Annotated[
 ]
 IgnoreOption = Annotated[
     bool, typer.Option("--ignore-others", help="Leave out columns that are neither mapped nor features of the task.")
+]
+LastStepOption = Annotated[
+    LastStep | None,
+    typer.Option(
+        help="What the last step of an episode is where no column says how it ended. Default: truncated, and terminal "
+        "in ReAgent's table."
+    ),
 ]
 SourceOption = Annotated[
     str, typer.Option(help="Name of this piece of the log. Ids are made of it where the log has none.")
@@ -70,6 +82,7 @@ def import_(
     format: FormatOption = None,
     source: SourceOption = "",
     logging_policy: LoggingPolicyOption = None,
+    last_step: LastStepOption = None,
     ignore_others: IgnoreOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -89,13 +102,20 @@ def import_(
 
     Example: `banditloop import all.csv --format obd --source zozo-all --ignore-others`
 
+    Decisions of episodes have columns episode_id and step, and terminal and truncated, or Gymnasium's terminated; give
+    all rows of an episode at once.
+
+    Example: `banditloop import episodes.parquet --format reagent --source may`
+
     Example: `banditloop import trajectories-*.json --format vertex-sample --logging-policy uniform`
     """
     settings = load_config(config)
     if format == "vertex-sample":
         read = _sample(files, settings, logging_policy)
     else:
-        log = LogFiles(files, settings.task, parse_mapping(mapping), format or "", ignore_others)
+        rewards = settings.episodes.value_names(settings.reward.name) if settings.episodes else []
+        others = [name for name in rewards if name != settings.reward.name]
+        log = LogFiles(files, settings.task, parse_mapping(mapping), format or "", ignore_others, others, last_step)
         read = _log(log, settings, source, logging_policy)
     found = _append(read, settings, quiet=as_json)
     display.json_or_call(found, as_json, lambda: _show(found))
@@ -115,13 +135,17 @@ def _append(read: Read, config: Config, quiet: bool) -> dict[str, Any]:
 
 
 def _log(files: LogFiles, config: Config, source: str, logging_policy: LoggingPolicy | None) -> Read:
+    unknown = Counter[str]()
+
     def tables() -> Iterator[Tables]:
-        events = files.events(config.reward.name, source, logging_policy)
-        return ((decisions, rewards) for decisions, rewards, _ in events)
+        unknown.clear()
+        for decisions, rewards, _ in files.events(config.reward.name, source, logging_policy):
+            unknown["without_propensity"] += pc.sum(pc.invert(has_propensity(decisions))).as_py() or 0
+            yield decisions, rewards
 
     def found() -> dict[str, Any]:
         columns = {"ignored_columns": sorted(files.others), "features_without_column": sorted(files.absent)}
-        return {"left_out": dict(files.left_out), **columns}
+        return {**unknown, "left_out": dict(files.left_out), **columns}
 
     return Read(tables, found)
 
@@ -155,6 +179,10 @@ def _watched(tables: Iterator[Tables], report: Progress, activity: str, rows: in
 def _show(found: dict[str, Any]) -> None:
     duplicate = f"{found['duplicate']:,} had been imported before, or have the id of another"
     display.line(f"imported {found['added']:,} decisions; {duplicate}")
+    if unknown := found.get("without_propensity"):
+        display.line(
+            f"{unknown:,} have no propensity: they are learned from, and left out where policies are evaluated"
+        )
     for key in ("left_out", "ignored_columns", "features_without_column"):
         if value := found.get(key):
             listed = (

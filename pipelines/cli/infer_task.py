@@ -10,6 +10,8 @@ from pyarrow import types
 
 from banditloop.pipelines.cli.column_kinds import BEYOND, feature_kind, is_beyond, is_list, is_number, is_text
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.logs.columns import EPISODE_FIELDS, FIELDS, METRICS
+from banditloop.rl_core.logs.names import EPISODE_NAMES, USUAL_NAMES, bare_name
 from banditloop.rl_core.settings.feature_kinds import Kind
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, OPEN
 
@@ -66,10 +68,10 @@ def infer_range(column: pa.ChunkedArray) -> list[float]:
 def infer_features(table: pa.Table, action: str, reward: str) -> Features:
     """The features of the contexts: all columns but the action, the reward, and those that are none."""
     kinds: dict[str, Kind] = {}
-    notes: dict[str, str] = {}
+    notes = _of_episodes(table.column_names)
     columns: dict[str, str] = {}  # by feature
     for column in table.column_names:
-        if column in (action, reward):
+        if column in (action, reward) or column in notes:
             continue
         name = re.sub(r"\W+", "_", column, flags=re.ASCII).strip("_")
         kind, reason = feature_kind(column, table[column].drop_null())
@@ -84,6 +86,18 @@ def infer_features(table: pa.Table, action: str, reward: str) -> Features:
         if kind is None or name != column:
             notes[column] = f"is called {name}" if kind else f"left out: {reason}"
     return Features(kinds, notes, _examples(table, columns, kinds))
+
+
+def _of_episodes(columns: list[str]) -> dict[str, str]:
+    """What the columns are that tell of episodes, their steps and their metrics, in a log that has episodes."""
+    names = {column: bare_name(column) for column in columns}
+    if not {*names.values()} & {*EPISODE_NAMES}:
+        return {}
+    notes = {column: "a metric" for column in columns if column.startswith(f"{METRICS}.")}
+    for field in ("candidates", *EPISODE_FIELDS):
+        usual = {field, *USUAL_NAMES[field]}
+        notes |= {column: FIELDS[field] for column, name in names.items() if name in usual}
+    return notes
 
 
 def _depends_on(table: pa.Table, action: str, column: str) -> bool:

@@ -12,12 +12,15 @@ import pyarrow.parquet
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.logs.names import bare_name
+from banditloop.rl_core.logs.nested import flat, objects_as_columns
 
 SEPARATORS = ",;\t|"
 
 
 def read_log(path: Path) -> pa.Table:
     """The rows of a .csv, .parquet or .jsonl file; texts of CSV that are JSON lists become lists.
+
+    Fields of structs, keys of maps and those of JSON objects are columns named a.b, as they are where a log is read.
 
     Raises:
         InvalidInput: it cannot be read, is of another kind, or has no rows.
@@ -33,6 +36,7 @@ def read_log(path: Path) -> pa.Table:
         raise InvalidInput(f"--from {path}: {error}") from None
     if not table.num_rows:
         raise InvalidInput(f"--from {path}: has no rows")
+    table = objects_as_columns(flat(table))
     return pa.table([_plain(column) for column in table.columns], table.column_names)
 
 

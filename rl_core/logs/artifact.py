@@ -1,11 +1,11 @@
 """A log as pipelines pass it on: a file that may have no suffix, or a folder of files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.logs.columns import FIELDS
-from banditloop.rl_core.logs.events import EventReader, LoggedEvents
+from banditloop.rl_core.logs.events import LoggedEvents
 from banditloop.rl_core.logs.formats import SUFFIXES, LogFiles
 from banditloop.rl_core.settings.task import Task
 
@@ -14,11 +14,12 @@ MAGIC_BYTES = 64
 
 
 def artifact_events(
-    path: Path, task: Task, columns: Mapping[str, str], reward_name: str = "reward"
+    path: Path, task: Task, columns: Mapping[str, str], reward_name: str = "reward", rewards: Sequence[str] = ()
 ) -> Iterator[LoggedEvents]:
     """The decisions and rewards of a log of an unknown policy, in batches.
 
-    columns: of the log by field or feature, where they have other names. Further columns are ignored.
+    columns: of the log by field or feature, where they have other names. rewards: names of further rewards that the
+    log may have. Further columns are ignored.
 
     Raises:
         InvalidInput: it cannot be read, lacks a feature, or a row is wrong; names file, row and value.
@@ -27,15 +28,15 @@ def artifact_events(
     if not files:
         raise InvalidInput(f"log {path}: the folder has no files")
     named = files[0].suffix.lower() in SUFFIXES
-    log = LogFiles(files, task, columns, "" if named else _format(files[0]), ignore_others=True)
-    reader = EventReader(task, reward_name, SOURCE, "unknown")
+    log = LogFiles(files, task, columns, "" if named else _format(files[0]), True, rewards)
     for batch, found in log.batches():
         if found.absent:
             hint = nearest(found.absent[0], [name for name in found.others if name not in FIELDS], "the log")
             raise InvalidInput(
                 f"{batch.path}: no column has the feature {found.absent[0]!r}; {hint}: name it in columns"
             )
-        yield reader.read(batch, found)
+        break
+    yield from log.events(reward_name, SOURCE, "unknown")
 
 
 def _format(file: Path) -> str:

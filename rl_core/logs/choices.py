@@ -63,13 +63,14 @@ def read_probabilities(
 ) -> np.ndarray:
     """The logged probabilities of all candidates, row by row. They sum to 1.
 
-    Where only the chosen action's is known, the others share the rest equally. Where none is, it is 1 / candidates for
-    a uniform policy, and 1 for the chosen action of an unknown one, which says nothing about other policies.
+    Where only the chosen action's is known, the others share the rest equally. Where none is, in the log or in a row,
+    it is 1 / candidates for a uniform policy, and 1 for the chosen action of an unknown one, which says nothing about
+    other policies.
 
     Raises:
         InvalidInput: one is missing or no probability, or they contradict each other; names the row.
     """
-    propensity, given = _propensity(batch, columns.fields.get("propensity")), _given(batch, columns, choices)
+    propensity, given = _propensity(batch, columns, logging_policy), _given(batch, columns, choices)
     if given is not None:
         return _whole(batch, choices, given, propensity)
     if propensity is None and logging_policy is None:
@@ -78,8 +79,8 @@ def read_probabilities(
             "the actions were chosen uniformly or in an unknown way"
         )
     counts = choices.lengths
-    if propensity is None:
-        propensity = 1 / counts if logging_policy == "uniform" else np.ones(len(counts))
+    assumed = 1 / counts if logging_policy == "uniform" else np.ones(len(counts))
+    propensity = assumed if propensity is None else np.where(np.isnan(propensity), assumed, propensity)
     stated = Cells("propensity", pa.array(propensity), batch)
     stated.refuse((counts == 1) & (propensity < 1 - TOLERANCE), "must be 1 for the only candidate")
     rest = np.divide(1 - propensity, counts - 1, out=np.zeros(len(counts)), where=counts > 1)
@@ -98,17 +99,20 @@ def _whole(batch: RawBatch, choices: Choices, given: np.ndarray, propensity: np.
     of_action.refuse(scaled[choices.chosen] <= 0, "must be above 0")
     if propensity is not None:
         stated = Cells("propensity", pa.array(propensity), batch)
-        differs = np.abs(scaled[choices.chosen] - propensity) > TOLERANCE * propensity
+        differs = np.abs(scaled[choices.chosen] - propensity) > TOLERANCE * propensity  # not where it is missing
         stated.refuse(differs, "differs from the probability of the action")
     return scaled
 
 
-def _propensity(batch: RawBatch, column: str | None) -> np.ndarray | None:
-    cells, hint = batch.find(column), "give a probability above 0 and at most 1"
+def _propensity(batch: RawBatch, columns: Columns, logging_policy: LoggingPolicy | None) -> np.ndarray | None:
+    """The logged propensities [B]; NaN where one is missing in a log of a policy that is told. None: there are none."""
+    cells, hint = batch.find(columns.fields.get("propensity")), "give a probability above 0 and at most 1"
     if cells is None:
         return None
     found = values.numbers(cells, 0, 1, hint)
-    cells.refuse(~(found > 0), hint)
+    cells.refuse(found == 0, hint)
+    if logging_policy is None:
+        cells.refuse(np.isnan(found), f"{hint}, or tell by --logging-policy how actions without one were chosen")
     return found
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.logs import values
 from banditloop.rl_core.logs.batches import RawBatch
-from banditloop.rl_core.logs.names import ACTION_NAMES, PROPENSITY_NAMES, REWARD_NAMES, bare_name
+from banditloop.rl_core.logs.names import USUAL_NAMES, bare_name
 from banditloop.rl_core.settings.feature_kinds import Kinds, Vector
 
 FIELDS = {  # what a column can be besides a feature of the context
@@ -24,8 +24,13 @@ FIELDS = {  # what a column can be besides a feature of the context
     "candidates": "list of the ids that could be chosen; without it, all actions of the task",
     "candidate_features": "list of the features of each candidate",
     "logging_probability": "probability with which the decision was logged, if not all were",
+    "episode_id": "id of the episode that the decision belongs to",
+    "step": "number of the decision in its episode; without it, they are counted in the order of the rows",
+    "terminal": "whether the episode ended with the decision",
+    "truncated": "whether the episode was cut off after it",
 }
-USUAL_NAMES = {"action": ACTION_NAMES, "reward": REWARD_NAMES, "propensity": PROPENSITY_NAMES}
+EPISODE_FIELDS = ("episode_id", "step", "terminal", "truncated")  # names that a feature may have instead
+METRICS = "metrics"  # name of a mapping of rewards by name
 RESERVED = "@"  # begins the names of fields that a format itself has, which are no names of features
 
 
@@ -55,32 +60,36 @@ class Columns:
 
     fields: Mapping[str, str]
     features: Mapping[str, str | tuple[str, ...]]
+    rewards: Mapping[str, str] = field(default_factory=dict)  # of further rewards, by their names
     others: Sequence[str] = ()
     absent: Sequence[str] = field(default=())  # features that no column has
 
     @classmethod
-    def of(cls, names: Sequence[str], mapping: Mapping[str, str], kinds: Kinds) -> "Columns":
-        """The columns of a log with these names; kinds: of the task's features.
+    def of(
+        cls, names: Sequence[str], mapping: Mapping[str, str], kinds: Kinds, rewards: Sequence[str] = ()
+    ) -> "Columns":
+        """The columns of a log with these names; kinds: of the task's features; rewards: names of further rewards.
 
         Raises:
             InvalidInput: the mapping names a field, a feature or a column that does not exist; names the nearest.
         """
         for name, column in mapping.items():
-            if name not in FIELDS and name not in kinds:
-                hint = nearest(name, [*FIELDS, *kinds])
+            if name not in {*FIELDS, *kinds, *rewards}:
+                hint = nearest(name, [*FIELDS, *kinds, *rewards])
                 raise InvalidInput(f"mapping {name}={column}: is neither a field of decisions nor a feature; {hint}")
             if not _exists(column, names):
                 hint = nearest(column, [name for name in names if not name.startswith(RESERVED)], "the log")
                 raise InvalidInput(f"mapping {name}={column}: the log has no such column; {hint}")
-        fields = {name: found for name in FIELDS if (found := _field(name, names, mapping)) is not None}
-        taken = {*fields.values(), *mapping.values()}
+        fields = {name: found for name in FIELDS if (found := _field(name, names, mapping, kinds)) is not None}
+        earned = {name: found for name in rewards if (found := _reward(name, names, mapping, kinds)) is not None}
+        taken = {*fields.values(), *earned.values(), *mapping.values()}
         free = [name for name in names if name not in taken and not name.startswith(RESERVED)]
         features = {name: mapping.get(name) or _feature(name, kind, free) for name, kind in kinds.items()}
         known = {name: columns for name, columns in features.items() if columns}
         used = {column for columns in known.values() for column in ([columns] if isinstance(columns, str) else columns)}
         patterns = [re.compile(_pattern(column)) for column in fields.values() if "*" in column]
         others = [name for name in free if name not in used and not any(each.fullmatch(name) for each in patterns)]
-        return cls(fields, known, others, [name for name in kinds if name not in known])
+        return cls(fields, known, earned, others, [name for name in kinds if name not in known])
 
     def by_action(self, names: Sequence[str]) -> dict[str, str]:
         """The columns of the actions' probabilities by action, where the field probabilities is a pattern as p_*."""
@@ -107,16 +116,26 @@ class Columns:
             )
 
 
-def _field(name: str, names: Sequence[str], mapping: Mapping[str, str]) -> str | None:
+def _field(name: str, names: Sequence[str], mapping: Mapping[str, str], kinds: Kinds) -> str | None:
     """The column of a field: the mapped one, the format's own, one of its name, or the only one of a usual name."""
     if name in mapping:
         return mapping[name]
+    if name in EPISODE_FIELDS and name in kinds:
+        return None  # it is the feature's
     for column in (RESERVED + name, name):
         if column in names:
             return column
     free = [column for column in names if column not in mapping.values()]
     matching = [column for column in free if bare_name(column) in USUAL_NAMES.get(name, ())]
+    if name in EPISODE_FIELDS:
+        matching = [column for column in matching if column not in kinds]
     return matching[0] if len(matching) == 1 else None
+
+
+def _reward(name: str, names: Sequence[str], mapping: Mapping[str, str], kinds: Kinds) -> str | None:
+    """The column of a further reward: the mapped one, that of ReAgent's metrics, or one of its name."""
+    columns = [mapping.get(name), f"{METRICS}.{name}", None if name in {*FIELDS, *kinds} else name]
+    return next((column for column in columns if column in names), None)
 
 
 def _feature(name: str, kind: object, free: Sequence[str]) -> str | tuple[str, ...] | None:

@@ -18,7 +18,8 @@ from typing import Any
 
 from banditloop.rl_core.errors import InvalidInput, brief
 from banditloop.rl_core.logs.batches import RawBatch
-from banditloop.rl_core.logs.files import flatten, json_lines, table_of
+from banditloop.rl_core.logs.files import json_lines
+from banditloop.rl_core.logs.nested import flatten, table_of
 
 TOLERANCE = 1e-3  # of probabilities, which are written with few digits
 OTHER_PROBLEMS = ("_outcomes", "_label_ca", "_slots")

@@ -16,8 +16,9 @@ from banditloop.rl_core.logs import values
 from banditloop.rl_core.logs.batches import Cells, RawBatch, array_of, combined
 from banditloop.rl_core.logs.choices import LoggingPolicy, read_choices, read_probabilities
 from banditloop.rl_core.logs.columns import RESERVED, Columns
-from banditloop.rl_core.logs.files import flatten, table_of
+from banditloop.rl_core.logs.episodes import EpisodeReader
 from banditloop.rl_core.logs.identities import Occurrences, content_ids
+from banditloop.rl_core.logs.nested import flatten, table_of
 from banditloop.rl_core.settings.feature_kinds import Kinds
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH, Task
 
@@ -41,13 +42,18 @@ class EventReader:
     """
 
     def __init__(
-        self, task: Task, reward_name: str, source: str = "", logging_policy: LoggingPolicy | None = None
+        self,
+        task: Task,
+        reward_name: str,
+        source: str = "",
+        logging_policy: LoggingPolicy | None = None,
+        episodes: EpisodeReader | None = None,
     ) -> None:
         if len(source) > MAX_SOURCE or not source.isprintable():
             raise InvalidInput(f"--source {brief(source)}: give at most {MAX_SOURCE} printable characters")
         self._task, self._reward_name = task, reward_name
         self._source, self._logging_policy = source, logging_policy
-        self._occurrences, self._rows = Occurrences(), 0
+        self._occurrences, self._rows, self._episodes = Occurrences(), 0, episodes
 
     def read(self, batch: RawBatch, columns: Columns) -> LoggedEvents:
         """The events of a batch.
@@ -71,6 +77,7 @@ class EventReader:
             candidate_features=self._candidate_features(batch, columns, choices.lengths),
             mode="external",
             logging_probability=_logging_probability(batch, columns),
+            **(self._episodes.fields(batch, columns) if self._episodes else {}),
         )
         for row, text in contradictions(decisions, self._task).items():
             raise InvalidInput(f"{batch.where(row)}: {text}")
@@ -130,14 +137,18 @@ class EventReader:
             found = values.numbers(cells)
             inside = np.isnan(found) | self._task.rewards.contains(found)
             cells.refuse(~inside, f"is outside task.reward_range, {low:g} to {high:g}")
-        has = pa.array(~np.isnan(found))
-        return reward_table(
-            event_id=ids.filter(has),
-            value=found[~np.isnan(found)],
-            timestamp=times.filter(has),
-            name=self._reward_name,
-            source_id="import",
-        )
+        named = {self._reward_name: found}
+        named |= {name: values.numbers(batch.cells(column)) for name, column in columns.rewards.items()}
+        return pa.concat_tables([_earned(name, earned, ids, times) for name, earned in named.items()])
+
+
+def _earned(name: str, found: np.ndarray, ids: pa.Array, times: pa.Array) -> pa.Table:
+    """The rewards of a name [B], NaN where there is none."""
+    has = pa.array(~np.isnan(found))
+    earned = found[~np.isnan(found)]
+    return reward_table(
+        event_id=ids.filter(has), value=earned, timestamp=times.filter(has), name=name, source_id="import"
+    )
 
 
 def interactions(events: Iterable[LoggedEvents], task: Task, default: float | None) -> Iterator[pa.RecordBatch]:

@@ -11,14 +11,18 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from banditloop.rl_core.errors import InvalidInput, brief
-from banditloop.rl_core.logs.batches import BATCH_ROWS, RawBatch, array_of
+from banditloop.rl_core.logs import nested
+from banditloop.rl_core.logs.batches import BATCH_ROWS, RawBatch
 
 SEPARATORS = ",;\t|"
 MISSING = ["", "NaN", "nan", "null", "NULL"]  # in CSV
 
 
 def read_csv(path: Path) -> Iterator[RawBatch]:
-    """The rows of a CSV file, all of them texts: whether 007 is a number is for the task to say."""
+    """The rows of a CSV file, all of them texts: whether 007 is a number is for the task to say.
+
+    Objects in JSON are columns named a.b.
+    """
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
     separator = max(SEPARATORS, key=header.count)
@@ -29,20 +33,20 @@ def read_csv(path: Path) -> Iterator[RawBatch]:
         column_types=dict.fromkeys(names, pa.string()), null_values=MISSING, strings_can_be_null=True
     )
     with pa.csv.open_csv(path, parse_options=parse, convert_options=convert) as reader:
-        yield from _numbered(path, (pa.table(batch) for batch in reader))
+        yield from _numbered(path, (nested.objects_as_columns(pa.table(batch)) for batch in reader))
 
 
 def read_parquet(path: Path) -> Iterator[RawBatch]:
-    """The rows of a Parquet file; fields of its structs are columns named a.b."""
+    """The rows of a Parquet file; fields of its structs and keys of its maps are columns named a.b."""
     with pa.parquet.ParquetFile(path) as file:
-        yield from _numbered(path, (_flat(pa.table(batch)) for batch in file.iter_batches(BATCH_ROWS)))
+        yield from _numbered(path, (nested.flat(pa.table(batch)) for batch in file.iter_batches(BATCH_ROWS)))
 
 
 def read_jsonl(path: Path) -> Iterator[RawBatch]:
     """The objects of a file with one a line; objects in them are columns named a.b."""
     for numbers, rows in json_lines(path):
-        flattened = [flatten(row) for row in rows]
-        yield RawBatch(path, numbers, table_of(flattened), "line")
+        flattened = [nested.flatten(row) for row in rows]
+        yield RawBatch(path, numbers, nested.table_of(flattened), "line")
 
 
 def json_lines(path: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
@@ -57,23 +61,6 @@ def json_lines(path: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
             yield [number for number, _ in batch], [_object(path, *pair) for pair in batch]
 
 
-def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A mapping without mappings in it: theirs have the names a.b."""
-    found: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, dict):
-            found |= flatten(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
-
-
-def table_of(rows: list[dict[str, Any]]) -> pa.Table:
-    """The table of rows with any keys, in the order in which they first occur."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: array_of([row.get(name) for row in rows]) for name in names})
-
-
 def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
@@ -82,12 +69,6 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise InvalidInput(f"{path}, line {number}: {brief(row, 40)} is no JSON object")
     return row
-
-
-def _flat(table: pa.Table) -> pa.Table:
-    while any(pa.types.is_struct(kind) for kind in table.schema.types):
-        table = table.flatten()
-    return table
 
 
 def _numbered(path: Path, tables: Iterator[pa.Table]) -> Iterator[RawBatch]:

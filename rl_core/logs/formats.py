@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.logs import open_bandit
+from banditloop.rl_core.logs import open_bandit, reagent
 from banditloop.rl_core.logs.batches import RawBatch
 from banditloop.rl_core.logs.choices import LoggingPolicy
 from banditloop.rl_core.logs.columns import Columns
 from banditloop.rl_core.logs.dsjson import read_dsjson
+from banditloop.rl_core.logs.episodes import EpisodeReader, LastStep, last_steps
 from banditloop.rl_core.logs.events import EventReader, LoggedEvents
 from banditloop.rl_core.logs.files import read_csv, read_jsonl, read_parquet
 from banditloop.rl_core.logs.vw_text import read_cb, read_cb_adf
@@ -28,7 +29,8 @@ TABLES: dict[str, Callable[[Path], Iterator[RawBatch]]] = {
 POSITIONAL: dict[str, Positional] = {"dsjson": read_dsjson, "cb": read_cb, "cb_adf": read_cb_adf}
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 SUFFIXES |= {".json": "jsonl", ".dsjson": "dsjson"}
-FORMATS = (*TABLES, *POSITIONAL)
+FORMATS = (*TABLES, *POSITIONAL, "reagent")
+MAPPINGS = {"obd": open_bandit.MAPPING, "reagent": reagent.MAPPING}
 
 
 @dataclass
@@ -36,7 +38,8 @@ class LogFiles:
     """Files of one log, to be read as often as needed; what was found in them is told by the last reading.
 
     mapping: columns by field or feature, as `columns.parse_mapping` reads them. format: one of FORMATS, by the suffix
-    if empty. ignore_others: whether columns that are neither mapped nor features are left out.
+    if empty. ignore_others: whether columns that are neither mapped nor features are left out. last_step: what the last
+    step of an episode is where no column says how it ended; None: truncated, and terminal in ReAgent's table.
     """
 
     paths: Sequence[Path]
@@ -44,6 +47,8 @@ class LogFiles:
     mapping: Mapping[str, str] = field(default_factory=dict)
     format: str = ""
     ignore_others: bool = False
+    rewards: Sequence[str] = ()  # names of further rewards
+    last_step: LastStep | None = None
     left_out: Counter[str] = field(default_factory=Counter, init=False)  # lines that are no decisions, by reason
     others: set[str] = field(default_factory=set, init=False)  # columns that were left out
     absent: set[str] = field(default_factory=set, init=False)  # features that no column has
@@ -68,7 +73,11 @@ class LogFiles:
         self, reward_name: str = "reward", source: str = "", logging_policy: LoggingPolicy | None = None
     ) -> Iterator[LoggedEvents]:
         """Decisions and rewards of all rows; the arguments are those of EventReader."""
-        reader = EventReader(self.task, reward_name, source, logging_policy)
+        whole = self.format == "reagent"
+        unknown: LoggingPolicy | None = "unknown" if whole else None
+        prefix, how = f"{source}-" if source else "", self.last_step or ("terminal" if whole else "truncated")
+        episodes = EpisodeReader(prefix, last_steps(self.batches()), how)
+        reader = EventReader(self.task, reward_name, source, logging_policy or unknown, episodes)
         return (reader.read(batch, columns) for batch, columns in self.batches())
 
     def _file(self, path: Path) -> Iterator[tuple[RawBatch, Columns]]:
@@ -85,7 +94,7 @@ class LogFiles:
             raise InvalidInput(f"{path}: has no decisions")
 
     def _read(self, path: Path) -> Iterator[RawBatch]:
-        name = self.format or SUFFIXES.get(path.suffix.lower(), "")
+        name = self.format if self.format not in ("", "reagent") else SUFFIXES.get(path.suffix.lower(), "")
         if name not in FORMATS:
             raise InvalidInput(f"{path}: its format is not known by its name; give --format: {', '.join(FORMATS)}")
         if name in TABLES:
@@ -95,9 +104,9 @@ class LogFiles:
     def _columns(self, batch: RawBatch) -> Columns:
         self._names |= dict.fromkeys(batch.table.column_names)
         names = list(self._names)  # a batch of JSON may lack columns of those before it
-        defaults = open_bandit.MAPPING if self.format == "obd" else {}
+        defaults = MAPPINGS.get(self.format, {})
         usable = {name: column for name, column in defaults.items() if column in names}
-        columns = Columns.of(names, usable | dict(self.mapping), self.task.context)
+        columns = Columns.of(names, usable | dict(self.mapping), self.task.context, self.rewards)
         if not self.ignore_others:
             columns.check_others(self.task.context)
         self.others |= set(columns.others)

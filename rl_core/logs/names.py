@@ -14,6 +14,18 @@ PROPENSITY_NAMES = (
     *("propensity", "propensity_score", "pscore", "probability", "prob", "p"),
     *("action_prob", "action_probability", "logging_probability"),
 )
+EPISODE_NAMES = ("episode", "mdp", "trajectory")
+STEP_NAMES = ("step", "timestep", "time_step", "sequence_number")
+USUAL_NAMES = {
+    "action": ACTION_NAMES,
+    "reward": REWARD_NAMES,
+    "propensity": PROPENSITY_NAMES,
+    "candidates": ("possible_actions",),  # ReAgent's
+    "episode_id": EPISODE_NAMES,
+    "step": STEP_NAMES,
+    "terminal": ("terminated", "termination", "terminations"),  # Gymnasium's and Minari's
+    "truncated": ("truncation", "truncations"),
+}
 
 
 def bare_name(column: str) -> str:

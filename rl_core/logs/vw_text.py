@@ -14,7 +14,7 @@ from typing import Any
 
 from banditloop.rl_core.errors import InvalidInput, brief
 from banditloop.rl_core.logs.batches import BATCH_ROWS, RawBatch
-from banditloop.rl_core.logs.files import table_of
+from banditloop.rl_core.logs.nested import table_of
 
 Line = tuple[int, str]  # with its number
 SHARED = "shared"

@@ -23,6 +23,7 @@ from banditloop.rl_core.events.usable import UsableInteractions
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.logs.artifact import artifact_events
 from banditloop.rl_core.logs.events import LoggedEvents, interactions
+from banditloop.rl_core.logs.transitions import transitions
 from banditloop.rl_core.policies.audits import read_audits, write_audits
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.ports import Platform, action_counts
@@ -110,16 +111,25 @@ def export_file(
 ) -> Export:
     """Write the interactions of a log in a file; those held out are written to `held_out`, as the log has them.
 
-    columns: of the log, as for `artifact_events`. as_of: time up to which it is read, ISO 8601; empty: all of it.
+    In a config with episodes they are the transitions of the log's episodes, which are held out whole. columns: of the
+    log, as for `artifact_events`. as_of: time up to which it is read, ISO 8601; empty: all of it.
 
     Raises:
         InvalidInput: the file cannot be read, a row is wrong, or no interaction can be learned from.
     """
-    default, usable = config.reward.default, UsableInteractions(config.task, {})
-    reading = LogReading(config.gate.holdout_fraction, parse_time(as_of) if as_of else None)
-    training = reading.training(artifact_events(log, config.task, columns, config.reward.name))
-    rows = interactions(training, config.task, None if default == "ignore" else default)
-    count = _write(config, usable, rows, {}, examples)
+    usable = UsableInteractions(config.task, {})
+    by = "episode_id" if config.episodes else "event_id"
+    reading = LogReading(config.gate.holdout_fraction, parse_time(as_of) if as_of else None, by)
+    names = config.episodes.value_names(config.reward.name) if config.episodes else []
+    others = [name for name in names if name != config.reward.name]
+    log_events = reading.training(artifact_events(log, config.task, columns, config.reward.name, others))
+    if config.episodes:
+        batches = transitions(log_events, config.task, config.episodes, config.reward, usable.left_out)
+        count = write_examples(usable.episodes_of(batches), examples)
+    else:
+        default = config.reward.default
+        rows = interactions(log_events, config.task, None if default == "ignore" else default)
+        count = _write(config, usable, rows, {}, examples)
     if not count:
         raise InvalidInput(
             f"log {log}: no interaction can be learned from; {usable.example or 'too few have a reward'}"
@@ -128,14 +138,18 @@ def export_file(
     pq.write_table(pa.concat_tables(reading.held_out, promote_options="permissive"), held_out)
     window = Window(until=reading.until, interactions=count)
     export = Export.of(window, None, None, dict(usable.left_out))
-    return export._replace(metadata=export.metadata | {"digest": reading.digest.hexdigest()[:16]})
+    kind = KIND if config.episodes else {}
+    return export._replace(metadata=export.metadata | kind | {"digest": reading.digest.hexdigest()[:16]})
 
 
 class LogReading:
-    """One reading of a log: passes on what is to be trained on, and keeps the rest, and what tells it from others."""
+    """One reading of a log: passes on what is to be trained on, and keeps the rest, and what tells it from others.
 
-    def __init__(self, holdout_fraction: float, as_of: datetime | None) -> None:
-        self._fraction, self._as_of = holdout_fraction, as_of
+    held_out_by: the column by whose hash rows are held out.
+    """
+
+    def __init__(self, holdout_fraction: float, as_of: datetime | None, held_out_by: str = "event_id") -> None:
+        self._fraction, self._as_of, self._by = holdout_fraction, as_of, held_out_by
         self.held_out: list[pa.Table] = []
         self.until = datetime.fromtimestamp(0, UTC)
         self.digest = hashlib.sha256()
@@ -147,8 +161,8 @@ class LogReading:
             in_time = np.ones(len(times), bool)
             if self._as_of:
                 in_time = pc.less_equal(times, pa.scalar(self._as_of, TIME)).to_numpy()
-            ids = events.decisions["event_id"].to_pylist()
-            is_out = np.array([is_held_out(event_id, self._fraction) for event_id in ids], bool)
+            ids = events.decisions[self._by].to_pylist()
+            is_out = np.array([id_ is not None and is_held_out(id_, self._fraction) for id_ in ids], bool)
             self.held_out.append(events.raw.table.filter(pa.array(in_time & is_out)))
             decisions = events.decisions.filter(pa.array(in_time & ~is_out))
             if decisions.num_rows:

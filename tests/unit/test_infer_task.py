@@ -14,6 +14,8 @@ from banditloop.pipelines.cli.read_log import choose_column, read_log
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.logs.names import ACTION_NAMES, REWARD_NAMES
 from banditloop.rl_core.settings.feature_kinds import Vector
+from tests.support.reagent import ROWS as REAGENT
+from tests.support.reagent import write as write_reagent
 
 ROWS = 40
 ACTIONS = ["a", "b", "c", "d"] * 10
@@ -215,3 +217,13 @@ def test_the_column_of_the_action_is_found_by_its_name(columns, given, chosen):
 def test_an_unclear_column_is_refused_with_all_columns(columns, given, message):
     with pytest.raises(InvalidInput, match=message):
         choose_column(columns, given, REWARD_NAMES, "--reward")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_the_features_of_reagents_table_are_those_of_its_states(tmp_path, suffix):
+    path = tmp_path / f"table.{suffix}"
+    write_reagent(path, REAGENT)
+    found = infer_features(read_log(path), "action", "reward")
+    assert found.kinds == {"state_features_1": "number", "state_features_2": "number"}
+    left_out = {"mdp_id", "sequence_number", "ds", "possible_actions", "action_probability", "metrics.taps"}
+    assert set(found.notes) == left_out | {"state_features.1", "state_features.2"}

@@ -1,0 +1,18 @@
+"""ReAgent's table of logged episodes (its TimelineOperator's input): which column is what.
+
+state_features is a map of numbers or texts by feature, or a struct, or an object in JSON: feature 3 is called
+state_features_3 in a task, as `init --from` proposes. metrics is a map of rewards by name: those in `episodes.rewards`
+and `episodes.metrics` are imported. possible_actions has the ids of the candidates. A row without an action_probability
+was chosen in an unknown way: it trains, and is left out of what needs a propensity. The table has whole episodes, so
+that their last row ends them, which `last_step` may say otherwise of. (github.com/facebookresearch/ReAgent, docs/usage)
+"""
+
+MAPPING = {
+    "episode_id": "mdp_id",
+    "step": "sequence_number",
+    "timestamp": "ds",
+    "action": "action",
+    "reward": "reward",
+    "propensity": "action_probability",
+    "candidates": "possible_actions",
+}
