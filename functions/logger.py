@@ -124,7 +124,7 @@ def _log_some(config: Config, platform: Platform, topic: str, before: datetime) 
 
     def handle(payloads: Sequence[bytes], times: Sequence[datetime]) -> None:
         published.extend(times)
-        log_events(config.task, platform, topic, payloads, times, config.reward)
+        log_events(config.task, platform, topic, payloads, times, config.judged_reward)
 
     count = platform.bus.deliver(topic, handle, timed=True)
     return count >= FULL_ROUND_MESSAGES and min(published) < before
@@ -154,7 +154,9 @@ def serve(config: Config) -> None:
 def log_round(config: Config, platform: Platform, stopping: threading.Event) -> None:
     """Log the messages that wait on the bus and, if they were few, pause until more have gathered."""
     start = time.monotonic()
-    handlers = [functools.partial(log_events, config.task, platform, topic, reward=config.reward) for topic in TOPICS]
+    handlers = [
+        functools.partial(log_events, config.task, platform, topic, reward=config.judged_reward) for topic in TOPICS
+    ]
     counts = [platform.bus.deliver(topic, handler, timed=True) for topic, handler in zip(TOPICS, handlers, strict=True)]
     if max(counts) < FULL_ROUND_MESSAGES:
         elapsed = time.monotonic() - start

@@ -105,6 +105,11 @@ class Config(Section):
                 "reward.default = 'ignore': every step of an episode needs a reward; give a number, as 0.0"
             )
 
+    @property
+    def judged_reward(self) -> RewardSection | None:
+        """The section `reward` where each reward must be in the task's range; None where weighted sums must be."""
+        return None if self.episodes and self.episodes.rewards else self.reward
+
     def _check_training(self) -> None:
         if not self.backend.TRAINS_REMOTELY:
             for key, value in self.training.model_dump(exclude_defaults=True).items():

@@ -1,15 +1,19 @@
 """The ingester on a log of episodes: transitions as examples, counts of what is left out, the audit."""
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pytest
 
+from banditloop.functions.logger import log_events
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.examples import example_files, read_transitions
 from banditloop.rl_core.events.holdout import is_held_out
 from banditloop.rl_core.events.transitions import transition_schema
+from banditloop.rl_core.serving.reward_request import read_rewards
+from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.testing.backends.timeline import steps
 from banditloop.rl_core.training.export import export_log
 from tests.conftest import rewards
@@ -93,3 +97,32 @@ def test_a_log_without_a_complete_episode_says_what_it_has(config, tmp_path):
     )
     with pytest.raises(InvalidInput, match=r"no episode to learn from is complete \(0 episodes, .* 1 unfinished"):
         export_log(config, platform, (None, None), tmp_path / "examples")
+
+
+def test_only_the_weighted_sum_of_rewards_must_be_in_the_range(config):
+    body = b'{"rewards": [{"event_id": "0-0", "value": 500.0}]}'
+    weighted = config.model_copy(update={"episodes": EpisodesSection(rewards={"reward": 0.001})})
+    assert config.judged_reward == config.reward
+    with pytest.raises(InvalidInput, match=r"is outside task\.reward_range, 0 to 1"):
+        read_rewards(body, config.task, config.reward)
+    platform, payload = connect(weighted), orjson.dumps(read_rewards(body, config.task, config.reward, in_range=False))
+    added = [
+        log_events(config.task, platform, "rewards", [payload], reward=loop.judged_reward)
+        for loop in (config, weighted)
+    ]
+    assert added == [0, 1]
+    platform.warehouse.append(
+        "decisions",
+        steps(
+            ["0-0"],
+            "0",
+            [0],
+            task=config.task,
+            context={"x": 1.0},
+            terminal=True,
+            action="left",
+            candidates=[["left", "right"]],
+        ),
+    )
+    [row] = pa.Table.from_batches(platform.warehouse.transitions(platform.warehouse.window(None))).to_pylist()
+    assert row["reward"] == 0.5

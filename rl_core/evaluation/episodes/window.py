@@ -125,5 +125,5 @@ def episode_window(
     versions = action_counts(platform.endpoint)
     task = with_features_of(config.task, [policy.encoding for policy in compared])
     usable = UsableInteractions(config.task, versions)
-    transitions = usable.of(platform.warehouse.reading(task).transitions(window, fold))
+    transitions = usable.episodes_of(platform.warehouse.reading(task).transitions(window, fold))
     return EpisodeWindow.of(config, loader(platform.endpoint, versions, task), transitions, sharing)

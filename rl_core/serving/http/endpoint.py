@@ -101,7 +101,8 @@ class Predictor:
         return self._recommender.predict(self._follower.split, requests)
 
     async def _reward(self, body: bytes) -> Response:
-        return self._accept(read_rewards(body, self._config.task, self._config.reward))
+        in_range = self._config.judged_reward is not None
+        return self._accept(read_rewards(body, self._config.task, self._config.reward, in_range))
 
     async def _activate(self, body: bytes) -> Response:
         return self._accept(read_activations(body))
