@@ -25,6 +25,7 @@ from banditloop.pipelines.cli.evaluate import evaluate_
 from banditloop.pipelines.cli.import_log import import_
 from banditloop.pipelines.cli.init import init
 from banditloop.pipelines.cli.loop import loop
+from banditloop.pipelines.cli.play import play
 from banditloop.pipelines.cli.prune import prune
 from banditloop.pipelines.cli.serve import serve
 from banditloop.pipelines.cli.status import status, warehouse
@@ -39,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for command in (init, loop, train, serve, tune, status, warehouse, prune, upgrade, repair, export_components):
+for command in (init, loop, train, play, serve, tune, status, warehouse, prune, upgrade, repair, export_components):
     app.command()(command)
 app.command(name="compile")(compile_)
 app.command(name="import")(import_)

@@ -31,11 +31,11 @@ class Newsvendor(EpisodicEnvironment):
 
     name: Literal["newsvendor"] = "newsvendor"
     max_steps: int = Field(40, ge=1, le=MAX_STEPS, description="steps after which an episode is cut off")
-    step_observed: bool = Field(False, description="whether the context tells the number of the step, as `step`")
+    step_observed: bool = Field(False, description="whether the context tells the number of the step, as `period`")
 
     @property
     def task(self) -> Task:
-        features = STOCK + ECONOMICS + (("step",) if self.step_observed else ())
+        features = STOCK + ECONOMICS + (("period",) if self.step_observed else ())
         return Task.parse(
             {"actions": len(MULTIPLES), "reward_range": REWARD_RANGE, "context": dict.fromkeys(features, "number")},
             "task",
@@ -62,7 +62,7 @@ class NewsvendorEpisodes(Episodes):
     @property
     def contexts(self) -> Contexts:
         columns = dict(zip(STOCK + ECONOMICS, [*self._stock, *self._economics.T], strict=True))
-        return columns | ({"step": np.full(len(self._economics), float(self._step))} if self._step_observed else {})
+        return columns | ({"period": np.full(len(self._economics), float(self._step))} if self._step_observed else {})
 
     def step(self, actions: np.ndarray) -> Steps:
         if self._step >= self._max_steps:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from banditloop.rl_core.environments import EpisodicEnvironment, episode_seeds
+from banditloop.rl_core.environments import EpisodicEnvironment, configured, configured_episodic, episode_seeds
 from banditloop.rl_core.environments.cartpole import CartPole
 from banditloop.rl_core.environments.gymnasium_episodes import GymnasiumEpisodes
+from banditloop.rl_core.environments.linear import Linear
 from banditloop.rl_core.environments.newsvendor import ECONOMICS, MULTIPLES, STOCK, Newsvendor
 from banditloop.rl_core.environments.tf_agents_episodes import TFAgentsEpisodes
 from banditloop.rl_core.errors import InvalidInput
@@ -56,6 +57,19 @@ class TestBuiltInEpisodes(EpisodicEnvironmentConformance):
         self.environment = request.param
 
 
+def test_a_part_for_the_other_kind_of_environment_is_refused_in_one_line():
+    with pytest.raises(
+        InvalidInput, match=r"^environment\.name = 'cartpole': is sequential; tuning needs single decis"
+    ):
+        configured(CartPole(), "tuning")
+    with pytest.raises(
+        InvalidInput, match=r"^environment\.name = 'linear': has no episodes; PPO needs a sequential one$"
+    ):
+        configured_episodic(Linear(), "PPO")
+    with pytest.raises(InvalidInput, match=r"^environment: is missing; PPO needs one$"):
+        configured_episodic(None, "PPO")
+
+
 class TestNewsvendor:
     def test_stock_and_rewards_are_those_of_its_description(self):
         """Played again with plain numbers, one unit of stock after another."""
@@ -64,7 +78,7 @@ class TestNewsvendor:
         for step in range(40):
             contexts = {name: float(values[0]) for name, values in episodes.contexts.items()}
             assert [contexts[name] for name in STOCK] == pytest.approx(held)
-            assert contexts["step"] == step
+            assert contexts["period"] == step
             action = random.integers(len(MULTIPLES))
             order = MULTIPLES[action] * contexts["mean_demand"]
             [reward], _, [truncated] = episodes.step(np.array([action]))

@@ -35,6 +35,7 @@ COMMANDS = [
     "import",
     "init",
     "loop",
+    "play",
     "prune",
     "repair",
     "serve",
@@ -102,7 +103,7 @@ def test_config_show_names_the_source_of_every_key(tmp_path):
     assert keys["bus.lease_seconds"]["source"] == "default"
     assert keys["task.actions"] == {"value": 20, "source": "simulator"}
     assert {row["source"] for row in keys.values()} == {"file", "default", "backend", "simulator"}
-    sections = Config.load(path).model_dump(mode="json")
+    sections = {name: keys for name, keys in Config.load(path).model_dump(mode="json").items() if keys is not None}
     assert keys.keys() == {f"{name}.{key}" for name, section in sections.items() for key in section}
     assert {key: row["value"] for key, row in keys.items()} == {
         f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()

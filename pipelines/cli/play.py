@@ -1,0 +1,77 @@
+"""The command `play`: episodes in the config's environment, what they earn, and their rows as a log."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow.parquet
+import typer
+
+from banditloop.pipelines.cli import display
+from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_config
+from banditloop.pipelines.cli.table import Row
+from banditloop.rl_core.environments import configured_episodic
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.rollouts import Choose, Returns, chooses, greedily, returns, rollouts, uniformly
+from banditloop.rl_core.rollouts.log import as_log
+from banditloop.rl_core.settings.section import MAX_INTEGER
+
+
+def play(
+    config: ConfigOption = None,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory of a policy. Default: only uniformly random choice.")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes that each plays, the same ones.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_INTEGER, help="Seed of the episodes.")] = 0,
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Parquet file to write what the policy, or random choice, played as a log."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play episodes in the config's environment, and show what a policy earns in them beside random choice.
+
+    Returns are sums of an episode's rewards; errors are standard errors. The difference is that to random choice.
+
+    Example: `banditloop play -c cartpole.toml --policy build/policy`
+
+    Example: `banditloop play -c cartpole.toml --episodes 150 --log random.parquet`
+    """
+    settings = load_config(config)
+    environment = configured_episodic(settings.environment, "play")
+    if log and (log.suffix != ".parquet" or not log.absolute().parent.is_dir()):
+        raise InvalidInput(f"--log {log}: give a .parquet file in a folder that exists")
+    section, loaded = settings.episodes, SavedPolicy.load(policy) if policy else None
+    max_steps, discount = (section.max_steps, section.discount) if section else (None, 1.0)
+    choices: dict[str, Choose] = {"random": uniformly}
+    if loaded:
+        choices |= {"as served": chooses(loaded, environment.task), "greedy": greedily(loaded, environment.task)}
+    played = {
+        name: returns(choose, environment, seed, episodes, discount, max_steps=max_steps)
+        for name, choose in choices.items()
+    }
+    rows = [_row(name, own, None if name == "random" else played["random"]) for name, own in played.items()]
+    if log:
+        table = rollouts(loaded, environment, seed, episodes, max_steps=max_steps)
+        pyarrow.parquet.write_table(as_log(table), log)
+    title = f"policy {loaded.manifest.version}" if loaded else "random choice"
+    display.table(f"{title}: means of {episodes:,} episodes", rows, as_json)
+
+
+def _row(name: str, played: Returns, random: Returns | None) -> Row:
+    row: Row = {"choice": name, "return": _mean(played.undiscounted), "error": _error(played.undiscounted)}
+    row |= {"discounted": _mean(played.discounted), "steps": _mean(played.lengths)}
+    if random is None:
+        return row | {"difference": None, "difference_error": None}
+    difference = played.undiscounted - random.undiscounted
+    return row | {"difference": _mean(difference), "difference_error": _error(difference)}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean())
+
+
+def _error(values: np.ndarray) -> float | None:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
