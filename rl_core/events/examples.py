@@ -20,11 +20,12 @@ from banditloop.rl_core.events.actions_seen import ActionsSeen
 from banditloop.rl_core.events.example_message import Example
 from banditloop.rl_core.events.parsed_examples import Ragged, parse_examples
 from banditloop.rl_core.events.schema import interaction_schema
-from banditloop.rl_core.events.tfrecords import write_records
+from banditloop.rl_core.events.tfrecords import read_records, write_records
 from banditloop.rl_core.events.transitions import transition_schema
 from banditloop.rl_core.settings.task import Task
 
 ROWS_PER_FILE = 100_000
+ORDINAL = "ordinal"  # a feature that transitions have and interactions have not
 
 
 def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
@@ -56,6 +57,12 @@ def example_actions(folder: Path, task: Task) -> ActionsSeen:
 def example_files(folder: Path) -> list[Path]:
     """TFRecord files in a folder, in the order in which they were written."""
     return sorted(folder.glob("*.tfrecord"))
+
+
+def are_transitions(files: Iterable[Path]) -> bool:
+    """Whether the first of the examples in TFRecord files is a transition, not an interaction."""
+    first = next(chain.from_iterable(map(read_records, files)), None)
+    return first is not None and ORDINAL in Example.FromString(first).features.feature
 
 
 def read_examples(files: Iterable[Path], task: Task) -> Iterator[pa.Table]:

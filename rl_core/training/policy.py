@@ -35,7 +35,8 @@ def train_policy(
     nothing. metadata: of the ingester's examples; that of others may lack any key.
 
     Raises:
-        InvalidInput: there are no examples, or they continue a policy of a loop that the config does not name.
+        InvalidInput: there are no examples, they are of another kind than the config's agent learns from, or they
+            continue a policy of a loop that the config does not name.
     """
     if platform is None and metadata.get("parent"):
         raise InvalidInput(
@@ -46,6 +47,7 @@ def train_policy(
         for key in ("parent", "previous")
     )
     window, content = _window(examples, metadata, config.task)
+    _check_kind(config, examples)
     learn, read_table = (platform.runner.train, platform.read_table) if platform else (_train, TableFile().read)
     training = Training.of(config, examples, parent, previous, read_table)
     statistics = learn(config, examples, training.encoding, parent, Path(f"{folder}-shards"))
@@ -53,6 +55,15 @@ def train_policy(
     manifest, encoding = training.result(window, statistics, run_id, content)
     write_policy(folder, manifest, statistics, encoding, config.policy.saved_model, read_audits(examples))
     return manifest, statistics
+
+
+def _check_kind(config: Config, examples: Path) -> None:
+    from banditloop.rl_core.events.examples import are_transitions, example_files  # imports TensorFlow
+
+    name = config.agent.name
+    if are_transitions(example_files(examples)) != bool(config.episodes):
+        wanted = "transitions of episodes" if config.episodes else "single decisions"
+        raise InvalidInput(f"examples: the agent {name!r} learns from {wanted}; give those that its ingester wrote")
 
 
 def _train(config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:

@@ -1,7 +1,8 @@
 """Sharded training on preemptible machines, checkpointed after every file.
 
 A shard is every n-th file of the training interactions. For agents whose statistics are sums, the merged statistics of
-all shards equal those of one pass over all files; other agents train in a single shard.
+all shards equal those of one pass over all files; other agents train in a single shard. Those that learn from episodes
+do so from all files at once.
 """
 
 import time
@@ -13,9 +14,10 @@ import numpy as np
 from banditloop.rl_core.agents import Statistics, mergeable, read_arrays, write_arrays
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
-from banditloop.rl_core.events.examples import example_files, read_examples
+from banditloop.rl_core.events.examples import example_files, read_examples, read_transitions
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.training.train import initial_statistics, train
+from banditloop.rl_core.training.transitions import train_on_episodes
 
 FILES_DONE = "files"  # the array of a checkpoint that holds the number of files it covers
 POLL_SECONDS = 1.0
@@ -23,8 +25,7 @@ POLL_SECONDS = 1.0
 
 def train_here(config: Config, examples: Path, encoding: Encoding, parent: Path | None) -> Statistics:
     """Train in this process: the statistics of a parent policy directory, or of none, with all interactions added."""
-    interactions = read_examples(example_files(examples), config.task)
-    return train(config, encoding, interactions, initial_statistics(config, encoding, parent))
+    return _trained(config, encoding, example_files(examples), initial_statistics(config, encoding, parent))
 
 
 def seed_first_shard(work: Path, statistics: Statistics, encoding: Encoding) -> None:
@@ -47,9 +48,10 @@ def train_shard(config: Config, examples: Path, work: Path, shard: int, shards: 
     path, files, encoding = _path(work, shard), _files(examples, shard, shards), Encoding.read(work)
     files_done = _files_done(path)
     statistics = _statistics(config, encoding, path)
-    for file in files[files_done:]:
-        statistics = train(config, encoding, read_examples([file], config.task), statistics)
-        files_done += 1
+    rest = files[files_done:]
+    for some in [rest] if rest and config.episodes else [[file] for file in rest]:  # episodes: one training on all
+        statistics = _trained(config, encoding, some, statistics)
+        files_done += len(some)
         _checkpoint(path, statistics, files_done)
     while shard == 0 and _unfinished(examples, work, shards):
         time.sleep(POLL_SECONDS)
@@ -69,6 +71,14 @@ def merge_shards(config: Config, examples: Path, work: Path, shards: int) -> Sta
     statistics = (_statistics(config, encoding, _path(work, shard)) for shard in range(shards))
     agent = mergeable(config.agent)
     return reduce(agent.merge, statistics) if agent else next(statistics)
+
+
+def _trained(config: Config, encoding: Encoding, files: list[Path], statistics: Statistics) -> Statistics:
+    """The statistics with the examples of files added."""
+    if config.episodes is None:
+        return train(config, encoding, read_examples(files, config.task), statistics)
+    rows = read_transitions(files, config.task, config.episodes.metrics)
+    return train_on_episodes(config, encoding, rows, statistics)
 
 
 def _unfinished(examples: Path, work: Path, shards: int) -> list[int]:

@@ -45,7 +45,11 @@ def train(config: Config, encoding: Encoding, interactions: Iterable[pa.Table], 
     """
     tables = (table.sort_by("event_id") for table in interactions)
     batches = (batch(table, encoding, config.agent.learns_from_eligible) for table in tables)
-    statistics = config.agent.update(statistics, batches)
+    return finite(config.agent.update(statistics, batches))
+
+
+def finite(statistics: Statistics) -> Statistics:
+    """Trained statistics. InvalidInput: they are not finite."""
     if not all(np.isfinite(array).all() for array in statistics.values()):
         raise InvalidInput("interactions: the trained statistics are not finite; nothing was saved")
     return statistics

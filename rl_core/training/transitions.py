@@ -1,15 +1,32 @@
-"""Transitions: rows of the timeline as sequential agents and estimators read them."""
+"""Transitions: rows of the timeline as sequential agents and estimators read them, and training on them."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.agents import Transitions
+from banditloop.rl_core.agents import Statistics, Transitions
+from banditloop.rl_core.config import Config
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.settings.episodes import EpisodesSection
-from banditloop.rl_core.training.train import checked_contexts, eligible_actions, sample_weight, to_arrays
+from banditloop.rl_core.training.train import checked_contexts, eligible_actions, finite, sample_weight, to_arrays
+
+
+def train_on_episodes(
+    config: Config, encoding: Encoding, tables: Iterable[pa.Table], statistics: Statistics
+) -> Statistics:
+    """The statistics of a training on transitions, which are learned from all at once.
+
+    They are sorted by episode, since a log has no order of its own: the result must not depend on how it is read.
+
+    Raises:
+        InvalidInput: a row does not fit the encoding, or what was trained is not finite.
+    """
+    assert config.episodes is not None  # the caller's branch
+    rows = pa.concat_tables(tables).sort_by([("episode_id", "ascending"), ("ordinal", "ascending")])
+    return finite(config.agent.update(statistics, [transitions(rows, encoding, config.episodes)]))  # type: ignore[list-item]
 
 
 def transitions(table: pa.Table, encoding: Encoding, section: EpisodesSection) -> Transitions:
