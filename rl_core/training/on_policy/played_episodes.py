@@ -66,7 +66,10 @@ class Recorder:
         )
 
     def played(self, discount: float, scales: np.ndarray) -> PlayedEpisodes:
-        """All episodes; scales: what the rewards of each are divided by [E]."""
+        """All episodes; scales: what the rewards of each are divided by [E].
+
+        Without a discount, a cut is an end: what could be earned after it has no bound.
+        """
         columns = {name: np.concatenate(parts) for name, parts in self._columns.items()}
         order = np.argsort(columns["episodes"], kind="stable")  # by episode, and then by step
         last = columns.pop("last_observations")[np.argsort(columns.pop("ended_episodes"))]
@@ -79,7 +82,7 @@ class Recorder:
             actions=rows["actions"],
             rewards=rewards / scales[episodes],
             next_observations=next_observations,
-            discounts=np.where(rows["terminal"], 0.0, discount),
+            discounts=np.where(ended if discount == 1 else rows["terminal"], 0.0, discount),
             is_known=np.ones(len(order), bool),
             episodes=episodes,
             steps=rows["steps"],
