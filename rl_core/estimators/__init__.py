@@ -1,7 +1,7 @@
 """Off-policy estimators: the mean reward that a target policy would have earned, estimated from another policy's log.
 
-`evaluate` takes a table of logged decisions. The estimators, one per file, are streaming (`add`), mergeable (`+`) and
-vectorised. Their formulas use
+`evaluate` takes a table of logged decisions, `evaluate_episodes` one of episodes, whose estimators are in `episodes`.
+The others, one per file, are streaming (`add`), mergeable (`+`) and vectorised. Their formulas use
 
     r  reward of a logged decision, in [0, 1]
     p  propensity: the probability with which the logging policy chose the logged action
@@ -14,6 +14,7 @@ from banditloop.rl_core.estimators.clipped_ips import ClippedIPS
 from banditloop.rl_core.estimators.direct import DirectMethod
 from banditloop.rl_core.estimators.dr import DR
 from banditloop.rl_core.estimators.dros import DRos
+from banditloop.rl_core.estimators.episodes.frame import EpisodeEvaluation, evaluate_episodes
 from banditloop.rl_core.estimators.estimator import Estimator, Logged
 from banditloop.rl_core.estimators.ips import IPS
 from banditloop.rl_core.estimators.log_evaluation import LogEvaluation, evaluate
@@ -34,9 +35,11 @@ ESTIMATORS: dict[str, type[Estimator]] = {
 
 __all__ = [
     "ESTIMATORS",
+    "EpisodeEvaluation",
     "Estimator",
     "LogEvaluation",
     "Logged",
     "evaluate",
+    "evaluate_episodes",
     *(kind.__name__ for kind in ESTIMATORS.values()),
 ]

@@ -1,5 +1,6 @@
 """A table of logged decisions as estimators take it: checked, with rewards scaled to [0, 1], and a reward model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -83,7 +84,7 @@ def read_inputs(log: Any, rewards: RewardRange, max_weight: float, **given: Any)
     frames.check_range("propensity", propensity, right, "must be above 0 and at most 1")
     ids, named = frames.action_ids(given["target"]), ("target", "baseline", "probabilities")
     every = {name: frames.probabilities(log, given[name], name, ids) for name in named if given[name] is not None}
-    actions = _actions(log, given, every, ids)
+    actions = logged_actions(log, given, every, ids)
     scaled, weights = rewards.scale(values).clip(0, 1), _sample_weights(log, given["sample_weight"])
     predictions = None if actions is None else _predictions(log, given["features"], actions, scaled, every["target"])
 
@@ -97,7 +98,9 @@ def read_inputs(log: Any, rewards: RewardRange, max_weight: float, **given: Any)
     return LogInputs(target, baseline, rewards, everything, actions, every.get("probabilities"))
 
 
-def _actions(log: Any, given: dict[str, Any], every: dict[str, np.ndarray], ids: list[str] | None) -> np.ndarray | None:
+def logged_actions(
+    log: Any, given: dict[str, Any], every: dict[str, np.ndarray], ids: list[str] | None
+) -> np.ndarray | None:
     """The positions of the actions [B], if a policy has the probabilities of all of them.
 
     Raises:
@@ -145,15 +148,17 @@ def _predictions(
     """The cross-fitted reward model's predictions [B, K]; None without features."""
     if not len(features):
         return None
-    observations = features if isinstance(features, np.ndarray) else _encode(log, features)
+    observations = observed(log, features)
     model = RewardModel(observations.shape[1], target.shape[1])
     folds = model.fold([str(row) for row in range(len(rewards))])
     model.add(observations, actions, rewards, folds)
     return model.predict(observations, folds)
 
 
-def _encode(log: Any, features: Any) -> np.ndarray:
-    """Observations [B, dim] of columns, encoded as policies encode them."""
+def observed(log: Any, features: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Observations [B, dim], or those of columns, encoded as policies encode them."""
+    if isinstance(features, np.ndarray):
+        return features
     columns = {name: frames.column(log, name, "features") for name in features}
     kinds = {name: _kind(values) for name, values in columns.items()}
     arrays = [_array(values, kinds[name]) for name, values in columns.items()]

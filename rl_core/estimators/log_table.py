@@ -12,22 +12,22 @@ WIDTH, NAME = 80, 30  # columns of a line, and of a row's name
 def table(summary: dict[str, Any]) -> str:
     """Estimates, the difference, diagnostics, segments, and the number of interactions that detect a difference."""
     level = f"{summary['level']:.0%}"
-    rows, mean = f"{summary['interactions']:,} interactions", _number(summary["mean_reward"])
+    rows, mean = f"{summary['interactions']:,} interactions", number(summary["mean_reward"])
     lines = [*textwrap.wrap(summary.get("policy", ""), WIDTH), f"{rows}, mean reward {mean}", ""]
-    lines += [_line("mean reward of the policy", "value", "error", f"{level} interval")]
+    lines += [line("mean reward of the policy", "value", "error", f"{level} interval")]
     for title, key in (("", "estimates"), ("of the baseline", "baseline_estimates")):
         lines += [title] * bool(title and summary[key])
         for name, row in summary[key].items():
-            lines.append(_line(f"  {name}", _number(row["value"]), _number(row["standard_error"]), _bounds(row)))
+            lines.append(line(f"  {name}", number(row["value"]), number(row["standard_error"]), bounds(row)))
     lines += [
-        _line(
+        line(
             f"more than {summary['baseline']}",
-            _number(summary["difference"]["value"]),
+            number(summary["difference"]["value"]),
             "",
-            _bounds(summary["difference"]),
+            bounds(summary["difference"]),
         )
     ]
-    lines += ["", finding(summary), *_diagnostics(summary), *_not_used(summary)]
+    lines += ["", finding(summary), *_diagnostics(summary), *not_used(summary)]
     lines += _segments(summary) + _detect(summary)
     return "\n".join(lines)
 
@@ -42,10 +42,10 @@ def finding(summary: dict[str, Any]) -> str:
 
 def _diagnostics(summary: dict[str, Any]) -> list[str]:
     weights, audit = summary["diagnostics"], summary["audit"]
-    size, largest = f"{weights['effective_sample_size']:,.0f}", _number(weights["largest_weight"])
+    size, largest = f"{weights['effective_sample_size']:,.0f}", number(weights["largest_weight"])
     lines = [
         f"effective sample size {size}, largest weight {largest}, weight 0: {weights['without_overlap']:.1%}",
-        f"mean weight {weights['mean_weight']:.3f} ± {_number(weights['mean_weight_error'])} (expected: 1)",
+        f"mean weight {weights['mean_weight']:.3f} ± {number(weights['mean_weight_error'])} (expected: 1)",
     ]
     if weights["alarm"]:
         lines.append("  Weights do not average 1: propensities are wrong, or actions have none.")
@@ -56,7 +56,7 @@ def _diagnostics(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _not_used(summary: dict[str, Any]) -> list[str]:
+def not_used(summary: dict[str, Any]) -> list[str]:
     """What a reader of files left out of them."""
     lines = [f"left out: {count:,} {reason}" for reason, count in summary.get("left_out", {}).items()]
     if absent := summary.get("features_without_column"):
@@ -68,12 +68,10 @@ def _not_used(summary: dict[str, Any]) -> list[str]:
 def _segments(summary: dict[str, Any]) -> list[str]:
     if not summary["segments"]:
         return []
-    lines = ["", _line("segment", "share", "more", f"{summary['level']:.0%} interval")]
+    lines = ["", line("segment", "share", "more", f"{summary['level']:.0%} interval")]
     for row in summary["segments"]:
-        bounds = {"low": row["difference_low"], "high": row["difference_high"]}
-        lines.append(
-            _line(f"  {row['segment']}", f"{row['fraction']:.1%}", _number(row["difference"]), _bounds(bounds))
-        )
+        interval = bounds({"low": row["difference_low"], "high": row["difference_high"]})
+        lines.append(line(f"  {row['segment']}", f"{row['fraction']:.1%}", number(row["difference"]), interval))
     return lines
 
 
@@ -89,15 +87,18 @@ def _detect(summary: dict[str, Any]) -> list[str]:
     ]
 
 
-def _line(name: str, *cells: str) -> str:
+def line(name: str, *cells: str) -> str:
+    """A row of the table: its name, two numbers, and what follows them."""
     short = name if len(name) <= NAME else f"{name[: NAME - 1]}…"
     first, second, *rest = cells
     return f"{short:<{NAME}}{first:>10}{second:>10}  {' '.join(rest)}".rstrip()
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A number with three digits; a dash for none."""
     return "–" if value is None else f"{value:.3g}"
 
 
-def _bounds(row: dict[str, Any]) -> str:
-    return TOO_LITTLE if row["low"] is None else f"[{_number(row['low'])}, {_number(row['high'])}]"
+def bounds(row: dict[str, Any]) -> str:
+    """An interval, or that there is too little to tell."""
+    return TOO_LITTLE if row["low"] is None else f"[{number(row['low'])}, {number(row['high'])}]"

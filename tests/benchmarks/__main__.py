@@ -12,7 +12,18 @@ from rich.table import Table
 from tests.benchmarks.ratio import Row
 
 NAMES = ("train", "neural", "encode", "decide", "evaluate", "audit", "promote", "log", "serve")
-LONG = ("coverage", "flood", "look", "learn", "on-policy", "tune", "year", "soak", "cloud-log")  # minutes: if named
+LONG = (
+    "coverage",
+    "flood",
+    "look",
+    "learn",
+    "on-policy",
+    "tune",
+    "year",
+    "soak",
+    "cloud-log",
+    "sequential",
+)  # minutes: if named
 
 
 def main(names: list[str]) -> None:

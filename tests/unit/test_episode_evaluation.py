@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.episodes import EPISODE_ESTIMATORS
 from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
+from banditloop.rl_core.estimators.episodes.frame import evaluate_episodes
 from tests.support.grid_world import UNIFORM, episodes, epsilon_greedy, value
 
 LOGGING, TARGET = epsilon_greedy(0.5), epsilon_greedy(0.2)
@@ -52,7 +55,8 @@ def test_intervals_are_told_where_they_keep_their_level(log):
     assert {name for name, row in rows.items() if row["low"] is None} == {"fqe", "magic"}
     few = log.take(log.episodes < 12)
     rows = evaluation(side(few, TARGET))["returns"]["reward"]["estimates"]
-    assert {name for name, row in rows.items() if row["low"] is not None} == {"weighted_dr"}
+    told = {name for name, row in rows.items() if row["low"] is not None}
+    assert told == {"weighted_dr", "per_decision_weighted_is", "weighted_is"}  # the others are not self-normalised
     never = np.where(np.arange(4) == log.actions[:, None], 0.0, 1 / 3)
     found = evaluation(Side(log, never, log.observations))["returns"]["reward"]
     assert all(row["low"] is None for row in [*found["estimates"].values(), found["difference"]])
@@ -75,3 +79,87 @@ def test_a_return_of_0_has_nothing_relative_to_it(log):
     rows = evaluation(side(log, TARGET), metrics={"none": np.zeros(len(log.rewards))})["returns"]["none"]["estimates"]
     assert {row["value"] for row in rows.values()} == {0}
     assert {row["relative_value"] for row in rows.values()} == {None}
+
+
+@pytest.fixture(scope="module")
+def columns(log):
+    """The log as a table of which the rows are in no order."""
+    shuffled = np.random.default_rng(1).permutation(len(log.rewards))
+    state, target = log.observations.argmax(axis=1), TARGET[log.observations.argmax(axis=1)]
+    found = {"episode_id": [f"e{number}" for number in log.episodes], "step": log.steps + 1, "reward": log.rewards}
+    found |= {"propensity": log.propensities, "action": log.actions, "place": [f"s{each}" for each in state]}
+    found |= {f"t{action}": target[:, action] for action in range(4)} | {"cost": 0 * log.rewards + 1.0}
+    return {name: np.array(values)[shuffled] for name, values in found.items()}
+
+
+ALL = {"action": "action", "target": {str(action): f"t{action}" for action in range(4)}}
+
+
+@pytest.mark.parametrize("library", [dict, pa.table])
+def test_a_table_in_any_order_has_the_estimates_of_its_episodes(library, columns, log):
+    found = evaluate_episodes(library(columns), metrics=["cost"], discount=0.9, **ALL)
+    returns = found.summary["returns"]
+    expected = evaluation(replace(side(log, TARGET), features=None))["returns"]["reward"]["estimates"]
+    for name, row in returns["reward"]["estimates"].items():
+        assert row == pytest.approx(expected[name])
+    lengths = np.bincount(log.episodes)
+    assert returns["cost"]["logged"]["value"] == pytest.approx(np.mean((1 - 0.9**lengths) / 0.1))
+    text = str(found)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "400 episodes" in text
+    assert "The policy earns more than the log." in text
+    assert "metric cost" in text
+
+
+def test_with_features_values_are_fitted(columns):
+    few = np.isin(columns["episode_id"], [f"e{number}" for number in range(100)])
+    found = evaluate_episodes(
+        {name: values[few] for name, values in columns.items()}, features=["place"], **ALL
+    ).summary
+    assert found["primary"] == "weighted_dr"
+    row = found["returns"]["reward"]["estimates"]["weighted_dr"]
+    assert row["low"] < 0.99**8 < row["high"]  # most episodes take 8 or 9 steps
+
+
+def test_probabilities_of_the_logged_action_alone_are_enough_for_weights(columns, log):
+    chosen = np.choose(columns["action"], [columns[f"t{action}"] for action in range(4)])
+    found = evaluate_episodes(columns, target=chosen, baseline=columns["propensity"], discount=0.9).summary
+    assert found["primary"] == "per_decision_weighted_is"
+    returns = found["returns"]["reward"]
+    assert returns["baseline_estimates"]["weighted_is"]["value"] == pytest.approx(returns["logged"]["value"])
+    assert returns["difference"]["low"] < value(TARGET) - value(LOGGING) < returns["difference"]["high"]
+
+
+def test_what_was_cut_off_or_is_missing_is_told(columns):
+    last = columns["step"] == np.array(
+        [max(columns["step"][columns["episode_id"] == each]) for each in columns["episode_id"]]
+    )
+    first = columns["episode_id"] == "e0"
+    chosen = {"target": columns["propensity"], "truncated": last & first}
+    assert any(
+        "1 of 400 episodes were cut off" in text for text in evaluate_episodes(columns, **chosen).summary["warnings"]
+    )
+    kept = ~(first & (columns["step"] == 2))
+    some = {name: values[kept] for name, values in columns.items()}
+    warned = evaluate_episodes(some, target=some["propensity"]).summary["warnings"]
+    assert warned == ["1 of 400 episodes lack steps: weights know nothing of what was decided in these"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"discount": 1.5}, "discount = 1.5: must be above 0"),
+        ({"step": [0, 0, 1]}, "step, row 1: 0: the episode 'a' has it twice"),
+        ({"step": [0, 0.5, 1]}, "step, row 1: 0.5: give a whole number"),
+        ({"episode_id": ["a", None, "b"]}, "episode_id, row 1: None"),
+        ({"episode_id": "episode"}, "episode_id = 'episode': the log has no such column; did you mean 'episode_id'"),
+        ({"propensity": [0.5, 0.0, 0.5]}, "propensity"),
+        ({"truncated": [1, 0, 0]}, "truncated: an episode goes on"),
+        ({"features": ["reward"]}, "features: a reward model needs the probabilities of all actions"),
+    ],
+)
+def test_tables_that_are_not_of_episodes_are_refused(changes, message):
+    log = {"episode_id": ["a", "a", "b"], "step": [0, 1, 0], "reward": [0, 1, 1]}
+    log |= {"propensity": [0.5, 0.5, 0.5], "target": [0.5, 0.4, 0.3]}
+    with pytest.raises(InvalidInput, match=message):
+        evaluate_episodes(log, **changes)

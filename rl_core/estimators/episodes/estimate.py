@@ -1,5 +1,6 @@
 """An estimate over episodes: its value, and what each episode contributes to its error."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,44 +13,52 @@ ROUNDING = 1e-12  # of weights that sum to 1
 class Estimate:
     """A value, and the influence [E] of each episode: the value is off by their mean, to first order.
 
-    The influences of two estimates on the same episodes may be subtracted: the difference of two policies varies less
-    than either where they act alike.
+    effective: the number of on-policy episodes with the same information. The influences of two estimates on the same
+    episodes may be subtracted: the difference of two policies varies less than either where they act alike.
     """
 
     value: float
     influence: np.ndarray
+    effective: float = math.inf
 
     def standard_error(self) -> float:
         """√(Σ influence² / (E (E - 1))): the jackknife, with the episode as the sample."""
         count = len(self.influence)
-        return float(np.sqrt((self.influence**2).sum() / (count * (count - 1)))) if count > 1 else float("inf")
+        return float(np.sqrt((self.influence**2).sum() / (count * (count - 1)))) if count > 1 else math.inf
 
     def degrees_of_freedom(self) -> float:
-        """2 E / (κ - 1), where κ is the kurtosis of the influences: at least 2, and E of normal ones.
+        """2 E / (κ - 1), where κ is the kurtosis of the influences, at most the effective episodes less 1; at least 1.
 
         Where few episodes matter, the standard error itself is uncertain (Satterthwaite: An Approximate Distribution of
-        Estimates of Variance Components, Biometrics 1946).
+        Estimates of Variance Components, Biometrics 1946). Of normal influences it is E.
         """
         squares = self.influence**2
-        if not (total := squares.sum()):
-            return float(len(squares))
-        kurtosis = len(squares) * (squares**2).sum() / total**2
-        return float(2 * len(squares) / max(kurtosis - 1, 2.0))
+        kurtosis = len(squares) * (squares**2).sum() / squares.sum() ** 2 if squares.any() else 3.0
+        return float(np.clip(2 * len(squares) / max(kurtosis - 1, 2.0), 1.0, max(1.0, self.effective - 1)))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Student's interval of the policy's value; infinite with fewer than two episodes."""
         half_width = stats.t.ppf((1 + level) / 2, self.degrees_of_freedom()) * self.standard_error()
         return self.value - float(half_width), self.value + float(half_width)
 
+    def __add__(self, other: "Estimate") -> "Estimate":
+        return self._with(other, self.value + other.value, self.influence + other.influence)
+
     def __sub__(self, other: "Estimate") -> "Estimate":
-        return Estimate(self.value - other.value, self.influence - other.influence)
+        return self._with(other, self.value - other.value, self.influence - other.influence)
 
     def __truediv__(self, other: "Estimate") -> "Estimate":
         """The ratio of two estimates; NaN if the other is 0."""
-        if not other.value:
-            return Estimate(float("nan"), np.full_like(self.influence, np.nan))
-        ratio = self.value / other.value
-        return Estimate(ratio, (self.influence - ratio * other.influence) / other.value)
+        ratio, scale = (self.value / other.value, other.value) if other.value else (math.nan, math.nan)
+        return self._with(other, ratio, (self.influence - ratio * other.influence) / scale)
+
+    def _with(self, other: "Estimate", value: float, influence: np.ndarray) -> "Estimate":
+        return Estimate(value, influence, min(self.effective, other.effective))
+
+
+def undefined(count: int) -> Estimate:
+    """The estimate of an estimator that is not defined on `count` episodes."""
+    return Estimate(math.nan, np.full(count, math.nan), 0.0)
 
 
 def weighted_mean(values: np.ndarray, shares: np.ndarray) -> Estimate:
@@ -60,7 +69,16 @@ def weighted_mean(values: np.ndarray, shares: np.ndarray) -> Estimate:
 def self_normalised(terms: np.ndarray, weights: np.ndarray) -> Estimate:
     """The sum over columns of the weighted means of terms [E, K]; weights [E, K] sum to 1 in every column, or to 0."""
     means, influences = weighted_means(terms, weights)
-    return Estimate(float(means.sum()), influences.sum(axis=1))
+    return Estimate(float(means.sum()), influences.sum(axis=1), float(effective_sizes(weights).min()))
+
+
+def effective_sizes(weights: np.ndarray) -> np.ndarray:
+    """The number of on-policy episodes with the same information as the weights in each column [E, K].
+
+    1 / Σ W²; 0 where no episode has a weight. Kish: Survey Sampling, 1965.
+    """
+    squares = (weights**2).sum(axis=0)
+    return np.divide(1.0, squares, out=np.zeros_like(squares), where=squares > 0)
 
 
 def weighted_means(terms: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.estimators.episodes import applicable
-from banditloop.rl_core.estimators.episodes.diagnostics import diagnostics, has_interval
+from banditloop.rl_core.estimators.episodes.diagnostics import diagnostics, has_interval, warnings
 from banditloop.rl_core.estimators.episodes.estimate import Estimate, weighted_mean
-from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues
+from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues, depends_on_step
 from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows, LoggedEpisodes
 
 Numbers = dict[str, float | None]  # None: not defined, or too little to tell
@@ -46,6 +46,19 @@ class Side:
         """The estimates by the estimators that apply, the one to look at first at the head."""
         return {name: estimator(episodes) for name, estimator in applicable(self.features is not None).items()}
 
+    @cached_property
+    def diagnostics(self) -> dict[str, Any]:
+        """Whether the log supports the estimates."""
+        return diagnostics(self.logged)
+
+    def warnings(self) -> list[str]:
+        """What an operator should know before relying on the estimates, one line each."""
+        steps, has_model = self.transitions, self.features is not None
+        follows = steps.episodes[1:] == steps.episodes[:-1]
+        cut_off = int((~steps.is_known[~np.append(follows, False)]).sum())
+        gaps = len(np.unique(steps.episodes[1:][follows & (np.diff(steps.steps) > 1)]))
+        return warnings(self.diagnostics, len(self.logged.shares), cut_off, gaps, depends_on_step(steps) and has_model)
+
     def has_interval(self, name: str) -> bool:
         """Whether the interval of an estimator is told."""
         return has_interval(name, self.logged)
@@ -65,7 +78,8 @@ def evaluation(
         "level": level,
         "primary": next(iter(applicable(target.features is not None))),
         "returns": {name: _of_reward(target, baseline, rewards, level) for name, rewards in named.items()},
-        "diagnostics": diagnostics(target.logged),
+        "diagnostics": target.diagnostics,
+        "warnings": target.warnings(),
     }
 
 

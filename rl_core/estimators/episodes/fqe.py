@@ -13,5 +13,4 @@ def fqe(episodes: LoggedEpisodes) -> Estimate:
     The interval includes the variance of the fit, if the model was fitted to these episodes.
     """
     start = weighted_mean(episodes.expected[:, 0], episodes.shares)
-    fit = 0.0 if episodes.fit_influence is None else episodes.fit_influence
-    return Estimate(start.value, start.influence + fit)
+    return start if episodes.fit_influence is None else start + Estimate(0.0, episodes.fit_influence)

@@ -4,14 +4,12 @@ Precup, Sutton, Singh: Eligibility Traces for Off-policy Policy Evaluation, ICML
 weight at every later step; without, the mean would be one over the longest episodes only.
 """
 
-import numpy as np
-
-from banditloop.rl_core.estimators.episodes.estimate import Estimate, self_normalised
+from banditloop.rl_core.estimators.episodes.estimate import Estimate, self_normalised, undefined
 from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisodes
 
 
 def per_decision_weighted_is(episodes: LoggedEpisodes) -> Estimate:
     """Rewards are weighted by what led to them, not by what followed. NaN if all weights of a step are 0."""
     if not episodes.normalised.any(axis=0).all():
-        return Estimate(float("nan"), np.full(len(episodes.shares), np.nan))
+        return undefined(len(episodes.shares))
     return self_normalised(episodes.discounts * episodes.rewards, episodes.normalised)

@@ -14,4 +14,4 @@ def weighted_dr(episodes: LoggedEpisodes) -> Estimate:
     weights, discounts = episodes.normalised, episodes.discounts
     errors = self_normalised(discounts * (episodes.rewards - episodes.predicted), weights)
     values = self_normalised(discounts * episodes.expected, episodes.before(weights, episodes.shares))
-    return Estimate(errors.value + values.value, errors.influence + values.influence)
+    return errors + values

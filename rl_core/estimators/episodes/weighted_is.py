@@ -3,9 +3,7 @@
 Precup, Sutton, Singh: Eligibility Traces for Off-policy Policy Evaluation, ICML 2000.
 """
 
-import numpy as np
-
-from banditloop.rl_core.estimators.episodes.estimate import Estimate, self_normalised
+from banditloop.rl_core.estimators.episodes.estimate import Estimate, self_normalised, undefined
 from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisodes
 
 
@@ -13,5 +11,5 @@ def weighted_is(episodes: LoggedEpisodes) -> Estimate:
     """The log's returns, weighted: within their range. NaN if all weights are 0. Of one step, it is SNIPS."""
     weights = episodes.normalised[:, -1:]
     if not weights.any():
-        return Estimate(float("nan"), np.full(len(weights), np.nan))
+        return undefined(len(weights))
     return self_normalised(episodes.returns[:, None], weights)

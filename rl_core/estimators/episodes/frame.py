@@ -1,0 +1,98 @@
+"""Off-policy evaluation of a table of logged episodes, for whoever has neither a loop nor a config.
+
+>>> log = {"episode_id": ["a", "a", "b", "b"], "step": [0, 1, 0, 1], "reward": [0, 1, 1, 1]}
+>>> log |= {"propensity": [0.5] * 4, "target": [0.9, 0.1, 0.9, 0.9]}
+>>> found = evaluate_episodes(log, discount=1.0).summary["returns"]["reward"]
+>>> round(found["estimates"]["weighted_is"]["value"], 3)
+1.9
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from banditloop.rl_core.agents.transitions import Transitions
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators import frames
+from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
+from banditloop.rl_core.estimators.episodes.fitted_values import observed_features
+from banditloop.rl_core.estimators.episodes.log_steps import sorted_rows, transitions
+from banditloop.rl_core.estimators.episodes.table import table
+from banditloop.rl_core.estimators.log_inputs import logged_actions, observed
+
+
+@dataclass(frozen=True)
+class EpisodeEvaluation:
+    """What logged episodes say about a policy, in units of the reward. `print` shows it in 80 columns."""
+
+    summary: dict[str, Any]
+
+    def __str__(self) -> str:
+        return table(self.summary)
+
+
+def evaluate_episodes(
+    log: Any,
+    *,
+    episode_id: frames.Column = "episode_id",
+    step: frames.Column = "step",
+    reward: frames.Column = "reward",
+    propensity: frames.Column = "propensity",
+    target: frames.Probabilities = "target",
+    baseline: frames.Probabilities | None = None,
+    action: frames.Column | None = None,
+    features: Sequence[str] | np.ndarray = (),
+    metrics: Sequence[str] | Mapping[str, frames.Column] = (),
+    truncated: frames.Column | None = None,
+    sample_weight: frames.Column | None = None,
+    discount: float = 0.99,
+    level: float = 0.95,
+) -> EpisodeEvaluation:
+    """What a log of episodes says about a policy: its mean return, and the difference to a baseline.
+
+    log: a table as `evaluate` takes it, whose rows are single decisions, in any order. `reward`, `propensity`,
+        `target`, `baseline`, `action` and `features` are as there, but rewards may be any numbers. With features,
+        values of actions are fitted, and weighted DR is the estimate to look at first.
+    episode_id: of the episode that the decision belongs to. step: its number there; where numbers are left out, the
+        discount counts them all the same.
+    metrics: columns of other rewards, each of which is evaluated on its own.
+    truncated: whether the episode was cut off with this decision, although more could have followed: rewards count up
+        to there. None: all episodes ended.
+    sample_weight: inverse probability with which the episode was logged, if not all were.
+    discount: what a reward of 1 is worth one step before it is earned, above 0 and at most 1.
+
+    Raises:
+        InvalidInput: the log has no such column, or a value is missing or outside its range; names it and its row.
+    """
+    if not 0 < discount <= 1:
+        raise InvalidInput(f"discount = {discount:g}: must be above 0 and at most 1, such as 0.99")
+    order, episodes, steps = sorted_rows(log, episode_id, step)
+    columns = {"reward": reward, "propensity": propensity, "truncated": truncated, "sample_weight": sample_weight}
+    read = {name: frames.numbers(log, each, name)[order] for name, each in columns.items() if each is not None}
+    logged = transitions(episodes, steps, discount, **read)
+    named = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
+    rewards = {name: frames.numbers(log, each, f"metrics.{name}")[order] for name, each in named.items()}
+    given = {"target": target, "baseline": baseline, "action": action, "features": features}
+    found = evaluation(*_sides(log, logged, order, given), rewards, level)
+    compared = "the log" if baseline is None else "the baseline"
+    return EpisodeEvaluation({"discount": discount, "baseline": compared} | found)
+
+
+def _sides(log: Any, logged: Transitions, order: np.ndarray, given: dict[str, Any]) -> tuple[Side, Side | None]:
+    """The episodes with the target's probabilities, and with the baseline's if there is one."""
+    ids = frames.action_ids(given["target"])
+    policies = {
+        key: frames.probabilities(log, given[key], key, ids)[order]
+        for key in ("target", "baseline")
+        if given[key] is not None
+    }
+    actions, x = logged_actions(log, given, policies, ids), None
+    if actions is not None:
+        logged = logged._replace(actions=actions[order])
+    if len(given["features"]):
+        logged = logged._replace(observations=observed(log, given["features"])[order])
+        x = observed_features(logged, policies["target"].shape[1])
+    sides = {key: Side(logged, probabilities, x) for key, probabilities in policies.items()}
+    return sides["target"], sides.get("baseline")

@@ -1,0 +1,69 @@
+"""Rows of a table as steps of episodes: sorted, checked, and with the discounts between them."""
+
+from typing import Any
+
+import numpy as np
+
+from banditloop.rl_core.agents.transitions import Transitions
+from banditloop.rl_core.errors import InvalidInput, brief
+from banditloop.rl_core.estimators import frames
+
+
+def sorted_rows(log: Any, episode_id: frames.Column, step: frames.Column) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The positions of the rows by episode and step [B], and in this order the episodes' numbers and the steps [B].
+
+    Episodes are numbered in the order of their first rows, steps from 0 on.
+
+    Raises:
+        InvalidInput: an id is missing, a step is no whole number, or an episode has one twice; names the row.
+    """
+    ids, numbers = frames.column(log, episode_id, "episode_id").tolist(), frames.numbers(log, step, "step")
+    if not ids:
+        raise InvalidInput("log: has no rows")
+    missing = [row for row, value in enumerate(ids) if frames.is_missing(value)]
+    if missing:
+        raise InvalidInput(f"episode_id, row {missing[0]}: {brief(ids[missing[0]])}: give the id of the episode")
+    frames.check_range("step", numbers, numbers == np.floor(numbers), "give a whole number")
+    number_of = {value: number for number, value in enumerate(dict.fromkeys(ids))}
+    episodes = np.array([number_of[value] for value in ids])
+    order = np.lexsort((numbers, episodes))
+    episodes, steps = episodes[order], numbers[order]
+    same = np.append(False, (episodes[1:] == episodes[:-1]) & (steps[1:] == steps[:-1]))
+    if same.any():
+        row = int(order[np.argmax(same)])
+        raise InvalidInput(f"step, row {row}: {numbers[row]:g}: the episode {brief(ids[row])} has it twice")
+    firsts = steps[np.searchsorted(episodes, episodes)]
+    return order, episodes, steps - firsts
+
+
+def transitions(
+    episodes: np.ndarray,
+    steps: np.ndarray,
+    discount: float,
+    reward: np.ndarray,
+    propensity: np.ndarray,
+    truncated: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+) -> Transitions:
+    """Sorted steps as transitions, without observations, all of action 0. truncated: not 0 where one was cut off.
+
+    Raises:
+        InvalidInput: an episode goes on after it was cut off.
+    """
+    follows = np.append(episodes[1:] == episodes[:-1], False)
+    is_cut = np.zeros(len(episodes), bool) if truncated is None else truncated != 0
+    if (follows & is_cut).any():
+        raise InvalidInput("truncated: an episode goes on after a decision that it was cut off with")
+    nothing = np.zeros((len(episodes), 0))
+    return Transitions(
+        observations=nothing,
+        actions=np.zeros(len(episodes), int),
+        rewards=reward,
+        next_observations=nothing,
+        discounts=np.where(follows, discount ** np.append(np.diff(steps), 0.0).clip(0), 0.0),
+        is_known=~is_cut,
+        episodes=episodes,
+        steps=steps,
+        propensities=propensity,
+        sample_weight=sample_weight,
+    )

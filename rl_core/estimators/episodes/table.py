@@ -1,0 +1,47 @@
+"""The evaluation of logged episodes as text, at most 80 columns wide."""
+
+import textwrap
+from typing import Any
+
+from banditloop.rl_core.estimators.episodes.diagnostics import LEAST_SIZES
+from banditloop.rl_core.estimators.log_table import WIDTH, bounds, finding, line, not_used, number
+
+
+def table(summary: dict[str, Any]) -> str:
+    """Of the reward and of every metric the estimates and the difference; diagnostics and warnings."""
+    episodes, rows = f"{summary['episodes']:,} episodes", f"{summary['interactions']:,} interactions"
+    lines = [*textwrap.wrap(summary.get("policy", ""), WIDTH), f"{episodes}, {rows}, discount {summary['discount']:g}"]
+    for name, returns in summary["returns"].items():
+        lines += ["", *_of_reward(name, returns, summary)]
+    return "\n".join([*lines, "", *_diagnostics(summary), *not_used(summary)])
+
+
+def _of_reward(name: str, returns: dict[str, Any], summary: dict[str, Any]) -> list[str]:
+    title = "return of the policy" if name == "reward" else f"return, metric {name}"
+    lines = [line(title, "value", "error", f"{'× log':>7}  {summary['level']:.0%} interval")]
+    for heading, key in (("", "estimates"), ("of the baseline", "baseline_estimates")):
+        lines += [heading] * bool(heading and returns[key])
+        lines += [
+            line(f"  {estimator}", *_cells(row, estimator in LEAST_SIZES)) for estimator, row in returns[key].items()
+        ]
+    lines.append(line("of the log", *_cells(returns["logged"])))
+    lines.append(line(f"more than {summary['baseline']}", *_cells(returns["difference"])))
+    return [*lines, finding(summary | returns)]
+
+
+def _cells(row: dict[str, Any], has_interval: bool = True) -> tuple[str, str, str]:
+    """Value, standard error, what it is relative to the log, and the interval of an estimator that has one."""
+    relative = f"{number(row['relative_value']) if 'relative_value' in row else '':>7}"
+    return number(row["value"]), number(row["standard_error"]), f"{relative}  {bounds(row) if has_interval else ''}"
+
+
+def _diagnostics(summary: dict[str, Any]) -> list[str]:
+    found = summary["diagnostics"]
+    lines = [
+        f"effective episodes {found['effective_episodes']:,.1f}, largest share {found['largest_share']:.1%}, "
+        f"weight 0: {found['without_overlap']:.1%}",
+        f"steps of an episode: {found['mean_length']:.1f} on average, at most {found['longest']:,}",
+    ]
+    for text in summary["warnings"]:
+        lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+    return lines
