@@ -44,7 +44,8 @@ class QFeatures(NamedTuple):
 class QEquations(NamedTuple):
     """The linear equations, matrix @ weights = vector, of the values of a policy's actions; they add up over steps.
 
-    matrix: [actions, features, actions, features]. vector: [actions, features].
+    matrix: [actions, features, actions, features]. vector: [actions, features], or [actions, features, R] of several
+    rewards.
     """
 
     matrix: np.ndarray
@@ -62,11 +63,12 @@ class QEquations(NamedTuple):
     ) -> Self:
         """The equations of steps: Σ x (x - γ x')ᵀ and Σ x r, where x are the features of the action taken.
 
-        features, next_features: [B, features]. actions, rewards: [B]. next_probabilities: [B, actions], with which the
-        policy chooses next, times the discount; 0 where nothing follows. weights: [B], of the steps; None: 1.
+        features, next_features: [B, features]. actions: [B]. rewards: [B], or several [B, R]. next_probabilities:
+        [B, actions], with which the policy chooses next, times the discount; 0 where nothing follows. weights: [B], of
+        the steps; None: 1.
         """
         count, size = next_probabilities.shape[1], features.shape[1]
-        matrix, vector = np.zeros((count, size, count, size)), np.zeros((count, size))
+        matrix, vector = np.zeros((count, size, count, size)), np.zeros((count, size, *rewards.shape[1:]))
         for start in range(0, len(actions), ROWS):
             for action in np.unique(actions[start : start + ROWS]):
                 rows = start + np.flatnonzero(actions[start : start + ROWS] == action)
@@ -91,8 +93,8 @@ class QEquations(NamedTuple):
         return type(self)(self.matrix.transpose(2, 3, 0, 1), vector)
 
     def solve(self, l2: float) -> np.ndarray:
-        """The weights [actions, features], with l2 added on the matrix's diagonal; values are features @ weights.T."""
-        size = self.vector.size
-        return np.linalg.solve(self.matrix.reshape(size, size) + l2 * np.eye(size), self.vector.ravel()).reshape(
-            self.vector.shape
-        )
+        """The weights, of the vector's shape, with l2 added on the matrix's diagonal."""
+        shape = self.vector.shape
+        size = shape[0] * shape[1]
+        matrix = self.matrix.reshape(size, size) + l2 * np.eye(size)
+        return np.linalg.solve(matrix, self.vector.reshape(size, -1)).reshape(shape)

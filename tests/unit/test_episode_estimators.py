@@ -247,7 +247,7 @@ def test_estimates_are_within_their_stated_error_of_the_truth(estimate, log):
 
 def fitted(log, target, features, l2=1.0):
     probabilities = target[log.observations.argmax(axis=1)]
-    return FittedValues(log, probabilities, features, l2).fit(LoggedEpisodes.of(log, probabilities))
+    return FittedValues(log, probabilities, features, l2).fit(LoggedEpisodes.of(log, probabilities))[0]
 
 
 def test_the_interval_of_fitted_values_has_the_variance_of_the_fit():

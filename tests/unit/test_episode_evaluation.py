@@ -121,6 +121,13 @@ def test_with_features_values_are_fitted(columns):
     assert row["low"] < 0.99**8 < row["high"]  # most episodes take 8 or 9 steps
 
 
+def test_too_many_features_for_a_model_are_told(columns):
+    few = {name: values[:200] for name, values in columns.items()}
+    found = evaluate_episodes(few, features=np.ones((200, 800)), **ALL).summary
+    assert found["primary"] == "per_decision_weighted_is"
+    assert "no model of values" in found["warnings"][-1]
+
+
 def test_probabilities_of_the_logged_action_alone_are_enough_for_weights(columns, log):
     chosen = np.choose(columns["action"], [columns[f"t{action}"] for action in range(4)])
     found = evaluate_episodes(columns, target=chosen, baseline=columns["propensity"], discount=0.9).summary

@@ -1,7 +1,7 @@
 """What logged episodes say about a policy, as plain numbers: every estimator, of the reward and of every metric."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,12 +35,13 @@ class Side:
         """The episodes with the transitions' rewards and without a model."""
         return LoggedEpisodes.of(self.transitions, self.target)
 
-    def episodes(self, rewards: np.ndarray) -> LoggedEpisodes:
-        """The episodes with other rewards [B], and with a model of their values if there are features."""
-        episodes = self.logged.with_rewards(EpisodeRows(self.transitions.episodes).pad(rewards))
+    def episodes(self, *rewards: np.ndarray) -> list[LoggedEpisodes]:
+        """The episodes with each of other rewards [B], and with a model of their values if there are features."""
+        pad = EpisodeRows(self.transitions.episodes).pad
+        episodes = [self.logged.with_rewards(pad(column)) for column in rewards]
         if self.features is None:
             return episodes
-        return FittedValues(self.transitions, self.target, self.features).fit(episodes)
+        return FittedValues(self.transitions, self.target, self.features).fit(*episodes)
 
     def estimates(self, episodes: LoggedEpisodes) -> dict[str, Estimate]:
         """The estimates by the estimators that apply, the one to look at first at the head."""
@@ -72,28 +73,32 @@ def evaluation(
     baseline: the same episodes with the policy to compare with; None: whatever took the logged actions.
     """
     named = {"reward": target.transitions.rewards} | dict(metrics or {})
+    sides = [target] if baseline is None else [target, baseline]
+    episodes = [side.episodes(*named.values()) for side in sides]
     return {
         "episodes": len(target.logged.shares),
         "interactions": len(target.transitions.rewards),
         "level": level,
         "primary": next(iter(applicable(target.features is not None))),
-        "returns": {name: _of_reward(target, baseline, rewards, level) for name, rewards in named.items()},
+        "returns": {name: _of_reward(sides, each, level) for name, *each in zip(named, *episodes, strict=True)},
         "diagnostics": target.diagnostics,
         "warnings": target.warnings(),
     }
 
 
-def _of_reward(target: Side, baseline: Side | None, rewards: np.ndarray, level: float) -> dict[str, Any]:
-    episodes = target.episodes(rewards)
-    logged, estimates = weighted_mean(episodes.returns, episodes.shares), target.estimates(episodes)
-    first, *_ = estimates
-    others = baseline.estimates(baseline.episodes(rewards)) if baseline else {}
-    is_told = target.has_interval(first) and (baseline is None or baseline.has_interval(first))
+def _of_reward(sides: Sequence[Side], episodes: Sequence[LoggedEpisodes], level: float) -> dict[str, Any]:
+    """Of one reward; episodes: of each side, the target's first."""
+    logged = weighted_mean(episodes[0].returns, episodes[0].shares)
+    estimates = [side.estimates(each) for side, each in zip(sides, episodes, strict=True)]
+    rows = [_rows(side, found, logged, level) for side, found in zip(sides, estimates, strict=True)]
+    first = next(iter(estimates[0]))
+    compared = estimates[1][first] if len(sides) > 1 else logged
+    is_told = all(side.has_interval(first) for side in sides)
     return {
         "logged": numbers(logged, level),
-        "estimates": _rows(target, estimates, logged, level),
-        "baseline_estimates": _rows(baseline, others, logged, level) if baseline else {},
-        "difference": numbers(estimates[first] - others.get(first, logged), level, is_told),
+        "estimates": rows[0],
+        "baseline_estimates": rows[1] if len(sides) > 1 else {},
+        "difference": numbers(estimates[0][first] - compared, level, is_told),
     }
 
 

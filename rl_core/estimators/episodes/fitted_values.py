@@ -18,11 +18,12 @@ from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows, 
 
 L2 = 1.0  # in units of a step
 FOLDS = 5
+MOST_UNKNOWNS = 3_000  # of linear equations, which take half a gigabyte
 
 
 @dataclass(frozen=True)
 class FittedValues:
-    """The model of a target policy on logged episodes; of each reward, `fit` gives the episodes their predictions.
+    """The model of a target policy on logged episodes; `fit` gives the episodes their predictions.
 
     transitions: with single steps. target: the policy's probabilities of all actions [B, actions]. features: [B, F], in
     which the values of every action are linear. An episode that was cut off is over: what is predicted is the sum of
@@ -53,32 +54,36 @@ class FittedValues:
         parts = np.split(columns, self.rows.starts[1:])
         return np.array([zlib.crc32(part.tobytes()) % FOLDS for part in parts])[self.rows.episode]
 
-    def fit(self, episodes: LoggedEpisodes) -> LoggedEpisodes:
-        """The same episodes with predictions of their rewards, and each one's influence on the fit."""
-        rows, x, actions = self.rows, self.features, self.transitions.actions
-        rewards, share = episodes.rewards[rows.episode, rows.ordinal], episodes.shares[rows.episode]
-        by_fold = self._equations(rewards, len(episodes.shares) * share)
+    def fit(self, *episodes: LoggedEpisodes) -> list[LoggedEpisodes]:
+        """The same episodes, of one reward or of several, with predictions, and each one's influence on the fit."""
+        rows, x, actions, shares = self.rows, self.features, self.transitions.actions, episodes[0].shares
+        share = shares[rows.episode]
+        rewards = np.stack([each.rewards[rows.episode, rows.ordinal] for each in episodes], axis=1)
+        by_fold = self._equations(rewards, len(shares) * share)
         values = self._values(by_fold)
-        predicted, expected = values[np.arange(len(x)), actions], (values * self.target).sum(axis=1)
-        errors = rewards + self.to_next * np.roll(expected, -1) - predicted
-        visits = (x * self._visits(by_fold, episodes.shares)[actions]).sum(axis=1)
-        influence = len(episodes.shares) ** 2 * np.bincount(rows.episode, share * visits * errors)
-        fitted = {"predicted": rows.pad(predicted), "expected": rows.pad(expected), "fit_influence": influence}
-        return replace(episodes, **fitted)
+        predicted, expected = values[np.arange(len(x)), actions], (values * self.target[:, :, None]).sum(axis=1)
+        errors = rewards + self.to_next[:, None] * np.roll(expected, -1, axis=0) - predicted
+        visits = (x * self._visits(by_fold, shares)[actions]).sum(axis=1)
+        influences = len(shares) ** 2 * np.add.reduceat((share * visits)[:, None] * errors, rows.starts)
+        return [
+            replace(each, predicted=rows.pad(q), expected=rows.pad(v), fit_influence=influence)
+            for each, q, v, influence in zip(episodes, predicted.T, expected.T, influences.T, strict=True)
+        ]
 
     def _equations(self, rewards: np.ndarray, weights: np.ndarray) -> list[QEquations]:
-        """The equations of each fold's steps, with weights [B]."""
+        """The equations of each fold's steps, of R rewards [B, R], with weights [B]."""
         next_features, following = np.roll(self.features, -1, axis=0), np.roll(self.target, -1, axis=0)
         following = following * self.to_next[:, None]
         columns = self.features, self.transitions.actions, rewards, next_features, following, weights
         return [QEquations.of(*(column[self.folds == fold] for column in columns)) for fold in range(FOLDS)]
 
     def _values(self, by_fold: Sequence[QEquations]) -> np.ndarray:
-        """The values of all actions in each step [B, actions], by the model of the other folds."""
-        total, values = reduce(QEquations.plus, by_fold), np.zeros_like(self.target, float)
+        """The values of all actions in each step, of R rewards [B, actions, R], by the model of the other folds."""
+        total = reduce(QEquations.plus, by_fold)
+        values = np.zeros((*self.target.shape, total.vector.shape[-1]))
         for fold, equations in enumerate(by_fold):
             inside = self.folds == fold
-            values[inside] = self.features[inside] @ total.minus(equations).solve(self.l2).T
+            values[inside] = np.einsum("bf,afr->bar", self.features[inside], total.minus(equations).solve(self.l2))
         return values
 
     def _visits(self, by_fold: Sequence[QEquations], shares: np.ndarray) -> np.ndarray:
@@ -91,11 +96,18 @@ class FittedValues:
         return reduce(QEquations.plus, by_fold).transposed(first).solve(self.l2)
 
 
-def observed_features(transitions: Transitions, actions: int) -> np.ndarray:
-    """Random features of the observations [B, F], and of the step where values depend on it."""
+def observed_features(transitions: Transitions, actions: int) -> np.ndarray | None:
+    """Random features of the observations [B, F], and of the step where values depend on it.
+
+    None without observations, and where the values of all actions would have more than `MOST_UNKNOWNS` unknowns.
+    """
     observed = transitions.observations
+    if not observed.shape[1]:
+        return None
     if depends_on_step(transitions):
         observed = np.column_stack([observed, transitions.steps])
+    if (1 + observed.shape[1]) * actions > MOST_UNKNOWNS:
+        return None
     return QFeatures.fit(observed, actions)(observed)
 
 

@@ -75,7 +75,10 @@ def evaluate_episodes(
     named = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
     rewards = {name: frames.numbers(log, each, f"metrics.{name}")[order] for name, each in named.items()}
     given = {"target": target, "baseline": baseline, "action": action, "features": features}
-    found = evaluation(*_sides(log, logged, order, given), rewards, level)
+    sides = _sides(log, logged, order, given)
+    found = evaluation(*sides, rewards, level)
+    if len(features) and sides[0].features is None:
+        found["warnings"].append("there is no model of values: actions times features are too many")
     compared = "the log" if baseline is None else "the baseline"
     return EpisodeEvaluation({"discount": discount, "baseline": compared} | found)
 
