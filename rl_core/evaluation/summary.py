@@ -43,18 +43,21 @@ def evaluation_summary(
     rewards = config.task.rewards
     differences = RewardRange(0.0, rewards.span)
     wealths = {"better": verdict.better.log_wealth(), "worse": worse.log_wealth()}
-    summary = _finite(
+    summary = finite(
         {
             "verdict": verdict.model_dump(mode="json", exclude={"better"}) | wealths,
             "interactions": evaluation.interactions,
             "unknown_version_rows": window.unknown_version_rows,
             "left_out": window.left_out,
-            "propensity_audit": {"log_wealth": audit_window(window).log_wealth(), "needed": -math.log(ALARM_LEVEL)},
+            "propensity_audit": {
+                "log_wealth": audit_window(window).log_wealth(),
+                "needed": -math.log(ALARM_LEVEL),
+            },
             "logging_mix": window.logging_mix,
-            **_rewards_of_versions(totals),
+            **rewards_of_versions(totals),
             "difference": _estimate(evaluation.difference, differences, least=-1.0),
             **_by_policy(evaluation, rewards),
-            "wealth": _wealth([*verdicts, verdict], verdict.champion),
+            "wealth": wealth_of_line([*verdicts, verdict], verdict.champion),
             "needed": math.log(needed),
             "segments": _segments(evaluation, differences, feature_names),
             "action_ids": list(window.ids),
@@ -145,7 +148,7 @@ def _diagnostics(policy: PolicyEstimates) -> Summary:
     }
 
 
-def _rewards_of_versions(totals: list[dict[str, Any]]) -> Summary:
+def rewards_of_versions(totals: list[dict[str, Any]]) -> Summary:
     """What versions earned; coverage is the fraction of all interactions that have a reward."""
     interactions = sum(row["interactions"] for row in totals)
     return {
@@ -155,7 +158,7 @@ def _rewards_of_versions(totals: list[dict[str, Any]]) -> Summary:
     }
 
 
-def _wealth(verdicts: list[Verdict], champion: str) -> list[Summary]:
+def wealth_of_line(verdicts: list[Verdict], champion: str) -> list[Summary]:
     """The evidence of the line of candidates after each of the evaluator's verdicts against this champion."""
     line = [verdict for verdict in verdicts if verdict.by == "evaluator" and verdict.champion == champion]
     return [{"version": v.version, "log_wealth": v.better.log_wealth(), "interactions": v.better.count} for v in line]
@@ -182,12 +185,12 @@ def segment_name(name: str, side: str) -> str:
     return f"{name} {side} its mean"
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
     """The same content with plain Python numbers, and None for infinite numbers and NaN, which JSON lacks."""
     if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
+        return {key: finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float | np.floating):
         return float(content) if math.isfinite(content) else None
     return content

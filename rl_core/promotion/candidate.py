@@ -1,4 +1,4 @@
-"""The evaluation of a candidate on held-out interactions, and the verdict on it."""
+"""The evaluation of a candidate on held-out interactions or episodes, and the verdict on it."""
 
 from datetime import datetime
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
-from banditloop.rl_core.evaluation.comparison import candidate_line, compare
-from banditloop.rl_core.evaluation.estimates import evaluate
-from banditloop.rl_core.evaluation.log_window import logged_window
-from banditloop.rl_core.evaluation.summary import Summary, evaluation_summary
+from banditloop.rl_core.evaluation.comparison import candidate_line
+from banditloop.rl_core.evaluation.kinds import kind_of
+from banditloop.rl_core.evaluation.summary import Summary
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -21,7 +20,7 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     """The verdict on the policy in `folder` compared with the champion, and the evaluation's summary.
 
     The evidence that it is better continues that of the candidates before it (one line of candidates per champion),
-    with the interactions held out since their evaluation.
+    with the interactions or episodes held out since their evaluation.
 
     Raises:
         InvalidInput: there is no champion yet.
@@ -36,13 +35,15 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     until, before = candidate_line(verdicts, release.champion, candidate.manifest.version, margin)
     end = _evaluated_until(platform, candidate.manifest)
     window = Window(since=champion.manifest.window.until, until=end, interactions=0)
-    heldout = logged_window(platform, config, window, [champion, candidate], "held_out")
-    better, worse = compare(heldout, champion, candidate, before, BettingTest())
+    kind = kind_of(config)
+    heldout = kind.read(platform, config, window, [champion, candidate], "held_out")
+    better, worse = kind.compare(heldout, champion, candidate, before, BettingTest())
     if until:
         later = window.model_copy(update={"since": until})
-        unseen = logged_window(platform, config, later, [champion, candidate], "held_out")
-        better, _ = compare(unseen, champion, candidate, before, BettingTest())
-    decision, reason = decide_heldout(config, better, worse, release.champion)
+        unseen = kind.read(platform, config, later, [champion, candidate], "held_out")
+        better, _ = kind.compare(unseen, champion, candidate, before, BettingTest())
+    evaluation = kind.evaluate(heldout, champion, candidate)
+    decision, reason = decide_heldout(config, better, worse, release.champion, kind.told(evaluation))
     verdict = Verdict(
         version=candidate.manifest.version,
         champion=release.champion,
@@ -53,11 +54,10 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
         until=end,
         better=better,
     )
-    evaluation = evaluate(heldout, champion, candidate)
     totals = platform.warehouse.policy_totals()
     needed = Thresholds.of(config).heldout_better
     names = candidate.encoding.context.names
-    return verdict, evaluation_summary(config, heldout, evaluation, verdict, worse, verdicts, totals, needed, names)
+    return verdict, kind.summary(config, heldout, evaluation, verdict, worse, verdicts, totals, needed, names)
 
 
 def _evaluated_until(platform: Platform, candidate: Manifest) -> datetime:

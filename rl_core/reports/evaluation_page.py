@@ -4,9 +4,11 @@ import html
 import json
 from pathlib import Path
 
+from banditloop.rl_core.evaluation.episodes.summary import episode_metrics, is_of_episodes
 from banditloop.rl_core.evaluation.summary import Summary, kfp_metrics
 from banditloop.rl_core.reports import evaluation_plots as plots
 from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports.episode_evaluation import episode_content
 
 DECISIONS = {
     "promote": ("good", "Promote {version} to champion in place of {champion}"),
@@ -20,15 +22,20 @@ def write_evaluation(summary: Summary, evaluation: Path, report: Path, shared: P
     """Write an evaluation summary as JSON and as a page; return the metrics that platforms show."""
     evaluation.write_text(json.dumps(summary, indent=2))
     write_page(summary, report, shared)
-    return kfp_metrics(summary)
+    return episode_metrics(summary) if is_of_episodes(summary) else kfp_metrics(summary)
 
 
 def write_page(summary: Summary, path: Path, shared: Path | None = None) -> None:
     """Write the page of an evaluation summary, with its plotly in the folder `shared` or, if None, in the page."""
-    verdict, sections = summary["verdict"], "".join(section(summary) for section in SECTIONS)
-    tables = _actions(summary) + _diagnostics(summary)
-    body = f'{_decision(verdict)}{_tiles(summary)}<div class="columns">{sections}</div>{tables}'
+    verdict, content = summary["verdict"], episode_content if is_of_episodes(summary) else _content
+    body = _decision(verdict) + content(summary)
     html_page.write_html(path, f"Evaluation of {verdict['version']}", body, shared)
+
+
+def _content(summary: Summary) -> str:
+    """Tiles, plots and tables of an evaluation on interactions."""
+    sections, tables = "".join(section(summary) for section in SECTIONS), _actions(summary) + _diagnostics(summary)
+    return f'{_tiles(summary)}<div class="columns">{sections}</div>{tables}'
 
 
 def _decision(verdict: Summary) -> str:

@@ -4,6 +4,7 @@ import math
 
 import plotly.graph_objects as go
 
+from banditloop.rl_core.evaluation.episodes.summary import is_of_episodes
 from banditloop.rl_core.evaluation.summary import Summary
 from banditloop.rl_core.reports import html_page
 
@@ -31,7 +32,7 @@ are."""
     figure = html_page.empty_figure("mean reward", "", 110 + 34 * len(labels))
     for side in SIDES:
         rows = [summary["estimates"][name][side] for name in labels]
-        _add_intervals(figure, side, list(labels.values()), rows)
+        add_intervals(figure, side, list(labels.values()), rows)
     figure.update_layout(scattermode="group", scattergap=0.5)
     has_data = any(row["value"] is not None for sides in summary["estimates"].values() for row in sides.values())
     return html_page.section("estimates", "Off-policy estimates", text, figure if has_data else None)
@@ -41,13 +42,14 @@ def wealth(summary: Summary) -> str:
     """The log wealth of the line of candidates after every evaluation."""
     checks, needed = summary["wealth"], summary["needed"]
     odds = f"{math.exp(needed):,.0f}"
-    text = f"""The test starts with a wealth of 1 and bets on every held-out interaction that the champion's candidates,
+    unit = "episode" if is_of_episodes(summary) else "interaction"
+    text = f"""The test starts with a wealth of 1 and bets on every held-out {unit} that the champion's candidates,
 one after the other, earn more than it. If none does, the probability that the wealth ever reaches {odds} is at most
 1 in {odds}, however often it is checked. Odds of {odds} to 1, a log wealth of {needed:.2f}, promote. The odds that this
 candidate earns less are {html_page.odds(summary["verdict"]["worse"])}."""
     positions, log_wealth = [check["interactions"] for check in checks], [check["log_wealth"] for check in checks]
     names = [check["version"] for check in checks]
-    figure = html_page.wealth_figure("held-out interactions", positions, log_wealth, names, needed)
+    figure = html_page.wealth_figure(f"held-out {unit}s", positions, log_wealth, names, needed)
     return html_page.section("wealth", "Evidence that the candidate earns more", text, figure if checks else None)
 
 
@@ -91,14 +93,14 @@ the log has too little to tell. In a segment whose interval is left of 0 users w
         f"{html_page.escape_for_plotly(row['segment'])}<br>{html_page.percent(row['fraction'])} of the interactions"
         for row in rows
     ]
-    _add_intervals(figure, "candidate", labels, rows)
+    add_intervals(figure, "candidate", labels, rows)
     figure.add_vline(0, line_color=html_page.GREY, line_dash="dot")
     return html_page.section("segments", "Segments", text, figure if rows else None)
 
 
 def learning(summary: Summary) -> str:
     """The mean reward of every version."""
-    text = "Mean reward of each version while it was served, exploration included, oldest first."
+    text = "Mean reward of each version's decisions while it was served, exploration included, oldest first."
     rows = summary["learning"]
     figure = html_page.empty_figure("", "mean reward")
     figure.add_scatter(
@@ -113,7 +115,7 @@ def learning(summary: Summary) -> str:
     return html_page.section("learning", "Learning curve", text, figure if rows else None)
 
 
-def _add_intervals(figure: go.Figure, side: str, labels: list[str], rows: list[Summary]) -> None:
+def add_intervals(figure: go.Figure, side: str, labels: list[str], rows: list[Summary]) -> None:
     """Add values with horizontal intervals, one row below the other."""
     figure.add_scatter(
         x=[row["value"] for row in rows],

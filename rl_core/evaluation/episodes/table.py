@@ -13,7 +13,7 @@ UNKNOWN = "answered by an unknown version, without propensities"
 
 
 class EpisodeTable:
-    """Where the rows of each episode are in a table: the first one of each [E], and the episode of each [B]."""
+    """Where the rows of episodes are in a table: the first and last of each [E], and the episode of each row [B]."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table, first = table, np.ones(table.num_rows, bool)
@@ -21,10 +21,11 @@ class EpisodeTable:
             ids = table["episode_id"].combine_chunks()
             first[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
         self.starts, self.episode = np.flatnonzero(first), np.cumsum(first) - 1
+        self.lasts = np.flatnonzero(np.append(first[1:], table.num_rows > 0))
 
     def reasons(self, is_known: pa.ChunkedArray) -> np.ndarray:
         """Why each episode does not count [E]; empty if it does. is_known [B]: whether a row's policy is available."""
-        table, is_last = self.table, np.append(np.diff(self.episode) > 0, True)
+        table, is_last = self.table, np.isin(np.arange(self.table.num_rows), self.lasts)
         ordinal = table["ordinal"].to_numpy()
         ended = pc.or_(table["terminal"], table["truncated"]).to_numpy()
         position = np.arange(table.num_rows) - self.starts[self.episode]

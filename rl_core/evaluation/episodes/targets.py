@@ -74,7 +74,7 @@ class Targets:
 
     def decisions(self, model: SavedPolicy) -> EpisodeDecisions:
         """The episodes as large decisions; model: the policy whose model predicts returns at their start."""
-        window, episodes = self.window, self.window.config.episodes
+        window, episodes = self.window, self.window.section
         possible = return_range(window.config.task.rewards, episodes)
         returns = possible.scale(window.returns(self.rewards)).clip(0, 1)
         values = possible.scale(self._values(model)).clip(0, 1)
@@ -104,8 +104,7 @@ class Targets:
 
     def at_end(self, sums: np.ndarray) -> np.ndarray:
         """What has been summed up to each step [B], at the last step of each episode [E]."""
-        starts = self.window.rows.starts
-        return sums[np.append(starts[1:], len(sums)) - 1]
+        return sums[self.window.rows.lasts]
 
     def _values(self, model: SavedPolicy) -> np.ndarray:
         """What the policy expects of each episode [E] at its start."""

@@ -27,6 +27,7 @@ from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform, action_counts
+from banditloop.rl_core.settings.episodes import EpisodesSection
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,12 @@ class EpisodeWindow:
         usable = table.filter(pa.array((reasons == "")[rows.episode]))
         left_out = Counter(reason for reason in reasons.tolist() if reason)
         return cls(config, policies, usable, tuple(logged_ids(table)), left_out, sharing, least_propensity)
+
+    @property
+    def section(self) -> EpisodesSection:
+        """The config's section of episodes."""
+        assert self.config.episodes
+        return self.config.episodes
 
     @property
     def episodes(self) -> int:
@@ -109,7 +116,7 @@ class EpisodeWindow:
 
     def returns(self, rewards: np.ndarray) -> np.ndarray:
         """The discounted sum of the rewards [B] of each episode [E]."""
-        discounts = self.config.episodes.discount ** self.table["steps_since_first"].to_numpy()
+        discounts = self.section.discount ** self.table["steps_since_first"].to_numpy()
         return np.add.reduceat(discounts * rewards, self.rows.starts)
 
 

@@ -1,0 +1,192 @@
+"""Evaluation on a log of episodes, the gate's decision on it, and the monitor's on a canary's episodes."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evaluation.episodes.comparison import compare_episodes
+from banditloop.rl_core.evaluation.episodes.estimates import episode_estimates
+from banditloop.rl_core.evaluation.episodes.table import SAMPLED, SEVERAL, UNKNOWN, UNUSABLE
+from banditloop.rl_core.evaluation.episodes.targets import Targets
+from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
+from banditloop.rl_core.events.rows import reward_table
+from banditloop.rl_core.events.schema import RANDOM
+from banditloop.rl_core.events.usable import UsableInteractions
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.promotion.candidate import evaluate_candidate
+from banditloop.rl_core.promotion.monitor import check_canary
+from banditloop.rl_core.promotion.transitions import ensure_champion, promote, start_canary
+from banditloop.rl_core.reports.evaluation_page import write_evaluation
+from banditloop.rl_core.rollouts import returns, rollouts
+from banditloop.rl_core.rollouts.play import chooses
+from tests.support.lights import lights_config, with_column, write_follower
+
+EPISODES = 600
+
+
+def log_episodes(platform: Platform, table: pa.Table, **metrics: float) -> None:
+    """Add interactions to a loop's log, with rewards of other names."""
+    ids, times = table["event_id"].to_pylist(), table["timestamp"].to_pylist()
+    named = {"reward": table["reward"].to_numpy()} | {name: np.full(len(ids), value) for name, value in metrics.items()}
+    for name, values in named.items():
+        rewards = reward_table(event_id=ids, value=values, timestamp=times, name=name)
+        platform.warehouse.append("rewards", rewards)
+    platform.warehouse.append("decisions", table.drop_columns("reward"))
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Platform]:
+    """A loop whose log has random episodes of three steps, each step with the metric clicks = 2."""
+    config = lights_config(tmp_path_factory.mktemp("loop"), episodes={"metrics": ["clicks"]})
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    log_episodes(platform, rollouts(None, config.environment, 1, EPISODES), clicks=2.0)
+    return config, platform
+
+
+@pytest.fixture(scope="module")
+def policies(loop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, SavedPolicy]:
+    """The random policy, and two followers."""
+    config, platform = loop
+    folder = tmp_path_factory.mktemp("policies")
+    followers = {name: write_follower(config, folder / name, skill) for name, skill in (("good", 0.9), ("bad", 0.1))}
+    return {"random": SavedPolicy.load(platform.endpoint.policy(RANDOM))} | followers
+
+
+@pytest.fixture(scope="module")
+def transitions(loop) -> pa.Table:
+    """The transitions of the log."""
+    _, platform = loop
+    return pa.Table.from_batches(platform.warehouse.transitions(platform.warehouse.window(None)))
+
+
+def window_of(config: Config, policies: dict[str, SavedPolicy], table: pa.Table) -> EpisodeWindow:
+    """The window of a table, with policies by version."""
+    known = {policy.manifest.version: policy for policy in policies.values()}
+    usable = UsableInteractions(config.task, {}).of(table.to_batches())
+    return EpisodeWindow.of(config, known.get, usable)
+
+
+def changed(table: pa.Table, name: str, rows: list[int], value: object) -> pa.Table:
+    """The table with another value in some rows of a column."""
+    values = table[name].to_pylist()
+    return with_column(table, name, [value if row in rows else old for row, old in enumerate(values)])
+
+
+def test_episodes_that_no_one_version_answered_are_left_out_whole_and_counted(loop, policies, transitions):
+    config, _ = loop
+    table = changed(transitions, "policy_version", [1, 3, 4, 5], policies["good"].manifest.version)
+    table = changed(table, "policy_version", [6, 7, 8], "../gone")
+    table = changed(table, "reward", [11], 7.0)
+    table = changed(changed(table, "steps_to_next", [12], 2), "logging_probability", [12], 0.5)
+    window = window_of(config, policies, table)
+    assert window.left_out == {SEVERAL: 1, UNKNOWN: 1, UNUSABLE: 1, SAMPLED: 1}
+    assert window.episodes == EPISODES - 4
+    assert np.unique(window.answered_by, return_counts=True)[1].tolist() == [EPISODES - 5, 1]
+    assert set(window.policies) == {RANDOM, policies["good"].manifest.version}
+
+
+def test_episodes_of_an_application_count_by_the_propensities_that_it_told(loop, policies, transitions):
+    config, _ = loop
+    told = changed(with_column(transitions, "mode", ["external"] * len(transitions)), "propensity", [0, 1, 2], 1.0)
+    told = with_column(told, "policy_version", ["its own"] * len(transitions))
+    window = window_of(config, {}, told.slice(3))
+    np.testing.assert_allclose(Targets(window).propensities, 0.5)
+    better, _ = compare_episodes(window, None, policies["good"], BettingTest(), BettingTest())
+    assert better.rejects(0.001)
+    unbounded, _ = compare_episodes(window, policies["random"], policies["good"], BettingTest(), BettingTest())
+    assert unbounded == BettingTest()
+    assert EpisodeWindow.of(config, {}.get, told.to_batches()).left_out == {UNKNOWN: 1}
+
+
+def test_the_propensities_of_shared_traffic_are_those_of_the_mixture(loop, policies, transitions):
+    config, _ = loop
+    versions = np.where(np.arange(EPISODES) % 4 == 0, policies["good"].manifest.version, RANDOM).repeat(3).tolist()
+    shares = np.where(np.arange(EPISODES) % 4 == 0, 0.25, 0.75).repeat(3).tolist()
+    table = with_column(with_column(transitions, "policy_version", versions), "assignment_share", shares)
+    targets = Targets(window_of(config, policies, table))
+    of_good, of_random = (np.exp(targets.at_end(targets.log_probabilities(policies[n]))) for n in ("good", "random"))
+    products = np.multiply.reduceat(targets.propensities, targets.window.rows.starts)
+    np.testing.assert_allclose(products, 0.25 * of_good + 0.75 * of_random)
+    moved = window_of(config, policies, changed(table, "assignment_share", [4], 0.5))
+    assert np.isnan(moved.shares).tolist() == [False, True] + [False] * (EPISODES - 2)
+
+
+def test_estimates_contain_the_true_returns_of_both_policies(loop, policies, transitions):
+    config, _ = loop
+    found = episode_estimates(window_of(config, policies, transitions), policies["random"], policies["good"])
+    truths = {
+        side: returns(chooses(policies[name], config.task), config.environment, 5, 4000, discount=0.9).discounted
+        for side, name in (("estimates", "good"), ("baseline_estimates", "random"))
+    }
+    for side, truth in truths.items():
+        row = found["returns"]["reward"][side]["weighted_dr"]
+        assert abs(row["value"] - truth.mean()) < 4 * row["standard_error"]
+        clicks = found["returns"]["clicks"][side]["weighted_dr"]
+        assert clicks["value"] == pytest.approx(2 * (1 + 0.9 + 0.81), rel=0.02)
+        assert clicks["relative_value"] == pytest.approx(1, rel=0.02)
+    assert found["returns"]["reward"]["difference"]["low"] > 0
+
+
+def test_short_episodes_decide_for_a_better_candidate_and_against_a_worse_one(loop, policies, tmp_path):
+    config, platform = loop
+    for name, decision in (("good", "promote"), ("bad", "refuse")):
+        folder = tmp_path / name
+        write_follower(config, folder, 0.9 if name == "good" else 0.0)
+        verdict, summary = evaluate_candidate(platform, config, folder, "run")
+        assert (verdict.decision, verdict.champion) == (decision, RANDOM)
+    metrics = write_evaluation(summary, tmp_path / "evaluation.json", tmp_path / "page.html", tmp_path)
+    assert metrics["candidate_dr"] < metrics["champion_dr"]
+    assert metrics["clicks_difference"] == pytest.approx(0, abs=0.3)
+    assert metrics["effective_episodes"] < metrics["held_out_episodes"]
+    page = (tmp_path / "page.html").read_text()
+    for text in ("Refuse ", "weighted doubly robust", "Estimates of the metric clicks", "effective sample size"):
+        assert text in page
+
+
+def test_long_episodes_and_none_go_to_a_canary_and_say_why(tmp_path):
+    config = lights_config(tmp_path, max_steps=60)
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    write_follower(config, tmp_path / "good", 0.9)
+    verdict, summary = evaluate_candidate(platform, config, tmp_path / "good", "run")
+    assert verdict.reason.startswith("0 held-out episodes are too few to decide")
+    write_evaluation(summary, tmp_path / "evaluation.json", tmp_path / "page.html", tmp_path)
+    log_episodes(platform, rollouts(None, config.environment, 1, 60))
+    verdict, summary = evaluate_candidate(platform, config, tmp_path / "good", "run")
+    assert verdict.decision == "canary"
+    assert "of the candidate's own by their weights, are too few to decide" in verdict.reason
+    assert any(text.startswith("horizon: ") for text in summary["warnings"])
+    write_evaluation(summary, tmp_path / "evaluation.json", tmp_path / "page.html", tmp_path)
+    assert "too little to tell" in (tmp_path / "page.html").read_text()
+
+
+def answered(config: Config, policies: list[SavedPolicy], shares: list[float], episodes: int) -> Iterator[pa.Table]:
+    """The episodes that versions answer by their shares of the traffic."""
+    for number, (policy, share) in enumerate(zip(policies, shares, strict=True)):
+        table = rollouts(policy, config.environment, number, round(share * episodes))
+        yield with_column(table, "assignment_share", [share] * len(table))
+
+
+@pytest.mark.parametrize(("skill", "decision"), [(0.9, "promote"), (0.1, "rollback")])
+def test_a_canary_of_long_episodes_is_promoted_or_rolled_back_by_its_returns(tmp_path, skill, decision):
+    config = lights_config(tmp_path, max_steps=20, release={"check_every_interactions": 20})
+    platform = connect(config)
+    champion, challenger = (
+        write_follower(config, tmp_path / str(number), each, number) for number, each in ((1, 0.5), (2, skill))
+    )
+    for number in (1, 2):
+        platform.endpoint.add(tmp_path / str(number))
+    promote(platform.endpoint, champion.manifest.version)
+    start_canary(platform.endpoint, challenger.manifest.version, 40, 0.0)
+    for table in answered(config, [champion, challenger], [0.6, 0.4], 300):
+        log_episodes(platform, table)
+    decided, reason = check_canary(config, platform)
+    assert decided == decision, reason
+    assert challenger.manifest.version in reason
