@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from banditloop.rl_core.estimators.episodes import EPISODE_ESTIMATORS
-from banditloop.rl_core.estimators.episodes.diagnostics import diagnostics, warnings
 from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
-from banditloop.rl_core.estimators.episodes.fitted_values import depends_on_step, observed_features
+from banditloop.rl_core.estimators.episodes.fitted_values import observed_features
 from banditloop.rl_core.evaluation.episodes.targets import Targets
 from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -36,10 +35,7 @@ def episode_estimates(window: EpisodeWindow, champion: SavedPolicy | None, candi
         if policy
     }
     found = evaluation(sides["candidate"], sides.get("champion"), metric_rewards(window), LEVEL)
-    weights = {key: diagnostics(side.logged) for key, side in sides.items()}
-    cut_off = int((~window.table["terminal"].to_numpy())[window.rows.lasts].sum())
-    told = warnings(weights["candidate"], window.episodes, cut_off, depends_on_step(steps), has_model=True)
-    return found | {"diagnostics": weights, "warnings": told}
+    return found | {"diagnostics": {key: side.diagnostics for key, side in sides.items()}}
 
 
 def metric_rewards(window: EpisodeWindow) -> dict[str, np.ndarray]:
