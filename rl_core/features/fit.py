@@ -1,7 +1,13 @@
 """Fitting of feature encodings to values of the log.
 
 Thresholds are on effect sizes, such as a skewness or a share of the rows, and not on p-values: these become small for
-any difference if the log is long enough.
+any difference if the log is long enough. (ReAgent chooses by the statistic of a test of normality, which grows with the
+rows.) Few episodes are still few, however many rows they have: CartPole's position has a skewness of -3 in 45 random
+episodes, and of -1.9 in 1,300.
+
+A number is divided by its standard deviation, however small (ReAgent's by at least 1), and stays a number even where it
+has few values or all are in [0, 1] (ReAgent's becomes an enumeration, or a logit). Box-Cox transformations are not
+fitted: quantiles serve skewed numbers, too, and bound outliers.
 """
 
 from collections import Counter
@@ -20,6 +26,7 @@ from banditloop.rl_core.features.columns import (
 from banditloop.rl_core.settings.feature_kinds import Kind, Vector
 
 SKEWED = 2.0  # a number of larger absolute skewness is encoded by its quantiles
+HEAVY_TAILED = 20.0  # and so is one whose middle 99 % are wider than its middle half by this factor; 3.8 if normal
 MAX_KNOTS = 21
 MAX_CATEGORIES = 50  # with a column of their own
 MIN_SHARE, MIN_COUNT = 0.002, 2  # of the rows, for a column of its own
@@ -68,9 +75,15 @@ def _fit_number(numbers: np.ndarray) -> dict[str, object]:
         return {"mean": mean, "deviation": 1.0}
     skewness = float((((numbers - mean) / deviation) ** 3).mean())
     knots = np.unique(np.quantile(numbers, np.linspace(0, 1, MAX_KNOTS)))
-    if abs(skewness) > SKEWED and len(knots) > 2:
+    if (abs(skewness) > SKEWED or _is_heavy_tailed(numbers)) and len(knots) > 2:
         return {"mean": mean, "deviation": deviation, "knots": knots.tolist()}
     return {"mean": mean, "deviation": deviation}
+
+
+def _is_heavy_tailed(numbers: np.ndarray) -> bool:
+    """By quantiles, for moments of such numbers are accidents of the sample."""
+    low, lower, upper, high = np.quantile(numbers, [0.005, 0.25, 0.75, 0.995])
+    return bool(high - low > HEAVY_TAILED * (upper - lower) > 0)
 
 
 def _fit_vectors(vectors: np.ndarray) -> dict[str, object]:
