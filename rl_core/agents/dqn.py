@@ -1,11 +1,11 @@
-"""DQN: a network of the values of actions, trained offline on logged episodes and served without TensorFlow.
+"""DQN: a network of the values of actions, trained on logged episodes or on its own, and served without TensorFlow.
 
 Mnih et al.: Human-level Control through Deep Reinforcement Learning, Nature 2015, with double Q-learning and soft
 updates of the target (`q_learning`). It is the algorithm of TF-Agents' DdqnAgent and of ReAgent's DiscreteDQN, with the
 squared error.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,9 +16,10 @@ from banditloop.rl_core.agents.agent import Model, learning_metrics
 from banditloop.rl_core.agents.arrays import WEIGHTS, Statistics, read_arrays, write_arrays
 from banditloop.rl_core.agents.network import initial_layers, named_arrays
 from banditloop.rl_core.agents.neural_model import NeuralModel, mean_std, served_arrays
+from banditloop.rl_core.agents.online_agent import Learned, OnlineAgent
 from banditloop.rl_core.agents.q_learning import QLearner
+from banditloop.rl_core.agents.replay import replay, with_replay
 from banditloop.rl_core.agents.sequential_agent import (
-    SequentialAgent,
     followed,
     initial_counts,
     transition_counts,
@@ -26,10 +27,11 @@ from banditloop.rl_core.agents.sequential_agent import (
 )
 from banditloop.rl_core.agents.transitions import Transitions, joined
 
+LEAST_EXPLORATION = 0.05  # share of decisions drawn uniformly when exploration is over, while learning
 Units = Annotated[int, Field(ge=1, le=4096)]
 
 
-class DQN(SequentialAgent):
+class DQN(OnlineAgent):
     """Double DQN with a network of ReLU layers."""
 
     name: Literal["dqn"] = "dqn"
@@ -42,6 +44,16 @@ class DQN(SequentialAgent):
     gradient_steps: int = Field(500, ge=1, le=1_000_000, description="number of gradient steps")
     tau: float = Field(0.1, gt=0, le=1, description="share of the network that its target takes on at each step")
     seed: int = Field(0, ge=0, description="seed of the initial weights and of all random draws in training")
+    exploration_decisions: int = Field(
+        10_000,
+        ge=1,
+        description="on-policy: decisions over which the share drawn uniformly falls from 1 to 0.05, and the learning "
+        "rate to its last value",
+    )
+    decisions_per_step: int = Field(8, ge=1, description="on-policy: decisions per gradient step")
+    replay_size: int = Field(
+        50_000, ge=1, le=10_000_000, description="on-policy: latest transitions that gradient steps draw from"
+    )
 
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         return {
@@ -63,12 +75,30 @@ class DQN(SequentialAgent):
             return statistics
         transitions = joined(given)
         dim, actions = len(statistics["mean"]), len(statistics["counts"])
-        statistics = statistics | transition_counts(transitions, actions)
+        statistics = self.initial_statistics(dim, actions) | transition_counts(transitions, actions)
         known = followed(transitions, statistics["counts"])
-        statistics |= self._initial_weights(dim, actions) | _scales(transitions)
+        statistics |= _scales(transitions)
         if len(known.actions):
-            statistics |= self._trained(statistics, known)
+            rates = [self.learning_rate_at(step / self.gradient_steps) for step in range(self.gradient_steps)]
+            statistics |= self._trained(statistics, known, rates, np.random.default_rng(self.seed))
         return with_untried(statistics, actions, self._last_layer)
+
+    def exploration(self, statistics: Statistics) -> float:
+        return 1 - (1 - LEAST_EXPLORATION) * self._explored(statistics)
+
+    def learn(self, statistics: Statistics, played: Transitions) -> Learned:
+        actions, before = len(statistics["counts"]), int(statistics["counts"].sum())
+        if not before:
+            statistics = statistics | _scales(played)
+        statistics = with_replay(statistics, played, self.replay_size)
+        statistics |= {name: statistics[name] + array for name, array in transition_counts(played, actions).items()}
+        buffer = replay(statistics)
+        assert buffer is not None
+        steps = statistics["counts"].sum() // self.decisions_per_step - before // self.decisions_per_step
+        rates = [self.learning_rate_at(self._explored(statistics))] * int(steps)
+        random = np.random.default_rng([self.seed, before])
+        statistics |= self._trained(statistics, buffer, rates, random, keep=True)
+        return Learned(statistics, {"value_loss": float(statistics["loss"])})
 
     def learner(self, statistics: Statistics) -> QLearner:
         """The network of statistics in training: `step` takes a minibatch that `followed` made."""
@@ -105,16 +135,29 @@ class DQN(SequentialAgent):
         widths = [dim, *self.hidden_units, actions]
         return named_arrays(initial_layers(widths, "relu", np.random.default_rng(self.seed)))
 
-    def _trained(self, statistics: Statistics, transitions: Transitions) -> Statistics:
-        """The weights after all gradient steps, and the mean loss of the last tenth of them."""
-        learner, random = self.learner(statistics), np.random.default_rng(self.seed)
-        losses = []
+    def _explored(self, statistics: Statistics) -> float:
+        """How much of the exploration is over, in [0, 1]."""
+        return min(1.0, float(statistics["counts"].sum()) / self.exploration_decisions)
+
+    def _trained(
+        self,
+        statistics: Statistics,
+        transitions: Transitions,
+        rates: Sequence[float],
+        random: np.random.Generator,
+        keep: bool = False,
+    ) -> Statistics:
+        """The weights after a gradient step at each of the learning rates, and the mean loss of the last tenth of them.
+
+        keep: also what learning needs to go on.
+        """
+        learner, losses = self.learner(statistics), [float(statistics["loss"])]
         with np.errstate(over="ignore", invalid="ignore"), learner.threads(self.batch_size):
-            for step in range(self.gradient_steps):
+            for rate in rates:
                 rows = random.integers(len(transitions.actions), size=self.batch_size)
-                rate = self.learning_rate_at(step / self.gradient_steps)
                 losses.append(learner.step(transitions.take(rows), rate))
-        return learner.weights() | {"loss": np.array(np.mean(losses[-max(1, len(losses) // 10) :]))}
+        loss = np.mean(losses[-max(1, len(rates) // 10) :])
+        return learner.weights() | {"loss": np.array(loss)} | (learner.state() if keep else {})
 
 
 def _scales(transitions: Transitions) -> Statistics:

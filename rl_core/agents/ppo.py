@@ -46,11 +46,9 @@ class PPO(OnlineAgent):
     trace: float = Field(
         0.95, ge=0, le=1, description="λ of the advantages: the weight of an episode's later rewards against the values"
     )
-    entropy: float = Field(
-        0.01, ge=0, description="weight of the entropy of the probabilities, against early certainty"
-    )
-    epochs: int = Field(4, ge=1, le=1000, description="passes over the decisions of a loop")
-    batch_size: int = Field(4096, ge=1, le=1_000_000, description="decisions per gradient step")
+    entropy: float = Field(0.0, ge=0, description="weight of the entropy of the probabilities, against early certainty")
+    epochs: int = Field(10, ge=1, le=1000, description="passes over the decisions of a loop")
+    batch_size: int = Field(1024, ge=1, le=1_000_000, description="decisions per gradient step")
     seed: int = Field(0, ge=0, description="seed of the initial weights and of the order of decisions in training")
 
     def initial_statistics(self, dim: int, actions: int) -> Statistics:

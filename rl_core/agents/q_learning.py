@@ -16,6 +16,8 @@ from banditloop.rl_core.agents.network import Network, layers_of
 from banditloop.rl_core.agents.neural_model import standardised
 from banditloop.rl_core.agents.transitions import Transitions
 
+STATE = "learner_"  # begins the names of what is kept between loops
+
 
 class QLearner:
     """A Q network in training.
@@ -29,6 +31,9 @@ class QLearner:
         self._offset, self._unit = statistics["reward_scale"]
         self._network, self._copy = (Network(layers_of(statistics)) for _ in range(2))
         self._adam, self._tau = Adam(self._network.parameters, learning_rate), np.float32(tau)
+        if f"{STATE}copy" in statistics:
+            self._copy.parameters[:] = statistics[f"{STATE}copy"]
+            self._adam.restore({name: statistics[f"{STATE}{name}"] for name in self._adam.state})
 
     def step(self, batch: Transitions, learning_rate: float | None = None) -> float:
         """Take a step on a minibatch, at another learning rate if given; return its mean squared error before it.
@@ -62,3 +67,9 @@ class QLearner:
     def weights(self) -> Statistics:
         """The network's weights, by the names that they have in the statistics."""
         return self._network.weights()
+
+    def state(self) -> Statistics:
+        """The copy and the optimizer, which statistics need beside the weights for learning to go on where it was."""
+        return {f"{STATE}{name}": array for name, array in self._adam.state.items()} | {
+            f"{STATE}copy": self._copy.parameters.copy()
+        }
