@@ -9,7 +9,7 @@ import typer
 from banditloop.pipelines.cli.import_log import FilesArgument, FormatOption, LoggingPolicyOption, MapOption
 from banditloop.pipelines.cli.options import JsonOption
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators import LogEvaluation
+from banditloop.rl_core.estimators import EpisodeEvaluation, LogEvaluation
 from banditloop.rl_core.logs.columns import parse_mapping
 from banditloop.rl_core.logs.formats import LogFiles
 
@@ -35,6 +35,12 @@ DefaultOption = Annotated[float | None, typer.Option(help="The reward of decisio
 LeastOption = Annotated[
     float, typer.Option(min=0, max=1, help="That any action had, if it is known: intervals are narrower.")
 ]
+DiscountOption = Annotated[
+    float | None, typer.Option(help="Of episodes: what a reward is worth one step before it is earned. Default: 0.99.")
+]
+MetricOption = Annotated[
+    list[str], typer.Option("--metric", metavar="COLUMN", help="Of episodes: another reward; may be repeated.")
+]
 HtmlOption = Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page with the evaluation, too.")]
 
 
@@ -49,6 +55,8 @@ def evaluate_(
     reward_range: RangeOption = "",
     default_reward: DefaultOption = None,
     least_propensity: LeastOption = 0.0,
+    discount: DiscountOption = None,
+    metrics: MetricOption = [],
     html: HtmlOption = None,
     logging_policy: LoggingPolicyOption = None,
     as_json: JsonOption = False,
@@ -59,10 +67,16 @@ def evaluate_(
     and has estimates by a reward model too. `uniform` chooses from the candidates of each row or, in a log without
     them, from all actions that occur in it.
 
+    A log with a column episode_id, and step, is one of episodes: what is estimated is the mean discounted sum of an
+    episode's rewards. The columns terminal or truncated say which episodes did not end; without them, all did.
+
     Example: `banditloop evaluate log.csv --policy build/loop/endpoints/news/versions/v3-0a1b2c3d --by country`
 
     Example: `banditloop evaluate log.parquet --policy uniform --map reward=clicked --map propensity=p --detect .01`
+
+    Example: `banditloop evaluate episodes.parquet --policy build/policy --discount .99 --metric cost`
     """
+    from banditloop.pipelines.cli.evaluate_episodes import DISCOUNT, check_options, evaluate_log_of_episodes
     from banditloop.pipelines.cli.evaluate_log import LogToEvaluate
     from banditloop.pipelines.cli.evaluated_policies import parse_policy, task_of
 
@@ -72,15 +86,20 @@ def evaluate_(
     task = task_of(policies, _range(reward_range))
     read = LogFiles(files, task, parse_mapping(mapping), format or "", ignore_others=True)
     log = LogToEvaluate(read, logging_policy, default_reward)
-    evaluation = log.evaluate(*policies, by, detect, least_propensity)
-    _show(evaluation, html, as_json)
+    of_decisions = {"--by": by, "--detect": detect, "--least-propensity": least_propensity}
+    check_options(log, of_decisions, {"--discount": discount, "--metric": metrics})
+    if log.has_episodes:
+        _show(evaluate_log_of_episodes(log, *policies, metrics, discount or DISCOUNT), html, as_json)
+    else:
+        _show(log.evaluate(*policies, by, detect, least_propensity), html, as_json)
 
 
-def _show(evaluation: LogEvaluation, html: Path | None, as_json: bool) -> None:
+def _show(evaluation: LogEvaluation | EpisodeEvaluation, html: Path | None, as_json: bool) -> None:
     if html:
-        from banditloop.rl_core.reports.log_page import write_page
+        from banditloop.rl_core.reports import episode_log_page, log_page
 
-        write_page(evaluation.summary, html)
+        page = episode_log_page if isinstance(evaluation, EpisodeEvaluation) else log_page
+        page.write_page(evaluation.summary, html)
     typer.echo(json.dumps(evaluation.summary, indent=2) if as_json else str(evaluation))
 
 

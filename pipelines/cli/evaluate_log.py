@@ -64,13 +64,13 @@ class LogToEvaluate:
             max_weight=1 / least_propensity if least_propensity else np.inf,
             detect=detect,
         )
-        return replace(evaluation, summary=self._described(target) | evaluation.summary)
+        return replace(evaluation, summary=self.described(target) | evaluation.summary)
 
     def _inputs(self, target: Policy, baseline: Policy | None) -> dict[str, Any]:
         """The log as arguments of `estimators.evaluate`."""
         weights = 1 / self.numbers("logging_probability", 1.0)
         given: dict[str, Any] = {
-            "reward": self._rewards(),
+            "reward": self.rewards(),
             "propensity": self.propensities(),
             "target": self.probabilities(target),
             "baseline": None if baseline is None else self.probabilities(baseline),
@@ -80,10 +80,10 @@ class LogToEvaluate:
         if self.reads_decisions:
             given |= {"action": self.actions(), "probabilities": self.logged_probabilities()}
         if isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides):
-            given["features"] = _observations(target, self.decisions)
+            given["features"] = observations(target, self.decisions)
         return given
 
-    def _described(self, policy: Policy) -> dict[str, Any]:
+    def described(self, policy: Policy) -> dict[str, Any]:
         """The policy and the files in words, and what of them was not used."""
         name = policy.manifest.version if isinstance(policy, SavedPolicy) else policy
         files = ", ".join(path.name for path in self.files.paths)
@@ -97,7 +97,7 @@ class LogToEvaluate:
         if isinstance(policy, SavedPolicy):
             parts = [self.decisions.slice(start, ROWS) for start in range(0, self.decisions.num_rows, ROWS)]
             return np.concatenate(
-                [policy.probabilities(_observations(policy, part), logged_candidates(part, self.ids)) for part in parts]
+                [policy.probabilities(observations(policy, part), logged_candidates(part, self.ids)) for part in parts]
             )
         return self._uniform() if policy == UNIFORM else self.numbers(policy)
 
@@ -149,13 +149,18 @@ class LogToEvaluate:
         """The columns of fields."""
         return self.batches[-1][1].fields
 
+    @property
+    def has_episodes(self) -> bool:
+        """Whether the decisions belong to episodes."""
+        return "episode_id" in self.fields
+
     @cached_property
     def reads_decisions(self) -> bool:
         """Whether candidates are known, by a policy's actions or row by row, so that rows are read as decisions."""
         has_both = {"candidates", "probabilities"} <= self.fields.keys()
         return self.files.task.actions != OPEN or bool(self.files.task.context) or has_both
 
-    def _rewards(self) -> np.ndarray:
+    def rewards(self) -> np.ndarray:
         """The rewards [B], in the task's range."""
         (low, high), default = self.files.task.rewards, self.default_reward
         found = []
@@ -189,5 +194,6 @@ class LogToEvaluate:
         return column
 
 
-def _observations(policy: SavedPolicy, decisions: pa.Table) -> np.ndarray:
+def observations(policy: SavedPolicy, decisions: pa.Table) -> np.ndarray:
+    """What a policy sees of the contexts of decisions [B, dim]."""
     return policy.observations(decisions["context"].combine_chunks())

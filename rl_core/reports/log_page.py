@@ -15,12 +15,13 @@ ROW_HEIGHT = 34  # pixels
 
 def write_page(summary: dict[str, Any], path: Path, shared: Path | None = None) -> None:
     """Write the page of a summary of `estimators.evaluate`, with plotly in the folder `shared` or, if None, inlined."""
-    head, sections = _finding(summary) + _alarms(summary) + _tiles(summary), _estimates(summary) + _segments(summary)
+    head, sections = outcome(summary) + _alarms(summary) + _tiles(summary), _estimates(summary) + _segments(summary)
     body = f'{head}<div class="columns">{sections}</div>{_diagnostics(summary)}'
     html_page.write_html(path, f"Evaluation: {summary.get('policy', 'a policy')}", body, shared)
 
 
-def _finding(summary: dict[str, Any]) -> str:
+def outcome(summary: dict[str, Any]) -> str:
+    """What the interval of the difference says, as a sentence in the colour of good or bad."""
     low, high = summary["difference"]["low"], summary["difference"]["high"]
     unsure = low is None or low <= 0 <= high
     return html_page.decision(finding(summary), "unsure" if unsure else "good" if low > 0 else "bad")
@@ -57,7 +58,7 @@ def _estimates(summary: dict[str, Any]) -> str:
 reward itself with a probability of at least {summary["level"]:.0%}: an estimate outside is contradicted by the log.
 Where there is none, the log has too little to tell. The mean reward of the log is {summary["mean_reward"]:.4g}."""
     rows = {ESTIMATOR_LABELS.get(name, name): row for name, row in summary["estimates"].items()}
-    return html_page.section("estimates", "Off-policy estimates", text, _intervals("mean reward", rows))
+    return html_page.section("estimates", "Off-policy estimates", text, intervals("mean reward", rows))
 
 
 def _segments(summary: dict[str, Any]) -> str:
@@ -71,10 +72,11 @@ segments without any difference, one may seem to have one."""
         }
         for row in summary["segments"]
     }
-    return html_page.section("segments", "Segments", text, _intervals("difference", rows)) if rows else ""
+    return html_page.section("segments", "Segments", text, intervals("difference", rows)) if rows else ""
 
 
-def _intervals(title: str, rows: Mapping[str, Mapping[str, Any]]) -> go.Figure:
+def intervals(title: str, rows: Mapping[str, Mapping[str, Any]]) -> go.Figure:
+    """A plot of values with their intervals, by the names of rows."""
     figure = html_page.empty_figure(title, "", 90 + ROW_HEIGHT * len(rows))
     values = list(rows.values())
     figure.add_scatter(

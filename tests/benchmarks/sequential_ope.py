@@ -17,11 +17,11 @@ from banditloop.rl_core.rollouts import Choose, play, returns
 from tests.benchmarks.ratio import Row, at_least, at_most
 from tests.support.grid_world import UNIFORM, episodes, epsilon_greedy, value
 
-DISCOUNT, EPISODES, RUNS = 0.99, 200, 30
+DISCOUNT, EPISODES, RUNS = 0.99, 200, 40
 LOGGING, TARGET = 0.4, 0.2  # exploration
 BOUNDS = {"weighted_dr": 2.5, "fqe": 5.0}  # of the root mean squared error
 SOFT, SOFTER, BOLD = epsilon_greedy(0.5), epsilon_greedy(0.2), epsilon_greedy(0.3)
-MIN_COVERAGE, LEAST_TOLD = 0.93, 20  # of 95 % intervals of weighted DR; logs that say something about coverage
+MIN_COVERAGE, LEAST_TOLD = 0.93, 10  # of 95 % intervals of weighted DR; logs that say something about coverage
 DIRECTION = np.array([0.5, 1.0, 1.0, 1.5])  # a greedy policy that keeps the pole upright, but not with exploration
 
 

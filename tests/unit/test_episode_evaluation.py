@@ -138,18 +138,15 @@ def test_probabilities_of_the_logged_action_alone_are_enough_for_weights(columns
 
 
 def test_what_was_cut_off_or_is_missing_is_told(columns):
-    last = columns["step"] == np.array(
-        [max(columns["step"][columns["episode_id"] == each]) for each in columns["episode_id"]]
-    )
-    first = columns["episode_id"] == "e0"
-    chosen = {"target": columns["propensity"], "truncated": last & first}
-    assert any(
-        "1 of 400 episodes were cut off" in text for text in evaluate_episodes(columns, **chosen).summary["warnings"]
-    )
+    first, own = columns["episode_id"] == "e0", columns["propensity"]
+    truncated = first & (columns["step"] == columns["step"][first].max())
+    told = evaluate_episodes(columns, target=own, truncated=truncated).summary["warnings"]
+    assert told == ["1 of 400 episodes were cut off: rewards count up to there, what follows does not"]
+    assert evaluate_episodes(columns, target=own, terminal=0 * own).summary["warnings"][0].startswith("400 of 400")
     kept = ~(first & (columns["step"] == 2))
     some = {name: values[kept] for name, values in columns.items()}
-    warned = evaluate_episodes(some, target=some["propensity"]).summary["warnings"]
-    assert warned == ["1 of 400 episodes lack steps: weights know nothing of what was decided in these"]
+    told = evaluate_episodes(some, target=some["propensity"]).summary["warnings"]
+    assert told == ["1 of 400 episodes lack steps: weights know nothing of what was decided in these"]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +159,7 @@ def test_what_was_cut_off_or_is_missing_is_told(columns):
         ({"episode_id": "episode"}, "episode_id = 'episode': the log has no such column; did you mean 'episode_id'"),
         ({"propensity": [0.5, 0.0, 0.5]}, "propensity"),
         ({"truncated": [1, 0, 0]}, "truncated: an episode goes on"),
+        ({"terminal": [1, 1, 1]}, "terminal: an episode goes on"),
         ({"features": ["reward"]}, "features: a reward model needs the probabilities of all actions"),
     ],
 )

@@ -45,6 +45,7 @@ def evaluate_episodes(
     action: frames.Column | None = None,
     features: Sequence[str] | np.ndarray = (),
     metrics: Sequence[str] | Mapping[str, frames.Column] = (),
+    terminal: frames.Column | None = None,
     truncated: frames.Column | None = None,
     sample_weight: frames.Column | None = None,
     discount: float = 0.99,
@@ -58,8 +59,8 @@ def evaluate_episodes(
     episode_id: of the episode that the decision belongs to. step: its number there; where numbers are left out, the
         discount counts them all the same.
     metrics: columns of other rewards, each of which is evaluated on its own.
-    truncated: whether the episode was cut off with this decision, although more could have followed: rewards count up
-        to there. None: all episodes ended.
+    terminal: whether the episode ended with this decision; one that never did was cut off, and its rewards count up to
+        there. truncated: whether it was cut off with it, where `terminal` is not known. Without both, all ended.
     sample_weight: inverse probability with which the episode was logged, if not all were.
     discount: what a reward of 1 is worth one step before it is earned, above 0 and at most 1.
 
@@ -69,7 +70,8 @@ def evaluate_episodes(
     if not 0 < discount <= 1:
         raise InvalidInput(f"discount = {discount:g}: must be above 0 and at most 1, such as 0.99")
     order, episodes, steps = sorted_rows(log, episode_id, step)
-    columns = {"reward": reward, "propensity": propensity, "truncated": truncated, "sample_weight": sample_weight}
+    columns = {"reward": reward, "propensity": propensity, "sample_weight": sample_weight}
+    columns |= {"terminal": terminal, "truncated": truncated}
     read = {name: frames.numbers(log, each, name)[order] for name, each in columns.items() if each is not None}
     logged = transitions(episodes, steps, discount, **read)
     named = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}

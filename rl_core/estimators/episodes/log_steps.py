@@ -42,18 +42,25 @@ def transitions(
     discount: float,
     reward: np.ndarray,
     propensity: np.ndarray,
+    terminal: np.ndarray | None = None,
     truncated: np.ndarray | None = None,
     sample_weight: np.ndarray | None = None,
 ) -> Transitions:
-    """Sorted steps as transitions, without observations, all of action 0. truncated: not 0 where one was cut off.
+    """Sorted steps as transitions, without observations, all of action 0.
+
+    terminal, truncated: not 0 where the episode ended, or was cut off, with the step. With `terminal`, one that did not
+    end was cut off.
 
     Raises:
-        InvalidInput: an episode goes on after it was cut off.
+        InvalidInput: an episode goes on after it ended.
     """
     follows = np.append(episodes[1:] == episodes[:-1], False)
     is_cut = np.zeros(len(episodes), bool) if truncated is None else truncated != 0
-    if (follows & is_cut).any():
-        raise InvalidInput("truncated: an episode goes on after a decision that it was cut off with")
+    for name, flags in (("terminal", terminal), ("truncated", truncated)):
+        if flags is not None and (follows & (flags != 0)).any():
+            raise InvalidInput(f"{name}: an episode goes on after a decision that ended it")
+    if terminal is not None:
+        is_cut = ~follows & (terminal == 0)
     nothing = np.zeros((len(episodes), 0))
     return Transitions(
         observations=nothing,

@@ -1,0 +1,58 @@
+"""A log of episodes and the policies to evaluate on it, as the estimators take them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from banditloop.pipelines.cli.evaluate_log import LogToEvaluate, observations
+from banditloop.pipelines.cli.evaluated_policies import Policy
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators import EpisodeEvaluation, evaluate_episodes
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+
+DISCOUNT = 0.99
+
+
+def check_options(log: LogToEvaluate, of_decisions: dict[str, Any], of_episodes: dict[str, Any]) -> None:
+    """Compare the options that are given, by their names, with the kind of log that they are for.
+
+    Raises:
+        InvalidInput: one is for the other kind.
+    """
+    hint = "is for logs of episodes, and this one has no column episode_id: --map it, or omit the option"
+    if log.has_episodes:
+        hint = "is for logs of single decisions, and this one has episodes; omit it"
+    for option, value in (of_decisions if log.has_episodes else of_episodes).items():
+        if value:
+            raise InvalidInput(f"{option}: {hint}")
+
+
+def evaluate_log_of_episodes(
+    log: LogToEvaluate, target: Policy, baseline: Policy | None, metrics: Sequence[str], discount: float
+) -> EpisodeEvaluation:
+    """The evaluation of a policy on episodes; the arguments are those of the command.
+
+    Raises:
+        InvalidInput: the log or the policies do not allow for it; names the row or the column.
+    """
+    sides = [log.probabilities(policy) for policy in (target, baseline) if policy is not None]
+    has_model = isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides)
+    weights = 1 / log.numbers("logging_probability", 1.0)
+    evaluation = evaluate_episodes(
+        {},
+        episode_id=log.values("episode_id"),
+        step=log.numbers("step") if "step" in log.fields else np.arange(len(weights)),  # in the order of the rows
+        reward=log.rewards(),
+        propensity=log.propensities(),
+        target=sides[0],
+        baseline=sides[1] if baseline is not None else None,
+        action=log.actions() if log.reads_decisions else None,
+        features=observations(target, log.decisions) if isinstance(target, SavedPolicy) and has_model else (),
+        metrics={name: np.nan_to_num(log.numbers(name)) for name in metrics},  # none: nothing was earned
+        **{name: log.numbers(name, 0.0) for name in ("terminal", "truncated") if name in log.fields},
+        sample_weight=None if (weights == 1).all() else weights,
+        discount=discount,
+    )
+    return replace(evaluation, summary=log.described(target) | evaluation.summary)
