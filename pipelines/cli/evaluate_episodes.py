@@ -51,8 +51,14 @@ def evaluate_log_of_episodes(
         action=log.actions() if log.reads_decisions else None,
         features=observations(target, log.decisions) if isinstance(target, SavedPolicy) and has_model else (),
         metrics={name: np.nan_to_num(log.numbers(name)) for name in metrics},  # none: nothing was earned
-        **{name: log.numbers(name, 0.0) for name in ("terminal", "truncated") if name in log.fields},
+        terminal=_flags(log, "terminal"),
+        truncated=_flags(log, "truncated"),
         sample_weight=None if (weights == 1).all() else weights,
         discount=discount,
     )
     return replace(evaluation, summary=log.described(target) | evaluation.summary)
+
+
+def _flags(log: LogToEvaluate, name: str) -> np.ndarray | None:
+    """A column of booleans as numbers [B], where missing ones are 0; None if the log does not have it."""
+    return log.numbers(name, 0.0) if name in log.fields else None

@@ -96,7 +96,7 @@ def _cells(name: str, row: Summary) -> list[str]:
 def _diagnostics(summary: Summary) -> str:
     """Whether the log supports the estimates: warnings, weights by side, and which episodes were left out."""
     sides = summary["diagnostics"]
-    weights = [[label, *(_number(key, side[key]) for side in sides.values())] for key, label in DIAGNOSTICS.items()]
+    weights = [[label, *(diagnostic(key, side[key]) for side in sides.values())] for key, label in DIAGNOSTICS.items()]
     log = [
         ["held-out episodes", summary["episodes"]],
         ["their decisions", summary["interactions"]],
@@ -109,5 +109,6 @@ def _diagnostics(summary: Summary) -> str:
     return f"<section><h2>Diagnostics</h2>{alarms}{of_weights}{html_page.table(['log', ''], log)}</section>"
 
 
-def _number(key: str, value: float | None) -> str:
+def diagnostic(key: str, value: float | None) -> str:
+    """A number of the diagnostics."""
     return html_page.percent(value) if key in SHARES else html_page.number(value)

@@ -5,17 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports.episode_evaluation import DIAGNOSTICS, LABELS, diagnostic
 from banditloop.rl_core.reports.log_page import intervals, outcome
-
-LABELS = {
-    "weighted_dr": "weighted doubly robust",
-    "fqe": "fitted Q evaluation (FQE)",
-    "magic": "MAGIC",
-    "sequential_dr": "sequential doubly robust",
-    "per_decision_weighted_is": "per-decision weighted IS",
-    "weighted_is": "weighted IS",
-    "per_decision_is": "per-decision IS",
-}
 
 
 def write_page(summary: dict[str, Any], path: Path, shared: Path | None = None) -> None:
@@ -57,14 +48,8 @@ have had, by estimator, with intervals of {summary["level"]:.0%} where these kee
 
 def _diagnostics(summary: dict[str, Any]) -> str:
     """Whether the log supports the estimates."""
-    found = summary["diagnostics"]
     rows = [
-        ["effective episodes", f"{found['effective_episodes']:,.1f}"],
-        ["steps up to which weights support estimates", found["steps_with_support"]],
-        ["steps of the longest episode", found["longest"]],
-        ["steps of an episode, on average", f"{found['mean_length']:.1f}"],
-        ["largest share of one episode in the weights", html_page.percent(found["largest_share"])],
-        ["without overlap: weight 0", html_page.percent(found["without_overlap"])],
+        *([label, diagnostic(key, summary["diagnostics"][key])] for key, label in DIAGNOSTICS.items()),
         *([f"left out: {reason}", count] for reason, count in summary.get("left_out", {}).items()),
         *(["feature without a column, taken as missing", name] for name in summary.get("features_without_column", ())),
     ]
