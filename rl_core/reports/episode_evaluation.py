@@ -39,7 +39,8 @@ def episode_content(summary: Summary) -> str:
 def _tiles(summary: Summary) -> str:
     """The key figures: returns by the primary estimator, their difference, the evidence and what it is from."""
     verdict, rows = summary["verdict"], headlines(summary, summary["returns"][REWARD])
-    names = {"candidate_dr": "candidate, weighted DR", "champion_dr": "champion, weighted DR"}
+    estimator = LABELS[summary["primary"]]
+    names = {"candidate_dr": f"candidate, {estimator}", "champion_dr": f"champion, {estimator}"}
     values = {names.get(key, key): (html_page.number(row["value"]), html_page.bounds(row)) for key, row in rows.items()}
     needed, until = html_page.odds(summary["needed"]), html_page.moment(verdict["until"])
     return html_page.tiles(
@@ -57,7 +58,7 @@ a model of values by the logged episodes, weighted by how likely each policy is 
 alone: it has no interval, since none would contain the model's bias, and neither has MAGIC. Where weighted DR and FQE
 differ much, or the effective sample size is small, only a canary can tell."""
     rows = summary["returns"][REWARD]
-    labels = {name: LABELS.get(name, name) for name in rows["estimates"]}
+    labels = {name: LABELS[name] for name in rows["estimates"]}
     figure = html_page.empty_figure("mean return", "", 110 + 34 * len(labels))
     for side, key in SIDES.items():
         if estimates := rows[key]:
@@ -68,7 +69,7 @@ differ much, or the effective sample size is small, only a canary can tell."""
     return html_page.section("returns", "Counterfactual returns", text, figure if labels else None)
 
 
-def _of_reward(name: str, row: Summary) -> str:
+def _of_reward(reward: str, row: Summary) -> str:
     text = f"""The logged policy's mean return: {html_page.interval(row["logged"])}. Relative values are divided by
 it (in ReAgent: normalized). Candidate less champion: {html_page.interval(row["difference"])}."""
     header = ["estimator"]
@@ -76,13 +77,10 @@ it (in ReAgent: normalized). Candidate less champion: {html_page.interval(row["d
     for side in sides:
         header += [side, f"{side}, relative"]
     body = [
-        [
-            LABELS.get(estimator, estimator),
-            *(cell for side in sides.values() for cell in _cells(estimator, side[estimator])),
-        ]
-        for estimator in row["estimates"]
+        [LABELS[name], *(cell for side in sides.values() for cell in _cells(name, side[name]))]
+        for name in row["estimates"]
     ]
-    title = "Estimates of the reward" if name == REWARD else f"Estimates of the metric {html.escape(name)}"
+    title = "Estimates of the reward" if reward == REWARD else f"Estimates of the metric {html.escape(reward)}"
     return f"<section><h2>{title}</h2><p>{text}</p>{html_page.table(header, body) if body else ''}</section>"
 
 
@@ -100,7 +98,7 @@ def _diagnostics(summary: Summary) -> str:
     log = [
         ["held-out episodes", summary["episodes"]],
         ["their decisions", summary["interactions"]],
-        *([f"episodes left out: {reason}", count] for reason, count in summary["left_out"].items()),
+        *([f"left out: {what}", count] for what, count in summary["left_out"].items()),
         ["all decisions that have a reward", html_page.percent(summary["coverage"])],
         *([f"answered by {version}", html_page.percent(part)] for version, part in summary["logging_mix"].items()),
     ]

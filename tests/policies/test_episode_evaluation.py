@@ -69,8 +69,9 @@ def transitions(loop) -> pa.Table:
 def window_of(config: Config, policies: dict[str, SavedPolicy], table: pa.Table) -> EpisodeWindow:
     """The window of a table, with policies by version."""
     known = {policy.manifest.version: policy for policy in policies.values()}
-    usable = UsableInteractions(config.task, {}).of(table.to_batches())
-    return EpisodeWindow.of(config, known.get, usable)
+    usable = UsableInteractions(config.task, {})
+    window = EpisodeWindow.of(config, known.get, usable.episodes_of(table.combine_chunks().to_batches()))
+    return window.without_unusable(usable)
 
 
 def changed(table: pa.Table, name: str, rows: list[int], value: object) -> pa.Table:
@@ -86,7 +87,7 @@ def test_episodes_that_no_one_version_answered_are_left_out_whole_and_counted(lo
     table = changed(table, "reward", [11], 7.0)
     table = changed(changed(table, "steps_to_next", [12], 2), "logging_probability", [12], 0.5)
     window = window_of(config, policies, table)
-    assert window.left_out == {SEVERAL: 1, UNKNOWN: 1, UNUSABLE: 1, SAMPLED: 1}
+    assert window.left_out == {SEVERAL: 1, UNKNOWN: 1, UNUSABLE: 3, SAMPLED: 1}
     assert window.episodes == EPISODES - 4
     assert np.unique(window.answered_by, return_counts=True)[1].tolist() == [EPISODES - 5, 1]
     assert set(window.policies) == {RANDOM, policies["good"].manifest.version}

@@ -19,8 +19,7 @@ LEVEL = 0.95
 def episode_estimates(window: EpisodeWindow, champion: SavedPolicy | None, candidate: SavedPolicy) -> dict[str, Any]:
     """What the episodes say about both policies; see `estimators.episodes.evaluation`.
 
-    champion None: whatever answered. Features are those of the candidate's encoding. Diagnostics are of each
-    side; without episodes there are none.
+    champion None: whatever answered. Features are those of the candidate's encoding. Diagnostics are of each side.
     """
     if not window.episodes:
         return _without_episodes(window)

@@ -6,10 +6,10 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.evaluation.logged_batch import has_propensity
 
-UNUSABLE = "with a decision that contradicts itself, or with a reward outside the task's range"
-SAMPLED = "of which only a part of the decisions was logged"
-SEVERAL = "answered by several versions"
-UNKNOWN = "answered by an unknown version, without propensities"
+UNUSABLE = "decisions of episodes with one that contradicts itself, or with a reward outside the task's range"
+SAMPLED = "episodes of which only a part of the decisions was logged"
+SEVERAL = "episodes answered by several versions"
+UNKNOWN = "episodes answered by an unknown version, without propensities"
 
 
 class EpisodeTable:
@@ -26,15 +26,11 @@ class EpisodeTable:
     def reasons(self, is_known: pa.ChunkedArray) -> np.ndarray:
         """Why each episode does not count [E]; empty if it does. is_known [B]: whether a row's policy is available."""
         table, is_last = self.table, np.isin(np.arange(self.table.num_rows), self.lasts)
-        ordinal = table["ordinal"].to_numpy()
-        ended = pc.or_(table["terminal"], table["truncated"]).to_numpy()
-        position = np.arange(table.num_rows) - self.starts[self.episode]
         gaps = ~is_last & (table["steps_to_next"].to_numpy() > 1)
         sampled = gaps & (table["logging_probability"].to_numpy() < 1)
         versions = pc.index_in(table["policy_version"], table["policy_version"].unique()).to_numpy()
         differs, told = versions != versions[self.starts][self.episode], has_propensity(table).to_numpy()
         conditions = {
-            UNUSABLE: (ordinal != position) | (is_last & ~ended),
             SAMPLED: sampled,
             SEVERAL: differs & ~told,
             UNKNOWN: ~is_known.to_numpy() & ~told,

@@ -9,8 +9,9 @@ ones; later as many short and long ones become complete as begin.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.evaluation.available_policies import loader
-from banditloop.rl_core.evaluation.episodes.table import EpisodeTable
+from banditloop.rl_core.evaluation.episodes.table import UNUSABLE, EpisodeTable
 from banditloop.rl_core.evaluation.traffic_shares import answering_shares
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
@@ -38,7 +39,7 @@ class EpisodeWindow:
     policies: Mapping[str, SavedPolicy]
     table: pa.Table
     ids: tuple[str, ...]  # of all candidates
-    left_out: Mapping[str, int]  # episodes by the reason
+    left_out: Mapping[str, int]  # episodes or decisions, by what they are
     sharing: Sequence[str] = ()  # two versions that shared the traffic
     least_propensity: float = 0.0  # that an unknown policy gives any action; 0: unknown
 
@@ -51,7 +52,7 @@ class EpisodeWindow:
         sharing: Sequence[str] = (),
         least_propensity: float = 0.0,
     ) -> "EpisodeWindow":
-        """The window of usable rows of whole episodes, of which single rows may be missing.
+        """The window of usable transitions of whole episodes.
 
         load returns a version's policy, or None if unknown. sharing: two versions that are known to have shared the
         traffic.
@@ -114,6 +115,11 @@ class EpisodeWindow:
         mix[known] = answering_shares(self.answered_by[known], self.shares[known], len(versions), pair)
         return mix
 
+    def without_unusable(self, usable: UsableInteractions) -> Self:
+        """The window with the count of the transitions that were left out before."""
+        count = usable.left_out.total()
+        return replace(self, left_out={**self.left_out, UNUSABLE: count}) if count else self
+
     def returns(self, rewards: np.ndarray) -> np.ndarray:
         """The discounted sum of the rewards [B] of each episode [E]."""
         discounts = self.section.discount ** self.table["steps_since_first"].to_numpy()
@@ -133,4 +139,5 @@ def episode_window(
     task = with_features_of(config.task, [policy.encoding for policy in compared])
     usable = UsableInteractions(config.task, versions)
     transitions = usable.episodes_of(platform.warehouse.reading(task).transitions(window, fold))
-    return EpisodeWindow.of(config, loader(platform.endpoint, versions, task), transitions, sharing)
+    read = EpisodeWindow.of(config, loader(platform.endpoint, versions, task), transitions, sharing)
+    return read.without_unusable(usable)
