@@ -49,10 +49,20 @@ class FittedValues:
 
     @cached_property
     def folds(self) -> np.ndarray:
-        """The fold of each step [B], by what happened in its episode: the order of episodes does not matter."""
+        """The fold of each step [B], by what happened in its episode: the order of episodes does not matter.
+
+        Of episodes in which the same happened, the folds get equal numbers. If one had them all, the models of the
+        others would never have seen what follows these actions, and would be wrong by what the target policy does.
+        """
         columns = np.column_stack([self.features, self.transitions.actions, self.transitions.propensities])
         parts = np.split(columns, self.rows.starts[1:])
-        return np.array([zlib.crc32(part.tobytes()) % FOLDS for part in parts])[self.rows.episode]
+        _, kinds, counts = np.unique(
+            [zlib.crc32(part.tobytes()) for part in parts], return_inverse=True, return_counts=True
+        )
+        order = np.argsort(kinds, kind="stable")
+        repeats = np.empty(len(parts), int)
+        repeats[order] = np.arange(len(parts)) - np.repeat(counts.cumsum() - counts, counts)
+        return ((kinds + repeats) % FOLDS)[self.rows.episode]
 
     def fit(self, *episodes: LoggedEpisodes) -> list[LoggedEpisodes]:
         """The same episodes, of one reward or of several, with predictions, and each one's influence on the fit."""
