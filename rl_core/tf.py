@@ -5,7 +5,6 @@ TensorFlow writes to the file descriptor of stderr, before any of its log settin
 """
 
 import contextlib
-import logging
 import os
 import threading
 import warnings
@@ -34,10 +33,11 @@ with _silent_stderr(), warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import tensorflow as tf
     import tensorflow_probability as tfp  # registers the types in saved policies
+    from absl import logging as absl_logging
 
     tf.config.list_physical_devices()  # warns, once, if there is no accelerator
 
-logging.getLogger("absl").setLevel(logging.ERROR)
+absl_logging.set_verbosity(absl_logging.ERROR)  # not the logger's level, which TensorFlow's savers set back
 tf.get_logger().setLevel("ERROR")  # such as retracing, when several networks are trained
 warnings.filterwarnings("ignore", message="Encoding a StructuredValue")
 
