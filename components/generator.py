@@ -11,7 +11,7 @@ def generator(config: dict, metrics: dsl.Output[dsl.Metrics], interactions: int 
 
     Args:
         config: Config of the loop, as JSON.
-        interactions: Number of interactions to simulate.
+        interactions: Number of interactions to simulate; of episodes, as many whole ones as it takes.
         seed: Seed of the simulation.
 
     Returns:

@@ -9,6 +9,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import episode_seeds
 from banditloop.rl_core.environments.cartpole import CartPole
+from banditloop.rl_core.environments.noise import hashes, step_uniforms
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import decode, encode
 from banditloop.rl_core.events.schema import decision_schema, interaction_schema
@@ -59,6 +60,15 @@ def test_random_actions_are_fair_and_independent_of_the_start(episodes):
     actions, steps = np.array(episodes["action"].cast("int64")), np.array(episodes["step"])
     assert actions.mean() == pytest.approx(0.5, abs=3 * 0.5 / np.sqrt(len(actions)))  # three standard deviations
     assert np.corrcoef(actions[steps == 1], actions[steps == 0])[0, 1] == pytest.approx(0, abs=3 / np.sqrt(60))
+
+
+def test_hashes_are_those_of_splitmix64():
+    """The first outputs of its reference implementation for the seed 1234567, and uniform numbers of them."""
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert hashes(np.uint64(1234567), np.arange(3)).tolist() == expected
+    uniforms = step_uniforms(episode_seeds(0, 0, 10_000), 5)
+    assert np.histogram(uniforms, 10, (0, 1))[0] == pytest.approx(1_000, abs=5 * 30)  # five standard deviations
+    assert len(np.unique(uniforms)) == 10_000
 
 
 def test_returns_are_those_of_the_rows(episodes):
