@@ -28,6 +28,7 @@ TESTED = {
     "tf_agents without seeds": TFAgentsEpisodes(factory=f"{__name__}:unseeded_of_tf_agents", max_steps=8),
 }
 SEEDS = episode_seeds(0, 0, 3)
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # in TF-Agents' array_spec
 
 
 def cartpole_of_tf_agents(max_steps):
