@@ -106,10 +106,15 @@ def _episodes(dialect: Dialect, fold: Fold | None) -> str:
                 MIN(CASE WHEN is_end OR logged_number = $max_steps THEN logged_at END)
                 OVER (PARTITION BY episode_id) AS ended_at
             FROM numbered),
-        completed AS (SELECT *, LEAST(latest, COALESCE(ended_at, latest)) AS complete_at FROM bounded),
+        completed AS (
+            SELECT *, LEAST(latest, COALESCE(ended_at, latest)) AS complete_at,
+                CASE WHEN ended_at <= latest THEN $until ELSE latest END AS counts_until
+            FROM bounded),
         in_window AS (
-            SELECT *, MIN(CASE WHEN is_end THEN step END) OVER (PARTITION BY episode_id) AS last_step FROM completed
-            WHERE complete_at > $complete_since AND complete_at <= $until AND logged_at <= complete_at),
+            SELECT *, MIN(CASE WHEN is_end AND logged_at <= complete_at THEN step END)
+                OVER (PARTITION BY episode_id) AS last_step
+            FROM completed
+            WHERE complete_at > $complete_since AND complete_at <= $until AND logged_at <= counts_until),
         timeline AS (
             SELECT {key}, is_terminal, complete_at,
                 ROW_NUMBER() OVER (PARTITION BY episode_id ORDER BY step) - 1 AS ordinal

@@ -40,7 +40,7 @@ class EpisodeCounts(NamedTuple):
     episodes: int  # complete ones
     transitions: int  # decisions of complete episodes
     unfinished: int  # decisions of other episodes
-    after_end: int  # decisions logged after their episode was complete, or of a step after its last
+    after_end: int  # decisions of a step after their episode's last, or logged after its time had passed
     repeated: int  # decisions of a step that was logged before
     without_episode: int  # decisions without an episode_id or a step
 
@@ -108,13 +108,14 @@ class Warehouse(Protocol):
         An episode is the decisions with its episode_id. It is complete when the first decision is logged that ends it,
         or that is its `episodes.max_steps`th, and at the latest `episodes.window_seconds` after its first decision was
         logged. A decision ends an episode if it is terminal or truncated: by its own field, or by a reward of this name
-        and another value than 0, in time for it. Windows that each start at the `until` of the one before have no gap
-        and no overlap, and reading a window again gives the same, whatever was logged since.
+        and another value than 0, in time for it. Windows that each start at the `until` of the one before have every
+        episode once, and reading a window again gives the same, whatever was logged since.
 
-        The rows of an episode are in one batch, next to each other and in the order of their steps; episodes are in the
-        order in which they were complete. Of a step that was logged twice the first decision counts; decisions that
-        were logged after their episode was complete, and steps after the first that ends it, are left out, and so are
-        shadows and deferred decisions that were not activated. The last row is terminal, or else truncated.
+        Decisions count in whatever order they were logged up to the window's end, and up to the time at which an
+        episode was complete that nothing ended. Left out are steps after the first end, or beyond the most steps; a
+        step that was logged before; shadows, and deferred decisions that were not activated. The rows of an episode are
+        in one batch, next to each other and in the order of their steps; episodes are in the order in which they became
+        complete. The last row is terminal, or else truncated.
 
         The reward of a step is the weighted sum of the rewards by the names in `episodes.rewards`, or that of
         `reward.name` alone, each aggregated as those of interactions are, and the default one where there is none.

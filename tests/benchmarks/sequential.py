@@ -4,7 +4,7 @@ import importlib
 
 from tests.benchmarks.ratio import Row
 
-PARTS = ("sequential_ope",)
+PARTS = ("sequential_timeline", "sequential_ope")
 
 
 def rows() -> list[Row]:

@@ -2,6 +2,10 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
 
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import EpisodeCounts, Warehouse
@@ -17,36 +21,40 @@ class EpisodeContract(BackendFixtures):
 
     def test_a_terminal_event_that_came_in_time_ends_the_episode_at_its_decision(self, configure: Configure) -> None:
         warehouse = episodic(configure)
-        warehouse.append("rewards", rewards(["a2"], 1.0, name=TERMINAL))
-        warehouse.append("rewards", rewards(["b1"], 1.0, name=TRUNCATED))
-        warehouse.append("rewards", rewards(["c0"], 0.0, name=TERMINAL))
-        warehouse.append("rewards", rewards(["c1", "b0"], 1.0, name=TERMINAL, at=LONG_AGO))  # early
+        ends = [rewards(["a2"], name=TERMINAL), rewards(["b1"], name=TRUNCATED), rewards(["c0"], 0.0, name=TERMINAL)]
+        early = rewards(["c1", "b0"], name=TERMINAL, at=LONG_AGO)
+        warehouse.append("rewards", pa.concat_tables([*ends, early]))
         ids = ["a3", "a2", "a1", "b0", "b1", "c0", "c1"]
         warehouse.append("decisions", steps(ids, [id_[0] for id_ in ids], [int(id_[1]) for id_ in ids]))
         assert _ends(warehouse) == {"a1": "", "a2": TERMINAL, "b0": "", "b1": TRUNCATED}
         assert warehouse.episode_counts(warehouse.window(None).until) == EpisodeCounts(2, 4, 2, 1, 0, 0)
 
-    def test_windows_that_follow_each_other_have_every_episode_once(self, configure: Configure) -> None:
+    def test_a_step_that_was_logged_after_a_later_one_counts_in_the_windows_after_it(
+        self, configure: Configure
+    ) -> None:
+        """Several processes serve one episode, and each logs its decisions by itself."""
         warehouse = episodic(configure)
-        appends: list[list[tuple[str, int]]] = [
-            [("a", 0), ("b", 0)],
-            [("a", 1), ("b", 1), ("c", 0)],
-            [("b", 2), ("a", 2), ("b", 3)],
-            [("c", 1), ("b", 4), ("d", 0)],
-            [("c", 2)],
-        ]
-        lengths, since, windows, read = {"a": 3, "b": 4, "c": 3, "d": 9}, None, [], []
-        for rows in appends:
-            ids, terminal = [f"{name}{step}" for name, step in rows], [step == lengths[name] - 1 for name, step in rows]
-            names, numbers = [name for name, _ in rows], [step for _, step in rows]
-            warehouse.append("decisions", steps(ids, names, numbers, terminal=terminal))
-            windows.append(warehouse.window(since))
-            since = windows[-1].until
-            read.append(_ids(warehouse, windows[-1]))
-        assert read == [[], [], ["a0", "a1", "a2", "b0", "b1", "b2", "b3"], [], ["c0", "c1", "c2"]]
-        assert [_ids(warehouse, window) for window in windows] == read
-        assert _ids(warehouse) == [id_ for ids in read for id_ in ids]
-        assert warehouse.episode_counts(windows[-1].until) == EpisodeCounts(3, 10, 1, 1, 0, 0)
+        warehouse.append("decisions", steps(["a0", "a2"], "a", [0, 2], terminal=[False, True]))
+        before = warehouse.window(None)
+        warehouse.append("decisions", steps(["a1", "a3"], "a", [1, 3], terminal=[True, True]))
+        assert (_ids(warehouse, before), _ids(warehouse)) == (["a0", "a2"], ["a0", "a1", "a2"])
+        assert _ids(warehouse, warehouse.window(before.until)) == []
+
+    def test_windows_that_follow_each_other_have_every_episode_once(self, configure: Configure) -> None:
+        """Against the contract in plain Python, of a random log: steps repeated, in any order, after the end."""
+        random, max_steps = np.random.default_rng(0), 5
+        warehouse, since, logged = episodic(configure, max_steps=max_steps), None, list[LoggedStep]()
+        read: list[tuple[Window, list[str]]] = []
+        for append in range(3):
+            new = [LoggedStep.draw(random, append, row) for row in range(30)]
+            columns = [list(column) for column in zip(*new, strict=True)]
+            warehouse.append("decisions", steps(columns[1], columns[2], columns[3], terminal=columns[4]))
+            logged, window = logged + new, warehouse.window(since)
+            read, since = [*read, (window, _ids(warehouse, window))], window.until
+            assert read[-1][1] == expected_ids(logged, append, max_steps)
+        assert all(ids for _, ids in read)
+        assert _ids(warehouse, read[1][0]) == read[1][1]
+        assert sum(warehouse.episode_counts(window.until)[1:]) == len(logged)
 
     def test_an_episode_that_nothing_ended_is_truncated_after_its_window(
         self, configure: Configure, pace: float
@@ -77,10 +85,9 @@ class EpisodeContract(BackendFixtures):
     def test_shadows_inactive_decisions_and_those_of_no_episode_are_no_transitions(self, configure: Configure) -> None:
         warehouse = episodic(configure)
         warehouse.append("rewards", rewards(["a1"], name=ACTIVATION))
-        warehouse.append("decisions", steps(["s0"], "a", [0], mode="shadow"))
-        warehouse.append("decisions", steps(["a1", "a2"], "a", [1, 2], mode="deferred", terminal=True))
-        warehouse.append("decisions", decisions(["no episode"], mode="simulated"))
-        warehouse.append("decisions", steps(["no step"], "a", [None], mode="simulated"))
+        deferred = steps(["a1", "a2"], "a", [1, 2], mode="deferred", terminal=True)
+        alone = [decisions(["no episode"], mode="simulated"), steps(["no step"], "a", [None])]
+        warehouse.append("decisions", pa.concat_tables([steps(["s0"], "a", [0], mode="shadow"), deferred, *alone]))
         until = datetime.now(UTC) + timedelta(hours=1)
         assert _ids(warehouse, Window(until=until, interactions=0)) == ["a1"]
         assert warehouse.episode_counts(until) == EpisodeCounts(1, 1, 0, 0, 0, 2)
@@ -90,6 +97,38 @@ class EpisodeContract(BackendFixtures):
         warehouse.append("rewards", rewards(["a0"]))
         warehouse.append("decisions", steps(["a0"], "a", [0], mode="online"))
         assert warehouse.window(None).interactions == 0
+
+
+class LoggedStep(NamedTuple):
+    """A decision of a random log, and the append that stored it."""
+
+    append: int
+    event_id: str
+    episode: str
+    step: int
+    terminal: bool
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, append: int, row: int) -> Self:
+        """One of a few episodes and steps, which ends the episode now and then."""
+        episode, step = str(random.integers(6)), int(random.integers(8))
+        return cls(append, f"{append}-{row:02}", episode, step, bool(random.random() < 0.1))
+
+
+def expected_ids(logged: list[LoggedStep], append: int, max_steps: int) -> list[str]:
+    """The ids of the transitions of the episodes that became complete with an append, in order."""
+    found: list[str] = []
+    for episode in sorted({row.episode for row in logged}):
+        rows: dict[int, LoggedStep] = {}
+        for row in logged:  # in the order of their appends and ids
+            if row.episode == episode:
+                rows.setdefault(row.step, row)
+        by_time = sorted(rows.values(), key=lambda row: (row.append, row.step))
+        complete = [row.append for number, row in enumerate(by_time, 1) if row.terminal or number == max_steps]
+        if complete and min(complete) == append:
+            last = min((row.step for row in by_time if row.terminal and row.append <= append), default=max(rows))
+            found += [rows[step].event_id for step in sorted(rows) if step <= last][:max_steps]
+    return found
 
 
 def _ids(warehouse: Warehouse, window: Window | None = None) -> list[str]:

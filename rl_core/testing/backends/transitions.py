@@ -26,9 +26,8 @@ class TransitionContract(BackendFixtures):
     def test_the_timeline_of_reagents_own_rows(self, configure: Configure) -> None:
         """TimelineTest.scala: two rows of one mdp_id, sequence numbers 1 and 11."""
         warehouse = episodic(configure, REAGENT, metrics=["Widgets"])
-        warehouse.append("rewards", pa.concat_tables([rewards(["a"], 1.0), rewards(["b"], 0.2)]))
-        warehouse.append("rewards", rewards(["a"], 10.0, name="Widgets"))
-        warehouse.append("rewards", rewards(["b"], 20.0, name="Widgets"))
+        widgets = [rewards(["a"], 10.0, name="Widgets"), rewards(["b"], 20.0, name="Widgets")]
+        warehouse.append("rewards", pa.concat_tables([rewards(["a"], 1.0), rewards(["b"], 0.2), *widgets]))
         rows: dict[str, Any] = {
             "context": [{"f1": 1.0}, {"f2": 1.0}],
             "candidates": [["action1", "action2"], ["action2"]],
@@ -71,8 +70,8 @@ class TransitionContract(BackendFixtures):
             ("a0", "cost", 1.0, ""),
             ("a1", "time", 7.0, ""),
         ]
-        for event_id, name, value, source in earned:
-            warehouse.append("rewards", rewards([event_id], value, name=name, source_id=source))
+        events = [rewards([id_], value, name=name, source_id=source) for id_, name, value, source in earned]
+        warehouse.append("rewards", pa.concat_tables(events))
         warehouse.append("decisions", steps(["a0", "a1"], "a", [0, 1], terminal=[False, True]))
         first, last = timeline(warehouse, metrics=["cost", "time"])
         assert (first["reward"], first["metrics"]) == (5.0, {"cost": 1.0, "time": None})
