@@ -22,10 +22,12 @@ from banditloop.rl_core.agents.arrays import (
     write_arrays,
 )
 from banditloop.rl_core.agents.bag import Bag
+from banditloop.rl_core.agents.behaviour_cloning import BehaviourCloning
 from banditloop.rl_core.agents.best_fixed import BestFixed
 from banditloop.rl_core.agents.cover import Cover
 from banditloop.rl_core.agents.dqn import DQN
 from banditloop.rl_core.agents.epsilon_greedy import EpsilonGreedy
+from banditloop.rl_core.agents.fitted_q import FittedQ
 from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
@@ -53,6 +55,8 @@ AGENTS: dict[str, type[Agent]] = {
     "best_fixed": BestFixed,
     "tf_agents": TFAgents,
     "dqn": DQN,
+    "fitted_q": FittedQ,
+    "behaviour_cloning": BehaviourCloning,
     "ppo": PPO,
 }
 
@@ -68,9 +72,11 @@ __all__ = [
     "Agent",
     "Bag",
     "Batch",
+    "BehaviourCloning",
     "BestFixed",
     "Cover",
     "EpsilonGreedy",
+    "FittedQ",
     "Learned",
     "LinUCB",
     "LinearThompson",

@@ -7,7 +7,7 @@ squared error.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -28,14 +28,14 @@ from banditloop.rl_core.agents.sequential_agent import (
 from banditloop.rl_core.agents.transitions import Transitions, joined
 
 LEAST_EXPLORATION = 0.05  # share of decisions drawn uniformly when exploration is over, while learning
-Units = Annotated[int, Field(ge=1, le=4096)]
 
 
 class DQN(OnlineAgent):
     """Double DQN with a network of ReLU layers."""
 
     name: Literal["dqn"] = "dqn"
-    hidden_units: list[Units] = Field([128, 64], max_length=10, description="number of units in each hidden layer")
+    hidden_layers: int = Field(2, ge=1, le=10, description="number of hidden layers")
+    hidden_units: int = Field(64, ge=1, le=4096, description="number of units in each hidden layer")
     learning_rate: float = Field(0.005, gt=0, le=1, description="learning rate of Adam at the first gradient step")
     final_learning_rate: float = Field(
         0.00025, ge=0, le=1, description="learning rate at the last gradient step; it falls linearly"
@@ -128,11 +128,10 @@ class DQN(OnlineAgent):
 
     @property
     def _last_layer(self) -> tuple[str, str]:
-        last = len(self.hidden_units)
-        return f"kernel_{last}", f"bias_{last}"
+        return f"kernel_{self.hidden_layers}", f"bias_{self.hidden_layers}"
 
     def _initial_weights(self, dim: int, actions: int) -> Statistics:
-        widths = [dim, *self.hidden_units, actions]
+        widths = [dim, *[self.hidden_units] * self.hidden_layers, actions]
         return named_arrays(initial_layers(widths, "relu", np.random.default_rng(self.seed)))
 
     def _explored(self, statistics: Statistics) -> float:

@@ -26,13 +26,22 @@ class QFeatures(NamedTuple):
 
     @classmethod
     def fit(cls, observations: np.ndarray, actions: int, seed: int = 0) -> Self:
-        """Features for observations [B, dim] like these, and a number of actions; always the same for a seed."""
+        """Features for observations [B, dim] like these, so many that `QEquations` of the actions can be solved."""
+        cosines = int(np.clip(MAX_UNKNOWNS // actions - 1 - observations.shape[1], 0, COSINES))
+        return cls.random(observations, cosines, 1.0, seed)
+
+    @classmethod
+    def random(cls, observations: np.ndarray, cosines: int, width: float, seed: int) -> Self:
+        """Features for observations [B, dim] like these; always the same for a seed.
+
+        width: of the kernel, in units of the typical distance of a standardised observation from the mean.
+        """
         dim, random = observations.shape[1], np.random.default_rng(seed)
-        cosines = int(np.clip(MAX_UNKNOWNS // actions - 1 - dim, 0, COSINES))
-        scales = observations.std(axis=0)
-        frequencies = random.normal(size=(dim, cosines)) / np.sqrt(max(1, dim))
+        scales = observations.std(axis=0, dtype=np.float64)
+        frequencies = random.normal(size=(dim, cosines)) / (width * np.sqrt(max(1, dim)))
         phases = random.uniform(0, 2 * np.pi, cosines)
-        return cls(observations.mean(axis=0), np.where(scales > 0, scales, 1.0), frequencies, phases)
+        means = observations.mean(axis=0, dtype=np.float64)
+        return cls(means, np.where(scales > 0, scales, 1.0), frequencies, phases)
 
     def __call__(self, observations: np.ndarray) -> np.ndarray:
         """The features [B, 1 + dim + cosines] of observations [B, dim]."""

@@ -15,6 +15,7 @@ with contextlib.suppress(ImportError):  # only the suites need it
             f"{__name__}.{module}"
             for module in (
                 "agents",
+                "decisions",
                 "backends",
                 "environments",
                 "environment_rewards",
@@ -22,6 +23,7 @@ with contextlib.suppress(ImportError):  # only the suites need it
                 "planted",
                 "sections",
                 "sequential_agents",
+                "training",
             )
         )
     )

@@ -1,40 +1,27 @@
 """The conformance suite of agents."""
 
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import (
-    AGENTS,
-    STATISTICS,
-    Agent,
-    Statistics,
-    mergeable,
-    read_arrays,
-    write_arrays,
-)
-from banditloop.rl_core.settings.registry import registered
-from banditloop.rl_core.testing.decisions import DecisionConformance
+from banditloop.rl_core.agents import ACTION_FEATURES, AGENTS, STATISTICS, mergeable, read_arrays, write_arrays
 from banditloop.rl_core.testing.merging import MergeConformance
 from banditloop.rl_core.testing.planted import (
     ACTIONS,
     DIM,
     TRUTH,
-    assert_same,
     greedy_accuracy,
     linear,
     noise,
     saved_and_loaded,
     trained,
 )
-from banditloop.rl_core.testing.sections import as_pipeline_parameter, assert_refused
+from banditloop.rl_core.testing.problems import PROBLEMS, problem
+from banditloop.rl_core.testing.training import TrainingConformance, assert_equal
 
 
-class AgentConformance(DecisionConformance):
+class AgentConformance(TrainingConformance):
     """Checks that every agent must pass. A test file subclasses it, and for a MergeableAgent MergeConformance as well:
 
         class TestMine(AgentConformance):
@@ -44,23 +31,11 @@ class AgentConformance(DecisionConformance):
     The name is that by which a config chooses the agent; it must be importable where the tests run.
     """
 
-    agent: Agent
-    bad_hyperparameters: Sequence[dict[str, Any]] = ()
-    """Values out of range, each as {key: value}, that the agent must refuse."""
+    uses_contexts: bool = True
+    """Whether its decisions depend on contexts; False for baselines, whose decisions must not."""
 
     def test_merging_is_tried_where_statistics_merge(self) -> None:
         assert isinstance(self, MergeConformance) == bool(mergeable(self.agent))
-
-    def test_training_on_the_same_interactions_gives_the_same_statistics(self) -> None:
-        first, second = noise(0, 100), noise(1, 50)
-        statistics = trained(self.agent, first)
-        _assert_equal(statistics, trained(self.agent, first))
-        _assert_equal(self.agent.update(statistics, [second]), self.agent.update(statistics, [second]))
-
-    def test_training_on_nothing_changes_nothing(self) -> None:
-        for statistics in (self.agent.initial_statistics(DIM, ACTIONS), trained(self.agent, noise(0, 100))):
-            for batches in ([], [noise(0, 0)]):
-                assert_same(self.agent.update(statistics, batches), statistics)
 
     def test_it_learns_the_best_actions_in_one_training_or_in_several(self) -> None:
         statistics = self.agent.initial_statistics(DIM, ACTIONS)
@@ -97,76 +72,39 @@ class AgentConformance(DecisionConformance):
         expected = learned.expected_rewards(observations)
         assert np.corrcoef(expected[:, ACTIONS], expected[:, 0])[0, 1] > 0.9
 
-    def test_a_saved_model_decides_the_same_wherever_and_whenever_it_is_loaded(self, tmp_path: Path) -> None:
-        observations = noise(1, 200).observations
-        (tmp_path / "written").mkdir()
-        statistics = trained(self.agent, noise(0, 300))
-        write_arrays(tmp_path / "written" / STATISTICS, statistics)
-        self.agent.save(statistics, tmp_path / "written")
-        model = self.agent.load(tmp_path / "written")
-        moved = self.agent.load(shutil.copytree(tmp_path / "written", tmp_path / "moved"))
-        np.testing.assert_array_equal(model.probabilities(observations), moved.probabilities(observations))
-        np.testing.assert_array_equal(model.expected_rewards(observations), moved.expected_rewards(observations))
-
     def test_training_resumes_from_statistics_on_disk(self, tmp_path: Path) -> None:
         statistics = trained(self.agent, noise(0, 100))
         write_arrays(tmp_path / STATISTICS, statistics)
         resumed = self.agent.update(read_arrays(tmp_path / STATISTICS), [noise(1, 50)])
-        _assert_equal(resumed, self.agent.update(statistics, [noise(1, 50)]))
+        assert_equal(resumed, self.agent.update(statistics, [noise(1, 50)]))
 
-    def test_metrics_say_what_it_learned_from(self) -> None:
-        batch = noise(0, 100)
-        metrics = self.agent.metrics(trained(self.agent, batch._replace(actions=np.minimum(batch.actions, 2))))
-        assert metrics["interactions"] == 100
-        assert metrics["arms_seen"] == 3
-        assert metrics["mean_reward"] == pytest.approx(batch.rewards.mean())
-        assert np.isfinite(list(metrics.values())).all()
+    def test_actions_may_have_features(self) -> None:
+        """Also where some were never tried; what it expects of those that were is learned from their rewards."""
+        statistics, random = self.agent.with_actions(trained(self.agent, linear(0, 1000)), ACTIONS + 2), noise(1, 500)
+        features = np.random.default_rng(0).normal(size=(ACTIONS + 2, 3))
+        model = saved_and_loaded(self.agent, statistics | {ACTION_FEATURES: features})
+        probabilities = model.probabilities(random.observations)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        expected = model.expected_rewards(random.observations)
+        assert np.isfinite(expected).all()
+        accuracy = (expected[:, :ACTIONS].argmax(axis=1) == (random.observations @ TRUTH).argmax(axis=1)).mean()
+        assert accuracy > 0.7
 
-    def test_the_exported_saved_model_takes_the_same_actions(self, tmp_path: Path) -> None:
-        tf = pytest.importorskip("banditloop.rl_core.tf", exc_type=ImportError).tf
-        time_step = pytest.importorskip("tf_agents.trajectories.time_step")
-        statistics = trained(self.agent, noise(0, 300))
-        self.agent.save(statistics, tmp_path)
-        self.agent.export_saved_model(statistics, tmp_path)
-        observations = noise(1, 500).observations
-        policy = tf.saved_model.load(str(tmp_path))
-        exported = policy.action(time_step.restart(tf.constant(observations), 500))
-        probabilities = self.agent.load(tmp_path).probabilities(observations)
-        np.testing.assert_array_equal(probabilities.argmax(axis=1), exported.action.numpy())
-        if isinstance(exported.info, dict) and "probabilities" in exported.info:
-            # Both may integrate, each on points of its own.
-            np.testing.assert_allclose(exported.info["probabilities"].numpy(), probabilities, rtol=0, atol=0.005)
-
-    def test_the_largest_observations_and_rewards_leave_it_finite(self) -> None:
-        observations = np.full((50, DIM), 1e6, np.float32)
-        largest = noise(0, 50)._replace(observations=observations, actions=np.zeros(50, int), rewards=np.full(50, 1e6))
-        for first in (noise(0, 100), largest, noise(0, 1)):
-            statistics = trained(self.agent, first, largest, noise(1, 100))
-            assert all(np.isfinite(array).all() for array in statistics.values())
-            for observations in (largest.observations, noise(2, 50).observations):
-                expected = saved_and_loaded(self.agent, statistics).expected_rewards(observations)
-                assert np.isfinite(expected).all()
+    @pytest.mark.parametrize("name", PROBLEMS)
+    def test_it_beats_uniform_choice_in_every_environment(self, name: str) -> None:
+        """On visits after one training on uniformly logged interactions; baselines do the same on all visits."""
+        known = problem(name)
+        dim, actions = known.observations.shape[1], known.rewards.shape[1]
+        statistics = self.agent.update(self.agent.initial_statistics(dim, actions), [known.logged])
+        model = saved_and_loaded(self.agent, statistics)
+        if self.uses_contexts:
+            assert known.value(model) > 1.2 * max(known.uniform_value(), 0)
+        else:
+            probabilities = model.probabilities(known.observations)
+            np.testing.assert_allclose(probabilities, np.tile(probabilities[0], (len(probabilities), 1)))
 
     def test_it_resumes_from_its_own_statistics_only(self) -> None:
         assert self.agent.can_resume_from(self.agent.model_dump(mode="json"))
         for name, other in AGENTS.items():
             if name != self.agent.name:
                 assert not self.agent.can_resume_from(other(name=name).model_dump(mode="json"))
-
-    def test_the_agent_is_the_same_after_travelling_as_a_pipeline_parameter(self) -> None:
-        """Looked up by its name, as every component does in a process of its own."""
-        assert registered(AGENTS, Agent, as_pipeline_parameter(self.agent), "agent") == self.agent
-
-    def test_bad_hyperparameters_are_refused_in_one_line(self) -> None:
-        assert_refused(self.agent, "no_such_key", 1, "agent")
-        for key in type(self.agent).model_fields:
-            assert_refused(self.agent, key, [{"of": "another type"}], "agent")
-        for values in self.bad_hyperparameters:
-            for key, value in values.items():
-                assert_refused(self.agent, key, value, "agent")
-
-
-def _assert_equal(left: Statistics, right: Statistics) -> None:
-    assert left.keys() == right.keys()
-    for name in left:
-        np.testing.assert_array_equal(left[name], right[name])

@@ -5,24 +5,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import ACTION_FEATURES, Agent
+from banditloop.rl_core.agents import Agent, Batch, SequentialAgent, Transitions
 from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.testing.planted import ACTIONS, DIM, TRUTH, linear, noise, saved_and_loaded, trained
+from banditloop.rl_core.testing.planted import ACTIONS, DIM, noise, noise_episodes, saved_and_loaded, trained
 from banditloop.rl_core.testing.policies import make_policy
-from banditloop.rl_core.testing.problems import PROBLEMS, problem
 
 
 class DecisionConformance:
-    """Checks that every agent must pass; they are a part of AgentConformance."""
+    """Checks that every agent must pass; they are a part of AgentConformance and SequentialAgentConformance."""
 
     agent: Agent
-    uses_contexts: bool = True
-    """Whether its decisions depend on contexts; False for baselines, whose decisions must not."""
+
+    def noise(self, seed: int, rows: int) -> Batch | Transitions:
+        """What the agent learns from, with nothing to learn in it."""
+        return noise_episodes(seed, rows) if isinstance(self.agent, SequentialAgent) else noise(seed, rows)
 
     @pytest.mark.parametrize("rows", [0, 200])
     def test_probabilities_are_distributions_and_greedy_actions_are_actions(self, rows: int) -> None:
-        model = saved_and_loaded(self.agent, trained(self.agent, noise(0, rows)))
+        model = saved_and_loaded(self.agent, trained(self.agent, self.noise(0, rows)))
         assert model.shape == (DIM, ACTIONS)
         for count in (1, 2, 50, 600):
             observations = noise(1, count).observations
@@ -35,12 +36,12 @@ class DecisionConformance:
             assert set(greedy) <= set(range(ACTIONS))
 
     def test_probabilities_do_not_depend_on_the_rest_of_the_batch(self) -> None:
-        model, observations = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), noise(1, 100)[0]
+        model, observations = saved_and_loaded(self.agent, trained(self.agent, self.noise(0, 300))), noise(1, 100)[0]
         alone = np.concatenate([model.probabilities(observations[row : row + 1]) for row in range(100)])
         np.testing.assert_array_equal(alone, model.probabilities(observations))
 
     def test_what_is_not_eligible_has_no_probability(self) -> None:
-        model, random = saved_and_loaded(self.agent, trained(self.agent, noise(0, 300))), np.random.default_rng(1)
+        model, random = saved_and_loaded(self.agent, trained(self.agent, self.noise(0, 300))), np.random.default_rng(1)
         observations, eligible = noise(1, 500).observations, random.random((500, ACTIONS)) < 0.4
         eligible[np.arange(500), random.integers(ACTIONS, size=500)] = True
         probabilities = model.probabilities(observations, eligible)
@@ -78,28 +79,3 @@ class DecisionConformance:
         assert (decisions.probabilities[~eligible] == 0).all()
         np.testing.assert_allclose(decisions.probabilities.sum(axis=1), 1)
         assert np.isfinite(policy.expected_rewards(observations, candidates)).all()
-
-    def test_actions_may_have_features(self) -> None:
-        """Also where some were never tried; what it expects of those that were is learned from their rewards."""
-        statistics, random = self.agent.with_actions(trained(self.agent, linear(0, 1000)), ACTIONS + 2), noise(1, 500)
-        features = np.random.default_rng(0).normal(size=(ACTIONS + 2, 3))
-        model = saved_and_loaded(self.agent, statistics | {ACTION_FEATURES: features})
-        probabilities = model.probabilities(random.observations)
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
-        expected = model.expected_rewards(random.observations)
-        assert np.isfinite(expected).all()
-        accuracy = (expected[:, :ACTIONS].argmax(axis=1) == (random.observations @ TRUTH).argmax(axis=1)).mean()
-        assert accuracy > 0.7
-
-    @pytest.mark.parametrize("name", PROBLEMS)
-    def test_it_beats_uniform_choice_in_every_environment(self, name: str) -> None:
-        """On visits after one training on uniformly logged interactions; baselines do the same on all visits."""
-        known = problem(name)
-        dim, actions = known.observations.shape[1], known.rewards.shape[1]
-        statistics = self.agent.update(self.agent.initial_statistics(dim, actions), [known.logged])
-        model = saved_and_loaded(self.agent, statistics)
-        if self.uses_contexts:
-            assert known.value(model) > 1.2 * max(known.uniform_value(), 0)
-        else:
-            probabilities = model.probabilities(known.observations)
-            np.testing.assert_allclose(probabilities, np.tile(probabilities[0], (len(probabilities), 1)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import Agent, Batch, Model, Statistics
+from banditloop.rl_core.agents import Agent, Batch, Model, Statistics, Transitions
 
 DIM, ACTIONS = 6, 5
 TRUTH = np.random.default_rng(7).normal(size=(DIM, ACTIONS))  # expected rewards are observations @ TRUTH
@@ -21,6 +21,26 @@ def noise(seed: int, rows: int) -> Batch:
     return Batch(observations, actions, rewards, propensities=np.full(rows, 1 / ACTIONS), ids=ids)
 
 
+def noise_episodes(seed: int, rows: int, dim: int = DIM, actions: int = ACTIONS) -> Transitions:
+    """Episodes of ten steps with random observations, actions and rewards; every other one was cut off."""
+    random = np.random.default_rng(seed)
+    observations = random.normal(size=(rows + 1, dim)).astype(np.float32)
+    steps, episodes = np.arange(rows) % 10, np.arange(rows) // 10
+    is_last = np.append(steps[1:] == 0, [True])[:rows]
+    is_cut = is_last & (episodes % 2 == 1)
+    return Transitions(
+        observations[:-1],
+        random.integers(actions, size=rows),
+        random.normal(size=rows),
+        observations[1:],
+        np.where(is_last, 0.0, 0.9),
+        ~is_cut,
+        episodes,
+        steps,
+        np.full(rows, 1 / actions),
+    )
+
+
 def linear(seed: int, rows: int) -> Batch:
     """Interactions with random actions and linear rewards, with Gaussian noise of standard deviation 0.1."""
     batch = noise(seed, rows)
@@ -28,9 +48,9 @@ def linear(seed: int, rows: int) -> Batch:
     return batch._replace(rewards=expected + 0.1 * batch.rewards)
 
 
-def trained(agent: Agent, *batches: Batch) -> Statistics:
-    """The statistics of one training on the batches."""
-    return agent.update(agent.initial_statistics(DIM, ACTIONS), batches)
+def trained(agent: Agent, *batches: Batch | Transitions) -> Statistics:
+    """The statistics of one training on the batches: transitions of a sequential agent, interactions of others."""
+    return agent.update(agent.initial_statistics(DIM, ACTIONS), batches)  # type: ignore[arg-type]
 
 
 def saved_and_loaded(agent: Agent, statistics: Statistics) -> Model:

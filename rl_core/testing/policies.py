@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import Agent, Batch, LinUCB
+from banditloop.rl_core.agents import Agent, Batch, LinUCB, SequentialAgent
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Manifest, Window, read_manifest
+from banditloop.rl_core.testing.planted import noise_episodes
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -41,11 +42,11 @@ def _trained_policy(
 ) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="policy-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    random = np.random.default_rng(seed)
-    observations = random.normal(size=(400, dim)).astype(np.float32)
-    chosen, rewards, ids = random.integers(actions, size=400), random.normal(size=400), np.arange(400, dtype=np.uint64)
-    batch = Batch(observations, chosen, rewards, propensities=np.full(400, 1 / actions), ids=ids)
-    statistics = agent.update(agent.initial_statistics(dim, actions), [batch])
+    initial = agent.initial_statistics(dim, actions)
+    if isinstance(agent, SequentialAgent):
+        statistics = agent.update(initial, [noise_episodes(seed, 400, dim, actions)])
+    else:
+        statistics = agent.update(initial, [_interactions(seed, dim, actions)])
     manifest = Manifest(
         version=f"v{generation}-{seed:08x}",
         generation=generation,
@@ -58,3 +59,10 @@ def _trained_policy(
     )
     write_policy(folder, manifest, statistics, Encoding.of_vectors(dim, actions), saved_model)
     return folder
+
+
+def _interactions(seed: int, dim: int, actions: int) -> Batch:
+    random = np.random.default_rng(seed)
+    observations = random.normal(size=(400, dim)).astype(np.float32)
+    chosen, rewards, ids = random.integers(actions, size=400), random.normal(size=400), np.arange(400, dtype=np.uint64)
+    return Batch(observations, chosen, rewards, propensities=np.full(400, 1 / actions), ids=ids)

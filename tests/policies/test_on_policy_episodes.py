@@ -21,7 +21,7 @@ AGENTS = {
     "ppo": {"name": "ppo", "batch_size": 128},
     "dqn": {
         "name": "dqn",
-        "hidden_units": [64],
+        "hidden_layers": 1,
         "batch_size": 128,
         "tau": 0.03,
         "decisions_per_step": 2,

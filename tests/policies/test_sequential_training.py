@@ -20,7 +20,14 @@ from tests.conftest import assert_same
 CONFIG = Config.parse(
     {
         "environment": {"name": "cartpole", "max_steps": 50},
-        "agent": {"name": "dqn", "hidden_units": [32], "gradient_steps": 300, "batch_size": 256, "learning_rate": 0.02},
+        "agent": {
+            "name": "dqn",
+            "hidden_layers": 1,
+            "hidden_units": 32,
+            "gradient_steps": 300,
+            "batch_size": 256,
+            "learning_rate": 0.02,
+        },
         "policy": {"saved_model": False},
     }
 )

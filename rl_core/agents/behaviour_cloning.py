@@ -1,0 +1,51 @@
+"""Behaviour cloning: imitates the policies that took the logged decisions, as a baseline for what learns from rewards.
+
+A multinomial logistic regression of the actions on random features of the observation. The values that it shows are
+those of the imitated policy (LSTD-Q, `q_features`).
+"""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from banditloop.rl_core.agents.adam import Adam
+from banditloop.rl_core.agents.agent import one_hot
+from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.exploration import softmax
+from banditloop.rl_core.agents.linear_q_agent import LinearQAgent
+from banditloop.rl_core.agents.linear_q_model import PREFERENCES, VALUES
+from banditloop.rl_core.agents.q_features import QEquations, QFeatures
+from banditloop.rl_core.agents.transitions import Transitions
+
+
+class BehaviourCloning(LinearQAgent):
+    """Draws actions as often as they were taken in the log in like observations."""
+
+    LEARNED: ClassVar[tuple[str, ...]] = (VALUES, PREFERENCES)
+
+    name: Literal["behaviour_cloning"] = "behaviour_cloning"
+    features: int = Field(
+        30, ge=0, le=10_000, description="number of random features beside the observation itself; 0: none"
+    )
+    gradient_steps: int = Field(300, ge=1, le=1_000_000, description="number of steps of Adam, each on all decisions")
+    learning_rate: float = Field(0.05, gt=0, le=1, description="learning rate of Adam")
+
+    def fit(self, features: QFeatures, logged: Transitions, known: Transitions, actions: int) -> Statistics:
+        preferences, loss = self._imitated(features(logged.observations), logged, actions)
+        x, next_x = features(known.observations), features(known.next_observations)
+        following = softmax(next_x @ preferences, 1.0, known.next_eligible) * known.discounts[:, None]
+        equations = QEquations.of(x, known.actions, known.rewards, next_x, following, known.sample_weight)
+        return {PREFERENCES: preferences, VALUES: equations.solve(self.l2).T, "error": np.array(loss)}
+
+    def _imitated(self, x: np.ndarray, logged: Transitions, actions: int) -> tuple[np.ndarray, float]:
+        """The preferences [features, actions], and the mean of -log p of the actions taken."""
+        weights = np.ones(len(x)) if logged.sample_weight is None else logged.sample_weight
+        weights, taken = weights / weights.sum(), one_hot(logged.actions, actions)
+        preferences = np.zeros((x.shape[1], actions))
+        adam = Adam(preferences.reshape(-1), self.learning_rate)
+        for _ in range(self.gradient_steps):
+            errors = softmax(x @ preferences, 1.0, logged.eligible) - taken
+            adam.step((x.T @ (weights[:, None] * errors)).ravel())
+        likely = softmax(x @ preferences, 1.0, logged.eligible)[np.arange(len(x)), logged.actions]
+        return preferences, float(-weights @ np.log(np.maximum(likely, np.finfo(float).tiny)))

@@ -1,0 +1,46 @@
+"""Fitted Q iteration: values of actions that are linear in features, trained by exact least squares on logged episodes.
+
+Ernst, Geurts, Wehenkel: Tree-Based Batch Mode Reinforcement Learning, JMLR 2005, with ridge regressions on random
+features (`q_features`) in place of trees.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from banditloop.rl_core.agents.agent import best_actions
+from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.linear_q_agent import LinearQAgent
+from banditloop.rl_core.agents.linear_q_model import VALUES
+from banditloop.rl_core.agents.q_features import QFeatures
+from banditloop.rl_core.agents.transitions import Transitions
+
+
+class FittedQ(LinearQAgent):
+    """Fitted Q iteration by one ridge regression per action.
+
+    What is predicted for the next observations is kept within the range of the targets before: without that, errors
+    where the log has little grow from one iteration to the next.
+    """
+
+    name: Literal["fitted_q"] = "fitted_q"
+    iterations: int = Field(50, ge=1, le=10_000, description="number of decisions that values look ahead")
+
+    def fit(self, features: QFeatures, logged: Transitions, known: Transitions, actions: int) -> Statistics:
+        x, next_x = features(known.observations), features(known.next_observations)
+        taken = [known.actions == action for action in range(actions)]
+        solvers = [self._solver(x[rows], known, rows) for rows in taken]
+        values, targets, rows = np.zeros((x.shape[1], actions)), np.zeros(1), np.arange(len(x))
+        for _ in range(self.iterations):
+            following = np.clip(next_x @ values, targets.min(initial=0), targets.max(initial=0))
+            best = best_actions(following, known.next_eligible)
+            targets = known.rewards + known.discounts * following[rows, best]
+            values = np.column_stack([solve @ targets[own] for solve, own in zip(solvers, taken, strict=True)])
+        errors = (x @ values)[rows, known.actions] - targets
+        return {VALUES: values, "error": np.sqrt(np.mean(errors**2)) if len(errors) else np.zeros(())}
+
+    def _solver(self, x: np.ndarray, known: Transitions, rows: np.ndarray) -> np.ndarray:
+        """(XᵀWX + λI)⁻¹ XᵀW [features, n] of n rows of one action, which gives the weights for any targets."""
+        weighted = x.T if known.sample_weight is None else x.T * known.sample_weight[rows]
+        return np.linalg.solve(weighted @ x + self.l2 * np.eye(x.shape[1]), weighted)
