@@ -12,6 +12,7 @@ from banditloop.rl_core.promotion.current import latest_released
 from banditloop.rl_core.promotion.start import check_start
 from banditloop.rl_core.training.on_policy import Curve, make_simulation, train_on_policy
 from banditloop.rl_core.training.on_policy.policy import write_on_policy
+from banditloop.rl_core.training.tuned import with_tuned
 
 
 class OnPolicy(NamedTuple):
@@ -35,11 +36,13 @@ def on_policy_step(
 ) -> OnPolicy:
     """Train in simulation, with checkpoints in a folder, and write the policy.
 
-    platform: of the loop whose endpoint the policy is for; None: of none. tensorboard: folder of TensorBoard's logs,
-    with a trace for its profiler if `profile`. on_loop: called with the curve so far after every loop.
+    platform: of the loop whose endpoint the policy is for, with its tuned settings; None: of none. tensorboard: folder
+    of TensorBoard's logs, with a trace for its profiler if `profile`. on_loop: called with the curve so far after every
+    loop.
     """
     if platform:
         check_start(config, platform)
+        config = with_tuned(config, platform.endpoint.tuned())
     previous = latest_released(platform.endpoint)[0] if platform else None
     simulation = make_simulation(config)
     with _summaries(tensorboard, profile) as summarise:

@@ -67,7 +67,7 @@ class TuningSection(Section):
     objective: Literal["log", "simulation"] = Field(
         "log",
         description="what is maximised: the off-policy value on the log (log) or the mean reward of a loop simulated "
-        "in the environment (simulation)",
+        "in the environment, or of an episode of the policy that on-policy training makes there (simulation)",
     )
     trials: int = Field(20, ge=1, le=10_000, description="settings to try")
     seeds: int = Field(
@@ -76,7 +76,12 @@ class TuningSection(Section):
     test_seeds: int = Field(
         20, ge=3, le=1000, description="fresh simulations that compare the best settings with the present ones"
     )
-    interactions: int = Field(2000, ge=10, le=10_000_000, description="interactions of each simulation")
+    interactions: int = Field(
+        2000,
+        ge=10,
+        le=10_000_000,
+        description="interactions of each simulation; of episodes, those that test a policy after its training",
+    )
     parallel: int = Field(1, ge=1, le=1000, description="trials at a time")
     pruning: Literal["median", "hyperband", "none"] = Field(
         "median",

@@ -1,6 +1,6 @@
 """What a tuning maximises: the reward of a simulated loop, or the off-policy value on a log."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.tuning.comparison import Comparison, Estimate
+from banditloop.rl_core.tuning.episodes import episode_reward
 from banditloop.rl_core.tuning.simulation import simulated_reward
 
 TEST_SEED = 1_000_000  # the first seed of the test; trials have 0, 1, …
@@ -30,18 +31,24 @@ class Objective(Protocol):
 
 
 class Simulated(NamedTuple):
-    """The mean reward of simulated loops."""
+    """The mean reward of simulated loops, or of the episodes of policies that were trained on-policy."""
 
     metric: str = "mean reward of a simulated loop"
+    reward: Callable[[Config, int], float] = simulated_reward
+
+    @classmethod
+    def of(cls, config: Config) -> "Simulated":
+        """That of a config's environment: of single decisions, or of episodes."""
+        return cls("mean reward of an episode", episode_reward) if config.episodes else cls()
 
     def value(self, config: Config, seed: int) -> float:
-        """The mean reward of one loop."""
-        return simulated_reward(config, seed)
+        """The mean reward with one seed."""
+        return self.reward(config, seed)
 
     def compare(self, present: Config, best: Config) -> Comparison:
         """Both in the same fresh simulations, whose differences are compared in pairs."""
         seeds = range(TEST_SEED, TEST_SEED + present.tuning.test_seeds)
-        before, after = (np.array([simulated_reward(config, seed) for seed in seeds]) for config in (present, best))
+        before, after = (np.array([self.value(config, seed) for seed in seeds]) for config in (present, best))
         return Comparison(
             Estimate.of_mean(before),
             Estimate.of_mean(after),
@@ -67,7 +74,7 @@ def objective_of(config: Config, platform: Platform | None, source: Source) -> O
     if config.tuning.objective == "simulation":
         if source.log:
             raise InvalidInput("log: is not read by objective = 'simulation'; give tuning.objective = 'log'")
-        return Simulated()
+        return Simulated.of(config)
     from banditloop.rl_core.tuning.off_policy import OffPolicy, window_of_file, window_of_loop
 
     if source.log:
