@@ -47,7 +47,7 @@ def show(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one version whole: when it was made and promoted, its lineage, totals, estimates and verdicts.
+    """Show one version whole: when it was made and promoted, its lineage, totals, training, estimates and verdicts.
 
     Example: `banditloop release show v3`
     """
@@ -59,10 +59,12 @@ def show(
 
 
 def _show(content: dict[str, Any]) -> None:
-    apart = "version", "parent", "lineage", "estimates", "verdicts", "report"
+    apart = "version", "parent", "lineage", "estimates", "verdicts", "report", "training"
     lineage = {"lineage": " ← ".join(content["lineage"])}
     rows = {key: value for key, value in content.items() if key not in apart} | lineage
     display.key_values(f"version {content['version']}", rows, False)
+    if training := content["training"]:
+        display.key_values(f"training, by the run {content['run']}", _training(training), False)
     if content["estimates"]:
         display.table("mean reward by its evaluation, doubly robust, in 95 % intervals", content["estimates"])
     verdicts = content["verdicts"]
@@ -72,6 +74,12 @@ def _show(content: dict[str, Any]) -> None:
             display.line(f"{verdict['decision']}: {verdict['reason']}")
     if content["report"]:
         display.line(f"page: {content['report']}")
+
+
+def _training(content: dict[str, Any]) -> dict[str, Any]:
+    """Metrics of a training, the page of its run where there is one, and where to find what it wrote."""
+    page = {"page of the run": content["page"]} if content["page"] else {}
+    return content["metrics"] | page | content["written"]
 
 
 for command in (traffic, promote, rollback):

@@ -9,6 +9,8 @@ from banditloop.rl_core.reports.versions import DATES, ORIGIN, TOTALS, version_r
 
 ESTIMATES = {"candidate": "candidate_dr", "champion": "champion_dr", "difference": "difference"}  # metrics by name
 
+METRICS = "metrics"  # name of a task's artifact
+
 
 def version_report(platform: Platform, version: str) -> dict[str, Any]:
     """A version's row of `version_rows` with its lineage, agent, estimates, page and verdicts.
@@ -17,6 +19,8 @@ def version_report(platform: Platform, version: str) -> dict[str, Any]:
     * estimates: doubly robust, of the mean rewards and their difference on held-out interactions, by its run's
       evaluator; none where the run or its metrics are not known any more
     * report: URI of the evaluation's page; empty where it is not known
+    * training: page of the run that made it, metrics of the training, and what else this wrote, as its curve: URIs by
+      name; empty where the run is not known any more
     * verdicts: all about it, oldest first
 
     Raises:
@@ -35,6 +39,7 @@ def version_report(platform: Platform, version: str) -> dict[str, Any]:
         "exploration": manifest.exploration,
         "estimates": _estimates(artifacts),
         "report": next((artifact.uri for artifact in artifacts if artifact.name == "report"), ""),
+        "training": _training(platform, manifest),
         "verdicts": [
             verdict.model_dump(mode="json", include={"at", "decision", "by", "champion", "reason", "run"})
             for verdict in verdicts
@@ -51,6 +56,19 @@ def _lineage(manifests: dict[str, Manifest], manifest: Manifest) -> list[str]:
             break
         manifest = manifests[parent]
     return lineage
+
+
+def _training(platform: Platform, manifest: Manifest) -> dict[str, Any]:
+    """What the task that wrote a version left in its run."""
+    artifacts = _artifacts(platform, manifest.run)
+    written = (artifact.task for artifact in artifacts if artifact.metadata.get("version") == manifest.version)
+    task = next(written, None)
+    if task is None:
+        return {}
+    own = [artifact for artifact in artifacts if artifact.task == task]
+    metrics = {name: value for artifact in own if artifact.name == METRICS for name, value in artifact.metadata.items()}
+    uris = {artifact.name: artifact.uri for artifact in own if artifact.name != METRICS}
+    return {"page": platform.runner.page(manifest.run), "metrics": metrics, "written": uris}
 
 
 def _artifacts(platform: Platform, run: str) -> list[RunArtifact]:

@@ -12,6 +12,7 @@ from banditloop.pipelines.cli.log_tail import MOST, LogTail
 from banditloop.pipelines.cli.main import app
 from banditloop.pipelines.cli.table import MAX_LINES, MAX_UNBROKEN
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.policies.manifest import MANIFEST
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.promotion.transitions import ensure_champion, promote, roll_back, start_canary
 from tests.conftest import decisions, make_config, make_policy, rewards
@@ -51,7 +52,8 @@ def config(tmp_path_factory):
     endpoint = platform.endpoint
     ensure_champion(config, endpoint)
     for generation, decision in ((1, "promote"), (2, "canary"), (3, "refuse")):
-        make_policy(root / "policy", generation)
+        manifest = make_policy(root / "policy", generation).model_copy(update={"run": RUN if generation == 2 else ""})
+        (root / "policy" / MANIFEST).write_text(manifest.model_dump_json())
         version = endpoint.add(root / "policy")
         champion = endpoint.release().champion
         verdict = Verdict(version=version, champion=champion, decision=decision, by="evaluator", reason=WHY, run=RUN)
@@ -62,25 +64,36 @@ def config(tmp_path_factory):
             start_canary(endpoint, version, 20, 0.0)
         platform.warehouse.append("decisions", decisions([f"{version} {n}" for n in range(20)], version=version))
         platform.warehouse.append("rewards", rewards([f"{version} {n}" for n in range(20)], 3.0))
-    write_run(root / "loop" / "runs" / RUN, {"state": "succeeded", "reason": ""})
+    second = next(manifest.version for manifest in endpoint.versions() if manifest.run)
+    write_run(root / "loop" / "runs" / RUN, {"state": "succeeded", "reason": ""}, trained=second)
     write_run(root / "loop" / "runs" / "retraining-v2-00000000-1", {"state": "failed", "reason": f"evaluator: {WHY}"})
     platform.bus.dead_letter("rewards", f"event.0.event_id = 1: {WHY}", b'[{"event_id": 1}]' * 20)
     return root / "loop.json", config
 
 
-def write_run(folder, outcome):
-    """A run that the local runner has left."""
-    task = folder / "artifacts" / "banditloop-retraining-2026" / "evaluator"
-    task.mkdir(parents=True)
+def write_run(folder, outcome, trained=""):
+    """A run that the local runner has left. trained: the version that it made."""
+    (folder / "artifacts").mkdir(parents=True)
     (folder / "lock").touch()
     (folder / "log.txt").write_text(LOG)
     (folder / "outcome.json").write_text(json.dumps(outcome))
+    report = write_task(folder, "evaluator", metrics=METRICS, report={}) / "report"
+    report.write_text("<!doctype html>a page")
+    if trained:
+        policy = {"version": trained}
+        write_task(folder, "on-policy-trainer", policy=policy, curve={}, metrics={"final_average_return": 69397.25})
+
+
+def write_task(folder, name, **artifacts):
+    """What a task has written: artifacts by name, with their metadata."""
+    task = folder / "artifacts" / "banditloop-retraining-2026" / name
+    task.mkdir(parents=True)
     outputs = {
-        "metrics": {"artifacts": [{"uri": str(task / "metrics"), "metadata": METRICS}]},
-        "report": {"artifacts": [{"uri": str(task / "report"), "metadata": {}}]},
+        artifact: {"artifacts": [{"uri": str(task / artifact), "metadata": metadata}]}
+        for artifact, metadata in artifacts.items()
     }
     (task / "executor_output.json").write_text(json.dumps({"artifacts": outputs}))
-    (task / "report").write_text("<!doctype html>a page")
+    return task
 
 
 @pytest.fixture
@@ -124,6 +137,18 @@ def test_a_version_is_shown_whole(screen):
     assert f"canary: {WHY}" in text
     for part in ("4.100", "-0.500", "made (UTC)", "linucb", "page: "):
         assert part in text
+
+
+def test_a_version_leads_to_the_run_that_trained_it_and_to_its_curve(screen):
+    content = json.loads("\n".join(screen("release show v2 --json", 80)))
+    training = content["training"]
+    assert (content["run"], training["metrics"]) == (RUN, {"final_average_return": 69397.25})
+    assert training["written"]["curve"].endswith("on-policy-trainer/curve")
+    text = "".join(line.rstrip() for line in screen("release show v2", 200))
+    assert f"training, by the run {RUN}" in text
+    assert "69397.250" in text
+    assert "on-policy-trainer/curve" in text
+    assert json.loads("\n".join(screen("release show v1 --json", 80)))["training"] == {}
 
 
 def test_an_artifact_is_opened_as_a_page(screen, config, monkeypatch):
