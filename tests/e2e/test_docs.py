@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from banditloop.rl_core.backends import connect
@@ -35,7 +36,21 @@ def folder(tmp_path_factory):
     (folder / "loop.toml").write_text(config.text.replace(PORT, str(free_port())))
     rows = [f"r{row},2026-03-{1 + row % 28:02d}T10:00:00Z,{ROWS[row % len(ROWS)]}" for row in range(LOG_ROWS)]
     (folder / "log.csv").write_text("\n".join([HEADER, *rows, ""]))
+    write_episodes(folder / "episodes.csv")
     return folder
+
+
+def write_episodes(path):
+    """300 episodes of three steps; `cautious` has the probability of the logged action under another policy."""
+    random, lines = np.random.default_rng(0), ["episode_id,step,action,probability,cautious,reward,cost"]
+    for episode in range(300):
+        for step in range(3):
+            waits = random.random() < 0.5
+            reward = int(random.random() < (0.7 if waits else 0.4))
+            lines.append(
+                f"e{episode},{step},{'wait' if waits else 'go'},0.5,{0.7 if waits else 0.3},{reward},{2 - waits}"
+            )
+    path.write_text("\n".join([*lines, ""]))
 
 
 @pytest.fixture(scope="module")
