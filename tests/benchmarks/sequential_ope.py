@@ -9,7 +9,7 @@ from banditloop.rl_core.environments.cartpole import FEATURES, CartPole
 from banditloop.rl_core.environments.episodic import episode_seeds
 from banditloop.rl_core.estimators.episodes import PRIMARY
 from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
-from banditloop.rl_core.estimators.episodes.fitted_values import observed_features
+from banditloop.rl_core.estimators.episodes.step_features import StepFeatures, observed_features
 from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.events.contexts import Contexts
 from banditloop.rl_core.policies.saved_policy import Decisions, draw_actions
@@ -75,7 +75,7 @@ def world(logging: np.ndarray, target: np.ndarray, count: int, crude: bool) -> C
         log = log._replace(rewards=log.rewards + random.normal(0, 0.1, len(log.rewards)))
         state = log.observations.argmax(axis=1)
         features = np.column_stack([state % 5, state // 5, np.ones(len(state))]) if crude else log.observations
-        return Side(log, target[state], features)
+        return Side(log, target[state], StepFeatures(features))
 
     return side
 

@@ -9,10 +9,18 @@ import pytest
 from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import DR, IPS, SNIPS, DirectMethod, Logged
-from banditloop.rl_core.estimators.episodes import EPISODE_ESTIMATORS, Estimate, LoggedEpisodes
+from banditloop.rl_core.estimators.episodes import (
+    EPISODE_ESTIMATORS,
+    Estimate,
+    LoggedEpisodes,
+    fqe,
+    per_decision_is,
+    sequential_dr,
+)
 from banditloop.rl_core.estimators.episodes.diagnostics import diagnostics, warnings
-from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues, depends_on_step, observed_features
+from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues
 from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows
+from banditloop.rl_core.estimators.episodes.step_features import StepFeatures, depends_on_step, observed_features
 from tests.support.grid_world import STATES, UNIFORM, action_values, episodes, epsilon_greedy, value
 
 every_estimator = pytest.mark.parametrize("estimate", EPISODE_ESTIMATORS.values(), ids=EPISODE_ESTIMATORS.keys())
@@ -247,7 +255,7 @@ def test_estimates_are_within_their_stated_error_of_the_truth(estimate, log):
 
 def fitted(log, target, features, l2=1.0):
     probabilities = target[log.observations.argmax(axis=1)]
-    return FittedValues(log, probabilities, features, l2).fit(LoggedEpisodes.of(log, probabilities))[0]
+    return FittedValues(log, probabilities, StepFeatures(features), l2).fit(LoggedEpisodes.of(log, probabilities))[0]
 
 
 def test_the_interval_of_fitted_values_has_the_variance_of_the_fit():
@@ -269,7 +277,8 @@ def test_steps_are_features_where_values_depend_on_them(log):
     assert not depends_on_step(ends)
     assert depends_on_step(cut)
     assert depends_on_step(ends._replace(discounts=np.sign(ends.discounts)))
-    assert observed_features(cut, 4).shape[1] == observed_features(ends, 4).shape[1] + 1
+    first, of_cut, of_ends = np.arange(1), observed_features(cut, 4), observed_features(ends, 4)
+    assert of_cut(first).shape[1] == of_ends(first).shape[1] + 1
 
 
 def test_the_diagnostics_say_from_which_step_on_weights_are_worth_little(log):
@@ -288,3 +297,16 @@ def test_the_diagnostics_say_from_which_step_on_weights_are_worth_little(log):
     assert gaps.startswith("6 of 300 episodes lack steps")
     assert cut.startswith("5 of 300 episodes were cut off")
     assert "step" in step
+
+
+def test_reagents_one_step_values_are_reproduced():
+    """Those of its test_evaluation_data_page: rewards 4, 5, 7 of actions with these propensities and targets."""
+    step, rewards, ends = np.zeros(3, int), np.array([4.0, 5.0, 7.0]), np.ones(3, bool)
+    propensities = np.array([0.2, 0.5, 0.4])
+    log = Transitions(step[:, None], step, rewards, step[:, None], 0.0 * step, ends, np.arange(3), step, propensities)
+    assert per_decision_is(LoggedEpisodes.of(log, np.array([0.4, 0.3, 0.7]))).value == pytest.approx(7.75)
+    greedy = LoggedEpisodes.of(log, np.array([0.0, 1.0, 0.0]))
+    assert per_decision_is(greedy).value == pytest.approx(5 / 0.5 / 3)
+    model = replace(greedy, predicted=np.array([[1.0], [4.0], [5.0]]), expected=np.array([[1.0], [4.0], [5.0]]))
+    assert fqe(model).value == pytest.approx(10 / 3)
+    assert sequential_dr(model).value == pytest.approx(4.0)

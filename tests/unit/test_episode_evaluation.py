@@ -10,6 +10,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.episodes import EPISODE_ESTIMATORS
 from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
 from banditloop.rl_core.estimators.episodes.frame import evaluate_episodes
+from banditloop.rl_core.estimators.episodes.step_features import StepFeatures
 from tests.support.grid_world import UNIFORM, episodes, epsilon_greedy, value
 
 LOGGING, TARGET = epsilon_greedy(0.5), epsilon_greedy(0.2)
@@ -21,7 +22,7 @@ def log():
 
 
 def side(log, policy):
-    return Side(log, policy[log.observations.argmax(axis=1)], log.observations)
+    return Side(log, policy[log.observations.argmax(axis=1)], StepFeatures(log.observations))
 
 
 def test_estimates_of_the_reward_and_of_metrics_raw_and_relative_to_the_log(log):
@@ -58,7 +59,7 @@ def test_intervals_are_told_where_they_keep_their_level(log):
     told = {name for name, row in rows.items() if row["low"] is not None}
     assert told == {"weighted_dr"}
     never = np.where(np.arange(4) == log.actions[:, None], 0.0, 1 / 3)
-    found = evaluation(Side(log, never, log.observations))["returns"]["reward"]
+    found = evaluation(Side(log, never, StepFeatures(log.observations)))["returns"]["reward"]
     assert all(row["low"] is None for row in [*found["estimates"].values(), found["difference"]])
 
 

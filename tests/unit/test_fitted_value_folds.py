@@ -4,7 +4,8 @@ import numpy as np
 
 from banditloop.rl_core.agents import Transitions
 from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
-from banditloop.rl_core.estimators.episodes.fitted_values import FOLDS, FittedValues, observed_features
+from banditloop.rl_core.estimators.episodes.fitted_values import FOLDS, FittedValues
+from banditloop.rl_core.estimators.episodes.step_features import observed_features
 
 STEPS, DISCOUNT = 3, 0.9
 

@@ -12,8 +12,9 @@ from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.estimators.episodes import applicable
 from banditloop.rl_core.estimators.episodes.diagnostics import diagnostics, has_interval, warnings
 from banditloop.rl_core.estimators.episodes.estimate import Estimate, weighted_mean
-from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues, depends_on_step
+from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues
 from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows, LoggedEpisodes
+from banditloop.rl_core.estimators.episodes.step_features import StepFeatures, depends_on_step
 
 Numbers = dict[str, float | None]  # None: not defined, or too little to tell
 
@@ -22,13 +23,13 @@ Numbers = dict[str, float | None]  # None: not defined, or too little to tell
 class Side:
     """Logged episodes with the probabilities of one policy.
 
-    target: its probabilities, of all actions [B, actions] or of the logged ones [B]. features: [B, F], in which values
-    are linear, as `fitted_values.observed_features` has them; None: there is no model.
+    target: its probabilities, of all actions [B, actions] or of the logged ones [B]. features: of the steps, as
+    `step_features.observed_features` has them; None: there is no model of values.
     """
 
     transitions: Transitions
     target: np.ndarray
-    features: np.ndarray | None = None
+    features: StepFeatures | None = None
 
     @cached_property
     def logged(self) -> LoggedEpisodes:

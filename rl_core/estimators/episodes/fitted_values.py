@@ -6,33 +6,34 @@ that was not fitted to it: errors of a model on its own data are too small, and 
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
 import numpy as np
 
-from banditloop.rl_core.agents.q_features import QEquations, QFeatures
+from banditloop.rl_core.agents.q_features import QEquations
 from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows, LoggedEpisodes
+from banditloop.rl_core.estimators.episodes.step_features import StepFeatures
 
 L2 = 1.0  # in units of a step
 FOLDS = 5
-MOST_UNKNOWNS = 3_000  # of linear equations, which take half a gigabyte
+BLOCK = 10_000  # steps whose features are in memory at a time
 
 
 @dataclass(frozen=True)
 class FittedValues:
     """The model of a target policy on logged episodes; `fit` gives the episodes their predictions.
 
-    transitions: with single steps. target: the policy's probabilities of all actions [B, actions]. features: [B, F], in
-    which the values of every action are linear. An episode that was cut off is over: what is predicted is the sum of
-    the rewards up to the cut.
+    transitions: with single steps. target: the policy's probabilities of all actions [B, actions]. features: of the
+    steps, in which the values of every action are linear. An episode that was cut off is over: what is predicted is the
+    sum of the rewards up to the cut.
     """
 
     transitions: Transitions
     target: np.ndarray
-    features: np.ndarray
+    features: StepFeatures
     l2: float = L2
 
     @cached_property
@@ -54,73 +55,66 @@ class FittedValues:
         Of episodes in which the same happened, the folds get equal numbers. If one had them all, the models of the
         others would never have seen what follows these actions, and would be wrong by what the target policy does.
         """
-        columns = np.column_stack([self.features, self.transitions.actions, self.transitions.propensities])
-        parts = np.split(columns, self.rows.starts[1:])
-        _, kinds, counts = np.unique(
-            [zlib.crc32(part.tobytes()) for part in parts], return_inverse=True, return_counts=True
-        )
-        order = np.argsort(kinds, kind="stable")
-        repeats = np.empty(len(parts), int)
-        repeats[order] = np.arange(len(parts)) - np.repeat(counts.cumsum() - counts, counts)
+        starts, steps = self.rows.starts, self.transitions
+        columns = np.column_stack([self.features.observed, steps.actions, steps.propensities])
+        hashes = [zlib.crc32(part.tobytes()) for part in np.split(columns, starts[1:])]
+        _, kinds, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+        repeats = np.empty(len(hashes), int)
+        by_kind = np.lexsort((np.add.reduceat(steps.rewards, starts), kinds))
+        repeats[by_kind] = np.arange(len(hashes)) - np.repeat(counts.cumsum() - counts, counts)
         return ((kinds + repeats) % FOLDS)[self.rows.episode]
 
     def fit(self, *episodes: LoggedEpisodes) -> list[LoggedEpisodes]:
         """The same episodes, of one reward or of several, with predictions, and each one's influence on the fit."""
-        rows, x, actions, shares = self.rows, self.features, self.transitions.actions, episodes[0].shares
+        rows, shares = self.rows, episodes[0].shares
         share = shares[rows.episode]
         rewards = np.stack([each.rewards[rows.episode, rows.ordinal] for each in episodes], axis=1)
         by_fold = self._equations(rewards, len(shares) * share)
-        values = self._values(by_fold)
-        predicted, expected = values[np.arange(len(x)), actions], (values * self.target[:, :, None]).sum(axis=1)
+        predicted, expected = self._predictions(by_fold)
         errors = rewards + self.to_next[:, None] * np.roll(expected, -1, axis=0) - predicted
-        visits = (x * self._visits(by_fold, shares)[actions]).sum(axis=1)
-        influences = len(shares) ** 2 * np.add.reduceat((share * visits)[:, None] * errors, rows.starts)
+        weights = (len(shares) ** 2 * share * self._visits(by_fold, shares))[:, None]
+        influences = np.add.reduceat(weights * errors, rows.starts)
         return [
             replace(each, predicted=rows.pad(q), expected=rows.pad(v), fit_influence=influence)
             for each, q, v, influence in zip(episodes, predicted.T, expected.T, influences.T, strict=True)
         ]
 
+    def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """The folds, and positions of steps in each, a part at a time."""
+        for start in range(0, len(self.folds), BLOCK):
+            for fold in range(FOLDS):
+                yield fold, start + np.flatnonzero(self.folds[start : start + BLOCK] == fold)
+
     def _equations(self, rewards: np.ndarray, weights: np.ndarray) -> list[QEquations]:
         """The equations of each fold's steps, of R rewards [B, R], with weights [B]."""
-        next_features, following = np.roll(self.features, -1, axis=0), np.roll(self.target, -1, axis=0)
-        following = following * self.to_next[:, None]
-        columns = self.features, self.transitions.actions, rewards, next_features, following, weights
-        return [QEquations.of(*(column[self.folds == fold] for column in columns)) for fold in range(FOLDS)]
+        found: dict[int, QEquations] = {}
+        for fold, rows in self._blocks():
+            following = (rows + 1) % len(weights)  # of the last step of all it does not matter
+            chosen_next = self.target[following] * self.to_next[rows, None]
+            steps = self.features(rows), self.transitions.actions[rows], rewards[rows]
+            part = QEquations.of(*steps, self.features(following), chosen_next, weights[rows])
+            found[fold] = found[fold].plus(part) if fold in found else part
+        return [found[fold] for fold in range(FOLDS)]
 
-    def _values(self, by_fold: Sequence[QEquations]) -> np.ndarray:
-        """The values of all actions in each step, of R rewards [B, actions, R], by the model of the other folds."""
+    def _predictions(self, by_fold: Sequence[QEquations]) -> tuple[np.ndarray, np.ndarray]:
+        """Q of the logged actions and V, of R rewards [B, R], each by the model of the other folds."""
         total = reduce(QEquations.plus, by_fold)
-        values = np.zeros((*self.target.shape, total.vector.shape[-1]))
-        for fold, equations in enumerate(by_fold):
-            inside = self.folds == fold
-            values[inside] = np.einsum("bf,afr->bar", self.features[inside], total.minus(equations).solve(self.l2))
-        return values
+        models = [total.minus(equations).solve(self.l2) for equations in by_fold]
+        predicted, expected = np.zeros((2, len(self.folds), total.vector.shape[-1]))
+        for fold, rows in self._blocks():
+            values = np.tensordot(self.features(rows), models[fold], (1, 1))  # [rows, actions, R]
+            predicted[rows] = values[np.arange(len(rows)), self.transitions.actions[rows]]
+            expected[rows] = (values * self.target[rows, :, None]).sum(axis=1)
+        return predicted, expected
 
     def _visits(self, by_fold: Sequence[QEquations], shares: np.ndarray) -> np.ndarray:
-        """Weights [actions, F] with which x is how often the target policy comes to a state and action, discounted.
+        """How often the target policy comes to each step's state and action, discounted, as a multiple of the log [B].
 
-        As a multiple of how often the log does: the transposed equations, with the target policy's first actions.
+        By the transposed equations, with the target policy's first actions.
         """
-        starts = self.rows.starts
-        first = np.einsum("e,ea,ef->af", shares, self.target[starts], self.features[starts])
-        return reduce(QEquations.plus, by_fold).transposed(first).solve(self.l2)
-
-
-def observed_features(transitions: Transitions, actions: int) -> np.ndarray | None:
-    """Random features of the observations [B, F], and of the step where values depend on it.
-
-    None without observations, and where the values of all actions would have more than `MOST_UNKNOWNS` unknowns.
-    """
-    observed = transitions.observations
-    if not observed.shape[1]:
-        return None
-    if depends_on_step(transitions):
-        observed = np.column_stack([observed, transitions.steps])
-    if (1 + observed.shape[1]) * actions > MOST_UNKNOWNS:
-        return None
-    return QFeatures.fit(observed, actions)(observed)
-
-
-def depends_on_step(transitions: Transitions) -> bool:
-    """Whether values depend on the step: some episode was cut off, or rewards are not discounted."""
-    return not transitions.is_known.all() or bool((transitions.discounts >= 1).any())
+        starts, found = self.rows.starts, np.zeros(len(self.folds))
+        first = np.einsum("e,ea,ef->af", shares, self.target[starts], self.features(starts))
+        weights = reduce(QEquations.plus, by_fold).transposed(first).solve(self.l2)
+        for _, rows in self._blocks():
+            found[rows] = (self.features(rows) * weights[self.transitions.actions[rows]]).sum(axis=1)
+        return found

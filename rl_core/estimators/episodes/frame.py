@@ -17,8 +17,8 @@ from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import frames
 from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
-from banditloop.rl_core.estimators.episodes.fitted_values import observed_features
 from banditloop.rl_core.estimators.episodes.log_steps import sorted_rows, transitions
+from banditloop.rl_core.estimators.episodes.step_features import observed_features
 from banditloop.rl_core.estimators.episodes.table import table
 from banditloop.rl_core.estimators.log_inputs import logged_actions, observed
 

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.estimators.episodes import EPISODE_ESTIMATORS
 from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
-from banditloop.rl_core.estimators.episodes.fitted_values import observed_features
+from banditloop.rl_core.estimators.episodes.step_features import observed_features
 from banditloop.rl_core.evaluation.episodes.targets import Targets
 from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
