@@ -19,7 +19,8 @@ from tests.support.grid_world import UNIFORM, episodes, epsilon_greedy, value
 
 DISCOUNT, EPISODES, RUNS = 0.99, 200, 40
 LOGGING, TARGET = 0.4, 0.2  # exploration
-BOUNDS = {"weighted_dr": 2.5, "fqe": 5.0}  # of the root mean squared error
+BOUNDS = {"weighted_dr": 2.5, "fqe": 5.0, "magic": 5.0, "sequential_dr": 10.0}  # of the root mean squared error
+BOUNDS |= {"per_decision_weighted_is": 10.0, "weighted_is": 20.0, "per_decision_is": 1_000.0}
 SOFT, SOFTER, BOLD = epsilon_greedy(0.5), epsilon_greedy(0.2), epsilon_greedy(0.3)
 MIN_COVERAGE, LEAST_TOLD = 0.93, 10  # of 95 % intervals of weighted DR; logs that say something about coverage
 DIRECTION = np.array([0.5, 1.0, 1.0, 1.5])  # a greedy policy that keeps the pole upright, but not with exploration
@@ -92,8 +93,7 @@ def rows() -> list[Row]:
     truth = float(returns(choose(TARGET), CartPole(), 10_000, 20_000, DISCOUNT).discounted.mean())
     found = measure(cartpole(TARGET, EPISODES), RUNS)
     name = f"CartPole ε {LOGGING} → {TARGET} (truth {truth:.1f})"
-    errors = {key: float(np.sqrt(np.mean((rows[:, 0] - truth) ** 2))) for key, rows in found.items()}
-    result = [at_most(f"{name}: rmse of {key}", [error], "", BOUNDS.get(key, np.inf)) for key, error in errors.items()]
+    result = [at_most(f"{name}: rmse of {key}", [rmse(found[key], truth)], "", bound) for key, bound in BOUNDS.items()]
     result += coverage(name, found, truth)
     for name, (side, truth, count) in LOGS.items():
         result += coverage(name, measure(side, count), truth)
@@ -107,6 +107,11 @@ def measure(side: Callable[[int], Side], logs: int) -> dict[str, np.ndarray]:
         for name, row in evaluation(side(seed))["returns"]["reward"]["estimates"].items():
             found.setdefault(name, []).append([row[key] for key in ("value", "low", "high")])
     return {name: np.array(values, float) for name, values in found.items()}
+
+
+def rmse(values: np.ndarray, truth: float) -> float:
+    """The root mean squared error of estimates [logs, 3]."""
+    return float(np.sqrt(np.mean((values[:, 0] - truth) ** 2)))
 
 
 def coverage(log: str, found: dict[str, np.ndarray], truth: float) -> list[Row]:

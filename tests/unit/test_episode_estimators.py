@@ -21,6 +21,7 @@ from banditloop.rl_core.estimators.episodes.diagnostics import diagnostics, warn
 from banditloop.rl_core.estimators.episodes.fitted_values import FittedValues
 from banditloop.rl_core.estimators.episodes.logged_episodes import EpisodeRows
 from banditloop.rl_core.estimators.episodes.step_features import StepFeatures, depends_on_step, observed_features
+from tests.benchmarks.sequential_ope import cartpole, measure, rmse
 from tests.support.grid_world import STATES, UNIFORM, action_values, episodes, epsilon_greedy, value
 
 every_estimator = pytest.mark.parametrize("estimate", EPISODE_ESTIMATORS.values(), ids=EPISODE_ESTIMATORS.keys())
@@ -310,3 +311,11 @@ def test_reagents_one_step_values_are_reproduced():
     model = replace(greedy, predicted=np.array([[1.0], [4.0], [5.0]]), expected=np.array([[1.0], [4.0], [5.0]]))
     assert fqe(model).value == pytest.approx(10 / 3)
     assert sequential_dr(model).value == pytest.approx(4.0)
+
+
+def test_the_return_of_another_policy_in_cartpole_is_found():
+    """The short form of `make bench-sequential`; the truth is the mean of 20,000 episodes."""
+    found = measure(cartpole(0.2, 80), 3)
+    assert rmse(found["weighted_dr"], 82.1) < 5
+    assert rmse(found["fqe"], 82.1) < 5
+    assert rmse(found["weighted_is"], 82.1) > rmse(found["weighted_dr"], 82.1)
