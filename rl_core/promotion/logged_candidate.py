@@ -1,6 +1,6 @@
 """The evaluation of a candidate on a log that no loop wrote, and the verdict on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,16 +10,21 @@ import pyarrow.compute as pc
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
-from banditloop.rl_core.evaluation.comparison import compare
-from banditloop.rl_core.evaluation.estimates import evaluate
+from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
+from banditloop.rl_core.evaluation.kinds import kind_of
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
-from banditloop.rl_core.evaluation.summary import Summary, evaluation_summary
+from banditloop.rl_core.evaluation.summary import Summary
 from banditloop.rl_core.events.usable import UsableInteractions
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.decision import Thresholds, decide_heldout
 
 THE_LOG = "the log"  # in place of a baseline's version
+NO_TRANSITIONS = {
+    "after_end": "decisions after the end of their episode",
+    "repeated": "decisions of a step that was logged before",
+    "without_episode": "decisions without an episode",
+}
 UNBOUNDED = "the log's least propensity is unknown, without which nothing is evidence against a baseline; give it"
 
 
@@ -31,24 +36,28 @@ def evaluate_log(
     *,
     least_propensity: float = 0.0,
     run_id: str = "",
+    left_out: Mapping[str, int] | None = None,
 ) -> tuple[Verdict, Summary]:
     """The verdict on a candidate by a log whose policy is unknown, and the summary that `write_page` takes.
 
     interactions: in the form of `events.schema.interaction_schema`, as `rl_core.logs` reads them, none of which the
-        candidate was trained on. Logged propensities are used as they are; a candidate that was chosen with probability
-        1 says nothing about others, and is left out.
+        candidate was trained on; in a config with episodes transitions, in that of `events.transitions`. Logged
+        propensities are used as they are; a candidate that was chosen with probability 1 says nothing about others, and
+        is left out.
     baseline: the policy to compare with; None: whatever took the logged actions, whose mean reward is that of the log.
     least_propensity: with which the log's policy took any action for any user; 0: unknown. Only with it is there
         evidence against a baseline, and intervals are narrower.
+    left_out: numbers of decisions that are not among the transitions, by the names in `logs.transitions`.
 
     Raises:
-        InvalidInput: there is no usable interaction with a propensity, or one is below least_propensity.
+        InvalidInput: there is no usable interaction, or episode, with propensities, or one is below least_propensity.
     """
-    window = unknown_window(config, interactions, least_propensity)
+    read = unknown_window if config.episodes is None else unknown_episodes
+    kind, window = kind_of(config), read(config, interactions, least_propensity)
     better, worse = BettingTest(margin=config.gate.noninferiority_margin), BettingTest()
-    better, worse = compare(window, baseline, candidate, better, worse)
-    name = baseline.manifest.version if baseline else THE_LOG
-    decision, reason = decide_heldout(config, better, worse, name)
+    better, worse = kind.compare(window, baseline, candidate, better, worse)
+    name, evaluation = baseline.manifest.version if baseline else THE_LOG, kind.evaluate(window, baseline, candidate)
+    decision, reason = decide_heldout(config, better, worse, name, kind.told(evaluation))
     verdict = Verdict(
         version=candidate.manifest.version,
         champion=name,
@@ -59,9 +68,11 @@ def evaluate_log(
         until=pc.max(window.table["timestamp"]).as_py(),
         better=better,
     )
-    evaluation, needed = evaluate(window, baseline, candidate), Thresholds.of(config).heldout_better
-    about = [_total(window.table)], needed, candidate.encoding.context.names
-    return verdict, evaluation_summary(config, window, evaluation, verdict, worse, [], *about)
+    about = [_total(window.table)], Thresholds.of(config).heldout_better, candidate.encoding.context.names
+    summary = kind.summary(config, window, evaluation, verdict, worse, [], *about)
+    if config.episodes:
+        summary["left_out"] |= {NO_TRANSITIONS[name]: count for name, count in (left_out or {}).items() if count}
+    return verdict, summary
 
 
 def unknown_window(config: Config, interactions: Iterable[pa.RecordBatch], least_propensity: float) -> LoggedWindow:
@@ -75,9 +86,29 @@ def unknown_window(config: Config, interactions: Iterable[pa.RecordBatch], least
     if not window.table.num_rows:
         example = f"; {usable.example}" if usable.example else ""
         raise InvalidInput(f"log: has no usable interaction with a propensity below 1{example}")
-    if (lowest := pc.min(window.table["propensity"]).as_py()) < least_propensity:
-        raise InvalidInput(f"least_propensity = {least_propensity:g}: the log has {lowest:g}; give at most that")
+    _check_least(window.table, least_propensity)
     return replace(window, left_out=usable.left_out.total(), least_propensity=least_propensity)
+
+
+def unknown_episodes(config: Config, transitions: Iterable[pa.RecordBatch], least_propensity: float) -> EpisodeWindow:
+    """The transitions as a window of episodes that unknown policies answered.
+
+    Raises:
+        InvalidInput: as `evaluate_log`.
+    """
+    usable = UsableInteractions(config.task, {})
+    batches = map(_external, usable.episodes_of(transitions))
+    window = EpisodeWindow.of(config, lambda version: None, batches, least_propensity=least_propensity)
+    if not window.episodes:
+        example = f"; {usable.example}" if usable.example else ""
+        raise InvalidInput(f"log: has no usable episode with propensities below 1{example}")
+    _check_least(window.table, least_propensity)
+    return window.without_unusable(usable)
+
+
+def _check_least(table: pa.Table, least_propensity: float) -> None:
+    if (lowest := pc.min(table["propensity"]).as_py()) < least_propensity:
+        raise InvalidInput(f"least_propensity = {least_propensity:g}: the log has {lowest:g}; give at most that")
 
 
 def _external(batch: pa.RecordBatch) -> pa.RecordBatch:

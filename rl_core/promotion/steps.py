@@ -1,5 +1,6 @@
 """The steps of a pipeline as its components run them: first the checks, then the work, of a loop or of none."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from banditloop.rl_core.evaluation.summary import Summary
 from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.logs.artifact import artifact_events
 from banditloop.rl_core.logs.events import interactions
+from banditloop.rl_core.logs.transitions import transitions
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
@@ -132,9 +134,16 @@ def evaluate_file(
     candidate, other = SavedPolicy.load(policy), SavedPolicy.load(baseline) if baseline else None
     encodings = [policy.encoding for policy in (candidate, other) if policy]
     config = config.model_copy(update={"task": with_features_of(config.task, encodings)})
-    default, events = config.reward.default, artifact_events(log, config.task, columns, config.reward.name)
-    rows = interactions(events, config.task, None if default == "ignore" else default)
-    return evaluate_log(config, rows, candidate, other, least_propensity=least_propensity, run_id=run_id)
+    episodes, reward, others = config.episodes, config.reward, Counter[str]()
+    names = [name for name in episodes.value_names(reward.name) if name != reward.name] if episodes else []
+    events = artifact_events(log, config.task, columns, reward.name, names)
+    if episodes:
+        rows = transitions(events, config.task, episodes, reward, others)
+    else:
+        rows = interactions(events, config.task, None if reward.default == "ignore" else reward.default)
+    return evaluate_log(
+        config, rows, candidate, other, least_propensity=least_propensity, run_id=run_id, left_out=others
+    )
 
 
 def _of_a_loop(platform: Platform | None, who: str) -> Platform:

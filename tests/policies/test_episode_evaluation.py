@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.comparison import compare_episodes
 from banditloop.rl_core.evaluation.episodes.estimates import episode_estimates
@@ -21,6 +23,7 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.candidate import evaluate_candidate
 from banditloop.rl_core.promotion.monitor import check_canary
+from banditloop.rl_core.promotion.steps import evaluate_file
 from banditloop.rl_core.promotion.transitions import ensure_champion, promote, start_canary
 from banditloop.rl_core.reports.evaluation_page import write_evaluation
 from banditloop.rl_core.rollouts import returns, rollouts
@@ -191,3 +194,23 @@ def test_a_canary_of_long_episodes_is_promoted_or_rolled_back_by_its_returns(tmp
     decided, reason = check_canary(config, platform)
     assert decided == decision, reason
     assert challenger.manifest.version in reason
+
+
+def test_a_log_in_a_file_is_evaluated_by_its_episodes(loop, policies, tmp_path):
+    config, _ = loop
+    folder = tmp_path / "good"
+    write_follower(config, folder, 0.9)
+    table = rollouts(None, config.environment, 3, EPISODES)
+    columns = ["event_id", "episode_id", "step", "terminal", "action", "propensity", "reward"]
+    rows = pa.Table.from_struct_array(table["context"].combine_chunks())
+    for name in columns:
+        rows = rows.append_column(name, table[name])
+    again = rows.slice(0, 1).set_column(rows.column_names.index("event_id"), "event_id", pa.array(["again"]))
+    pq.write_table(pa.concat_tables([rows, again]), tmp_path / "log.parquet")
+    verdict, summary = evaluate_file(config, folder, tmp_path / "log.parquet", {})
+    assert (verdict.champion, summary["episodes"], summary["interactions"]) == ("the log", EPISODES, 3 * EPISODES)
+    assert (verdict.decision, summary["left_out"]) == ("promote", {"decisions of a step that was logged before": 1})
+    assert summary["returns"]["reward"]["baseline_estimates"] == {}
+    assert write_evaluation(summary, tmp_path / "e.json", tmp_path / "page.html", tmp_path)["difference"] > 0
+    with pytest.raises(InvalidInput, match=r"least_propensity = 0\.6: the log has 0\.5"):
+        evaluate_file(config, folder, tmp_path / "log.parquet", {}, least_propensity=0.6)
