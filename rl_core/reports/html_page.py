@@ -99,7 +99,7 @@ def empty_figure(x: str, y: str, height: int = 320) -> go.Figure:
 
 def error_bars(axis: str, rows: Sequence[Mapping[str, Any]], key: str = "value") -> dict[str, Any]:
     """Keyword arguments of add_scatter that draw the interval [low, high] of every row around its value."""
-    above, below = ([_gap(row[end], row[key], sign) for row in rows] for end, sign in (("high", 1), ("low", -1)))
+    above, below = ([_gap(row.get(end), row[key], sign) for row in rows] for end, sign in (("high", 1), ("low", -1)))
     bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 0}
     return {f"error_{axis}": bars, "text": [interval(row, key) for row in rows]}
 
@@ -154,12 +154,14 @@ def percent(fraction: float | None) -> str:
 
 
 def interval(row: Mapping[str, Any], key: str = "value") -> str:
-    """A value with its interval, "1.234 [1.000, 1.500]" or "1.234 too little to tell"."""
-    return f"{number(row[key])} {bounds(row)}"
+    """A value with its interval, if it has one: "1.234 [1.000, 1.500]", "1.234 too little to tell" or "1.234"."""
+    return f"{number(row[key])} {bounds(row)}".rstrip()
 
 
 def bounds(row: Mapping[str, Any]) -> str:
-    """The interval [low, high] of a row, or "too little to tell" if either bound is None."""
+    """The interval [low, high] of a row, or "too little to tell" if either bound is None; empty if it has no bounds."""
+    if "low" not in row:
+        return ""
     finite = row["low"] is not None and row["high"] is not None
     return f"[{number(row['low'])}, {number(row['high'])}]" if finite else TOO_LITTLE
 

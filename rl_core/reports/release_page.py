@@ -18,7 +18,8 @@ def write_page(report: Report, path: Path) -> None:
     """Write the page of release_report.report."""
     sections = _reward(report) + (_canary(report["evidence"]) if report["evidence"] else "")
     sections += _features(report["features"]) if report["features"] else ""
-    tables = _actions(report["actions"]) + _versions(report) + _verdicts(report)
+    returns = _returns(report["returns"]) if "returns" in report else ""
+    tables = returns + _actions(report["actions"]) + _versions(report) + _verdicts(report)
     body = f'{_summary(report)}{_tiles(report)}<div class="columns">{sections}</div>{tables}'
     html_page.write_html(path, f"The policies of {report['endpoint']}, {html_page.moment(report['at'])} UTC", body)
 
@@ -26,9 +27,11 @@ def write_page(report: Report, path: Path) -> None:
 def _summary(report: Report) -> str:
     """The first paragraph: the serving versions, since when and why, and the alarms."""
     alarms = [alarm["text"] for alarm in report["alarms"]]
-    drift = f"Alarm: {'; '.join(alarms)}." if alarms else "No drift detected."
+    no_alarm = "" if "note" in report else "No drift detected."
+    drift = f"Alarm: {'; '.join(alarms)}." if alarms else no_alarm
     serving = [_serving(row, report["verdicts"]) for row in report["versions"] if row["status"] in SERVING]
-    text = " ".join([*(serving or ["No version is serving yet."]), drift, *_left_out(report["read"])])
+    told = [*(serving or ["No version is serving yet."]), drift, report.get("note", ""), *_left_out(report["read"])]
+    text = " ".join(filter(None, told))
     return html_page.decision(html.escape(text), "bad" if alarms else "good")
 
 
@@ -65,8 +68,9 @@ def _tiles(report: Report) -> str:
 
 
 def _reward(report: Report) -> str:
-    text = """Mean reward of each version so far, as the log grew. Bars are 95 % confidence sequences, valid at all
-times simultaneously. Versions that no longer serve are grey."""
+    bars = "" if "note" in report else "Bars are 95 % confidence sequences, valid at all times simultaneously. "
+    text = f"""Mean reward of each version's decisions so far, as the log grew. {bars}Versions that no longer serve are
+grey."""
     status = {row["version"]: row["status"] for row in report["versions"]}
     figure = html_page.empty_figure("interactions logged", "mean reward", 400)
     for version in dict.fromkeys(period["version"] for period in report["periods"]):
@@ -99,7 +103,7 @@ def _canary(evidence: Report) -> str:
     champion, challenger = html.escape(evidence["champion"]), html.escape(evidence["challenger"])
     odds = {key: html_page.odds(evidence[key]) for key in ("better", "needed", "worse", "needed_worse")}
     text = f"""{challenger} serves {evidence["traffic_percent"]} % of the users, {champion} the others. The test starts
-with a wealth of 1 and bets on every interaction that the challengers of {champion} earn more. If none does, the
+with a wealth of 1 and bets on every {evidence["unit"]} that the challengers of {champion} earn more. If none does, the
 probability that the odds ever reach the {odds["needed"]} needed for promotion is small, however often they are checked.
 The odds are {odds["better"]}. The odds that {challenger} earns less are {odds["worse"]}; it is rolled back at
 {odds["needed_worse"]}."""
@@ -126,9 +130,17 @@ smallest p-values first (Kolmogorov-Smirnov tests, corrected for the number of f
     return html_page.section("features", "Drift of the observations", text, figure)
 
 
+def _returns(rows: list[Report]) -> str:
+    text = """Complete episodes by the version that answered them: the mean of their discounted sums of rewards, with a
+95 % confidence sequence, valid at all times simultaneously."""
+    cells = [[row["version"], row["episodes"], html_page.interval(row, "mean_return")] for row in rows]
+    table = html_page.table(("version", "episodes", "mean return"), cells)
+    return f"<section><h2>Returns of episodes</h2><p>{text}</p>{table}</section>"
+
+
 def _actions(actions: list[Report]) -> str:
-    text = """The interactions by action: how often it was chosen, its mean reward with a 95 % confidence sequence, and
-the share of these choices that was exploration, drawn uniformly and not preferred."""
+    text = """The interactions by action: how often it was chosen, its mean reward, of single decisions with a 95 %
+confidence sequence, and the share of these choices that was exploration, drawn uniformly and not preferred."""
     rows = [
         [
             row["action"],

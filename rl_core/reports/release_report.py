@@ -12,12 +12,13 @@ from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.current import champion_manifest
 from banditloop.rl_core.promotion.decision import Thresholds
 from banditloop.rl_core.reports.drift import FeatureDrift, drifted_features, drifted_reward
+from banditloop.rl_core.reports.episode_release import of_episodes
 from banditloop.rl_core.reports.log_reading import LogReading, read_log
 from banditloop.rl_core.reports.versions import DATES, TOTALS, version_rows
 
 
 def report(config: Config, platform: Platform) -> dict[str, Any]:
-    """Everything that the page shows.
+    """Everything that the page shows; of a loop of episodes, as `episode_release.of_episodes` has it.
 
     Raises:
         InvalidInput: there is no champion yet.
@@ -29,7 +30,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     reading = read_log(config, platform, champion)
     drifts = drifted_features(reading.training, reading.recent, reading.feature_names)
     verdicts = platform.endpoint.verdicts()
-    return {
+    found = {
         "endpoint": config.backend.endpoint,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "read": {"interactions": reading.interactions, "whole": reading.whole},
@@ -42,6 +43,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
         "evidence": _canary(config, release),
         "verdicts": [verdict.model_dump(mode="json", exclude={"better", "until"}) for verdict in verdicts],
     }
+    return of_episodes(found, config, config.episodes, platform) if config.episodes else found
 
 
 def _bounds(config: Config, reading: LogReading, row: dict[str, Any]) -> dict[str, float | None]:
@@ -96,6 +98,7 @@ def _canary(config: Config, release: Release) -> dict[str, Any] | None:
         "champion": release.champion,
         "challenger": release.challenger,
         "traffic_percent": release.challenger_percent,
+        "unit": "episode" if config.episodes else "interaction",
         "wealth": release.evidence.wealth,
         "better": release.evidence.better.log_wealth(),
         "worse": max(release.evidence.worse.log_wealth(), release.evidence.worse_by_user.log_wealth()),

@@ -1,7 +1,5 @@
 """Evaluation on a log of episodes, the gate's decision on it, and the monitor's on a canary's episodes."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +20,8 @@ from banditloop.rl_core.events.usable import UsableInteractions
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.candidate import evaluate_candidate
-from banditloop.rl_core.promotion.monitor import check_canary
 from banditloop.rl_core.promotion.steps import evaluate_file
-from banditloop.rl_core.promotion.transitions import ensure_champion, promote, start_canary
+from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.reports.evaluation_page import write_evaluation
 from banditloop.rl_core.rollouts import returns, rollouts
 from banditloop.rl_core.rollouts.play import chooses
@@ -169,31 +166,6 @@ def test_long_episodes_and_none_go_to_a_canary_and_say_why(tmp_path):
     assert any(text.startswith("horizon: ") for text in summary["warnings"])
     write_evaluation(summary, tmp_path / "evaluation.json", tmp_path / "page.html", tmp_path)
     assert "too little to tell" in (tmp_path / "page.html").read_text()
-
-
-def answered(config: Config, policies: list[SavedPolicy], shares: list[float], episodes: int) -> Iterator[pa.Table]:
-    """The episodes that versions answer by their shares of the traffic."""
-    for number, (policy, share) in enumerate(zip(policies, shares, strict=True)):
-        table = rollouts(policy, config.environment, number, round(share * episodes))
-        yield with_column(table, "assignment_share", [share] * len(table))
-
-
-@pytest.mark.parametrize(("skill", "decision"), [(0.9, "promote"), (0.1, "rollback")])
-def test_a_canary_of_long_episodes_is_promoted_or_rolled_back_by_its_returns(tmp_path, skill, decision):
-    config = lights_config(tmp_path, max_steps=20, release={"check_every_interactions": 20})
-    platform = connect(config)
-    champion, challenger = (
-        write_follower(config, tmp_path / str(number), each, number) for number, each in ((1, 0.5), (2, skill))
-    )
-    for number in (1, 2):
-        platform.endpoint.add(tmp_path / str(number))
-    promote(platform.endpoint, champion.manifest.version)
-    start_canary(platform.endpoint, challenger.manifest.version, 40, 0.0)
-    for table in answered(config, [champion, challenger], [0.6, 0.4], 300):
-        log_episodes(platform, table)
-    decided, reason = check_canary(config, platform)
-    assert decided == decision, reason
-    assert challenger.manifest.version in reason
 
 
 def test_a_log_in_a_file_is_evaluated_by_its_episodes(loop, policies, tmp_path):

@@ -1,0 +1,70 @@
+"""A loop of episodes: a candidate goes by a canary, whose episodes are compared with the champion's, to its end."""
+
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+
+from banditloop.components.evaluator import evaluator
+from banditloop.components.generator import generator
+from banditloop.components.trainer import trainer
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.promotion.monitor import check_canary
+from banditloop.rl_core.reports import release_page
+from banditloop.rl_core.reports.release_report import report
+from banditloop.rl_core.rollouts import rollouts
+from tests.policies.test_episode_evaluation import log_episodes
+from tests.support.components import artifact, deploy_policy, ingest
+from tests.support.lights import lights_config, with_column
+
+
+def started(config: Config, folder: Path) -> Platform:
+    """The loop after its startup pipeline: its first policy is the canary of the random one."""
+    generator.python_func(config=config.to_dict(), metrics=artifact(dsl.Metrics, "metrics"), interactions=600, seed=0)
+    examples, policy = artifact(dsl.Dataset, folder / "examples"), artifact(dsl.Model, folder / "policy")
+    ingest(config, examples)
+    metrics = {"metrics": artifact(dsl.Metrics, "metrics"), "run_id": "startup"}
+    trainer.python_func(config=config.to_dict(), examples=examples, policy=policy, **metrics)
+    outputs = {
+        "evaluation": artifact(dsl.Artifact, folder / "evaluation"),
+        "report": artifact(dsl.HTML, folder / "report"),
+    }
+    decision = evaluator.python_func(config=config.to_dict(), policy=policy, **outputs, **metrics)
+    assert decision == "canary"
+    deploy_policy(config, policy, decision)
+    return connect(config)
+
+
+def play(config: Config, platform: Platform, episodes: int, seed: int) -> None:
+    """Log the episodes that the release's versions answer by their shares of the traffic."""
+    for version, percent in platform.endpoint.release().traffic().items():
+        policy = SavedPolicy.load(platform.endpoint.policy(version))
+        table = rollouts(policy, config.environment, seed + percent, episodes * percent // 100)
+        log_episodes(platform, with_column(table, "assignment_share", [percent / 100] * len(table)))
+
+
+@pytest.mark.parametrize(("skill", "decision"), [(0.9, "promote"), (0.1, "rollback")])
+def test_a_canary_of_long_episodes_ends_by_the_returns_of_its_episodes(tmp_path, skill, decision):
+    sections = {"agent": {"skill": skill}, "release": {"canary_percent": 40, "check_every_interactions": 100}}
+    config = lights_config(tmp_path, max_steps=20, **sections)
+    platform = started(config, tmp_path)
+    challenger = platform.endpoint.release().challenger
+    assert check_canary(config, platform)[0] is None
+    play(config, platform, 20, seed=1)
+    undecided, reason = check_canary(config, platform)
+    assert (undecided, platform.endpoint.release().evidence.better.count) == (None, 20)
+    assert "so far" in reason
+    found = report(config, platform)
+    assert {row["version"]: row["episodes"] for row in found["returns"]} == {"random": 30 + 12, challenger: 8}
+    release_page.write_page(found, tmp_path / "release.html")
+    page = (tmp_path / "release.html").read_text()
+    assert "bets on every episode" in page
+    assert "Decisions of one episode depend on each other" in page
+    play(config, platform, 400, seed=100)
+    decided, reason = check_canary(config, platform)
+    assert decided == decision, reason
+    assert platform.endpoint.release().champion == (challenger if decision == "promote" else "random")
+    assert (decision == "rollback") == ("earns less from its episodes" in reason)
