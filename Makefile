@@ -81,9 +81,10 @@ RESOLVE := uv pip compile pyproject.toml --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
 IMAGE_EXTRAS := local serve pipelines train evaluate tune google
+EXTRAS := $(IMAGE_EXTRAS) environments testing  # all but ray, of 240 MB, which tests install by themselves
 
 lock:  ## resolve requirements.lock anew, and from it the image's, with a smaller TensorFlow, and the functions' (needs uv)
-	$(RESOLVE) --universal --all-extras --group dev --upgrade -o requirements.lock
+	$(RESOLVE) --universal $(EXTRAS:%=--extra %) --group dev --upgrade -o requirements.lock
 	echo 'tensorflow; sys_platform == "none"' | $(RESOLVE) --python-platform x86_64-manylinux_2_28 \
 		$(IMAGE_EXTRAS:%=--extra %) \
 		--group agents --group image --constraints requirements.lock --overrides /dev/stdin \

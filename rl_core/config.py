@@ -23,6 +23,7 @@ from banditloop.rl_core.settings.on_policy import OnPolicySection
 from banditloop.rl_core.settings.processes import BusSection, ImageSection, LoggingSection, ServingSection
 from banditloop.rl_core.settings.registry import registered
 from banditloop.rl_core.settings.retention import RetentionSection
+from banditloop.rl_core.settings.rollouts import RolloutsSection
 from banditloop.rl_core.settings.search_space import Dimension, check_space, dimensions
 from banditloop.rl_core.settings.section import Section
 from banditloop.rl_core.settings.task import Task
@@ -47,6 +48,7 @@ class Config(Section):
     policy: PolicySection = PolicySection()
     reward: RewardSection = RewardSection()
     episodes: EpisodesSection | None = None
+    rollouts: RolloutsSection = RolloutsSection()
     serving: ServingSection = ServingSection()
     bus: BusSection = BusSection()
     logging: LoggingSection = LoggingSection()
@@ -87,23 +89,19 @@ class Config(Section):
 
     def _check_episodes(self) -> None:
         """Agent, environment and log must all be sequential, or none of them."""
-        if self.episodes is None and isinstance(self.agent, SequentialAgent):
-            raise InvalidInput(
-                f"agent.name = {self.agent.name!r}: learns from episodes; add the section episodes, empty for defaults"
-            )
-        if self.episodes and not isinstance(self.agent, SequentialAgent):
-            raise InvalidInput(
-                f"agent.name = {self.agent.name!r}: learns from single decisions; give one for episodes, as 'dqn'"
-            )
-        if self.episodes and self.environment and not isinstance(self.environment, EpisodicEnvironment):
-            raise InvalidInput(
-                f"environment.name = {self.environment.name!r}: has no episodes; omit the section episodes"
-            )
-
-        if self.episodes and self.reward.default == "ignore":
-            raise InvalidInput(
-                "reward.default = 'ignore': every step of an episode needs a reward; give a number, as 0.0"
-            )
+        learns_from = f"agent.name = {self.agent.name!r}: learns from"
+        if self.episodes is None:
+            if isinstance(self.agent, SequentialAgent):
+                raise InvalidInput(f"{learns_from} episodes; add the section episodes, empty for defaults")
+            if self.rollouts.engine != "process":
+                raise InvalidInput(f"rollouts.engine = {self.rollouts.engine!r}: plays episodes; without them, omit it")
+            return
+        if not isinstance(self.agent, SequentialAgent):
+            raise InvalidInput(f"{learns_from} single decisions; give one for episodes, as 'dqn'")
+        if (environment := self.environment) and not isinstance(environment, EpisodicEnvironment):
+            raise InvalidInput(f"environment.name = {environment.name!r}: has no episodes; omit the section episodes")
+        if self.reward.default == "ignore":
+            raise InvalidInput("reward.default = 'ignore': every step of an episode needs a reward; give one, as 0.0")
 
     @property
     def judged_reward(self) -> RewardSection | None:

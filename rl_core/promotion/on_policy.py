@@ -10,6 +10,7 @@ from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.current import latest_released
 from banditloop.rl_core.promotion.start import check_start
+from banditloop.rl_core.rollouts import engine
 from banditloop.rl_core.training.on_policy import Curve, make_simulation, train_on_policy
 from banditloop.rl_core.training.on_policy.policy import write_on_policy
 from banditloop.rl_core.training.tuned import with_tuned
@@ -44,8 +45,9 @@ def on_policy_step(
         check_start(config, platform)
         config = with_tuned(config, platform.endpoint.tuned())
     previous = latest_released(platform.endpoint)[0] if platform else None
-    simulation = make_simulation(config)
-    with _summaries(tensorboard, profile) as summarise:
+    scratch = platform.scratch if platform else None
+    with engine(config.rollouts, scratch) as workers, _summaries(tensorboard, profile) as summarise:
+        simulation = make_simulation(config, workers)
 
         def after_loop(curve: Curve) -> None:
             summarise(curve)

@@ -24,6 +24,7 @@ from banditloop.rl_core.promotion.current import released
 from banditloop.rl_core.promotion.logged_candidate import evaluate_log
 from banditloop.rl_core.promotion.start import check_start
 from banditloop.rl_core.promotion.transitions import ensure_champion
+from banditloop.rl_core.rollouts.engine import engine
 from banditloop.rl_core.rollouts.history import episodic_history
 from banditloop.rl_core.training.export import Export, export_file, export_log
 from banditloop.rl_core.training.policy import train_policy
@@ -43,7 +44,7 @@ def simulate_step(config: Config, platform: Platform, interactions: int, seed: i
     Of an environment of episodes they are as many whole ones as it takes.
     """
     check_start(config, platform)
-    decisions, rewards = _simulated_events(config, interactions, seed)
+    decisions, rewards = _simulated_events(config, interactions, seed, platform.scratch)
     # Rewards first: every decision in the warehouse then has its reward, and a retry after a crash adds the rest.
     added = {"rewards_added": platform.warehouse.append("rewards", rewards)}
     added["decisions_added"] = platform.warehouse.append("decisions", decisions)
@@ -51,11 +52,12 @@ def simulate_step(config: Config, platform: Platform, interactions: int, seed: i
     return {**added, "mean_reward": float(rewards["value"].to_numpy().mean())}
 
 
-def _simulated_events(config: Config, interactions: int, seed: int) -> tuple[pa.Table, pa.Table]:
+def _simulated_events(config: Config, interactions: int, seed: int, scratch: Path) -> tuple[pa.Table, pa.Table]:
     """Decisions of the random policy, and their rewards."""
     if isinstance(config.environment, EpisodicEnvironment):
         max_steps = config.episodes.max_steps if config.episodes else None
-        return episodic_history(config.environment, interactions, config.reward.name, seed, max_steps)
+        with engine(config.rollouts, scratch) as workers:
+            return episodic_history(config.environment, interactions, config.reward.name, seed, max_steps, workers)
     environment = configured(config.environment, "the generator")
     history = simulated_history(environment, interactions, config.reward.name, seed)
     decisions, rewards = (pa.concat_tables(tables) for tables in zip(*history, strict=True))

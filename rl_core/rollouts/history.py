@@ -8,11 +8,17 @@ import pyarrow as pa
 from banditloop.rl_core.environments.episodic import EpisodicEnvironment
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.rows import reward_table
+from banditloop.rl_core.rollouts.engine import IN_PROCESS, Engine
 from banditloop.rl_core.rollouts.rollouts import rollouts
 
 
 def episodic_history(
-    environment: EpisodicEnvironment, interactions: int, reward_name: str, seed: int, max_steps: int | None = None
+    environment: EpisodicEnvironment,
+    interactions: int,
+    reward_name: str,
+    seed: int,
+    max_steps: int | None = None,
+    engine: Engine = IN_PROCESS,
 ) -> tuple[pa.Table, pa.Table]:
     """The decisions and rewards of the first whole episodes that have at least so many interactions together.
 
@@ -27,7 +33,7 @@ def episodic_history(
     steps = max_steps or environment.max_steps  # of an episode; then as many as those played had on average
     while rows < interactions:
         more = math.ceil((interactions - rows) / steps)
-        tables.append(rollouts(None, environment, seed, more, episodes, max_steps))
+        tables.append(rollouts(None, environment, seed, more, episodes, max_steps, engine))
         rows, episodes = rows + tables[-1].num_rows, episodes + more
         steps = rows / episodes
     played = _cut(pa.concat_tables(tables), interactions)

@@ -1,5 +1,7 @@
 """Episodes that a policy plays, as rows of the log."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +12,7 @@ from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import DOUBLES, RANDOM, TIME, interaction_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.rollouts.engine import IN_PROCESS, Engine
 from banditloop.rl_core.rollouts.play import Played, chooses, play
 from banditloop.rl_core.settings.section import digest
 from banditloop.rl_core.settings.task import Task
@@ -24,19 +27,34 @@ def rollouts(
     episodes: int,
     first: int = 0,
     max_steps: int | None = None,
+    engine: Engine = IN_PROCESS,
 ) -> pa.Table:
     """The interactions of episodes of the run with this seed, by a policy (None: the random one).
 
     Rows have the schema `interaction_schema`, sorted by the episodes' numbers, from `first` on, and by step; terminal
     and truncated are known in all of them. An episode is the same, ids included, whatever others it is played with:
-    runs can be divided over calls and machines. Rewards are clipped to the task's range. max_steps: see `play`.
+    runs can be divided over calls and machines. Rewards are clipped to the task's range. max_steps: see `play`. engine:
+    where they are played.
     """
+    tables = engine.play(partial(_rollouts, policy, environment, seed, first, max_steps), episodes)
+    return pa.concat_tables(tables)
+
+
+def _rollouts(
+    policy: SavedPolicy | None,
+    environment: EpisodicEnvironment,
+    seed: int,
+    first: int,
+    max_steps: int | None,
+    part: slice,
+) -> pa.Table:
+    """The interactions of a part of the episodes."""
     task, choose = environment.task, chooses(policy, environment.task)
     version = policy.manifest.version if policy else RANDOM
     run = digest([environment.model_dump(mode="json"), version, max_steps, seed])
     tables = [interaction_schema(task).empty_table()]
-    for start in range(first, first + episodes, BLOCK):
-        seeds = episode_seeds(seed, start, min(BLOCK, first + episodes - start))
+    for start in range(first + part.start, first + part.stop, BLOCK):
+        seeds = episode_seeds(seed, start, min(BLOCK, first + part.stop - start))
         played = [*play(environment, seeds, choose, max_steps)]
         rows = pa.concat_tables([_rows(task, step, start, run, version) for step in played])
         order = np.argsort(np.concatenate([step.episodes for step in played]), kind="stable")  # steps are in order

@@ -1,19 +1,20 @@
 """The sequential environment of a config, as arrays: episodes that a model plays."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from banditloop.rl_core.agents import Model
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import configured_episodic, episode_seeds
+from banditloop.rl_core.environments import EpisodicEnvironment, configured_episodic, episode_seeds
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.features.encoding import Encoding
-from banditloop.rl_core.rollouts import play, uniformly
+from banditloop.rl_core.rollouts import IN_PROCESS, Engine, play, uniformly
 from banditloop.rl_core.settings.episodes import EpisodesSection
-from banditloop.rl_core.training.on_policy.played_episodes import PlayedEpisodes, Recorder
+from banditloop.rl_core.training.on_policy.played_episodes import PlayedEpisodes, Recorder, all_of
 
 FIT_EPISODES = 200  # of the random policy, that an encoder is fitted to
 
@@ -25,7 +26,9 @@ class EpisodicSimulation:
         InvalidInput: there is none, or it does not list its actions.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, engine: Engine = IN_PROCESS) -> None:
+        """engine: where episodes are played."""
+        self._engine = engine
         self.environment = configured_episodic(config.environment, "training on episodes")
         if config.task.action_ids is None:
             raise InvalidInput("task.actions: are not listed; on-policy training needs them, as a number or a list")
@@ -46,18 +49,13 @@ class EpisodicSimulation:
 
         rounds: seeds of the episodes to play side by side, uint64 [E].
         """
-        recorder, scales, played, first = Recorder(self._task, self.encoding, model, exploration), [], 0, 0
+        batches: list[PlayedEpisodes] = []
         for seeds in rounds:
-            for step in play(self.environment, seeds, recorder.choose, self._section.max_steps):
-                if step.step == 0:  # one scale for a whole episode, so that no best policy changes
-                    scale = self.environment.reward_scale(step.contexts)
-                    scales.append(np.ones(len(seeds)) if scale is None else scale)
-                recorder.add(step, first)
-                played += len(step.episodes)
-            first += len(seeds)
-            if played >= decisions:
+            part = partial(_play, self.environment, self.encoding, self._section, model, exploration, seeds)
+            batches += self._engine.play(part, len(seeds))
+            if sum(len(batch.entropies) for batch in batches) >= decisions:
                 break
-        return recorder.played(self._section.discount, np.concatenate(scales))
+        return all_of(batches)
 
     def _encoding(self) -> Encoding:
         """The encoding of the task, fitted to what the random policy observes."""
@@ -67,3 +65,23 @@ class EpisodicSimulation:
         steps = play(self.environment, episode_seeds(0, 0, FIT_EPISODES), uniformly, self._section.max_steps)
         contexts = pa.concat_arrays([context_array(self._task, step.contexts) for step in steps])
         return encoding.model_copy(update={"context": encoding.context.fit(contexts)})
+
+
+def _play(
+    environment: EpisodicEnvironment,
+    encoding: Encoding,
+    section: EpisodesSection,
+    model: Model,
+    exploration: float,
+    seeds: np.ndarray,
+    part: slice,
+) -> PlayedEpisodes:
+    """A part of the episodes of these seeds."""
+    recorder = Recorder(environment.task, encoding, model, exploration)
+    scales = np.ones(part.stop - part.start)
+    for step in play(environment, seeds[part], recorder.choose, section.max_steps):
+        if step.step == 0:  # one scale for a whole episode, so that no best policy changes
+            scale = environment.reward_scale(step.contexts)
+            scales = scales if scale is None else scale
+        recorder.add(step)
+    return recorder.played(section.discount, scales)

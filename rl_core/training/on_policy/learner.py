@@ -6,6 +6,7 @@ from banditloop.rl_core.agents import OnlineAgent, Statistics
 from banditloop.rl_core.agents.tf_agents_algorithms import AlgorithmSection
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.rollouts import IN_PROCESS, Engine
 from banditloop.rl_core.training.on_policy.curve import Loop
 from banditloop.rl_core.training.on_policy.episodic import EpisodicLearner
 from banditloop.rl_core.training.on_policy.episodic_simulation import EpisodicSimulation
@@ -33,9 +34,12 @@ class Learner(Protocol):
         """Go on from the statistics of a checkpoint, after `loop` loops."""
 
 
-def make_simulation(config: Config) -> Simulation | EpisodicSimulation:
-    """The config's environment: of single decisions, or of episodes. InvalidInput: there is none to train in."""
-    return EpisodicSimulation(config) if config.episodes else Simulation(config)
+def make_simulation(config: Config, engine: Engine = IN_PROCESS) -> Simulation | EpisodicSimulation:
+    """The config's environment: of single decisions, or of episodes. InvalidInput: there is none to train in.
+
+    engine: where episodes are played.
+    """
+    return EpisodicSimulation(config, engine) if config.episodes else Simulation(config)
 
 
 def make_learner(config: Config, simulation: Simulation | EpisodicSimulation) -> Learner:

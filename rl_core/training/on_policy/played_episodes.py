@@ -1,11 +1,13 @@
 """Episodes that a model plays, as agents learn from them."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from banditloop.rl_core.agents import Model, Transitions
+from banditloop.rl_core.agents.transitions import joined
 from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.events.contexts import Contexts, context_array, take
 from banditloop.rl_core.features.encoding import Encoding
@@ -24,6 +26,14 @@ class PlayedEpisodes(NamedTuple):
     transitions: Transitions
     returns: np.ndarray
     entropies: np.ndarray
+
+
+def all_of(batches: Sequence[PlayedEpisodes]) -> PlayedEpisodes:
+    """The episodes of several batches, at least one, numbered anew."""
+    if len(batches) == 1:
+        return batches[0]
+    transitions, returns, entropies = zip(*batches, strict=True)
+    return PlayedEpisodes(joined(transitions), np.concatenate(returns), np.concatenate(entropies))
 
 
 class Recorder:
@@ -52,16 +62,16 @@ class Recorder:
         )
         return decisions
 
-    def add(self, step: Played, first: int) -> None:
-        """Keep what the latest decisions brought; first: the number of the first of the episodes played together."""
-        ended, episodes = np.flatnonzero(step.outcome.ended), first + step.episodes
+    def add(self, step: Played) -> None:
+        """Keep what the latest decisions brought."""
+        ended = np.flatnonzero(step.outcome.ended)
         self._add(
-            episodes=episodes,
+            episodes=step.episodes,
             steps=np.full(len(step.episodes), step.step),
             rewards=step.outcome.rewards,
             terminal=step.outcome.terminal,
             ended=step.outcome.ended,
-            ended_episodes=episodes[ended],
+            ended_episodes=step.episodes[ended],
             last_observations=self._observations(take(step.next_contexts, ended)),
         )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from banditloop.rl_core.agents import Statistics, check_shapes
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.rollouts import engine
 from banditloop.rl_core.training.on_policy.checkpoint import CHECKPOINT, read_checkpoint, write_checkpoint
 from banditloop.rl_core.training.on_policy.curve import Curve
 from banditloop.rl_core.training.on_policy.episodic_simulation import EpisodicSimulation
@@ -24,7 +25,8 @@ def simulate(config: Config, seed: int | None = None, on_loop: Callable[[Curve],
     """
     if seed is not None:
         config = config.model_copy(update={"on_policy": config.on_policy.model_copy(update={"seed": seed})})
-    return train_on_policy(config, make_simulation(config), on_loop=on_loop)[1]
+    with engine(config.rollouts) as workers:
+        return train_on_policy(config, make_simulation(config, workers), on_loop=on_loop)[1]
 
 
 def train_on_policy(
