@@ -23,6 +23,16 @@ demo: $(READY)  ## run the whole loop on real ratings, live, and write its learn
 	rm -rf build/loop build/demo
 	$(BIN)/banditloop loop --output build/demo
 
+demo-cartpole: $(READY)  ## learn to balance a pole from logged episodes, live, and write the curve to build/demo-cartpole
+	rm -rf build/cartpole build/demo-cartpole
+	$(BIN)/banditloop loop -c pipelines/configs/cartpole.toml --interactions 3300 --rounds 2 --users 60 \
+		--output build/demo-cartpole
+
+demo-newsvendor: $(READY)  ## learn orders of stock in simulation by several learning rates, and serve the policy
+	rm -rf build/newsvendor build/demo-newsvendor
+	$(BIN)/banditloop tune -c pipelines/configs/newsvendor.toml --output build/demo-newsvendor/learning-rates
+	$(BIN)/banditloop loop -c pipelines/configs/newsvendor.toml --rounds 3 --users 400 --output build/demo-newsvendor
+
 NEEDS_MORE := slow or cloud or container or browser
 
 test: test-local  ## run all tests: units first, then those that need this machine only, then the rest
@@ -95,4 +105,4 @@ lock:  ## resolve requirements.lock anew, and from it the image's, with a smalle
 clean:  ## remove everything made, .venv included
 	rm -rf .venv build dist *.egg-info
 
-.PHONY: help setup demo test test-fast test-local test-cloud check format bench image docs compile lock clean
+.PHONY: help setup demo demo-cartpole demo-newsvendor test test-fast test-local test-cloud check format bench image docs compile lock clean

@@ -2,15 +2,19 @@
 
 Akiba, Sano, Yanase, Ohta, Koyama: Optuna: A Next-generation Hyperparameter Optimization Framework, KDD 2019. Trials are
 proposed by tree-structured Parzen estimators (Bergstra, Bardenet, Bengio, Kégl: Algorithms for Hyper-Parameter
-Optimization, NeurIPS 2011), of which the first are the present settings.
+Optimization, NeurIPS 2011), of which the first are the present settings. Where there are no more settings than trials,
+each is tried once.
 """
 
 import logging
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -77,8 +81,18 @@ def _open(tuning: TuningSection, folder: Path) -> optuna.Study:
         pruner=pruners[tuning.pruning](),
         load_if_exists=True,
     )
-    study.sampler = optuna.samplers.TPESampler(seed=tuning.seed + len(study.trials))  # a second one draws anew
+    seed = tuning.seed + len(study.trials)  # a second one draws anew
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of trying each once
+        kind = optuna.samplers.BruteForceSampler if _lists_few(tuning) else optuna.samplers.TPESampler
+        study.sampler = kind(seed=seed)
     return study
+
+
+def _lists_few(tuning: TuningSection) -> bool:
+    """Whether there are trials for all settings, which are then tried once each."""
+    numbers = [len(parameter.values) for _, parameter in tuning.parameters()]
+    return all(numbers) and math.prod(numbers) <= tuning.trials
 
 
 def _enqueue(study: optuna.Study, config: Config) -> None:
