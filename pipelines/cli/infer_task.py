@@ -16,6 +16,7 @@ from banditloop.rl_core.settings.feature_kinds import Kind
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, OPEN
 
 FEATURE_NAME = r"[A-Za-z][A-Za-z0-9_]{0,62}"
+SEQUENTIAL = "; to learn from episodes, add the section [episodes] and an agent for them, as dqn"
 ROWS_PER_ACTION = 5  # at least, to see that a column depends on nothing but the action
 EXAMPLES = 2
 
@@ -95,8 +96,8 @@ def _of_episodes(columns: list[str]) -> dict[str, str]:
         return {}
     notes = {column: "a metric" for column in columns if column.startswith(f"{METRICS}.")}
     for field in ("candidates", *EPISODE_FIELDS):
-        usual = {field, *USUAL_NAMES[field]}
-        notes |= {column: FIELDS[field] for column, name in names.items() if name in usual}
+        usual, hint = {field, *USUAL_NAMES[field]}, SEQUENTIAL if field == "episode_id" else ""
+        notes |= {column: FIELDS[field] + hint for column, name in names.items() if name in usual}
     return notes
 
 

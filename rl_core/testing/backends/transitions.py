@@ -19,6 +19,15 @@ REAGENT = Task.parse(
     {"actions": ["action1", "action2"], "reward_range": [0, 10], "context": {"f1": "number", "f2": "number"}}, "task"
 )
 
+FEATURES = Task.parse(
+    {
+        "actions": "open",
+        "context": {"age": "number", "tags": "categories", "history": {"vector": 2}},
+        "action_features": {"price": "number", "topics": "categories"},
+    },
+    "task",
+)
+
 
 class TransitionContract(BackendFixtures):
     """Checks of the port Warehouse: the columns of transitions."""
@@ -46,6 +55,18 @@ class TransitionContract(BackendFixtures):
         assert last | {"ordinal": 1, "steps_to_next": 0, "steps_since_first": 10, "reward": 0.2} == last
         assert last | {"next_context": None, "next_action": None, "next_candidates": []} == last
         assert last | {"terminal": True, "truncated": False, "next_candidate_features": []} == last
+
+    def test_features_of_every_kind_are_those_of_the_next_decision(self, configure: Configure) -> None:
+        warehouse = episodic(configure, FEATURES)
+        contexts = [{"age": 1.5, "tags": ["a"], "history": [0.5, 1.0]}, {"age": None, "tags": [], "history": []}]
+        offers = [[{"price": 1.0, "topics": ["x"]}, {"price": None, "topics": []}], [{"price": 2.0, "topics": ["y"]}]]
+        asked = {"candidates": [["p", "q"], ["r"]], "candidate_features": offers, "context": contexts}
+        warehouse.append("decisions", steps(["a0", "a1"], "a", [0, 1], task=FEATURES, terminal=[False, True], **asked))
+        first, last = timeline(warehouse, FEATURES)
+        assert [first["context"], first["next_context"]] == contexts == [first["context"], last["context"]]
+        assert [first["candidate_features"], first["next_candidate_features"]] == offers
+        assert (first["next_candidates"], first["next_action"]) == (["r"], "r")
+        assert (last["next_context"], last["next_candidates"], last["next_candidate_features"]) == (None, [], [])
 
     def test_the_folds_hold_whole_episodes_by_the_hash_of_their_id(self, configure: Configure) -> None:
         warehouse = episodic(configure, gate={"holdout_fraction": 0.2})
