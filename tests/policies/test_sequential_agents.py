@@ -7,8 +7,7 @@ from banditloop.rl_core.testing.sequential_agents import SequentialAgentConforma
 
 TESTED_AGENTS = [
     DQN(hidden_layers=1, hidden_units=32, batch_size=128, gradient_steps=300, learning_rate=0.02),
-    FittedQ(),
-    FittedQ(features=0, iterations=20),
+    FittedQ(features=40, iterations=30),
     BehaviourCloning(gradient_steps=200),
 ]
 BAD_HYPERPARAMETERS = {

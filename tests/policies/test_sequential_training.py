@@ -1,13 +1,11 @@
 """The trainer on transitions of episodes: all files at once, in whatever order, in a process or as a custom job."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.examples import write_examples
-from banditloop.rl_core.events.timeline import transitions_of
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.rollouts import returns, rollouts
 from banditloop.rl_core.rollouts.play import greedily
@@ -16,6 +14,7 @@ from banditloop.rl_core.training.shards import merge_shards, seed_first_shard, t
 from banditloop.rl_core.training.train import initial_statistics
 from banditloop.rl_core.training.training import Training
 from tests.conftest import assert_same
+from tests.support.offline_cartpole import learned, timeline
 
 CONFIG = Config.parse(
     {
@@ -33,19 +32,9 @@ CONFIG = Config.parse(
 )
 
 
-def timeline():
-    """The transitions of a hundred random episodes."""
-    table = rollouts(None, CONFIG.environment, seed=0, episodes=100)
-    columns = {"ordinal": table["step"], "is_terminal": table["terminal"], "value_0": table["reward"]}
-    for name, column in columns.items():
-        table = table.append_column(name, column)
-    batches = table.combine_chunks().to_batches()
-    return pa.Table.from_batches(transitions_of(batches, CONFIG.task, CONFIG.episodes, CONFIG.reward))
-
-
 @pytest.fixture(scope="module")
 def table():
-    return timeline()
+    return timeline(CONFIG, seed=0, episodes=100)
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +82,9 @@ def test_examples_of_another_kind_than_the_agent_learns_from_are_refused(example
     with pytest.raises(InvalidInput, match=r"examples: the agent 'linucb' learns from single decisions"):
         train_policy(bandit, None, examples, tmp_path / "policy", {})
     assert not (tmp_path / "policy").exists()
+
+
+@pytest.mark.slow
+def test_the_pole_is_balanced_after_150_random_episodes():
+    """Two of the seeds of `make bench-sequential`, which asks for a mean of 160 of 200 steps, and at least 100."""
+    assert min(learned(seed, 150, {"name": "dqn"}).length for seed in (0, 1)) >= 150
