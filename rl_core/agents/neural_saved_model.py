@@ -18,6 +18,7 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
 from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.exploration import softmax
 from banditloop.rl_core.agents.linear_thompson_model import LinearThompsonModel
 from banditloop.rl_core.agents.linear_thompson_saved_model import thompson
 from banditloop.rl_core.agents.network import layers_of
@@ -56,14 +57,30 @@ def save_network(statistics: Statistics, folder: Path) -> None:
     PolicySaver(policy, batch_size=None).save(str(folder))
 
 
+def save_softmax(statistics: Statistics, temperature: float, folder: Path) -> None:
+    """Write a SavedModel that draws actions by the softmax of the network's predictions."""
+
+    def decide(arrays: Any, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        (kernel, bias), (mean, deviation) = layers_of(arrays)[-1], tf.unstack(arrays["reward_scale"])
+        scores = mean + deviation * (_last_hidden_layer(arrays, x) @ kernel + bias)
+        return softmax(scores, temperature, xp=tf.experimental.numpy), scores
+
+    save_policy((len(statistics["mean"]), len(statistics["counts"])), served_arrays(statistics), decide, folder)
+
+
 def save_neural_linear(statistics: Statistics, regression: LinearThompsonModel, folder: Path) -> None:
     """Write a SavedModel of Thompson sampling on the last hidden layer of the network."""
 
     def decide(arrays: Any, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x = (x - arrays["mean"]) / tf.maximum(arrays["deviation"], SMALLEST_DEVIATION)
-        for kernel, bias in layers_of(arrays)[:-1]:
-            x = tf.nn.relu(x @ kernel + bias)
-        return thompson(arrays, x)
+        return thompson(arrays, _last_hidden_layer(arrays, x))
 
     shape = len(statistics["mean"]), len(statistics["counts"])
     save_policy(shape, served_arrays(statistics) | regression.arrays(), decide, folder)
+
+
+def _last_hidden_layer(arrays: Any, x: tf.Tensor) -> tf.Tensor:
+    """The units of the last hidden layer [B, units] for observations [B, dim]."""
+    x = (x - arrays["mean"]) / tf.maximum(arrays["deviation"], SMALLEST_DEVIATION)
+    for kernel, bias in layers_of(arrays)[:-1]:
+        x = tf.nn.relu(x @ kernel + bias)
+    return x

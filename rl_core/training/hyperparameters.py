@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-DEFAULT_AGENT = "linear_thompson"  # of a config that names none
+from banditloop.rl_core.config import Config
 
 
 def with_hyperparameters(
@@ -17,6 +17,9 @@ def with_hyperparameters(
 
     Settings of the config's agent are kept, unless another agent is named. hyperparameters and typed: settings of the
     agent by name; those that it does not have are refused when the config is parsed.
+
+    Raises:
+        InvalidInput: the config names no agent, so that it must be parsed to find its own, and it is invalid.
     """
     values, given = dict(config), {key: value for key, value in typed.items() if value is not None}
     settings = dict(hyperparameters or {}) | given
@@ -24,7 +27,7 @@ def with_hyperparameters(
     if agent and agent != before.get("name"):
         values["agent"] = {"name": agent} | settings
     elif settings:
-        values["agent"] = {"name": DEFAULT_AGENT} | before | settings
+        values["agent"] = before | settings if before else {"name": Config.parse(values).agent.name} | settings
     if exploration is not None:
         values["policy"] = dict(values.get("policy", {})) | {"exploration": exploration}
     return values

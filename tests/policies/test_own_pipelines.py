@@ -27,7 +27,6 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.loop import PolicySection
 from banditloop.rl_core.testing import run_component
 from banditloop.rl_core.training.export import export_file
-from banditloop.rl_core.training.hyperparameters import DEFAULT_AGENT
 from tests.ports.conftest import kubeflow
 from tests.support.components import artifact
 
@@ -201,7 +200,7 @@ def test_the_described_hyperparameters_are_those_of_the_agents_and_their_default
         assert text.startswith(f"Of {' and '.join(kinds)}, ")
         defaults = " and ".join(f"{AGENTS[kind].model_fields[name].default:g}" for kind in kinds)
         assert text.endswith(f"or {defaults}.")
-    assert described["agent"].description.endswith(f"or {DEFAULT_AGENT}.")
+    assert described["agent"].description.endswith(f"or {Config.model_fields['agent'].default.name}.")
     exploration = PolicySection.model_fields["exploration"]
     assert described["exploration"].description.endswith(f"or {exploration.default:g}.")
 

@@ -7,6 +7,7 @@ from banditloop.rl_core.testing.sequential_agents import SequentialAgentConforma
 
 TESTED_AGENTS = [
     DQN(hidden_layers=1, hidden_units=32, batch_size=128, gradient_steps=300, learning_rate=0.02),
+    DQN(hidden_layers=1, hidden_units=16, gradient_steps=500, learning_rate=0.02, batch_size=128, temperature=0.35),
     FittedQ(features=40, iterations=30),
     BehaviourCloning(gradient_steps=200),
 ]
@@ -16,6 +17,7 @@ BAD_HYPERPARAMETERS = {
         {"hidden_units": 0},
         {"learning_rate": 2.0},
         {"tau": 0.0},
+        {"temperature": -1.0},
         {"gradient_steps": 0},
         {"batch_size": 0},
     ],

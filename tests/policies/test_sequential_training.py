@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from banditloop.rl_core.agents import DQN, FittedQ
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.examples import write_examples
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.rollouts import returns, rollouts
 from banditloop.rl_core.rollouts.play import greedily
+from banditloop.rl_core.training.hyperparameters import with_hyperparameters
 from banditloop.rl_core.training.policy import train_policy
 from banditloop.rl_core.training.shards import merge_shards, seed_first_shard, train_here, train_shard
 from banditloop.rl_core.training.train import initial_statistics
@@ -34,7 +36,7 @@ CONFIG = Config.parse(
 
 @pytest.fixture(scope="module")
 def table():
-    return timeline(CONFIG, seed=0, episodes=100)
+    return timeline(CONFIG, seed=0, episodes=60)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_a_policy_trained_on_the_log_keeps_the_pole_up_for_longer(examples, tmp_
 def test_the_files_and_their_order_do_not_matter(table, examples, tmp_path, monkeypatch):
     """A file may end in the middle of an episode."""
     encoding = Training.of(CONFIG, examples, None, None).encoding
-    monkeypatch.setattr("banditloop.rl_core.events.examples.ROWS_PER_FILE", 777)
+    monkeypatch.setattr("banditloop.rl_core.events.examples.ROWS_PER_FILE", 577)
     numbers = np.array([int(name.rpartition("-")[2]) for name in table["episode_id"].to_pylist()])
     write_examples(table.take(np.argsort(-numbers, kind="stable")).to_batches(), tmp_path / "many")
     assert len(list((tmp_path / "many").glob("*.tfrecord"))) > 1
@@ -88,3 +90,10 @@ def test_examples_of_another_kind_than_the_agent_learns_from_are_refused(example
 def test_the_pole_is_balanced_after_150_random_episodes():
     """Two of the seeds of `make bench-sequential`, which asks for a mean of 160 of 200 steps, and at least 100."""
     assert min(learned(seed, 150, {"name": "dqn"}).length for seed in (0, 1)) >= 150
+
+
+def test_hyperparameters_of_a_config_without_an_agent_are_those_of_dqn():
+    values = with_hyperparameters({"environment": {"name": "cartpole"}}, hyperparameters={"gradient_steps": 20.0})
+    assert Config.parse(values).agent == DQN(gradient_steps=20)
+    values = with_hyperparameters(values, agent="fitted_q", hyperparameters={"features": 20.0})
+    assert Config.parse(values).agent == FittedQ(features=20)
