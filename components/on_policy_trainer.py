@@ -32,17 +32,18 @@ def on_policy_trainer(
         hyperparameters: Settings of the agent by name, as {"alpha": 10.0} of linucb.
         training_loops: Number of loops; 0 is the config's, or 5.
         steps_per_loop: Steps in the environment between two trainings; 0 is the config's, or 2.
-        batch_size: Decisions in a step; 0 is the config's, or 8.
+        batch_size: Decisions in a step, of episodes side by side; 0 is the config's, or 8.
         seed: Seed of contexts, decisions and rewards; -1 is the config's, or 0.
         profile: Whether to trace the first loops for TensorBoard's profiler.
         run_id: Id of the pipeline run, recorded in the policy's manifest.
 
     Returns:
         policy: Policy directory, which is a SavedModel too, with metadata: version, interactions.
-        curve: JSON file with the environment's baselines, and regret and average return of every loop.
+        curve: JSON file with the environment's baselines, and average return of every loop; of single decisions regret,
+            of episodes length, entropy and losses.
         report: HTML page with the content of curve.
         tensorboard: Folder of TensorBoard's logs, with the page in Vertex AI TensorBoard where the backend names one.
-        metrics: Average return and regret, also of the last loop.
+        metrics: Average return and regret, also of the last loop; of episodes the last loop's measures.
     """
     from pathlib import Path
 

@@ -45,7 +45,7 @@ def train(
 
     Nothing is deployed: the policy is written to the folder `policy` of the output. On the log it is trained as by the
     pipelines' ingester and trainer. On-policy, its own decisions earn the rewards that it learns from: in every loop it
-    takes steps with a batch of decisions, and then learns from them. A page with the curve of return and regret is
+    takes steps with a batch of decisions, or plays whole episodes, and then learns from them. A page with the curves is
     written, too.
 
     Example: `banditloop train --on-policy --training-loops 100 --output build/on-policy`

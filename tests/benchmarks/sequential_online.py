@@ -1,0 +1,107 @@
+"""On-policy training on episodes: PPO orders for the newsvendor, and DQN balances the pole, as issue 20 asks.
+
+Policies are compared with ordering the mean demand on the same episodes, since what an episode earns differs by 100,000
+from one to the next. They decide as they are served, with their exploration floor.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.environments.newsvendor import MULTIPLES
+from banditloop.rl_core.events.candidates import Candidates
+from banditloop.rl_core.events.contexts import Contexts
+from banditloop.rl_core.policies.saved_policy import Decisions, SavedPolicy, draw_actions
+from banditloop.rl_core.promotion.on_policy import on_policy_step
+from banditloop.rl_core.rollouts import Choose, chooses, greedily, returns
+from tests.benchmarks.ratio import Row, at_least
+
+SEEDS, DQN_SEEDS = (0, 1, 2), range(5)
+TEST_SEED, EPISODES = 1_000_000, 20_000  # of the newsvendor's test, in which no policy was trained
+LEAST_GAIN, LEAST_SPEED = 600.0, 15_000.0
+WITHOUT_ORDERS = 78_580.0  # what a tuned base stock earns that sees the step: an episode's mean
+LAST_ORDER = 34  # the last step whose order can still be sold
+STEPS, GREEDY_EPISODES, LEAST_STEPS = 50_000, 50, 195.0  # of CartPole
+NEWSVENDOR = {"training_loops": 120, "steps_per_loop": 40, "batch_size": 256}
+DQN = {"name": "dqn", "batch_size": 128, "tau": 0.02, "decisions_per_step": 4}
+
+
+class Trained(NamedTuple):
+    """A policy, and the decisions of its training for each second of this process's CPU."""
+
+    config: Config
+    policy: SavedPolicy
+    interactions: int
+    speed: float
+
+
+def rows() -> list[Row]:
+    without_step = [_newsvendor(seed, False) for seed in SEEDS]
+    gains = [_gain(trained) for trained in without_step]
+    with_step = _newsvendor(0, True)
+    observed = _earned(with_step, chooses(with_step.policy, with_step.config.task))
+    stopping = _earned(with_step, _order_mean)
+    print(
+        f"newsvendor with the step: PPO {observed.mean():,.0f}, ordering μ until it is too late {stopping.mean():,.0f}"
+    )
+    print(f"  difference {_mean_and_error(observed - stopping)}")
+    speeds = [trained.speed for trained in (*without_step, with_step)]
+    return [
+        at_least("online: newsvendor, PPO above ordering μ", gains, "reward an episode", LEAST_GAIN, worst=True),
+        at_least("online: newsvendor, PPO that sees the step", [observed.mean()], "reward an episode", WITHOUT_ORDERS),
+        at_least("online: newsvendor, steps with learning", speeds, "steps/CPU second", LEAST_SPEED, worst=True),
+        at_least("online: CartPole, DQN", [_cartpole(seed) for seed in DQN_SEEDS], "steps", LEAST_STEPS, worst=True),
+    ]
+
+
+def _newsvendor(seed: int, step_observed: bool) -> Trained:
+    environment = {"name": "newsvendor", "step_observed": step_observed}
+    return _trained(environment, {"name": "ppo", "seed": seed}, NEWSVENDOR | {"seed": seed}, discount=1.0)
+
+
+def _trained(environment: dict[str, Any], agent: dict[str, Any], on_policy: dict[str, Any], discount: float) -> Trained:
+    values = {"environment": environment, "agent": agent, "on_policy": on_policy, "episodes": {"discount": discount}}
+    config = Config.parse(values | {"policy": {"saved_model": False, "exploration": 0.01}})
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        trained = on_policy_step(config, None, Path(folder) / "policy", Path(folder) / "checkpoints")
+        spent, policy = time.process_time() - start, SavedPolicy.load(Path(folder) / "policy")
+    return Trained(config, policy, trained.curve.interactions, trained.curve.interactions / spent)
+
+
+def _gain(trained: Trained) -> float:
+    """The mean reward of an episode minus that of ordering the mean demand, on the same episodes."""
+    gains = _earned(trained, chooses(trained.policy, trained.config.task)) - _earned(trained, _order_mean)
+    print(f"newsvendor: PPO minus ordering μ {_mean_and_error(gains)}, {trained.speed:,.0f} steps a CPU second")
+    return float(gains.mean())
+
+
+def _earned(trained: Trained, choose: Choose) -> np.ndarray:
+    return returns(choose, trained.config.environment, TEST_SEED, EPISODES).undiscounted
+
+
+def _mean_and_error(values: np.ndarray) -> str:
+    return f"{values.mean():+,.0f} ± {values.std(ddof=1) / len(values) ** 0.5:,.0f}"
+
+
+def _order_mean(contexts: Contexts, candidates: Candidates, uniforms: np.ndarray) -> Decisions:
+    """Order the mean demand; nothing any more after the last useful step, where the step is observed."""
+    is_late = np.asarray(contexts.get("step", np.zeros(len(uniforms)))) > LAST_ORDER
+    multiples = np.where(is_late, 0.0, 1.0)[:, None] == MULTIPLES
+    return draw_actions(multiples.astype(float), uniforms)
+
+
+def _cartpole(seed: int) -> float:
+    """The mean length of greedy episodes, after training within STEPS decisions."""
+    environment = {"name": "cartpole"}
+    loops = {"training_loops": 50, "steps_per_loop": 200, "batch_size": 4, "seed": seed}
+    trained = _trained(environment, DQN | {"seed": seed}, loops, discount=0.99)
+    assert trained.interactions <= STEPS
+    choose = greedily(trained.policy, trained.config.task)
+    lengths = returns(choose, trained.config.environment, TEST_SEED, GREEDY_EPISODES).lengths
+    print(f"CartPole: DQN, seed {seed}: {lengths.mean():.1f} steps after {trained.interactions:,}")
+    return float(lengths.mean())
