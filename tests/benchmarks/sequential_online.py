@@ -43,12 +43,12 @@ def rows() -> list[Row]:
     without_step = [_newsvendor(seed, False) for seed in SEEDS]
     gains = [_gain(trained) for trained in without_step]
     with_step = _newsvendor(0, True)
-    observed = _earned(with_step, chooses(with_step.policy, with_step.config.task))
-    stopping = _earned(with_step, _order_mean)
+    observed = earned(with_step, chooses(with_step.policy, with_step.config.task))
+    stopping = earned(with_step, _order_mean)
     print(
         f"newsvendor with the step: PPO {observed.mean():,.0f}, ordering μ until it is too late {stopping.mean():,.0f}"
     )
-    print(f"  difference {_mean_and_error(observed - stopping)}")
+    print(f"  difference {mean_and_error(observed - stopping)}")
     speeds = [trained.speed for trained in (*without_step, with_step)]
     return [
         at_least("online: newsvendor, PPO above ordering μ", gains, "reward an episode", LEAST_GAIN, worst=True),
@@ -60,10 +60,13 @@ def rows() -> list[Row]:
 
 def _newsvendor(seed: int, step_observed: bool) -> Trained:
     environment = {"name": "newsvendor", "step_observed": step_observed}
-    return _trained(environment, {"name": "ppo", "seed": seed}, NEWSVENDOR | {"seed": seed}, discount=1.0)
+    return trained_policy(environment, {"name": "ppo", "seed": seed}, NEWSVENDOR | {"seed": seed}, discount=1.0)
 
 
-def _trained(environment: dict[str, Any], agent: dict[str, Any], on_policy: dict[str, Any], discount: float) -> Trained:
+def trained_policy(
+    environment: dict[str, Any], agent: dict[str, Any], on_policy: dict[str, Any], discount: float
+) -> Trained:
+    """A policy that was trained on-policy, as it is served."""
     values = {"environment": environment, "agent": agent, "on_policy": on_policy, "episodes": {"discount": discount}}
     config = Config.parse(values | {"policy": {"saved_model": False, "exploration": 0.01}})
     with tempfile.TemporaryDirectory() as folder:
@@ -75,16 +78,17 @@ def _trained(environment: dict[str, Any], agent: dict[str, Any], on_policy: dict
 
 def _gain(trained: Trained) -> float:
     """The mean reward of an episode minus that of ordering the mean demand, on the same episodes."""
-    gains = _earned(trained, chooses(trained.policy, trained.config.task)) - _earned(trained, _order_mean)
-    print(f"newsvendor: PPO minus ordering μ {_mean_and_error(gains)}, {trained.speed:,.0f} steps a CPU second")
+    gains = earned(trained, chooses(trained.policy, trained.config.task)) - earned(trained, _order_mean)
+    print(f"newsvendor: PPO minus ordering μ {mean_and_error(gains)}, {trained.speed:,.0f} steps a CPU second")
     return float(gains.mean())
 
 
-def _earned(trained: Trained, choose: Choose) -> np.ndarray:
-    return returns(choose, trained.config.environment, TEST_SEED, EPISODES).undiscounted
+def earned(trained: Trained, choose: Choose, episodes: int = EPISODES) -> np.ndarray:
+    """What each episode of the test earns."""
+    return returns(choose, trained.config.environment, TEST_SEED, episodes).undiscounted
 
 
-def _mean_and_error(values: np.ndarray) -> str:
+def mean_and_error(values: np.ndarray) -> str:
     return f"{values.mean():+,.0f} ± {values.std(ddof=1) / len(values) ** 0.5:,.0f}"
 
 
@@ -99,7 +103,7 @@ def _cartpole(seed: int) -> float:
     """The mean length of greedy episodes, after training within STEPS decisions."""
     environment = {"name": "cartpole"}
     loops = {"training_loops": 50, "steps_per_loop": 200, "batch_size": 4, "seed": seed}
-    trained = _trained(environment, DQN | {"seed": seed}, loops, discount=0.99)
+    trained = trained_policy(environment, DQN | {"seed": seed}, loops, discount=0.99)
     assert trained.interactions <= STEPS
     choose = greedily(trained.policy, trained.config.task)
     lengths = returns(choose, trained.config.environment, TEST_SEED, GREEDY_EPISODES).lengths

@@ -12,8 +12,9 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.on_policy import on_policy_step
 from banditloop.rl_core.reports.on_policy_page import write_on_policy
-from banditloop.rl_core.rollouts import chooses, returns
+from banditloop.rl_core.rollouts import chooses, returns, uniformly
 from banditloop.rl_core.training.on_policy import Curve, make_simulation, simulate, train_on_policy
+from tests.benchmarks.sequential_online import earned, trained_policy
 from tests.support.sequential_agents import Idle
 
 CARTPOLE = {"name": "cartpole", "max_steps": 60}
@@ -135,6 +136,14 @@ def test_the_trained_policy_is_served_with_its_exploration_floor_and_its_curve_i
     assert all(f"<h2>{title}</h2>" in page for title in ("Episode length", "Entropy", "Policy loss", "Value loss"))
     assert "Regret" not in page
     assert f"{trained.curve.loops[-1].episodes} episodes with" in page
+
+
+def test_a_few_loops_already_order_better_than_chance():
+    """The short form of tests/benchmarks/sequential_online.py: on the same episodes, 5 standard errors."""
+    settings = {"training_loops": 8, "steps_per_loop": 40, "batch_size": 64}
+    trained = trained_policy({"name": "newsvendor"}, {"name": "ppo", "batch_size": 256}, settings, discount=1.0)
+    gains = earned(trained, chooses(trained.policy, trained.config.task), 500) - earned(trained, uniformly, 500)
+    assert gains.mean() > 5 * gains.std() / 500**0.5 > 0
 
 
 def test_tensorboard_shows_the_measures_of_episodes():
