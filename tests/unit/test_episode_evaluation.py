@@ -45,6 +45,8 @@ def test_a_policy_does_not_differ_from_itself(log):
     assert evaluation(target, target)["returns"]["reward"]["difference"] == dict.fromkeys(
         ("value", "standard_error", "low", "high"), 0
     )
+    own = replace(side(log, LOGGING), features=None)
+    assert evaluation(own)["returns"]["reward"]["difference"]["low"] == 0
     found = evaluation(target, side(log, UNIFORM))["returns"]["reward"]
     assert found["difference"]["value"] == pytest.approx(value(TARGET) - value(UNIFORM), abs=0.02)
     assert found["baseline_estimates"]["fqe"]["value"] == pytest.approx(value(UNIFORM), abs=0.02)

@@ -45,7 +45,8 @@ class Estimate:
         return self._with(other, self.value + other.value, self.influence + other.influence)
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        return self._with(other, self.value - other.value, self.influence - other.influence)
+        value = _difference(np.array(self.value), np.array(other.value))
+        return self._with(other, float(value), _difference(self.influence, other.influence))
 
     def __truediv__(self, other: "Estimate") -> "Estimate":
         """The ratio of two estimates; NaN if the other is 0."""
@@ -54,6 +55,12 @@ class Estimate:
 
     def _with(self, other: "Estimate", value: float, influence: np.ndarray) -> "Estimate":
         return Estimate(value, influence, min(self.effective, other.effective))
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The differences of numbers; 0 where they are equal but for rounding: policies that act alike do not differ."""
+    found = first - second
+    return np.where(np.abs(found) <= ROUNDING * (np.abs(first) + np.abs(second)), 0.0, found)
 
 
 def undefined(count: int) -> Estimate:
