@@ -1,5 +1,6 @@
 """Evaluation of episodes: errors on CartPole by estimator, and how often intervals contain the truth."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +24,7 @@ BOUNDS = {"weighted_dr": 2.5, "fqe": 5.0, "magic": 5.0, "sequential_dr": 10.0}  
 BOUNDS |= {"per_decision_weighted_is": 10.0, "weighted_is": 20.0, "per_decision_is": 1_000.0}
 SOFT, SOFTER, BOLD = epsilon_greedy(0.5), epsilon_greedy(0.2), epsilon_greedy(0.3)
 MIN_COVERAGE, LEAST_TOLD = 0.93, 10  # of 95 % intervals of weighted DR; logs that say something about coverage
+MAX_SECONDS = 10.0
 STILL_COVERAGE = 0.6  # where errors are below a percent, those that are quadratic in the model's count
 DIRECTION = np.array([0.5, 1.0, 1.0, 1.5])  # a greedy policy that keeps the pole upright, but not with exploration
 
@@ -111,7 +113,16 @@ def rows() -> list[Row]:
     still = measure(still_world(SOFT, SOFTER, 100), 40)
     name = "5 × 5 world without noise, 100 episodes"
     result += [at_most(f"{name}: rmse of {PRIMARY}", [rmse(still[PRIMARY], value(SOFTER))], "", 0.01)]
-    return result + coverage(name, {PRIMARY: still[PRIMARY]}, value(SOFTER), STILL_COVERAGE)
+    result += coverage(name, {PRIMARY: still[PRIMARY]}, value(SOFTER), STILL_COVERAGE)
+    return [*result, at_most("CPU of all estimators, 100,000 steps of CartPole", [cpu_seconds()], "s", MAX_SECONDS)]
+
+
+def cpu_seconds() -> float:
+    """The CPU time of an evaluation, divided by hundreds of thousands of steps."""
+    side = cartpole(TARGET, 1_000)(0)
+    start = time.process_time()
+    evaluation(side)
+    return (time.process_time() - start) * 1e5 / len(side.target)
 
 
 def measure(side: Callable[[int], Side], logs: int) -> dict[str, np.ndarray]:
