@@ -20,7 +20,7 @@ from tests.support.grid_world import ACTIONS, UNIFORM, episodes, epsilon_greedy,
 
 DISCOUNT, EPISODES, RUNS = 0.99, 200, 40
 LOGGING, TARGET = 0.4, 0.2  # exploration
-BOUNDS = {"weighted_dr": 2.5, "fqe": 5.0, "magic": 5.0, "sequential_dr": 10.0}  # of the root mean squared error
+BOUNDS = {"weighted_dr": 2.5, "fqe": 5.0, "magic": 5.0, "sequential_dr": 20.0}  # of the root mean squared error
 BOUNDS |= {"per_decision_weighted_is": 10.0, "weighted_is": 20.0, "per_decision_is": 1_000.0}
 SOFT, SOFTER, BOLD = epsilon_greedy(0.5), epsilon_greedy(0.2), epsilon_greedy(0.3)
 MIN_COVERAGE, LEAST_TOLD = 0.93, 10  # of 95 % intervals of weighted DR; logs that say something about coverage
