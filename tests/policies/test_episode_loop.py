@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 from kfp import dsl
 
@@ -13,12 +14,13 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.monitor import check_canary
+from banditloop.rl_core.promotion.transitions import promote, start_canary
 from banditloop.rl_core.reports import release_page
 from banditloop.rl_core.reports.release_report import report
 from banditloop.rl_core.rollouts import rollouts
 from tests.policies.test_episode_evaluation import log_episodes
 from tests.support.components import artifact, deploy_policy, ingest
-from tests.support.lights import lights_config, with_column
+from tests.support.lights import lights_config, with_column, write_follower
 
 
 def started(config: Config, folder: Path) -> Platform:
@@ -68,3 +70,27 @@ def test_a_canary_of_long_episodes_ends_by_the_returns_of_its_episodes(tmp_path,
     assert decided == decision, reason
     assert platform.endpoint.release().champion == (challenger if decision == "promote" else "random")
     assert (decision == "rollback") == ("earns less from its episodes" in reason)
+
+
+def test_episodes_count_in_the_order_in_which_they_began_each_once(tmp_path):
+    """Of the champion's episodes all are complete at once, of the canary's none: that is no evidence against it."""
+    config = lights_config(tmp_path, max_steps=20, release={"check_every_interactions": 20})
+    platform = connect(config)
+    champion, challenger = (write_follower(config, tmp_path / str(number), 0.5, number) for number in (1, 2))
+    for number in (1, 2):
+        platform.endpoint.add(tmp_path / str(number))
+    promote(platform.endpoint, champion.manifest.version)
+    start_canary(platform.endpoint, challenger.manifest.version, 50, 0.0)
+    for number in (1, 2):
+        halves = [rollouts(policy, config.environment, number, 30) for policy in (challenger, champion)]
+        canary, complete = (with_column(table, "assignment_share", [0.5] * len(table)) for table in halves)
+        is_last = pc.equal(canary["step"], 19)
+        log_episodes(platform, canary.filter(pc.invert(is_last)))
+        log_episodes(platform, complete)
+        decision, reason = check_canary(config, platform)
+        assert (decision, reason.startswith("the episodes that began first are not complete")) == (None, True)
+        assert platform.endpoint.release().evidence.better.count == 60 * (number - 1)
+        log_episodes(platform, canary.filter(is_last))
+        check_canary(config, platform)
+        assert platform.endpoint.release().evidence.better.count == 60 * number
+    assert platform.endpoint.release().evidence.worse_by_user.log_wealth() < 1

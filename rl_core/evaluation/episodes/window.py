@@ -3,8 +3,8 @@
 An episode counts if one version answered all of it, whose policy is available, or if an application took its decisions
 and told their propensities. All others are left out whole, and counted by the reason.
 
-What is read are the episodes that became complete in a time. In the first moments of a canary these are mostly short
-ones; later as many short and long ones become complete as begin.
+What is read are the episodes that became complete in a time. Of those that begin at a time, short ones are first: see
+`promotion.begun_episodes` for where that matters.
 """
 
 from collections import Counter
@@ -42,6 +42,7 @@ class EpisodeWindow:
     left_out: Mapping[str, int]  # episodes or decisions, by what they are
     sharing: Sequence[str] = ()  # two versions that shared the traffic
     least_propensity: float = 0.0  # that an unknown policy gives any action; 0: unknown
+    read: frozenset[str] = frozenset()  # ids of all episodes, with those that were left out
 
     @classmethod
     def of(
@@ -115,6 +116,12 @@ class EpisodeWindow:
         mix[known] = answering_shares(self.answered_by[known], self.shares[known], len(versions), pair)
         return mix
 
+    def only(self, episodes: pa.Array) -> Self:
+        """The window with these episodes alone, by their ids."""
+        if not self.episodes:
+            return self
+        return replace(self, table=self.table.filter(pc.is_in(self.table["episode_id"], episodes)).combine_chunks())
+
     def without_unusable(self, usable: UsableInteractions) -> Self:
         """The window with the count of the transitions that were left out before."""
         count = usable.left_out.total()
@@ -138,6 +145,7 @@ def episode_window(
     versions = action_counts(platform.endpoint)
     task = with_features_of(config.task, [policy.encoding for policy in compared])
     usable = UsableInteractions(config.task, versions)
-    transitions = usable.episodes_of(platform.warehouse.reading(task).transitions(window, fold))
-    read = EpisodeWindow.of(config, loader(platform.endpoint, versions, task), transitions, sharing)
-    return read.without_unusable(usable)
+    batches = [*platform.warehouse.reading(task).transitions(window, fold)]
+    load, transitions = loader(platform.endpoint, versions, task), usable.episodes_of(batches)
+    found = EpisodeWindow.of(config, load, transitions, sharing).without_unusable(usable)
+    return replace(found, read=frozenset(id_ for batch in batches for id_ in batch["episode_id"].unique().to_pylist()))
