@@ -1,4 +1,4 @@
-"""On-policy training on episodes: PPO orders for the newsvendor, and DQN balances the pole, as issue 20 asks.
+"""On-policy training on episodes: PPO orders for the newsvendor, and DQN balances the pole.
 
 Policies are compared with ordering the mean demand on the same episodes, since what an episode earns differs by 100,000
 from one to the next. They decide as they are served, with their exploration floor.

@@ -60,7 +60,7 @@ class TransitionContract(BackendFixtures):
         warehouse = episodic(configure, FEATURES)
         contexts = [{"age": 1.5, "tags": ["a"], "history": [0.5, 1.0]}, {"age": None, "tags": [], "history": []}]
         offers = [[{"price": 1.0, "topics": ["x"]}, {"price": None, "topics": []}], [{"price": 2.0, "topics": ["y"]}]]
-        asked = {"candidates": [["p", "q"], ["r"]], "candidate_features": offers, "context": contexts}
+        asked: dict[str, Any] = {"candidates": [["p", "q"], ["r"]], "candidate_features": offers, "context": contexts}
         warehouse.append("decisions", steps(["a0", "a1"], "a", [0, 1], task=FEATURES, terminal=[False, True], **asked))
         first, last = timeline(warehouse, FEATURES)
         assert [first["context"], first["next_context"]] == contexts == [first["context"], last["context"]]
