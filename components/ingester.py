@@ -22,6 +22,8 @@ def ingester(
 
     They are those of the loop since the last training, or all if no policy can be resumed, or those of a log in a file,
     with columns action, reward, one for each feature of the context and, where known, propensity, timestamp, event_id.
+    In a config with episodes they are the transitions of complete ones, and a file also has columns episode_id, step,
+    terminal and truncated.
 
     Args:
         config: Config of the loop, as JSON; for a log in a file, one with a task is enough.
