@@ -35,7 +35,8 @@ def evaluator(
 
     Returns:
         Output: Decision: promote, canary or refuse. (Unnamed: kfp.local has conditions on unnamed outputs only.)
-        evaluation: JSON file with the verdict and its reason, estimates with intervals, and diagnostics.
+        evaluation: JSON file with the verdict and its reason, estimates with intervals, and diagnostics; of episodes,
+            with TensorBoard's page, or the folder of its logs, in the metadata.
         report: HTML page with the content of evaluation.
         metrics: Key numbers of the evaluation.
     """
@@ -43,6 +44,7 @@ def evaluator(
 
     from banditloop.rl_core.backends import connect_if_any
     from banditloop.rl_core.promotion.candidate import save_verdict
+    from banditloop.rl_core.promotion.cpe import show_cpe
     from banditloop.rl_core.promotion.steps import evaluate_step
     from banditloop.rl_core.reports.evaluation_page import write_evaluation
 
@@ -55,4 +57,6 @@ def evaluator(
         metrics.log_metric(name, value)
     if platform and not log:
         save_verdict(platform.endpoint, folder, verdict)
+        if page := show_cpe(platform, folder, summary):
+            evaluation.metadata["tensorboard"] = page
     return verdict.decision

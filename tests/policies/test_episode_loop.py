@@ -1,16 +1,19 @@
 """A loop of episodes: a candidate goes by a canary, whose episodes are compared with the champion's, to its end."""
 
+import json
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 from kfp import dsl
+from tensorboard.compat.proto.event_pb2 import Event
 
 from banditloop.components.evaluator import evaluator
 from banditloop.components.generator import generator
 from banditloop.components.trainer import trainer
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.events.tfrecords import read_records
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.monitor import check_canary
@@ -36,6 +39,12 @@ def started(config: Config, folder: Path) -> Platform:
     }
     decision = evaluator.python_func(config=config.to_dict(), policy=policy, **outputs, **metrics)
     assert decision == "canary"
+    [scalars] = Path(outputs["evaluation"].metadata["tensorboard"]).glob("cpe/events.out.tfevents.*")
+    events = [Event.FromString(record) for record in read_records(scalars)]
+    tags = {value.tag: (event.step, value.simple_value) for event in events for value in event.summary.value}
+    row = json.loads((folder / "evaluation").read_text())["returns"]["reward"]["estimates"]["magic"]
+    assert tags["CPE/Reward/MAGIC"] == (1, pytest.approx(row["relative_value"]))
+    assert set(tags) >= {"CPE/Reward/Weighted_Sequential_Doubly_Robust", "CPE/Reward/Direct_Method_Reward"}
     deploy_policy(config, policy, decision)
     return connect(config)
 

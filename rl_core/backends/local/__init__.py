@@ -1,6 +1,8 @@
 """The local backend: all ports on one machine, in files under one root folder."""
 
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from banditloop.rl_core.backends.local.bus import LocalBus
@@ -10,10 +12,24 @@ from banditloop.rl_core.backends.local.waiting import waiting_since
 from banditloop.rl_core.backends.local.warehouse import LocalWarehouse
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.ports import Platform, Scalars
 from banditloop.rl_core.settings.backend import LocalBackend
 
 FORBIDDEN_CHARACTERS = "[]{}*?%\\"  # deltalake parses them as part of a URL, DuckDB as a glob pattern
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalPlatform(Platform):
+    """The ports on one machine, and the folder of TensorBoard's logs."""
+
+    tensorboard: Path
+
+    def show_scalars(self, name: str, scalars: Mapping[str, Scalars]) -> str:
+        """As the port says; the page is the folder for `tensorboard --logdir`."""
+        from banditloop.rl_core.backends.local.tensorboard import write_scalars
+
+        write_scalars(self.tensorboard / name, scalars)
+        return str(self.tensorboard)
 
 
 def connect(config: Config) -> Platform:
@@ -27,7 +43,7 @@ def connect(config: Config) -> Platform:
         )
     bus = LocalBus(root / "bus", config.bus.lease_seconds)
     waiting = functools.partial(waiting_since, bus, root / "scratch" / "outbox" / "rewards", "rewards")
-    return Platform(
+    return LocalPlatform(
         LocalWarehouse(
             root / "warehouse", config.task, config.reward, config.episodes, config.gate.holdout_fraction, waiting
         ),
@@ -35,4 +51,5 @@ def connect(config: Config) -> Platform:
         LocalEndpoint(root / "endpoints" / backend.endpoint),
         LocalRunner(root / "runs"),
         root / "scratch",
+        tensorboard=root / "tensorboard",
     )
