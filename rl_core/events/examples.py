@@ -116,7 +116,7 @@ def _examples(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
 def _features(column: pa.Array, kind: pa.DataType) -> Iterator[dict[str, Any]]:
     """The feature of each row, as an argument of Example."""
     item, list_kind = _item(kind), _list_kind(kind)
-    if pa.types.is_timestamp(item):
+    if pa.types.is_timestamp(item) or pa.types.is_boolean(kind):
         column = column.cast(pa.int64())
     for value in column.to_pylist():
         values: Any = value if value is not None else []
