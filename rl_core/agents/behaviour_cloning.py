@@ -18,6 +18,8 @@ from banditloop.rl_core.agents.linear_q_model import PREFERENCES, VALUES
 from banditloop.rl_core.agents.q_features import QEquations, QFeatures
 from banditloop.rl_core.agents.transitions import Transitions
 
+BATCH = 4_096  # decisions of a gradient step, where there are more
+
 
 class BehaviourCloning(LinearQAgent):
     """Draws actions as often as they were taken in the log in like observations."""
@@ -28,7 +30,9 @@ class BehaviourCloning(LinearQAgent):
     features: int = Field(
         30, ge=0, le=10_000, description="number of random features beside the observation itself; 0: none"
     )
-    gradient_steps: int = Field(300, ge=1, le=1_000_000, description="number of steps of Adam, each on all decisions")
+    gradient_steps: int = Field(
+        300, ge=1, le=1_000_000, description="number of steps of Adam, each on all decisions or some thousands of them"
+    )
     learning_rate: float = Field(0.05, gt=0, le=1, description="learning rate of Adam")
 
     def fit(self, features: QFeatures, logged: Transitions, known: Transitions, actions: int) -> Statistics:
@@ -41,11 +45,14 @@ class BehaviourCloning(LinearQAgent):
     def _imitated(self, x: np.ndarray, logged: Transitions, actions: int) -> tuple[np.ndarray, float]:
         """The preferences [features, actions], and the mean of -log p of the actions taken."""
         weights = np.ones(len(x)) if logged.sample_weight is None else logged.sample_weight
-        weights, taken = weights / weights.sum(), one_hot(logged.actions, actions)
+        weights, taken = weights / weights.mean(), one_hot(logged.actions, actions)
         preferences = np.zeros((x.shape[1], actions))
         adam = Adam(preferences.reshape(-1), self.learning_rate)
+        random, part, eligible = np.random.default_rng(self.seed), np.arange(len(x)), logged.eligible
         for _ in range(self.gradient_steps):
-            errors = softmax(x @ preferences, 1.0, logged.eligible) - taken
-            adam.step((x.T @ (weights[:, None] * errors)).ravel())
+            if len(x) > BATCH:
+                part = random.integers(len(x), size=BATCH)
+            errors = softmax(x[part] @ preferences, 1.0, None if eligible is None else eligible[part]) - taken[part]
+            adam.step((x[part].T @ (weights[part, None] * errors)).ravel() / len(part))
         likely = softmax(x @ preferences, 1.0, logged.eligible)[np.arange(len(x)), logged.actions]
-        return preferences, float(-weights @ np.log(np.maximum(likely, np.finfo(float).tiny)))
+        return preferences, float(-np.mean(weights * np.log(np.maximum(likely, np.finfo(float).tiny))))

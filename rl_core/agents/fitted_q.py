@@ -29,18 +29,16 @@ class FittedQ(LinearQAgent):
 
     def fit(self, features: QFeatures, logged: Transitions, known: Transitions, actions: int) -> Statistics:
         x, next_x = features(known.observations), features(known.next_observations)
-        taken = [known.actions == action for action in range(actions)]
-        solvers = [self._solver(x[rows], known, rows) for rows in taken]
-        values, targets, rows = np.zeros((x.shape[1], actions)), np.zeros(1), np.arange(len(x))
+        weights = np.ones(len(x)) if known.sample_weight is None else known.sample_weight
+        taken = [np.flatnonzero(known.actions == action) for action in range(actions)]
+        weighted = [x[rows].T * weights[rows] for rows in taken]
+        ridges = [xw @ x[rows] + self.l2 * np.eye(x.shape[1]) for xw, rows in zip(weighted, taken, strict=True)]
+        values, targets, every = np.zeros((x.shape[1], actions)), np.zeros(1), np.arange(len(x))
         for _ in range(self.iterations):
             following = np.clip(next_x @ values, targets.min(initial=0), targets.max(initial=0))
             best = best_actions(following, known.next_eligible)
-            targets = known.rewards + known.discounts * following[rows, best]
-            values = np.column_stack([solve @ targets[own] for solve, own in zip(solvers, taken, strict=True)])
-        errors = (x @ values)[rows, known.actions] - targets
+            targets = known.rewards + known.discounts * following[every, best]
+            sums = [xw @ targets[rows] for xw, rows in zip(weighted, taken, strict=True)]  # XᵀWy
+            values = np.column_stack([np.linalg.solve(*pair) for pair in zip(ridges, sums, strict=True)])
+        errors = (x @ values)[every, known.actions] - targets
         return {VALUES: values, "error": np.sqrt(np.mean(errors**2)) if len(errors) else np.zeros(())}
-
-    def _solver(self, x: np.ndarray, known: Transitions, rows: np.ndarray) -> np.ndarray:
-        """(XᵀWX + λI)⁻¹ XᵀW [features, n] of n rows of one action, which gives the weights for any targets."""
-        weighted = x.T if known.sample_weight is None else x.T * known.sample_weight[rows]
-        return np.linalg.solve(weighted @ x + self.l2 * np.eye(x.shape[1]), weighted)
