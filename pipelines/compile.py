@@ -35,14 +35,15 @@ def compile_pipelines(folder: Path, config: Config | None = None, image: str | N
 
 
 def compile_on_request(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
-    """Write the pipelines that run only when somebody starts them, on-policy.yaml and tuning.yaml.
+    """Write the pipelines that run only when somebody starts them: on-policy.yaml, experiments.yaml and tuning.yaml.
 
     Returns their paths.
     """
+    from banditloop.pipelines.experiments import experiments
     from banditloop.pipelines.on_policy import on_policy
     from banditloop.pipelines.tuning import tuning
 
-    return _write({"on-policy": on_policy, "tuning": tuning}, folder, config, image)
+    return _write({"on-policy": on_policy, "experiments": experiments, "tuning": tuning}, folder, config, image)
 
 
 def export_components(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
@@ -57,10 +58,11 @@ def components() -> tuple[Any, ...]:
     from banditloop.components.generator import generator
     from banditloop.components.ingester import ingester
     from banditloop.components.on_policy_trainer import on_policy_trainer
+    from banditloop.components.selector import selector
     from banditloop.components.trainer import trainer
     from banditloop.components.tuner import tuner
 
-    return generator, ingester, trainer, evaluator, deployer, on_policy_trainer, tuner
+    return generator, ingester, trainer, evaluator, deployer, on_policy_trainer, selector, tuner
 
 
 def read_parameters(template: Path, texts: list[str]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ CATEGORIES = {
     "evaluator": "evaluation",
     "deployer": "deployment",
     "on_policy_trainer": "training",
+    "selector": "evaluation",
     "tuner": "training",
 }
 IMAGE = "ghcr.io/kubeflow/pipelines-components-banditloop:main"  # where the hub publishes the image of a Containerfile

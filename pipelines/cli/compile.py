@@ -15,7 +15,7 @@ def compile_(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile the startup, retraining, on-policy and tuning pipelines to KFP IR.
+    """Compile the startup, retraining, on-policy, experiments and tuning pipelines to KFP IR.
 
     Example: `banditloop compile -o build/pipelines --image europe-docker.pkg.dev/p/r/banditloop@sha256:…`
     """

@@ -13,7 +13,7 @@ from banditloop.pipelines.cli.table import Row
 from banditloop.rl_core.environments import configured_episodic
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.rollouts import Choose, Returns, chooses, greedily, returns, rollouts, uniformly
+from banditloop.rl_core.rollouts import Choose, Returns, chooses, engine, greedily, returns, rollouts, uniformly
 from banditloop.rl_core.rollouts.log import as_log
 from banditloop.rl_core.settings.section import MAX_INTEGER
 
@@ -48,14 +48,15 @@ def play(
     choices: dict[str, Choose] = {"random": uniformly}
     if loaded:
         choices |= {"as served": chooses(loaded, environment.task), "greedy": greedily(loaded, environment.task)}
-    played = {
-        name: returns(choose, environment, seed, episodes, discount, max_steps=max_steps)
-        for name, choose in choices.items()
-    }
+    with engine(settings.rollouts) as workers:
+        played = {
+            name: returns(choose, environment, seed, episodes, discount, max_steps=max_steps, engine=workers)
+            for name, choose in choices.items()
+        }
+        if log:
+            table = rollouts(loaded, environment, seed, episodes, max_steps=max_steps, engine=workers)
+            pyarrow.parquet.write_table(as_log(table), log)
     rows = [_row(name, own, None if name == "random" else played["random"]) for name, own in played.items()]
-    if log:
-        table = rollouts(loaded, environment, seed, episodes, max_steps=max_steps)
-        pyarrow.parquet.write_table(as_log(table), log)
     title = f"policy {loaded.manifest.version}" if loaded else "random choice"
     display.table(f"{title}: means of {episodes:,} episodes", rows, as_json)
 

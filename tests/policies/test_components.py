@@ -217,6 +217,7 @@ def test_exported_components_load_with_inputs_and_description(tmp_path):
         "evaluator",
         "deployer",
         "on_policy_trainer",
+        "selector",
         "tuner",
     ]
     for path in paths:
@@ -271,12 +272,13 @@ def test_a_refused_compilation_leaves_no_file(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("index", range(5))
 def test_vertex_ai_accepts_the_templates_offline(templates, config, index, monkeypatch):
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import aiplatform
 
-    parameters = {"config": config.to_dict(), "run_id": "run-1"} | ({"interactions": 10} if index == 0 else {})
+    required = {0: {"interactions": 10}, 3: {"trials": [{"seed": 0, "hyperparameters": {}}]}}  # by template
+    parameters = {"config": config.to_dict(), "run_id": "run-1"} | required.get(index, {})
     job = aiplatform.PipelineJob(
         display_name="banditloop",
         template_path=str(templates[index]),

@@ -120,13 +120,13 @@ def test_a_root_runs_one_loop_at_a_time(config, config_file, tmp_path):
 
 def test_compile_and_export_write_files_and_print_their_paths(tmp_path):
     paths = json.loads(banditloop("compile", "-o", tmp_path / "p", "--image", "example.com/y:1", "--json").stdout)
-    names = ["startup.yaml", "retraining.yaml", "on-policy.yaml", "tuning.yaml"]
+    names = ["startup.yaml", "retraining.yaml", "on-policy.yaml", "experiments.yaml", "tuning.yaml"]
     assert [Path(path).name for path in paths] == names
     assert "example.com/y:1" in (tmp_path / "p" / "startup.yaml").read_text()
     exported = banditloop("export-components", "-o", tmp_path / "c")
-    assert exported.stdout.count("wrote ") == 7
+    assert exported.stdout.count("wrote ") == 8
     assert "the image banditloop:latest is in no registry" in exported.stderr
-    assert len(list((tmp_path / "c").glob("*.yaml"))) == 7
+    assert len(list((tmp_path / "c").glob("*.yaml"))) == 8
     hub = banditloop("export-components", "--hub", tmp_path / "hub", "--approver", "octocat", "--json")
     assert (Path(json.loads(hub.stdout)[0]) / "metadata.yaml").exists()
 

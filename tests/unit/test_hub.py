@@ -34,6 +34,7 @@ def test_every_component_is_in_a_category_with_the_required_files(folders):
         ("evaluation", "bandit_evaluator"),
         ("deployment", "bandit_deployer"),
         ("training", "bandit_on_policy_trainer"),
+        ("evaluation", "bandit_selector"),
         ("training", "bandit_tuner"),
     ]
     for folder in folders:
