@@ -39,8 +39,7 @@ def on_policy_trainer(
 
     Returns:
         policy: Policy directory, which is a SavedModel too, with metadata: version, interactions.
-        curve: JSON file with the environment's baselines, and average return of every loop; of single decisions regret,
-            of episodes length, entropy and losses.
+        curve: JSON file with baselines, and average return of every loop; also regret, or length, entropy and losses.
         report: HTML page with the content of curve.
         tensorboard: Folder of TensorBoard's logs, with the page in Vertex AI TensorBoard where the backend names one.
         metrics: Average return and regret, also of the last loop; of episodes the last loop's measures.

@@ -29,14 +29,14 @@ def artifact_events(
         raise InvalidInput(f"log {path}: the folder has no files")
     named = files[0].suffix.lower() in SUFFIXES
     log = LogFiles(files, task, columns, "" if named else _format(files[0]), True, rewards)
+    reader = log.reader(reward_name, SOURCE, "unknown")
     for batch, found in log.batches():
         if found.absent:
             hint = nearest(found.absent[0], [name for name in found.others if name not in FIELDS], "the log")
             raise InvalidInput(
                 f"{batch.path}: no column has the feature {found.absent[0]!r}; {hint}: name it in columns"
             )
-        break
-    yield from log.events(reward_name, SOURCE, "unknown")
+        yield reader.read(batch, found)
 
 
 def _format(file: Path) -> str:

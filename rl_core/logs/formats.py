@@ -73,12 +73,16 @@ class LogFiles:
         self, reward_name: str = "reward", source: str = "", logging_policy: LoggingPolicy | None = None
     ) -> Iterator[LoggedEvents]:
         """Decisions and rewards of all rows; the arguments are those of EventReader."""
+        reader = self.reader(reward_name, source, logging_policy)
+        return (reader.read(batch, columns) for batch, columns in self.batches())
+
+    def reader(self, reward_name: str, source: str, logging_policy: LoggingPolicy | None) -> EventReader:
+        """What makes events of one reading of `batches`. It knows how episodes end, for which they are read before."""
         whole = self.format == "reagent"
         unknown: LoggingPolicy | None = "unknown" if whole else None
         prefix, how = f"{source}-" if source else "", self.last_step or ("terminal" if whole else "truncated")
         episodes = EpisodeReader(prefix, last_steps(self.batches()), how)
-        reader = EventReader(self.task, reward_name, source, logging_policy or unknown, episodes)
-        return (reader.read(batch, columns) for batch, columns in self.batches())
+        return EventReader(self.task, reward_name, source, logging_policy or unknown, episodes)
 
     def _file(self, path: Path) -> Iterator[tuple[RawBatch, Columns]]:
         rows = 0
