@@ -1,9 +1,12 @@
 """Every sequential agent that learns from logged episodes passes the conformance suite."""
 
+import numpy as np
 import pytest
 
 from banditloop.rl_core.agents import DQN, BehaviourCloning, FittedQ
+from banditloop.rl_core.testing.planted import noise_episodes, trained
 from banditloop.rl_core.testing.sequential_agents import SequentialAgentConformance
+from tests.support import grid_world
 
 TESTED_AGENTS = [
     DQN(hidden_layers=1, hidden_units=32, batch_size=128, gradient_steps=300, learning_rate=0.02),
@@ -31,3 +34,23 @@ class TestSequentialAgents(SequentialAgentConformance):
     def every_agent(self, request):
         self.agent, self.bad_hyperparameters = request.param, BAD_HYPERPARAMETERS[request.param.name]
         self.learns_values = request.param.name != "behaviour_cloning"
+
+
+@pytest.mark.parametrize("agent", [DQN(), FittedQ(features=0, l2=0.01, iterations=200)], ids=lambda agent: agent.name)
+def test_the_best_policy_of_reagents_world_is_learned_from_random_episodes(agent):
+    log = grid_world.episodes(grid_world.UNIFORM, 100, np.random.default_rng(0))
+    model = agent.model(agent.update(agent.initial_statistics(grid_world.STATES, grid_world.ACTIONS), [log]))
+    states, best = np.eye(grid_world.STATES), grid_world.epsilon_greedy(0.0)
+    assert grid_world.value(model.probabilities(states)) == pytest.approx(grid_world.value(best))
+    if agent.name == "fitted_q":
+        visited = np.unique(log.observations.argmax(axis=1))
+        values = grid_world.action_values(best)[visited]
+        np.testing.assert_allclose(model.expected_rewards(states)[visited], values, atol=2e-3)
+
+
+def test_dqn_draws_in_proportion_to_the_exponentials_of_its_values():
+    agent = DQN(hidden_layers=1, hidden_units=8, gradient_steps=50, temperature=0.5)
+    model = agent.model(trained(agent, noise_episodes(0, 200)))
+    observations = noise_episodes(1, 50).observations
+    odds, values = np.log(model.probabilities(observations)), model.expected_rewards(observations)
+    np.testing.assert_allclose(odds - odds[:, :1], (values - values[:, :1]) / 0.5, rtol=1e-4, atol=1e-4)
