@@ -14,7 +14,7 @@ from banditloop.rl_core.features.columns import (
     NumberEncoding,
     VectorEncoding,
 )
-from banditloop.rl_core.features.fit import fitted, is_fitted, unfitted
+from banditloop.rl_core.features.fit import fitted, is_fitted, unfitted, widened
 from banditloop.rl_core.settings.feature_kinds import Kind
 from banditloop.rl_core.settings.section import Section
 
@@ -42,6 +42,15 @@ class Encoder(Section):
         """This encoder fitted to features of the log [B]."""
         features = [fitted(feature, values.field(feature.name)) for feature in self.features]
         return self.model_copy(update={"features": features, "fitted_rows": len(values)})
+
+    def widened(self, values: pa.StructArray) -> Self:
+        """This encoder, fitted to these features [B], for those of policies that get to where none of these is.
+
+        Numbers are not mapped by their quantiles, beyond which all would be alike, and are in units of the largest
+        distance from their mean: agents that learn in a simulation standardise observations themselves.
+        """
+        features = [widened(feature, values.field(feature.name)) for feature in self.features]
+        return self.model_copy(update={"features": features})
 
     @property
     def is_fitted(self) -> bool:

@@ -59,6 +59,19 @@ def fitted(encoding: FeatureEncoding, values: pa.Array) -> FeatureEncoding:
     return encoding
 
 
+def widened(encoding: FeatureEncoding, values: pa.Array) -> FeatureEncoding:
+    """The fitted encoding for values beyond its own: linear, up to ten times as far from the mean."""
+    if isinstance(encoding, NumberEncoding):
+        numbers = values.drop_null().to_numpy(zero_copy_only=False)
+        farthest = np.abs(numbers - encoding.mean).max(initial=0.0)
+        return encoding.model_copy(update={"deviation": float(farthest) or 1.0, "knots": []})
+    if isinstance(encoding, VectorEncoding) and encoding.means:
+        vectors = pc.list_flatten(values).to_numpy(zero_copy_only=False).reshape(-1, encoding.length)
+        farthest = np.abs(vectors - encoding.means).max(axis=0)
+        return encoding.model_copy(update={"deviations": np.where(farthest > 0, farthest, 1.0).tolist()})
+    return encoding
+
+
 def is_fitted(encoding: FeatureEncoding) -> bool:
     """Whether the encoding depends on the log it was fitted to, so that more of the log would give another."""
     if isinstance(encoding, CategoryEncoding):

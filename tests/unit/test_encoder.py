@@ -116,6 +116,23 @@ def test_what_is_found_does_not_depend_on_the_size_of_the_sample(rows):
         assert bool(encoder.features[0].knots) == skewed
 
 
+def test_a_widened_encoder_tells_apart_what_no_policy_has_observed_yet():
+    """The income, which is skewed, and vectors, up to ten times their largest distance from the mean."""
+    values = pa.array(typical(300), TASK.context_type)
+    fitted = Encoder.unfitted(TASK.context).fit(values)
+    wide = fitted.widened(values)
+    assert wide.names == fitted.names
+    rows = values.to_pylist()
+    income, vector = max(row["income"] for row in rows), max(row["history"][0] for row in rows)
+    farther = [{"income": factor * income, "history": [factor * vector] * 3} for factor in (1.5, 2.0, 3.0)]
+    for name in ("income", "history[0]"):
+        column = fitted.names.index(name)
+        assert (np.diff(wide.encode_rows(farther)[:, column]) > 0.1).all(), name
+    assert (np.diff(fitted.encode_rows(farther)[:, fitted.names.index("income")]) == 0).all()
+    assert np.abs(wide.encode(values)).max() == 1.0
+    np.testing.assert_array_equal(wide.encode_rows([{}]), fitted.encode_rows([{}]))
+
+
 def test_missing_values_have_a_column_of_their_own():
     encoder = ENCODERS[1]
     [empty], [null] = encoder.encode_rows([{}]), encoder.encode_rows([dict.fromkeys(KINDS)])

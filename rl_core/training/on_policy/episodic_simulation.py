@@ -58,13 +58,13 @@ class EpisodicSimulation:
         return all_of(batches)
 
     def _encoding(self) -> Encoding:
-        """The encoding of the task, fitted to what the random policy observes."""
+        """The encoding of the task, fitted to what the random policy observes, and linear beyond it."""
         encoding = Encoding.unfitted(self._task)
         if not encoding.context.is_fitted:
             return encoding
         steps = play(self.environment, episode_seeds(0, 0, FIT_EPISODES), uniformly, self._section.max_steps)
         contexts = pa.concat_arrays([context_array(self._task, step.contexts) for step in steps])
-        return encoding.model_copy(update={"context": encoding.context.fit(contexts)})
+        return encoding.model_copy(update={"context": encoding.context.fit(contexts).widened(contexts)})
 
 
 def _play(
