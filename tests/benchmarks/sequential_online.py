@@ -27,7 +27,13 @@ WITHOUT_ORDERS = 78_580.0  # what a tuned base stock earns that sees the step: a
 LAST_ORDER = 34  # the last step whose order can still be sold
 STEPS, GREEDY_EPISODES, LEAST_STEPS = 50_000, 50, 195.0  # of CartPole
 NEWSVENDOR = {"training_loops": 120, "steps_per_loop": 40, "batch_size": 256}
-DQN = {"name": "dqn", "batch_size": 128, "tau": 0.02, "decisions_per_step": 4}
+DQN = {
+    "name": "dqn",
+    "tau": 0.03,
+    "learning_rate": 0.003,
+    "final_learning_rate": 0.0001,
+    "exploration_decisions": 15_000,
+}
 
 
 class Trained(NamedTuple):
@@ -102,7 +108,7 @@ def _order_mean(contexts: Contexts, candidates: Candidates, uniforms: np.ndarray
 def _cartpole(seed: int) -> float:
     """The mean length of greedy episodes, after training within STEPS decisions."""
     environment = {"name": "cartpole"}
-    loops = {"training_loops": 50, "steps_per_loop": 200, "batch_size": 4, "seed": seed}
+    loops = {"training_loops": 50, "steps_per_loop": 100, "batch_size": 8, "seed": seed}
     trained = trained_policy(environment, DQN | {"seed": seed}, loops, discount=0.99)
     assert trained.interactions <= STEPS
     choose = greedily(trained.policy, trained.config.task)
