@@ -22,8 +22,9 @@ def check_canary(config: Config, platform: Platform) -> tuple[VerdictDecision | 
     if window.interactions < interval:
         return None, f"{window.interactions} of {interval} interactions until the next check"
     evidence = updated_evidence(config, platform, release, release.evidence, window)
-    if evidence is release.evidence:
-        return None, f"the episodes that began first are not complete, or have fewer than {interval} decisions"
+    if config.episodes and evidence is release.evidence:
+        limit = f"; one that nothing ends is after episodes.window_seconds = {config.episodes.window_seconds:,g}"
+        return None, f"the episodes that began first are not complete{limit}"
     return _apply_decision(platform, release, evidence, *decide_canary(config, evidence, release.champion))
 
 

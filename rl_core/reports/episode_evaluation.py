@@ -10,7 +10,7 @@ from banditloop.rl_core.reports import html_page
 
 LABELS = {
     "weighted_dr": "weighted doubly robust",
-    "fqe": "fitted Q evaluation (FQE), the direct method",
+    "fqe": "FQE, the direct method",
     "magic": "MAGIC",
     "sequential_dr": "sequential doubly robust",
     "per_decision_weighted_is": "per-decision weighted IS",
