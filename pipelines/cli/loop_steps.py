@@ -69,6 +69,8 @@ def visit(config: Config, platform: Platform, users: int, seed: int, report: Rep
         _check_canary(config, platform)
     report("waiting for the log", 1.0)
     _wait(lambda: (np.array(_logged(platform)) >= expected).all(), "the log")
+    if config.episodes:  # of which none counts as long as its rewards may change
+        _wait_for_attribution(config, platform)
     _check_canary(config, platform)
 
 
@@ -102,6 +104,13 @@ def _wait_for_run(platform: Platform, run_id: str, report: Report) -> bool:
         report(f"{run_id}: {platform.runner.explain(run_id)}", fraction)
         time.sleep(POLL_SECONDS)
     return platform.runner.state(run_id) == "succeeded"
+
+
+def _wait_for_attribution(config: Config, platform: Platform) -> None:
+    """Wait until the attribution windows of all logged decisions have closed."""
+    deadline, (shown, _) = time.monotonic() + config.reward.attribution_window_seconds + 1, _logged(platform)
+    while platform.warehouse.window(None).interactions < shown and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def _check_canary(config: Config, platform: Platform) -> None:
