@@ -4,6 +4,7 @@ Policies are compared with ordering the mean demand on the same episodes, since 
 from one to the next. They decide as they are served, with their exploration floor.
 """
 
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -26,6 +27,7 @@ LEAST_GAIN, LEAST_SPEED = 600.0, 15_000.0
 WITHOUT_ORDERS = 78_580.0  # what a tuned base stock earns that sees the step: an episode's mean
 LAST_ORDER = 34  # the last step whose order can still be sold
 STEPS, GREEDY_EPISODES, LEAST_STEPS = 50_000, 50, 195.0  # of CartPole
+STAGE = 5  # loops between two looks at the greedy policy
 NEWSVENDOR = {"training_loops": 120, "steps_per_loop": 40, "batch_size": 256}
 DQN = {
     "name": "dqn",
@@ -70,14 +72,18 @@ def _newsvendor(seed: int, step_observed: bool) -> Trained:
 
 
 def trained_policy(
-    environment: dict[str, Any], agent: dict[str, Any], on_policy: dict[str, Any], discount: float
+    environment: dict[str, Any],
+    agent: dict[str, Any],
+    on_policy: dict[str, Any],
+    discount: float,
+    checkpoints: Path | None = None,
 ) -> Trained:
-    """A policy that was trained on-policy, as it is served."""
+    """A policy that was trained on-policy, as it is served. checkpoints: folder of those to go on from."""
     values = {"environment": environment, "agent": agent, "on_policy": on_policy, "episodes": {"discount": discount}}
     config = Config.parse(values | {"policy": {"saved_model": False, "exploration": 0.01}})
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
-        trained = on_policy_step(config, None, Path(folder) / "policy", Path(folder) / "checkpoints")
+        trained = on_policy_step(config, None, Path(folder) / "policy", checkpoints or Path(folder) / "checkpoints")
         spent, policy = time.process_time() - start, SavedPolicy.load(Path(folder) / "policy")
     return Trained(config, policy, trained.curve.interactions, trained.curve.interactions / spent)
 
@@ -106,12 +112,24 @@ def _order_mean(contexts: Contexts, candidates: Candidates, uniforms: np.ndarray
 
 
 def _cartpole(seed: int) -> float:
-    """The mean length of greedy episodes, after training within STEPS decisions."""
-    environment = {"name": "cartpole"}
-    loops = {"training_loops": 50, "steps_per_loop": 100, "batch_size": 8, "seed": seed}
-    trained = trained_policy(environment, DQN | {"seed": seed}, loops, discount=0.99)
-    assert trained.interactions <= STEPS
+    """The mean length of greedy episodes after a training that ends once 50 other ones reach it, before STEPS decisions.
+
+    The greedy policy of Q-learning gets worse again now and then.
+    """
+    with tempfile.TemporaryDirectory() as checkpoints:
+        for loops in itertools.count(STAGE, STAGE):
+            on_policy = {"training_loops": loops, "steps_per_loop": 50, "batch_size": 8, "seed": seed}
+            agent = DQN | {"seed": seed}
+            trained = trained_policy({"name": "cartpole"}, agent, on_policy, 0.99, Path(checkpoints))
+            if _greedy_length(trained, first=GREEDY_EPISODES) >= LEAST_STEPS or trained.interactions >= STEPS:
+                break
+    length = _greedy_length(trained, first=0)
+    print(f"CartPole: DQN, seed {seed}: {length:.1f} steps after {trained.interactions:,}")
+    return length if trained.interactions < STEPS else 0.0
+
+
+def _greedy_length(trained: Trained, first: int) -> float:
+    """The mean length of greedy episodes from a number on."""
     choose = greedily(trained.policy, trained.config.task)
-    lengths = returns(choose, trained.config.environment, TEST_SEED, GREEDY_EPISODES).lengths
-    print(f"CartPole: DQN, seed {seed}: {lengths.mean():.1f} steps after {trained.interactions:,}")
-    return float(lengths.mean())
+    played = returns(choose, trained.config.environment, TEST_SEED, GREEDY_EPISODES, first=first)
+    return float(played.lengths.mean())
