@@ -31,9 +31,12 @@ settings.load_profile("any machine")
 
 SLOWEST_FILES = (  # started first, so that no worker still runs one of them at the end
     "test_fuzz",
+    "ports/test_log",
     "test_containers",
     "test_own_problem",
+    "test_promotion_decision",
     "e2e/test_docs",
+    "test_other_problems",
     "google/test_loop",
     "e2e/test_loop",
     "test_warehouse",

@@ -10,8 +10,10 @@ from banditloop.rl_core.estimators.value_interval import MAX_SPAN
 from tests.benchmarks.cressie_read import cressie_read
 from tests.benchmarks.hard_logs import HARD_LOGS, HardLog
 from tests.benchmarks.ratio import Row, at_least, at_most
+from tests.unit.test_anytime_valid import misses_and_width
 
 ROWS, REPEATS = (20, 100, 1_000, 10_000), 400
+SEQUENCES = 1_000  # confidence sequences, looked at 100 times each
 MIN_COVERAGE, MAX_WIDTH_RATIO, MIN_TRUSTED = 0.93, 1.5, 0.93
 KINDS = IPS, DR  # every other estimator has the interval of one of them
 
@@ -25,6 +27,8 @@ def rows() -> list[Row]:
         if len(ratios):
             result.append(at_most(f"coverage: width, {name}", ratios.tolist(), "× theirs", MAX_WIDTH_RATIO, worst=True))
             result.append(at_most(f"coverage: says nothing, {name}", silent.tolist(), "of 1", 0.0, worst=True))
+    missed, _ = misses_and_width(SEQUENCES)
+    result.append(at_most("coverage: misses of a confidence sequence", [missed / SEQUENCES], "of 1", 0.05))
     return result
 
 

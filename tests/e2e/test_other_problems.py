@@ -72,8 +72,8 @@ def test_digits_are_learned_from_rewards_alone(tmp_path):
         reward = {attribution_window_seconds = 5}
         release = {canary_percent = 50}
     """
-    summary = run_loop(tmp_path, config, "--interactions", "600", "--rounds", "8", "--users", "600")
-    assert sum(version["interactions"] for version in summary["versions"]) == 600 + 9 * 600
+    summary = run_loop(tmp_path, config, "--interactions", "600", "--rounds", "4", "--users", "1080")
+    assert sum(version["interactions"] for version in summary["versions"]) == 600 + 5 * 1080
     assert summary["versions"][-1]["greedy_value"] >= 0.95
 
 

@@ -187,9 +187,19 @@ def test_all_candidates_of_a_line_share_its_total_wealth():
 
 @pytest.mark.slow
 def test_the_confidence_sequence_covers_the_truth_at_all_of_100_checks():
-    """It misses the truth at any of 100 checks in at most 5 % of 1,000 repeats, and it tightens."""
+    """It misses the truth at any of 100 checks in at most 5 % of 200 repeats, and it tightens.
+
+    `make bench-coverage` repeats it 1,000 times, which takes a minute and a half.
+    """
+    missed, width = misses_and_width(200)
+    assert missed <= 10
+    assert width < 0.35
+
+
+def misses_and_width(repeats: int) -> tuple[int, float]:
+    """Of logs of 2,000 decisions, how many the confidence sequence missed the truth of, and its median width."""
     missed, widths = 0, []
-    for seed in range(1000):
+    for seed in range(repeats):
         bounds = ConfidenceSequence()
         log = logged(seed, 2000, uniform=False)
         for check in range(100):
@@ -200,5 +210,4 @@ def test_the_confidence_sequence_covers_the_truth_at_all_of_100_checks():
                 missed += 1
                 break
         widths.append(high - low)
-    assert missed <= 50
-    assert np.median(widths) < 0.35
+    return missed, float(np.median(widths))
