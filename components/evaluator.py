@@ -35,8 +35,7 @@ def evaluator(
 
     Returns:
         Output: Decision: promote, canary or refuse. (Unnamed: kfp.local has conditions on unnamed outputs only.)
-        evaluation: JSON file with the verdict and its reason, estimates with intervals, and diagnostics; of episodes,
-            with TensorBoard's page, or the folder of its logs, in the metadata.
+        evaluation: JSON file with verdict, estimates and diagnostics; TensorBoard's page or logs in the metadata.
         report: HTML page with the content of evaluation.
         metrics: Key numbers of the evaluation.
     """
