@@ -112,7 +112,7 @@ def _order_mean(contexts: Contexts, candidates: Candidates, uniforms: np.ndarray
 
 
 def _cartpole(seed: int) -> float:
-    """The mean length of greedy episodes after a training that ends once 50 other ones reach it, before STEPS decisions.
+    """The mean length of greedy episodes after a training, which ends once 50 others reach it, or after STEPS decisions.
 
     The greedy policy of Q-learning gets worse again now and then.
     """

@@ -59,7 +59,10 @@ GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image":
         (GOOD | {"agent": {"name": "linucb", "l2": 0}}, "agent.l2 = 0: Input should be greater than 0"),
         (GOOD | {"agent": {"name": "linucb", "l2": -1.0}}, "agent.l2 = -1"),
         (GOOD | {"agent": {"name": "linucb", "alpha": float("nan")}}, "agent.alpha = nan"),
-        (GOOD | {"agent": {"name": "lincub"}}, "agent.name = 'lincub': is not one of: bag, best_fixed, cover"),
+        (
+            GOOD | {"agent": {"name": "lincub"}},
+            "agent.name = 'lincub': is not one of: bag, behaviour_cloning, best_fixed",
+        ),
         (GOOD | {"agent": {"name": ["linucb"]}}, "agent.name = ['linucb']"),
         (GOOD | {"agent": {"name": "neural_epsilon_greedy", "hidden_units": 0}}, "agent.hidden_units = 0"),
         (GOOD | {"agent": {"name": "neural_epsilon_greedy", "learning_rate": 2.0}}, "agent.learning_rate = 2"),
