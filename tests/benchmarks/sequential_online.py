@@ -105,14 +105,14 @@ def mean_and_error(values: np.ndarray) -> str:
 
 
 def _order_mean(contexts: Contexts, candidates: Candidates, uniforms: np.ndarray) -> Decisions:
-    """Order the mean demand; nothing any more after the last useful step, where the step is observed."""
-    is_late = np.asarray(contexts.get("step", np.zeros(len(uniforms)))) > LAST_ORDER
+    """Order the mean demand; nothing any more after the last useful step, where the step is observed, as `period`."""
+    is_late = np.asarray(contexts.get("period", np.zeros(len(uniforms)))) > LAST_ORDER
     multiples = np.where(is_late, 0.0, 1.0)[:, None] == MULTIPLES
     return draw_actions(multiples.astype(float), uniforms)
 
 
 def _cartpole(seed: int) -> float:
-    """The mean length of greedy episodes after a training, which ends once 50 others reach it, or after STEPS decisions.
+    """The mean length of greedy episodes, trained until 50 other ones reach it, with less than STEPS decisions.
 
     The greedy policy of Q-learning gets worse again now and then.
     """
