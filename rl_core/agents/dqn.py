@@ -7,7 +7,8 @@ squared error.
 What is served is the network after the last gradient step, trained on all episodes. Choosing among earlier ones by a
 tenth of the episodes, held out, was tried on offline CartPole (`make bench-sequential`): the rank correlation of fitted
 Q evaluation or temporal differences there with the true score is at most 0.2, and the tenth is missed in training; by
-fitted Q evaluation on all episodes it is at most 0.4. A falling learning rate makes the last network a good one; far more gradient steps than needed make it worse.
+fitted Q evaluation on all episodes it is at most 0.4. A falling learning rate makes the last network a good one; far
+more gradient steps than needed make it worse.
 """
 
 from collections.abc import Iterable, Sequence
