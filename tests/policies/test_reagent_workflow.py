@@ -21,7 +21,7 @@ EPISODES, UNKNOWN = 60, 100  # rows whose propensity is not known
 FEATURE_NAMES = [f"state_features_{number}" for number in range(len(FEATURES))]
 CONFIG = {
     "task": {"actions": ["0", "1"], "reward_range": [0, 1], "context": dict.fromkeys(FEATURE_NAMES, "number")},
-    "agent": {"name": "dqn", "hidden_units": [16], "gradient_steps": 100},
+    "agent": {"name": "dqn", "hidden_layers": 1, "hidden_units": 16, "gradient_steps": 100},
     "episodes": {"metrics": ["upright"]},
     "reward": {"attribution_window_seconds": 0.01},
     "gate": {"holdout_fraction": 0.3},

@@ -147,7 +147,8 @@ def test_logged_rewards_match_their_contexts_and_actions(setting, dim, tmp_path)
 def test_a_visit_plays_episodes_against_the_endpoint(tmp_path):
     """Every step is logged with its episode, its propensity and the reward that came for it."""
     values = {"environment": {"name": "cartpole", "max_steps": 12}, "agent": {"name": f"{Idle.__module__}:Idle"}}
-    config = Config.parse(values | {"backend": {"root": str(tmp_path / "loop")}})
+    values |= {"backend": {"root": str(tmp_path / "loop")}, "reward": {"attribution_window_seconds": 3.0}}
+    config = Config.parse(values)
     platform = connect(config)
     ensure_champion(config, platform.endpoint)
     with process(config, "-m", "banditloop.functions.predictor"):
@@ -159,6 +160,7 @@ def test_a_visit_plays_episodes_against_the_endpoint(tmp_path):
             return sum(row["rewarded"] for row in platform.warehouse.policy_totals())
 
         wait_until(lambda: rewarded() == visited.decisions)
+    wait_until(lambda: platform.warehouse.window(None).interactions == visited.decisions)  # once no event can come
     batches = platform.warehouse.interactions(platform.warehouse.window(None))
     rows = sorted(pa.Table.from_batches(batches).to_pylist(), key=lambda row: (row["episode_id"], row["step"]))
     lengths = [len([row for row in rows if row["episode_id"] == id]) for id in sorted({r["episode_id"] for r in rows})]
