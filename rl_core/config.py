@@ -6,10 +6,11 @@ from typing import Any, Self
 
 from pydantic import SerializeAsAny
 
-from banditloop.rl_core.agents import AGENTS, DQN, Agent, LinearThompson, SequentialAgent, mergeable
-from banditloop.rl_core.environments import ENVIRONMENTS, EpisodicEnvironment, Simulated
+from banditloop.rl_core.agents import Agent, LinearThompson, SequentialAgent, mergeable
+from banditloop.rl_core.config_defaults import REGISTRIES, completed
+from banditloop.rl_core.environments import EpisodicEnvironment, Simulated
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.settings.backend import BACKENDS, Backend, LocalBackend
+from banditloop.rl_core.settings.backend import Backend, LocalBackend
 from banditloop.rl_core.settings.config_values import path_from_environment, read_values, values_from_environment
 from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.loop import (
@@ -29,13 +30,6 @@ from banditloop.rl_core.settings.section import Section
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.settings.training import TrainingSection
 from banditloop.rl_core.settings.tuning import TuningSection
-
-REGISTRIES: dict[str, tuple[Mapping[str, type[Any]], type[Any]]] = {  # the parts by name, and their base class
-    "backend": (BACKENDS, Backend),
-    "environment": (ENVIRONMENTS, Simulated),
-    "agent": (AGENTS, Agent),
-}
-DEFAULT_BACKEND = "local"
 
 
 class Config(Section):
@@ -65,21 +59,7 @@ class Config(Section):
     def parse(cls, values: Any, where: str = "") -> Self:
         """The config with the values of a nested mapping, as a pipeline parameter. InvalidInput: a value is invalid."""
         if isinstance(values, Mapping):
-            values = dict(values)
-            if isinstance(backend := values.get("backend", {}), Mapping):
-                values["backend"] = {"name": DEFAULT_BACKEND} | dict(backend)
-            for key, (registry, base) in REGISTRIES.items():
-                if key in values:
-                    values[key] = registered(registry, base, values[key], key)
-            values["task"] = _task(values)
-            if isinstance(values.get("environment"), EpisodicEnvironment):
-                values.setdefault("episodes", {})
-            if values.get("episodes") is not None:
-                values.setdefault("agent", DQN())
-            if "agent" in values and isinstance(policy := values.get("policy", {}), Mapping):
-                values["policy"] = {"exploration": values["agent"].EXPLORATION} | dict(policy)
-            if isinstance(bus := values.get("bus", {}), Mapping):
-                values["bus"] = {"publish_seconds": values["backend"].PUBLISH_SECONDS} | dict(bus)
+            values = completed(values)
         config = super().parse(values, where)
         config._check_episodes()
         config._check_training()
@@ -100,6 +80,10 @@ class Config(Section):
             raise InvalidInput(f"{learns_from} single decisions; give one for episodes, as 'dqn'")
         if (environment := self.environment) and not isinstance(environment, EpisodicEnvironment):
             raise InvalidInput(f"environment.name = {environment.name!r}: has no episodes; omit the section episodes")
+        if environment and self.episodes.rewards and self.reward.name not in self.episodes.rewards:
+            raise InvalidInput(
+                f"episodes.rewards: lacks {self.reward.name!r}, what the environment pays; give its weight"
+            )
         if self.reward.default == "ignore":
             raise InvalidInput("reward.default = 'ignore': every step of an episode needs a reward; give one, as 0.0")
 
@@ -134,10 +118,9 @@ class Config(Section):
         """The settings to tune. InvalidInput: there is no agent of a name, or none to try has a setting."""
         agents: dict[str, type[Section]] = {}
         for name in self.tuning.agent_names or [self.agent.name]:
+            own = self.agent if name == self.agent.name else None
             try:
-                part = (
-                    self.agent if name == self.agent.name else registered(*REGISTRIES["agent"], {"name": name}, "agent")
-                )
+                part = own or registered(*REGISTRIES["agent"], {"name": name}, "agent")
             except InvalidInput as error:
                 raise InvalidInput(f"tuning.search_space.{error}") from None
             agents[name] = type(part)
@@ -162,8 +145,9 @@ class Config(Section):
         for key in ("actions", "context", "action_features"):
             own, supplied = getattr(self.task, key), getattr(self.environment.task, key)
             if own != supplied:
-                name = self.environment.name
-                raise InvalidInput(f"task.{key}: contradicts that of the environment {name!r}; omit it")
+                raise InvalidInput(
+                    f"task.{key}: contradicts that of the environment {self.environment.name!r}; omit it"
+                )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -189,12 +173,3 @@ class Config(Section):
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping from which `parse` makes an equal config."""
         return self.model_dump(mode="json", exclude_none=True)  # KFP has no null
-
-
-def _task(values: Mapping[str, Any]) -> Any:
-    """The task of a config, or that of its environment: a config that travelled has both, and loads nothing."""
-    if "task" in values:
-        return values["task"] if isinstance(values["task"], Task) else Task.parse(values["task"], "task")
-    if "environment" in values:
-        return values["environment"].task
-    raise InvalidInput("task: is missing; say what is decided, or name an environment, which does")

@@ -8,7 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config, load_values
-from banditloop.rl_core.config import DEFAULT_BACKEND, REGISTRIES, Config
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.config_defaults import DEFAULT_BACKEND, REGISTRIES
 from banditloop.rl_core.settings.registry import registered_parts
 
 Source = Literal["file", "environment", "default", "backend", "simulator"]

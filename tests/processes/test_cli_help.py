@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from banditloop.pipelines.cli.main import app
 from banditloop.pipelines.cli.options import DEFAULT_CONFIG
-from banditloop.rl_core.config import REGISTRIES, Config
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.config_defaults import REGISTRIES
 from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.settings.registry import registered_parts
 from tests.conftest import make_config

@@ -17,6 +17,7 @@ from banditloop.rl_core.testing.sections import as_pipeline_parameter
 from tests.conftest import make_config
 
 GOOD = {"environment": {"name": "movielens"}, "agent": {"name": "linucb"}}
+EPISODES = {"environment": {"name": "cartpole"}}
 GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
 
 
@@ -93,6 +94,23 @@ GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image":
         ({"task": {"actions": 1}}, "task.actions = 1: give a number from 2 to"),
         ({"task": {"actions": 2, "context": {"age": "numbr"}}}, "task.context.age = 'numbr': is not a kind of feature"),
         ({"task": {"actions": 2, "reward_range": [1.0, 5.0]}}, "reward.default = 0.0: is outside task.reward_range"),
+        (GOOD | {"agent": {"name": "dqn"}}, "agent.name = 'dqn': learns from episodes; add the section episodes"),
+        (GOOD | {"episodes": {}, "agent": {"name": "linucb"}}, "agent.name = 'linucb': learns from single decisions"),
+        (
+            GOOD | {"episodes": {}, "agent": {"name": "dqn"}},
+            "environment.name = 'movielens': has no episodes",
+        ),
+        (EPISODES | {"reward": {"default": "ignore"}}, "reward.default = 'ignore': every step of an episode needs a"),
+        (
+            EPISODES | {"reward": {"name": "terminal"}},
+            "reward.name = 'terminal': is an event of a decision, not a reward",
+        ),
+        (
+            EPISODES | {"episodes": {"rewards": {"click": 1.0}}},
+            "episodes.rewards: lacks 'reward', what the environment",
+        ),
+        (EPISODES | {"episodes": {"metrics": ["a", "a"]}}, "episodes.metrics = ['a', 'a']: a name occurs twice"),
+        (EPISODES | {"episodes": {"discount": 1.5}}, "episodes.discount = 1.5"),
         ([], "valid dictionary"),
     ],
 )
@@ -234,3 +252,12 @@ def test_integers_in_lists_and_mappings_are_the_same_after_travelling():
     for values in ({"layers": [1, 2**53 + 1]}, {"sizes": {"a": -(2**53) - 1}}):
         with pytest.raises(InvalidInput, match=r"mine\.(layers\.1|sizes\.a) = -?9007199254740993: give at most 2\^53"):
             Nested.parse({"layers": [], "sizes": {}, "rates": []} | values, "mine")
+
+
+def test_a_config_with_episodes_learns_from_them():
+    """The section comes with an environment of episodes, and the agent with the section."""
+    config = Config.parse(EPISODES)
+    assert (config.episodes.discount, config.agent.name) == (0.99, "dqn")
+    assert Config.parse(config.to_dict()) == config
+    assert Config.parse({"task": {"actions": 2}, "episodes": {}}).agent.name == "dqn"
+    assert Config.parse(GOOD).episodes is None

@@ -1,0 +1,51 @@
+"""What a config has where its values say nothing: parts by their names, and defaults that depend on other sections."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from banditloop.rl_core.agents import AGENTS, DQN, Agent
+from banditloop.rl_core.environments import ENVIRONMENTS, EpisodicEnvironment, Simulated
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.backend import BACKENDS, Backend
+from banditloop.rl_core.settings.registry import registered
+from banditloop.rl_core.settings.task import Task
+
+REGISTRIES: dict[str, tuple[Mapping[str, type[Any]], type[Any]]] = {  # the parts by name, and their base class
+    "backend": (BACKENDS, Backend),
+    "environment": (ENVIRONMENTS, Simulated),
+    "agent": (AGENTS, Agent),
+}
+DEFAULT_BACKEND = "local"
+
+
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a config with its parts made, and with what follows from them where nothing is said.
+
+    Raises:
+        InvalidInput: a part is not known, or has an invalid value; or there is no task.
+    """
+    values = dict(values)
+    if isinstance(backend := values.get("backend", {}), Mapping):
+        values["backend"] = {"name": DEFAULT_BACKEND} | dict(backend)
+    for key, (registry, base) in REGISTRIES.items():
+        if key in values:
+            values[key] = registered(registry, base, values[key], key)
+    values["task"] = _task(values)
+    if isinstance(values.get("environment"), EpisodicEnvironment):
+        values.setdefault("episodes", {})
+    if values.get("episodes") is not None:
+        values.setdefault("agent", DQN())
+    if "agent" in values and isinstance(policy := values.get("policy", {}), Mapping):
+        values["policy"] = {"exploration": values["agent"].EXPLORATION} | dict(policy)
+    if isinstance(bus := values.get("bus", {}), Mapping):
+        values["bus"] = {"publish_seconds": values["backend"].PUBLISH_SECONDS} | dict(bus)
+    return values
+
+
+def _task(values: Mapping[str, Any]) -> Any:
+    """The task of a config, or that of its environment: a config that travelled has both, and loads nothing."""
+    if "task" in values:
+        return values["task"] if isinstance(values["task"], Task) else Task.parse(values["task"], "task")
+    if "environment" in values:
+        return values["environment"].task
+    raise InvalidInput("task: is missing; say what is decided, or name an environment, which does")
