@@ -274,12 +274,26 @@ def test_the_interval_of_fitted_values_has_the_variance_of_the_fit():
 
 
 def test_steps_are_features_where_values_depend_on_them(log):
-    ends, cut = log.take(np.isin(log.episodes, [0, 1])), log._replace(is_known=log.steps != 20)
+    ends, cut = log, log._replace(is_known=log.steps != 20)
     assert not depends_on_step(ends)
     assert depends_on_step(cut)
     assert depends_on_step(ends._replace(discounts=np.sign(ends.discounts)))
     first, of_cut, of_ends = np.arange(1), observed_features(cut, 4), observed_features(ends, 4)
     assert of_cut(first).shape[1] == of_ends(first).shape[1] + 1
+
+
+def test_values_of_episodes_of_equal_lengths_are_those_of_their_steps():
+    """Three steps that look alike, at each of which one of two actions earns 1: the value is what is left to earn."""
+    random, count, discount = np.random.default_rng(0), 400, 0.9
+    steps, actions = np.tile(np.arange(3), count), random.integers(2, size=3 * count)
+    seen, last = random.normal(size=(3 * count, 1)), steps == 2
+    numbers, following = np.repeat(np.arange(count), 3), np.roll(seen, -1, axis=0)
+    columns = actions.astype(float), following, np.where(last, 0.0, discount), np.ones(3 * count, bool), numbers, steps
+    played = Transitions(seen, actions, *columns, np.full(3 * count, 0.5))
+    target = np.tile([0.2, 0.8], (3 * count, 1))
+    assert depends_on_step(played)
+    found = FittedValues(played, target, observed_features(played, 2)).fit(LoggedEpisodes.of(played, target))[0]
+    assert fqe(found).value == pytest.approx(0.8 * (1 + discount + discount**2), abs=0.02)
 
 
 def test_the_diagnostics_say_from_which_step_on_weights_are_worth_little(log):

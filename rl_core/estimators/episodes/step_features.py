@@ -7,6 +7,7 @@ import numpy as np
 from banditloop.rl_core.agents.q_features import QFeatures
 from banditloop.rl_core.agents.transitions import Transitions
 
+AT_LIMIT = 0.1  # the share of episodes that are as long as the longest, above which there is a limit
 MOST_UNKNOWNS = 3_000  # of linear equations, which take half a gigabyte
 
 
@@ -41,5 +42,11 @@ def observed_features(transitions: Transitions, actions: int) -> StepFeatures | 
 
 
 def depends_on_step(transitions: Transitions) -> bool:
-    """Whether values depend on the step: some episode was cut off, or rewards are not discounted."""
-    return not transitions.is_known.all() or bool((transitions.discounts >= 1).any())
+    """Whether values depend on the step: episodes were cut off, or end by a limit, or rewards are not discounted."""
+    return not transitions.is_known.all() or bool((transitions.discounts >= 1).any()) or _has_limit(transitions)
+
+
+def _has_limit(transitions: Transitions) -> bool:
+    """Whether episodes end by a number of steps: more than a few are as long as the longest, of several steps."""
+    lengths = np.bincount(transitions.episodes)
+    return bool(lengths.max() > 1 and (lengths == lengths.max()).mean() > AT_LIMIT)
