@@ -8,23 +8,24 @@ the bytes of its JSON.
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.events.actions_seen import ActionsSeen
+from banditloop.rl_core.events.example_columns import json_column, records
 from banditloop.rl_core.events.example_message import Example
 from banditloop.rl_core.events.parsed_examples import Ragged, parse_examples
 from banditloop.rl_core.events.schema import interaction_schema
-from banditloop.rl_core.events.tfrecords import read_records, write_records
+from banditloop.rl_core.events.tfrecords import framed, read_records
 from banditloop.rl_core.events.transitions import transition_schema
 from banditloop.rl_core.settings.task import Task
 
 ROWS_PER_FILE = 100_000
+ROWS_ENCODED = 10_000  # at a time, which bounds the memory
 ORDINAL = "ordinal"  # a feature that transitions have and interactions have not
 
 
@@ -36,10 +37,12 @@ def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
     shutil.rmtree(folder, ignore_errors=True)  # files of an earlier attempt
     folder.mkdir(parents=True)
     rows, actions = 0, ActionsSeen()
-    examples = _examples(actions.watch(batches))
-    for first in examples:
-        path = folder / f"examples-{rows // ROWS_PER_FILE:05d}.tfrecord"
-        rows += write_records(path, chain([first], islice(examples, ROWS_PER_FILE - 1)))
+    for batch in actions.watch(batches):
+        while batch.num_rows:
+            part = batch.slice(0, min(ROWS_ENCODED, ROWS_PER_FILE - rows % ROWS_PER_FILE))
+            with (folder / f"examples-{rows // ROWS_PER_FILE:05d}.tfrecord").open("ab") as file:
+                file.write(framed(records(*_features(part))))
+            rows, batch = rows + part.num_rows, batch.slice(part.num_rows)
     actions.write(folder)
     return rows
 
@@ -105,28 +108,12 @@ def _leaf_columns(columns: Iterable[pa.Array], fields: Iterable[pa.Field]) -> It
             yield column, field.type
 
 
-def _examples(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    for batch in batches:
-        names = [name for name, _ in _leaves(batch.schema)]
-        columns = [_features(column, kind) for column, kind in _leaf_columns(batch.columns, batch.schema)]
-        for row in zip(*columns, strict=True):
-            yield Example(features={"feature": dict(zip(names, row, strict=True))}).SerializeToString()
-
-
-def _features(column: pa.Array, kind: pa.DataType) -> Iterator[dict[str, Any]]:
-    """The feature of each row, as an argument of Example."""
-    item, list_kind = _item(kind), _list_kind(kind)
-    if pa.types.is_timestamp(item) or pa.types.is_boolean(kind):
-        column = column.cast(pa.int64())
-    for value in column.to_pylist():
-        values: Any = value if value is not None else []
-        if _is_json(kind):
-            values = [orjson.dumps(values)]
-        elif value is not None and not pa.types.is_list(kind):
-            values = [value]
-        if pa.types.is_string(item):
-            values = [text.encode() for text in values]
-        yield {list_kind: {"value": values}}
+def _features(batch: pa.RecordBatch) -> tuple[dict[str, pa.Array], dict[str, str]]:
+    """The values of every feature of a batch, and the kind of its list."""
+    columns, kinds = dict[str, pa.Array](), {name: _list_kind(kind) for name, kind in _leaves(batch.schema)}
+    for name, (column, kind) in zip(kinds, _leaf_columns(batch.columns, batch.schema), strict=True):
+        columns[name] = json_column(column) if _is_json(kind) else column
+    return columns, kinds
 
 
 def _column(parsed: dict[str, Ragged], field: pa.Field, name: str) -> pa.Array:

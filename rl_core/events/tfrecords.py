@@ -9,10 +9,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import google_crc32c
+import numpy as np
+import pyarrow as pa
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.binary_columns import binary, joined, parts, prefixed
 
 LENGTH, CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
+MASK = 0xA282EAD8
 
 
 def write_records(path: Path, records: Iterable[bytes]) -> int:
@@ -20,10 +24,22 @@ def write_records(path: Path, records: Iterable[bytes]) -> int:
     count = 0
     with path.open("wb") as file:
         for record in records:
-            length = LENGTH.pack(len(record))
-            file.write(b"".join((length, _checksum(length), record, _checksum(record))))
+            file.write(b"".join((_header(len(record)), record, _checksum(record))))
             count += 1
     return count
+
+
+def framed(records: pa.Array) -> memoryview:
+    """The bytes of a file with these records, large binary [B]."""
+    crcs = np.fromiter(map(google_crc32c.value, records.to_pylist()), np.uint32, len(records))
+    masked = (crcs >> 15 | crcs << 17) + np.uint32(MASK)
+    checksums = binary(CHECKSUM.size * np.arange(len(records) + 1), masked.astype("<u4").view(np.uint8))
+    return parts(joined(prefixed(records, _header), checksums))[1].data
+
+
+def _header(size: int) -> bytes:
+    length = LENGTH.pack(size)
+    return length + _checksum(length)
 
 
 def read_records(path: Path) -> Iterator[bytes]:
@@ -44,4 +60,4 @@ def read_records(path: Path) -> Iterator[bytes]:
 
 def _checksum(content: bytes) -> bytes:
     crc = google_crc32c.value(content)
-    return CHECKSUM.pack(((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+    return CHECKSUM.pack(((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF)

@@ -23,6 +23,7 @@ LONG = (
     "soak",
     "cloud-log",
     "sequential",
+    "data",
 )  # minutes: if named
 
 

@@ -1,11 +1,18 @@
 """TFRecord files are read as written; damage is told. That TensorFlow reads them, too, test_examples.py shows."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.tfrecords import read_records, write_records
+from banditloop.rl_core.events import binary_columns
+from banditloop.rl_core.events.example_columns import records as encoded
+from banditloop.rl_core.events.example_message import Example
+from banditloop.rl_core.events.tfrecords import framed, read_records, write_records
+
+integers = st.none() | st.integers(-(2**63), 2**63 - 1)
+LISTS = {"int64_list": pa.int64(), "float_list": pa.float32(), "bytes_list": pa.string()}
 
 
 @given(records=st.lists(st.binary(), max_size=5))
@@ -13,6 +20,36 @@ def test_records_are_read_as_written(records, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "records"
     assert write_records(path, records) == len(records)
     assert list(read_records(path)) == records
+    assert framed(pa.array(records, pa.large_binary())).tobytes() == path.read_bytes()
+
+
+@given(
+    numbers=st.lists(integers, min_size=3, max_size=3),
+    texts=st.lists(st.none() | st.text(), min_size=3, max_size=3),
+    lists=st.lists(st.lists(st.integers(-5, 300), max_size=4), min_size=3, max_size=3),
+    many_sizes=st.sampled_from([0, 100_000]),
+)
+def test_columns_are_encoded_as_protobuf_reads_them(numbers, texts, lists, many_sizes):
+    """Of a slice, too, whose columns begin amidst others."""
+    columns = {"number": pa.array(numbers, pa.int64()), "text": pa.array(texts)}
+    columns |= {kind: pa.array(lists).cast(pa.list_(value)) for kind, value in LISTS.items()}
+    kinds = {"number": "int64_list", "text": "bytes_list"} | {kind: kind for kind in LISTS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binary_columns, "MANY_SIZES", many_sizes)
+        rows = encoded({name: column.slice(1) for name, column in columns.items()}, kinds).to_pylist()
+    for row, number, text, values in zip(rows, numbers[1:], texts[1:], lists[1:], strict=True):
+        read = Example.FromString(row).features.feature
+        assert read.keys() == columns.keys()
+        assert list(read["number"].int64_list.value) == ([] if number is None else [number])
+        assert list(read["text"].bytes_list.value) == ([] if text is None else [text.encode()])
+        assert list(read["int64_list"].int64_list.value) == list(read["float_list"].float_list.value) == values
+        assert list(read["bytes_list"].bytes_list.value) == [str(value).encode() for value in values]
+
+
+def test_long_records_are_encoded():
+    text = "x" * 300_000
+    [row] = encoded({"text": pa.array([text])}, {"text": "bytes_list"}).to_pylist()
+    assert Example.FromString(row).features.feature["text"].bytes_list.value[0] == text.encode()
 
 
 @pytest.mark.parametrize("position", range(22))
