@@ -84,6 +84,8 @@ class Config(Section):
             raise InvalidInput(
                 f"episodes.rewards: lacks {self.reward.name!r}, what the environment pays; give its weight"
             )
+        if self.logging.sample_rate < 1:
+            raise InvalidInput(f"logging.sample_rate = {self.logging.sample_rate}: episodes are logged whole; give 1.0")
         if self.reward.default == "ignore":
             raise InvalidInput("reward.default = 'ignore': every step of an episode needs a reward; give one, as 0.0")
 
@@ -108,6 +110,12 @@ class Config(Section):
         default, (low, high) = self.reward.default, self.task.rewards
         if default != "ignore" and not low <= default <= high:
             raise InvalidInput(f"reward.default = {default}: is outside task.reward_range, {low:g} to {high:g}")
+
+    @property
+    def other_rewards(self) -> list[str]:
+        """The names of the rewards besides reward.name that the section episodes weighs or evaluates."""
+        names = self.episodes.value_names(self.reward.name) if self.episodes else []
+        return [name for name in names if name != self.reward.name]
 
     @property
     def learns_from_log(self) -> bool:

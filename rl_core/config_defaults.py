@@ -31,8 +31,8 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
         if key in values:
             values[key] = registered(registry, base, values[key], key)
     values["task"] = _task(values)
-    if isinstance(values.get("environment"), EpisodicEnvironment):
-        values.setdefault("episodes", {})
+    if isinstance(values.get("environment"), EpisodicEnvironment) and values.get("episodes") is None:
+        values["episodes"] = {}
     if values.get("episodes") is not None:
         values.setdefault("agent", DQN())
     if "agent" in values and isinstance(policy := values.get("policy", {}), Mapping):

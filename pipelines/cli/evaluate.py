@@ -33,7 +33,8 @@ RangeOption = Annotated[
 ]
 DefaultOption = Annotated[float | None, typer.Option(help="The reward of decisions without one.")]
 LeastOption = Annotated[
-    float, typer.Option(min=0, max=1, help="That any action had, if it is known: intervals are narrower.")
+    float,
+    typer.Option(min=0, max=1, help="The least propensity of any action, if known: intervals are narrower."),
 ]
 DiscountOption = Annotated[
     float | None, typer.Option(help="Of episodes: what a reward is worth one step before it is earned. Default: 0.99.")
@@ -86,10 +87,13 @@ def evaluate_(
     task = task_of(policies, _range(reward_range))
     read = LogFiles(files, task, parse_mapping(mapping), format or "", ignore_others=True)
     log = LogToEvaluate(read, logging_policy, default_reward)
-    of_decisions = {"--by": by, "--detect": detect, "--least-propensity": least_propensity}
-    check_options(log, of_decisions, {"--discount": discount, "--metric": metrics})
+    of_decisions = {"--by": bool(by), "--detect": detect is not None, "--least-propensity": bool(least_propensity)}
+    of_decisions |= {"--reward-range": bool(reward_range)}
+    check_options(log, of_decisions, {"--discount": discount is not None, "--metric": bool(metrics)})
     if log.has_episodes:
-        _show(evaluate_log_of_episodes(log, *policies, metrics, discount or DISCOUNT), html, as_json)
+        _show(
+            evaluate_log_of_episodes(log, *policies, metrics, DISCOUNT if discount is None else discount), html, as_json
+        )
     else:
         _show(log.evaluate(*policies, by, detect, least_propensity), html, as_json)
 

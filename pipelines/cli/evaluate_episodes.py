@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 DISCOUNT = 0.99
 
 
-def check_options(log: LogToEvaluate, of_decisions: dict[str, Any], of_episodes: dict[str, Any]) -> None:
-    """Compare the options that are given, by their names, with the kind of log that they are for.
+def check_options(log: LogToEvaluate, of_decisions: dict[str, bool], of_episodes: dict[str, bool]) -> None:
+    """Compare the options, whether each is given by its name, with the kind of log that they are for.
 
     Raises:
         InvalidInput: one is for the other kind.
@@ -24,8 +23,8 @@ def check_options(log: LogToEvaluate, of_decisions: dict[str, Any], of_episodes:
     hint = "is for logs of episodes, and this one has no column episode_id: --map it, or omit the option"
     if log.has_episodes:
         hint = "is for logs of single decisions, and this one has episodes; omit it"
-    for option, value in (of_decisions if log.has_episodes else of_episodes).items():
-        if value:
+    for option, is_given in (of_decisions if log.has_episodes else of_episodes).items():
+        if is_given:
             raise InvalidInput(f"{option}: {hint}")
 
 
@@ -44,7 +43,7 @@ def evaluate_log_of_episodes(
         {},
         episode_id=log.values("episode_id"),
         step=log.numbers("step") if "step" in log.fields else np.arange(len(weights)),  # in the order of the rows
-        reward=log.rewards(),
+        reward=np.nan_to_num(log.numbers("reward"), nan=log.default_reward or 0.0),
         propensity=log.propensities(),
         target=sides[0],
         baseline=sides[1] if baseline is not None else None,

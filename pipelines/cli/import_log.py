@@ -15,7 +15,7 @@ from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_conf
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.evaluation.logged_batch import has_propensity
+from banditloop.rl_core.events.propensities import has_unknown_propensity
 from banditloop.rl_core.logs.choices import LoggingPolicy
 from banditloop.rl_core.logs.columns import parse_mapping
 from banditloop.rl_core.logs.episodes import LastStep
@@ -113,9 +113,8 @@ def import_(
     if format == "vertex-sample":
         read = _sample(files, settings, logging_policy)
     else:
-        rewards = settings.episodes.value_names(settings.reward.name) if settings.episodes else []
-        others = [name for name in rewards if name != settings.reward.name]
-        log = LogFiles(files, settings.task, parse_mapping(mapping), format or "", ignore_others, others, last_step)
+        fields, others = parse_mapping(mapping), settings.other_rewards
+        log = LogFiles(files, settings.task, fields, format or "", ignore_others, others, last_step)
         read = _log(log, settings, source, logging_policy)
     found = _append(read, settings, quiet=as_json)
     display.json_or_call(found, as_json, lambda: _show(found))
@@ -140,7 +139,7 @@ def _log(files: LogFiles, config: Config, source: str, logging_policy: LoggingPo
     def tables() -> Iterator[Tables]:
         unknown.clear()
         for decisions, rewards, _ in files.events(config.reward.name, source, logging_policy):
-            unknown["without_propensity"] += pc.sum(pc.invert(has_propensity(decisions))).as_py() or 0
+            unknown["without_propensity"] += pc.sum(has_unknown_propensity(decisions)).as_py() or 0
             yield decisions, rewards
 
     def found() -> dict[str, Any]:

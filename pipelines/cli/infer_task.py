@@ -16,7 +16,7 @@ from banditloop.rl_core.settings.feature_kinds import Kind
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, OPEN
 
 FEATURE_NAME = r"[A-Za-z][A-Za-z0-9_]{0,62}"
-SEQUENTIAL = "; to learn from episodes, add the section [episodes] and an agent for them, as dqn"
+SEQUENTIAL = "; to learn from episodes, add the section [episodes] and set agent.name = 'dqn'"
 ROWS_PER_ACTION = 5  # at least, to see that a column depends on nothing but the action
 EXAMPLES = 2
 

@@ -13,7 +13,17 @@ from banditloop.pipelines.cli.table import Row
 from banditloop.rl_core.environments import configured_episodic
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.rollouts import Choose, Returns, chooses, engine, greedily, returns, rollouts, uniformly
+from banditloop.rl_core.rollouts import (
+    Choose,
+    Returns,
+    chooses,
+    engine,
+    greedily,
+    returns,
+    rollouts,
+    standard_error,
+    uniformly,
+)
 from banditloop.rl_core.rollouts.log import as_log
 from banditloop.rl_core.settings.section import MAX_INTEGER
 
@@ -23,7 +33,10 @@ def play(
     policy: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Directory of a policy. Default: only uniformly random choice.")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes that each plays, the same ones.")] = 100,
+    episodes: Annotated[
+        int,
+        typer.Option(min=1, max=1_000_000, help="Number of episodes, the same ones for all."),
+    ] = 100,
     seed: Annotated[int, typer.Option(min=0, max=MAX_INTEGER, help="Seed of the episodes.")] = 0,
     log: Annotated[
         Path | None,
@@ -62,17 +75,13 @@ def play(
 
 
 def _row(name: str, played: Returns, random: Returns | None) -> Row:
-    row: Row = {"choice": name, "return": _mean(played.undiscounted), "error": _error(played.undiscounted)}
+    row: Row = {"choice": name, "return": _mean(played.undiscounted), "error": standard_error(played.undiscounted)}
     row |= {"discounted": _mean(played.discounted), "steps": _mean(played.lengths)}
     if random is None:
         return row | {"difference": None, "difference_error": None}
     difference = played.undiscounted - random.undiscounted
-    return row | {"difference": _mean(difference), "difference_error": _error(difference)}
+    return row | {"difference": _mean(difference), "difference_error": standard_error(difference)}
 
 
 def _mean(values: np.ndarray) -> float:
     return float(values.mean())
-
-
-def _error(values: np.ndarray) -> float | None:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None

@@ -29,6 +29,7 @@ from banditloop.rl_core.agents.sequential_agent import (
     followed,
     initial_counts,
     transition_counts,
+    tried_actions,
     with_untried,
 )
 from banditloop.rl_core.agents.softmax_values import SoftmaxValues
@@ -86,12 +87,12 @@ class DQN(OnlineAgent):
         transitions = joined(given)
         dim, actions = len(statistics["mean"]), len(statistics["counts"])
         statistics = self.initial_statistics(dim, actions) | transition_counts(transitions, actions)
-        known = followed(transitions, statistics["counts"])
+        known = followed(transitions, actions)
         statistics |= _scales(transitions)
         if len(known.actions):
             rates = [self.learning_rate_at(step / self.gradient_steps) for step in range(self.gradient_steps)]
             statistics |= self._trained(statistics, known, rates, np.random.default_rng(self.seed))
-        return with_untried(statistics, actions, self._last_layer)
+        return with_untried(statistics, actions, self._last_layer, tried_actions(known, actions))
 
     def exploration(self, statistics: Statistics) -> float:
         return 1 - (1 - LEAST_EXPLORATION) * self._explored(statistics)

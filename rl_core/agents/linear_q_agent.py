@@ -17,6 +17,7 @@ from banditloop.rl_core.agents.sequential_agent import (
     followed,
     initial_counts,
     transition_counts,
+    tried_actions,
     with_untried,
 )
 from banditloop.rl_core.agents.transitions import Transitions, joined
@@ -60,9 +61,9 @@ class LinearQAgent(SequentialAgent):
             return statistics
         logged, actions = joined(given), len(statistics["counts"])
         statistics = statistics | transition_counts(logged, actions)
-        known, features = followed(logged, statistics["counts"]), self._features(logged.observations)
+        known, features = followed(logged, actions), self._features(logged.observations)
         statistics |= features._asdict() | self.fit(features, logged, known, actions)
-        return with_untried(statistics, actions, self.LEARNED)
+        return with_untried(statistics, actions, self.LEARNED, tried_actions(known, actions))
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         return learning_metrics(statistics) | {"error": float(statistics["error"])}

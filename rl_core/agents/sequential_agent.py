@@ -1,6 +1,7 @@
 """The interface of an agent that learns from episodes."""
 
 import abc
+import logging
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -9,6 +10,8 @@ import numpy as np
 from banditloop.rl_core.agents.agent import Agent, append_zeros
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.transitions import Transitions
+
+log = logging.getLogger("banditloop.training")
 
 
 class SequentialAgent(Agent):
@@ -41,15 +44,16 @@ def transition_counts(transitions: Transitions, actions: int) -> Statistics:
     return {"counts": counts, "rewards": np.bincount(transitions.actions, transitions.rewards, minlength=actions)}
 
 
-def followed(transitions: Transitions, counts: np.ndarray) -> Transitions:
-    """The transitions of which it is known what follows, where next_eligible are actions that the log knows.
+def followed(transitions: Transitions, actions: int) -> Transitions:
+    """The transitions of which it is known what follows, where next_eligible are actions that these took.
 
-    counts: how often each action was taken [actions]. The values of those that never were are extrapolated, and the
-    highest of several values is often the one that is most wrong, so they are left out. Where nothing else may follow,
-    they stay.
+    The values of others are extrapolated, and the highest of several values is often the one that is most wrong, so
+    they are left out. Where nothing else may follow, they stay.
     """
     known = transitions.take(transitions.is_known)
-    tried, eligible = counts > 0, known.next_eligible
+    if not len(known.actions):
+        log.warning("nothing is learned: every episode is cut off after one step; say which of them ended (terminal)")
+    tried, eligible = tried_actions(known, actions), known.next_eligible
     if tried.all():
         return known
     mask = np.tile(tried, (len(known.actions), 1)) if eligible is None else eligible & tried
@@ -57,14 +61,22 @@ def followed(transitions: Transitions, counts: np.ndarray) -> Transitions:
     return known._replace(next_eligible=np.where(mask.any(axis=1, keepdims=True), mask, everything))
 
 
-def with_untried(statistics: Statistics, actions: int, last_layer: tuple[str, ...]) -> Statistics:
-    """The statistics for `actions` actions, of which those never taken have the mean value of the others.
+def tried_actions(transitions: Transitions, actions: int) -> np.ndarray:
+    """Whether each action was taken, bool [actions]."""
+    return np.bincount(transitions.actions, minlength=actions) > 0
 
-    last_layer: names of arrays that values are linear in, whose last axis is the actions'.
+
+def with_untried(
+    statistics: Statistics, actions: int, last_layer: tuple[str, ...], tried: np.ndarray | None = None
+) -> Statistics:
+    """The statistics for `actions` actions, of which those that were not tried have the mean value of the others.
+
+    last_layer: names of arrays that values are linear in, whose last axis is the actions'. tried: bool [actions];
+    None: those that were ever taken.
     """
     names = *last_layer, "counts", "rewards"
     grown = {name: append_zeros(statistics[name], actions, statistics[name].ndim - 1) for name in names}
-    tried = grown["counts"] > 0
+    tried = grown["counts"] > 0 if tried is None else tried
     for name in last_layer:
         grown[name][..., ~tried] = grown[name][..., tried].mean(axis=-1, keepdims=True) if tried.any() else 0
     return statistics | grown

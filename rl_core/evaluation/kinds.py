@@ -18,13 +18,13 @@ from banditloop.rl_core.evaluation.summary import Summary, evaluation_summary
 class EvaluationKind(NamedTuple):
     """How a log is read, compared, evaluated and summarised, with windows and evaluations of its own type.
 
-    told: what the evidence is from, for the reason of a verdict; empty: interactions.
+    evidence: how much there is, in words for the reason of a verdict; empty: the number of interactions.
     """
 
     read: Callable[..., Any]
     compare: Callable[..., tuple[BettingTest, BettingTest]]
     evaluate: Callable[..., Any]
-    told: Callable[[Any], str]
+    evidence: Callable[[Any], str]
     summary: Callable[..., Summary]
 
 
@@ -33,7 +33,7 @@ def kind_of(config: Config) -> EvaluationKind:
     return INTERACTIONS if config.episodes is None else EPISODES
 
 
-def _episodes(evaluation: Summary) -> str:
+def _held_out_episodes(evaluation: Summary) -> str:
     """The number of episodes, and what their weights leave of them."""
     episodes = f"{evaluation['episodes']:,} held-out episodes"
     if not evaluation["episodes"]:
@@ -43,4 +43,4 @@ def _episodes(evaluation: Summary) -> str:
 
 
 INTERACTIONS = EvaluationKind(logged_window, compare, evaluate, lambda evaluation: "", evaluation_summary)
-EPISODES = EvaluationKind(episode_window, compare_episodes, episode_estimates, _episodes, episode_summary)
+EPISODES = EvaluationKind(episode_window, compare_episodes, episode_estimates, _held_out_episodes, episode_summary)

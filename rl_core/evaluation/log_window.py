@@ -21,7 +21,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.available_policies import loader
 from banditloop.rl_core.evaluation.interactions import scaled_interactions
-from banditloop.rl_core.evaluation.logged_batch import LoggedBatch, has_propensity
+from banditloop.rl_core.evaluation.logged_batch import LoggedBatch, told_by_application
 from banditloop.rl_core.evaluation.traffic_shares import answering_shares
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
@@ -66,10 +66,10 @@ class LoggedWindow:
             return cls(config, {}, pa.table({}), (), 0)
         ids = tuple(logged_ids(pa.concat_tables(tables)))
         table = pa.concat_tables(tables).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
-        versions = table["policy_version"].unique().to_pylist()
+        versions = dict.fromkeys([*table["policy_version"].unique().to_pylist(), *sharing])  # also one without a row
         policies = {version: policy for version in versions if (policy := load(version))}
         is_known = pc.is_in(table["policy_version"], pa.array(list(policies), pa.string()))
-        usable = table.filter(pc.or_(is_known, has_propensity(table)))
+        usable = table.filter(pc.or_(is_known, told_by_application(table)))
         return cls(config, policies, usable, ids, table.num_rows - usable.num_rows, sharing)
 
     @cached_property

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.agents import one_hot
 from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.interactions import Interactions
+from banditloop.rl_core.events.propensities import has_unknown_propensity, is_external
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 
 
@@ -51,10 +52,6 @@ class LoggedBatch(NamedTuple):
         return decisions, one_hot(actions, predictions.shape[1])
 
 
-def has_propensity(table: pa.Table) -> pa.ChunkedArray:
-    """Which decisions were taken by an application that told their propensity.
-
-    A propensity of 1 with several candidates says that it was not known.
-    """
-    single = pc.equal(pc.list_value_length(table["probabilities"]), 1)
-    return pc.and_(pc.equal(table["mode"], "external"), pc.or_(pc.less(table["propensity"], 1), single))
+def told_by_application(table: pa.Table) -> pa.ChunkedArray:
+    """Which decisions were taken by an application that told their propensity [B]."""
+    return pc.and_(is_external(table), pc.invert(has_unknown_propensity(table)))

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -13,6 +14,7 @@ from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Endpoint, Platform
+from banditloop.rl_core.promotion.begun_episodes import begun_episodes
 from banditloop.rl_core.promotion.decision import Thresholds, decide_heldout
 
 
@@ -36,14 +38,14 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     end = _evaluated_until(platform, candidate.manifest)
     window = Window(since=champion.manifest.window.until, until=end, interactions=0)
     kind = kind_of(config)
-    heldout = kind.read(platform, config, window, [champion, candidate], "held_out")
+    heldout, end = _held_out(platform, config, window, [champion, candidate])
     better, worse = kind.compare(heldout, champion, candidate, before, BettingTest())
     if until:
         later = window.model_copy(update={"since": until})
-        unseen = kind.read(platform, config, later, [champion, candidate], "held_out")
+        unseen, _ = _held_out(platform, config, later, [champion, candidate])
         better, _ = kind.compare(unseen, champion, candidate, before, BettingTest())
     evaluation = kind.evaluate(heldout, champion, candidate)
-    decision, reason = decide_heldout(config, better, worse, release.champion, kind.told(evaluation))
+    decision, reason = decide_heldout(config, better, worse, release.champion, kind.evidence(evaluation))
     verdict = Verdict(
         version=candidate.manifest.version,
         champion=release.champion,
@@ -58,6 +60,18 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     needed = Thresholds.of(config).heldout_better
     names = candidate.encoding.context.names
     return verdict, kind.summary(config, heldout, evaluation, verdict, worse, verdicts, totals, needed, names)
+
+
+def _held_out(platform: Platform, config: Config, window: Window, compared: list[SavedPolicy]) -> tuple[Any, datetime]:
+    """What is held out of a window, and the log time up to which it is; of episodes those that began in the window.
+
+    Their sample ends before the first that is not complete: which ones are depends on what was done in them.
+    """
+    found = kind_of(config).read(platform, config, window, compared, "held_out")
+    if config.episodes is None:
+        return found, window.until
+    begun = begun_episodes(platform, config, window, compared, found.read, config.gate.holdout_fraction)
+    return found.only(begun.ids), begun.until
 
 
 def _evaluated_until(platform: Platform, candidate: Manifest) -> datetime:

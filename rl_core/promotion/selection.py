@@ -14,9 +14,9 @@ from banditloop.rl_core.environments.environment import known_rewards
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
-from banditloop.rl_core.rollouts import Engine, chooses, engine, returns
+from banditloop.rl_core.rollouts import Engine, chooses, engine, returns, standard_error
 
-SEED = 22  # of the episodes that all policies play
+SEED = (1 << 40) + 22  # of the episodes that all policies play
 
 
 def select_policy(
@@ -43,7 +43,7 @@ def select_policy(
     order = sorted(range(len(rows)), key=lambda number: (-rows[number]["setting_value"], -rows[number]["value"]))
     best = earned[order[0]]
     for row, values in zip(rows, earned, strict=True):
-        row["difference"], row["difference_error"] = float((values - best).mean()), _error(values - best)
+        row["difference"], row["difference_error"] = float((values - best).mean()), standard_error(values - best)
     metric = "mean reward of an episode" if config.episodes else "mean reward"
     return policies[order[0]], {"metric": metric, "samples": len(best), "policies": [rows[number] for number in order]}
 
@@ -62,12 +62,7 @@ def _earned(config: Config, policy: SavedPolicy, episodes: int, workers: Engine)
 def _row(folder: Path, trial: Mapping[str, Any], values: np.ndarray) -> dict[str, Any]:
     version = SavedPolicy.load(folder).manifest.version
     settings = {"hyperparameters": dict(trial.get("hyperparameters", {})), "seed": trial.get("seed")}
-    return settings | {"version": version, "value": float(values.mean()), "standard_error": _error(values)}
-
-
-def _error(values: np.ndarray) -> float:
-    """The standard error of a mean; 0 of a single value."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    return settings | {"version": version, "value": float(values.mean()), "standard_error": standard_error(values)}
 
 
 def _setting(row: Mapping[str, Any]) -> str:

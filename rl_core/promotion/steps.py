@@ -136,13 +136,12 @@ def evaluate_file(
     candidate, other = SavedPolicy.load(policy), SavedPolicy.load(baseline) if baseline else None
     encodings = [policy.encoding for policy in (candidate, other) if policy]
     config = config.model_copy(update={"task": with_features_of(config.task, encodings)})
-    episodes, reward, others = config.episodes, config.reward, Counter[str]()
-    names = [name for name in episodes.value_names(reward.name) if name != reward.name] if episodes else []
-    events = artifact_events(log, config.task, columns, reward.name, names)
-    if episodes:
-        rows = transitions(events, config.task, episodes, reward, others)
+    reward, others = config.reward, Counter[str]()
+    events = artifact_events(log, config.task, columns, reward.name, config.other_rewards)
+    if config.episodes:
+        rows = transitions(events, config.task, config.episodes, reward, others)
     else:
-        rows = interactions(events, config.task, None if reward.default == "ignore" else reward.default)
+        rows = interactions(events, config.task, reward.of_missing)
     return evaluate_log(
         config, rows, candidate, other, least_propensity=least_propensity, run_id=run_id, left_out=others
     )

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators.value_interval import said
+from banditloop.rl_core.evaluation.episodes.episode_rows import EpisodeTable
 from banditloop.rl_core.evaluation.episodes.returns import return_range
-from banditloop.rl_core.evaluation.episodes.table import EpisodeTable
 from banditloop.rl_core.events.usable import UsableInteractions
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import Platform, action_counts

@@ -24,7 +24,8 @@ def write_selection(comparison: Mapping[str, Any], path: Path, page: Path) -> di
     body += html_page.table(header, cells, text=("version",))
     body += f"<p>Over the same {comparison['samples']:,} for all; errors are standard errors.</p>"
     html_page.write_html(page, "Policies compared", body)
-    return {"policies": len(rows), "best_value": best["value"], "best_standard_error": best["standard_error"]}
+    numbers = {"policies": len(rows), "best_value": best["value"], "best_standard_error": best["standard_error"]}
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _settings(row: Mapping[str, Any]) -> str:

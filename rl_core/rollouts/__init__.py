@@ -2,7 +2,7 @@
 
 from banditloop.rl_core.rollouts.engine import IN_PROCESS, Engine, engine
 from banditloop.rl_core.rollouts.play import Choose, Played, chooses, greedily, play, uniformly
-from banditloop.rl_core.rollouts.returns import Returns, returns
+from banditloop.rl_core.rollouts.returns import Returns, returns, standard_error
 from banditloop.rl_core.rollouts.rollouts import rollouts
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "play",
     "returns",
     "rollouts",
+    "standard_error",
     "uniformly",
 ]

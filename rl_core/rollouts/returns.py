@@ -20,6 +20,11 @@ class Returns(NamedTuple):
     lengths: np.ndarray
 
 
+def standard_error(values: np.ndarray) -> float | None:
+    """The standard error of the mean of values [N]; None of fewer than two."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
 def returns(
     choose: Choose,
     environment: EpisodicEnvironment,

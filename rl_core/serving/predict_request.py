@@ -89,7 +89,10 @@ class Instance(TypedDict, total=False):
     ]
     exclude: Annotated[list[ActionId], Field(fail_fast=True, description="ids of actions that must not be chosen")]
     explain: Annotated[bool, Field(description="also answer the probabilities of all candidates")]
-    user: Annotated[str | None, Field(min_length=1, description="user key; the same key gets the same policy version")]
+    user: Annotated[
+        str | None,
+        Field(min_length=1, description="user key; the same key gets the same version, without an episode_id"),
+    ]
     event_id: Annotated[Id, Field(description="id of the decision; repeated, it returns the same")]
     episode_id: Annotated[Id, Field(description="id of the episode; all its decisions get the same policy version")]
     step: Annotated[Step, Field(description="number of the decision in its episode, from 0 on")]

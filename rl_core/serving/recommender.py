@@ -106,7 +106,7 @@ class Recommender:
         for row, option in enumerate(options):
             if option.key is not None:
                 uniforms[row] = hash_to_unit(option.key, "version"), hash_to_unit(option.key, "action")
-        keys = [option.user or option.episode_id for option in options]
+        keys = [option.episode_id or option.user for option in options]
         external_rows = [row for row, option in enumerate(options) if option.action is not None]
         if not external_rows:
             return split.decide(range(len(options)), requested, keys, uniforms)

@@ -28,7 +28,7 @@ class EpisodesSection(Section):
         86_400.0,
         gt=0,
         le=YEAR,
-        description="seconds after its first decision from which on an episode counts although no decision ended it",
+        description="seconds after its first decision when an episode that nothing ended is taken as cut off",
     )
     max_steps: int = Field(
         1_000, ge=1, le=1_000_000, description="steps after which an episode is cut off, in simulation and in the log"

@@ -35,6 +35,11 @@ class RewardSection(Section):
         "first", description="how several rewards of one decision become one"
     )
 
+    @property
+    def of_missing(self) -> float | None:
+        """The reward of a decision without any; None: it is left out."""
+        return None if self.default == "ignore" else self.default
+
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:

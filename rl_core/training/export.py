@@ -120,15 +120,12 @@ def export_file(
     usable = UsableInteractions(config.task, {})
     by = "episode_id" if config.episodes else "event_id"
     reading = LogReading(config.gate.holdout_fraction, parse_time(as_of) if as_of else None, by)
-    names = config.episodes.value_names(config.reward.name) if config.episodes else []
-    others = [name for name in names if name != config.reward.name]
-    log_events = reading.training(artifact_events(log, config.task, columns, config.reward.name, others))
+    log_events = reading.training(artifact_events(log, config.task, columns, config.reward.name, config.other_rewards))
     if config.episodes:
         batches = transitions(log_events, config.task, config.episodes, config.reward, usable.left_out)
         count = write_examples(usable.episodes_of(batches), examples)
     else:
-        default = config.reward.default
-        rows = interactions(log_events, config.task, None if default == "ignore" else default)
+        rows = interactions(log_events, config.task, config.reward.of_missing)
         count = _write(config, usable, rows, {}, examples)
     if not count:
         raise InvalidInput(

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.agents import Statistics, Transitions
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.events.propensities import has_unknown_propensity
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.training.train import checked_contexts, eligible_actions, finite, sample_weight, to_arrays
@@ -52,7 +53,7 @@ def transitions(table: pa.Table, encoding: Encoding, section: EpisodesSection) -
         next_observations[returns.last],
         returns.discounts,
         followed | table["terminal"].to_numpy(),
-        np.cumsum(_starts_episode(table)) - 1,
+        np.cumsum(starts_episode(table)) - 1,
         table["steps_since_first"].to_numpy(),
         _propensities(table),
         sample_weight(table),
@@ -73,7 +74,7 @@ def _returns(table: pa.Table, rewards: np.ndarray, followed: np.ndarray, section
     """The return of every row; followed [B]: whether the log has a next decision."""
     terminal, steps_to_next = table["terminal"].to_numpy(), table["steps_to_next"].to_numpy()
     sums, last, steps = rewards.astype(np.float64), np.arange(len(rewards)), steps_to_next.astype(np.int64)
-    continues = ~_starts_episode(table)[1:] & (np.diff(table["ordinal"].to_numpy()) == 1)
+    continues = ~starts_episode(table)[1:] & (np.diff(table["ordinal"].to_numpy()) == 1)
     can_extend = np.append(continues & (followed | terminal)[1:], False)
     for _ in range(section.multi_step - 1):
         rows = np.flatnonzero(can_extend[last])
@@ -85,7 +86,7 @@ def _returns(table: pa.Table, rewards: np.ndarray, followed: np.ndarray, section
     return _Returns(sums, last, np.where(followed[last], section.discount**steps, 0.0))
 
 
-def _starts_episode(table: pa.Table) -> np.ndarray:
+def starts_episode(table: pa.Table) -> np.ndarray:
     """Whether a row is the first of its episode in the table, bool [B]."""
     first = np.ones(table.num_rows, bool)
     if table.num_rows > 1:
@@ -95,11 +96,8 @@ def _starts_episode(table: pa.Table) -> np.ndarray:
 
 
 def _propensities(table: pa.Table) -> np.ndarray:
-    """The propensities [B]; NaN where an application did not tell it: 1 among several actions."""
-    propensities = table["propensity"].to_numpy()
-    several = pc.greater(pc.list_value_length(table["probabilities"]), 1).to_numpy()
-    unknown = pc.equal(table["mode"], "external").to_numpy() & several & (propensities == 1)
-    return np.where(unknown, np.nan, propensities)
+    """The propensities [B]; NaN where they are unknown."""
+    return np.where(has_unknown_propensity(table).to_numpy(), np.nan, table["propensity"].to_numpy())
 
 
 def _next_eligible(table: pa.Table, encoding: Encoding) -> np.ndarray | None:

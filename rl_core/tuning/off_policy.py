@@ -42,8 +42,8 @@ def window_of_loop(config: Config, platform: Platform, as_of: str) -> LoggedWind
 
 def window_of_file(config: Config, log: Path, columns: Mapping[str, str]) -> LoggedWindow:
     """A log in a file."""
-    default, events = config.reward.default, artifact_events(log, config.task, columns, config.reward.name)
-    return unknown_window(config, interactions(events, config.task, None if default == "ignore" else default), 0.0)
+    events = artifact_events(log, config.task, columns, config.reward.name)
+    return unknown_window(config, interactions(events, config.task, config.reward.of_missing), 0.0)
 
 
 @dataclass

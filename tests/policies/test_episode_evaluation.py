@@ -9,9 +9,9 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
-from banditloop.rl_core.evaluation.episodes.comparison import compare_episodes
+from banditloop.rl_core.evaluation.episodes.comparison import compare_episodes, compare_versions
+from banditloop.rl_core.evaluation.episodes.episode_rows import SAMPLED, SEVERAL, UNKNOWN, UNUSABLE
 from banditloop.rl_core.evaluation.episodes.estimates import episode_estimates
-from banditloop.rl_core.evaluation.episodes.table import SAMPLED, SEVERAL, UNKNOWN, UNUSABLE
 from banditloop.rl_core.evaluation.episodes.targets import Targets
 from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
 from banditloop.rl_core.events.rows import reward_table
@@ -91,6 +91,22 @@ def test_episodes_that_no_one_version_answered_are_left_out_whole_and_counted(lo
     assert window.episodes == EPISODES - 4
     assert np.unique(window.answered_by, return_counts=True)[1].tolist() == [EPISODES - 5, 1]
     assert set(window.policies) == {RANDOM, policies["good"].manifest.version}
+
+
+def test_a_window_counts_whichever_version_happened_to_answer_in_it(loop, policies, transitions):
+    """With few episodes a window often has those of one version only: left out, the others would weigh too much."""
+    config, _ = loop
+    good, table = (
+        policies["good"].manifest.version,
+        with_column(transitions, "assignment_share", [0.8] * len(transitions)),
+    )
+    known = {policy.manifest.version: policy for policy in policies.values()}
+    batches = table.slice(0, 12).combine_chunks().to_batches()
+    window = EpisodeWindow.of(config, known.get, batches, sharing=[RANDOM, good])
+    assert set(window.policies) == {RANDOM, good}
+    assert (window.mix == [0.8, pytest.approx(0.2)]).all()
+    better, worse = compare_versions(window, RANDOM, policies["good"], BettingTest(), BettingTest())
+    assert better.count == worse.count == window.episodes > 0
 
 
 def test_episodes_of_an_application_count_by_the_propensities_that_it_told(loop, policies, transitions):

@@ -1,6 +1,7 @@
 """The functions as CloudEvent functions; the logger, the simulator and their events."""
 
 import base64
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from banditloop.rl_core.environments.history import chosen_actions, simulated_hi
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.events.schema import interaction_schema
+from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.settings.secrets import TOKEN
@@ -147,7 +149,7 @@ def test_logged_rewards_match_their_contexts_and_actions(setting, dim, tmp_path)
 def test_a_visit_plays_episodes_against_the_endpoint(tmp_path):
     """Every step is logged with its episode, its propensity and the reward that came for it."""
     values = {"environment": {"name": "cartpole", "max_steps": 12}, "agent": {"name": f"{Idle.__module__}:Idle"}}
-    values |= {"backend": {"root": str(tmp_path / "loop")}, "reward": {"attribution_window_seconds": 3.0}}
+    values |= {"backend": {"root": str(tmp_path / "loop")}, "reward": {"attribution_window_seconds": 3600.0}}
     config = Config.parse(values)
     platform = connect(config)
     ensure_champion(config, platform.endpoint)
@@ -160,8 +162,8 @@ def test_a_visit_plays_episodes_against_the_endpoint(tmp_path):
             return sum(row["rewarded"] for row in platform.warehouse.policy_totals())
 
         wait_until(lambda: rewarded() == visited.decisions)
-    wait_until(lambda: platform.warehouse.window(None).interactions == visited.decisions)  # once no event can come
-    batches = platform.warehouse.interactions(platform.warehouse.window(None))
+    later = datetime.now(UTC) + timedelta(hours=1)
+    batches = platform.warehouse.interactions(Window(until=later, interactions=0))
     rows = sorted(pa.Table.from_batches(batches).to_pylist(), key=lambda row: (row["episode_id"], row["step"]))
     lengths = [len([row for row in rows if row["episode_id"] == id]) for id in sorted({r["episode_id"] for r in rows})]
     assert sum(lengths) == len(rows) == visited.decisions

@@ -11,6 +11,9 @@ import typer
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.serving.predict_request import read_predict_request
+from banditloop.rl_core.serving.reward_request import read_rewards
+from banditloop.rl_core.settings.loop import RewardSection
+from banditloop.rl_core.settings.task import Task
 from tests.docs import cli, learning_curve
 from tests.docs.generated import GENERATED, regenerated
 from tests.docs.pages import NEIGHBOURS, PAGES, README, ROOT, RUN, Block, anchors, blocks, commands, links, prose
@@ -97,7 +100,9 @@ def test_every_config_is_valid(block: Block):
 @pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "json")], ids=str)
 def test_every_json_is_an_answer_or_a_request_that_is_understood(block: Block):
     content = json.loads(block.text)
-    assert content.keys() & {"instances", "predictions"}
+    assert content.keys() & {"instances", "predictions", "rewards"}
+    if "rewards" in content:
+        read_rewards(block.text.encode(), Task.parse({"actions": 2}), RewardSection())
     if "instances" in content:
         read_predict_request(block.text.encode())
 

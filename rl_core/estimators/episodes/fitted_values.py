@@ -56,7 +56,7 @@ class FittedValues:
         others would never have seen what follows these actions, and would be wrong by what the target policy does.
         """
         starts, steps = self.rows.starts, self.transitions
-        columns = np.column_stack([self.features.observed, steps.actions, steps.propensities])
+        columns = np.column_stack([self.features.observed, steps.actions, steps.propensities.round(9)])
         hashes = [zlib.crc32(part.tobytes()) for part in np.split(columns, starts[1:])]
         _, kinds, counts = np.unique(hashes, return_inverse=True, return_counts=True)
         repeats = np.empty(len(hashes), int)

@@ -8,7 +8,7 @@ from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisode
 
 
 def fqe(episodes: LoggedEpisodes) -> Estimate:
-    """Low variance, whatever the number of steps; its value includes the model's bias, its interval does not.
+    """The mean return by FQE: the model's value, with the model's bias, of which its interval knows nothing.
 
     The interval includes the variance of the fit, if the model was fitted to these episodes.
     """

@@ -17,7 +17,10 @@ BIAS_LEVEL = 0.5  # of the interval that the bias is measured from
 
 
 def magic(episodes: LoggedEpisodes) -> Estimate:
-    """Weighted DR where the log has the evidence, the model elsewhere. The interval takes the mixture as given."""
+    """The mean return by MAGIC: weighted DR where the log has the evidence, the model elsewhere.
+
+    Its interval takes the mixture as given.
+    """
     values, influences = _returns(episodes)
     mixture = _mixture(values, influences)
     return Estimate(float(mixture @ values), influences @ mixture)

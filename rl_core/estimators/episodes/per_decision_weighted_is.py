@@ -9,7 +9,7 @@ from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisode
 
 
 def per_decision_weighted_is(episodes: LoggedEpisodes) -> Estimate:
-    """Rewards are weighted by what led to them, not by what followed. NaN if all weights of a step are 0."""
+    """The mean return by per-decision weighted IS; undefined (NaN) if all weights of a step are 0."""
     if not episodes.normalised.any(axis=0).all():
         return undefined(len(episodes.shares))
     return self_normalised(episodes.discounts * episodes.rewards, episodes.normalised)

@@ -8,7 +8,7 @@ from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisode
 
 
 def weighted_is(episodes: LoggedEpisodes) -> Estimate:
-    """The log's returns, weighted: within their range. NaN if all weights are 0. Of one step, it is SNIPS."""
+    """The mean return by weighted IS, within the range of the log's; NaN if all weights are 0. Of one step, SNIPS."""
     weights = episodes.normalised[:, -1:]
     if not weights.any():
         return undefined(len(weights))

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.evaluation.available_policies import loader
-from banditloop.rl_core.evaluation.episodes.table import UNUSABLE, EpisodeTable
+from banditloop.rl_core.evaluation.episodes.episode_rows import UNUSABLE, EpisodeTable
 from banditloop.rl_core.evaluation.traffic_shares import answering_shares
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
@@ -62,7 +62,7 @@ class EpisodeWindow:
         if not tables:
             return cls(config, {}, pa.table({}), (), {}, sharing, least_propensity)
         table = pa.concat_tables(tables).combine_chunks()
-        versions = table["policy_version"].unique().to_pylist()
+        versions = dict.fromkeys([*table["policy_version"].unique().to_pylist(), *sharing])  # also one without a row
         policies = {version: policy for version in versions if (policy := load(version))}
         rows = EpisodeTable(table)
         reasons = rows.reasons(pc.is_in(table["policy_version"], pa.array(list(policies), pa.string())))

@@ -22,12 +22,13 @@ FIT_EPISODES = 200  # of the random policy, that an encoder is fitted to
 class EpisodicSimulation:
     """A sequential environment, with the encoding that a policy trained in it has.
 
+    engine: where episodes are played.
+
     Raises:
         InvalidInput: there is none, or it does not list its actions.
     """
 
     def __init__(self, config: Config, engine: Engine = IN_PROCESS) -> None:
-        """engine: where episodes are played."""
         self._engine = engine
         self.environment = configured_episodic(config.environment, "training on episodes")
         if config.task.action_ids is None:

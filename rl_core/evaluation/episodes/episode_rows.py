@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.evaluation.logged_batch import has_propensity
+from banditloop.rl_core.evaluation.logged_batch import told_by_application
+from banditloop.rl_core.training.transitions import starts_episode
 
 UNUSABLE = "decisions of episodes with one that contradicts itself, or with a reward outside the task's range"
 SAMPLED = "episodes of which only a part of the decisions was logged"
@@ -16,10 +17,7 @@ class EpisodeTable:
     """Where the rows of episodes are in a table: the first and last of each [E], and the episode of each row [B]."""
 
     def __init__(self, table: pa.Table) -> None:
-        self.table, first = table, np.ones(table.num_rows, bool)
-        if table.num_rows > 1:
-            ids = table["episode_id"].combine_chunks()
-            first[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+        self.table, first = table, starts_episode(table)
         self.starts, self.episode = np.flatnonzero(first), np.cumsum(first) - 1
         self.lasts = np.flatnonzero(np.append(first[1:], table.num_rows > 0))
 
@@ -29,7 +27,7 @@ class EpisodeTable:
         gaps = ~is_last & (table["steps_to_next"].to_numpy() > 1)
         sampled = gaps & (table["logging_probability"].to_numpy() < 1)
         versions = pc.index_in(table["policy_version"], table["policy_version"].unique()).to_numpy()
-        differs, told = versions != versions[self.starts][self.episode], has_propensity(table).to_numpy()
+        differs, told = versions != versions[self.starts][self.episode], told_by_application(table).to_numpy()
         conditions = {
             SAMPLED: sampled,
             SEVERAL: differs & ~told,
