@@ -26,6 +26,9 @@ NOT_RUN = (  # they need what is not here, or take long and are run by another t
         "banditloop import trajectories",
         "banditloop evaluate log.parquet",
         "banditloop evaluate log.csv --policy build",
+        "banditloop import episodes.parquet",
+        "banditloop evaluate episodes.parquet",
+        "banditloop play -c cartpole.toml",
     ),
     *(
         "banditloop run artifacts retraining-v3 --open ",

@@ -148,6 +148,7 @@ def report(
         ],
         "exploration": {"version": version, "mean_reward": 4.3, "greedy_value": 4.5, "low": 4.4, "high": 4.6},
         "evidence": {"champion": version, "challenger": "v4-77aa0c1d", "traffic_percent": 10}
+        | {"unit": "interaction"}
         | {"wealth": [-0.2, 0.5, 1.8], "better": 1.8, "worse": -0.9}
         | {"needed": math.log(40), "needed_worse": math.log(2000)},
         "verdicts": [
@@ -189,7 +190,9 @@ def log(policy: str = "uniform, on log.csv", country: str = "DE"):
 
 
 def on_policy(agent: str = "linucb", known: bool = True):
-    loops = [Loop(16 * (row + 1), 1 / (row + 1) if known else None, 3 - 1 / (row + 1)) for row in range(1200)]
+    loops = [
+        Loop(16 * (row + 1), 1 / (row + 1) if known else None, 3 - 1 / (row + 1), 16 * (row + 1)) for row in range(1200)
+    ]
     baselines = {"uniform": 0.9, "best_fixed": 2.4, "oracle": 3.0} if known else {}
     return on_policy_content(Curve(loops), baselines, {"agent": agent, "environment": agent, "version": "v1-0a1b2c3d"})
 

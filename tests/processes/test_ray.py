@@ -121,4 +121,5 @@ with engine(RolloutsSection(engine="ray", address="{address}")) as workers:
 
 def test_files_of_ray_stay_in_the_loops_folder(workers, folder):
     assert list(folder.glob("ray-*/session_*"))
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # which is the home folder
+    home = {path.name for path in folder.parent.iterdir()} - {".cache"}  # other libraries'
+    assert home == {folder.name}
