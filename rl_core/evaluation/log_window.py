@@ -22,7 +22,7 @@ from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.available_policies import loader
 from banditloop.rl_core.evaluation.interactions import scaled_interactions
 from banditloop.rl_core.evaluation.logged_batch import LoggedBatch, told_by_application
-from banditloop.rl_core.evaluation.traffic_shares import answering_shares
+from banditloop.rl_core.evaluation.traffic_shares import versions_mix
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.events.usable import UsableInteractions
@@ -94,12 +94,7 @@ class LoggedWindow:
     @cached_property
     def mix(self) -> np.ndarray:
         """The probability with which each policy was to answer each interaction [rows, policies]; 0 of unknown ones."""
-        versions, known = list(self.policies), self.logged_by >= 0
-        sharing = [versions.index(version) for version in self.sharing if version in self.policies]
-        pair = (sharing[0], sharing[1]) if len(sharing) == 2 else None
-        mix = np.zeros((len(known), len(versions)))
-        mix[known] = answering_shares(self.logged_by[known], self.shares[known], len(versions), pair)
-        return mix
+        return versions_mix(self.logged_by, self.shares, list(self.policies), self.sharing)
 
     @cached_property
     def sample_weight(self) -> np.ndarray | None:

@@ -4,6 +4,8 @@ A share is logged with each decision: the probability with which its version was
 are counted afterwards mislead: traffic that moves to another version while rewards rise looks like its merit.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 MIN_EXPECTED_ROWS = 20.0  # of either version: below, whether both appear in the log depends on which one answered
@@ -38,6 +40,20 @@ def answering_shares(
                 continue
             mix[rows, version] = share
             mix[rows, other] = 1 - share
+    return mix
+
+
+def versions_mix(
+    answered_by: np.ndarray, shares: np.ndarray, versions: Sequence[str], sharing: Sequence[str]
+) -> np.ndarray:
+    """The probability with which each version was to answer [rows, versions]; 0 where it is unknown who did.
+
+    answered_by [rows]: index of the version that answered; -1: unknown. sharing: as for `answering_shares`, by name.
+    """
+    mix, known = np.zeros((len(answered_by), len(versions))), answered_by >= 0
+    places = [versions.index(version) for version in sharing if version in versions]
+    pair = (places[0], places[1]) if len(places) == 2 else None
+    mix[known] = answering_shares(answered_by[known], shares[known], len(versions), pair)
     return mix
 
 

@@ -41,7 +41,7 @@ def compare_versions(
 ) -> Tests:
     """Update the evidence by the version that answered each episode; see `add_by_version`."""
     versions = list(window.policies)
-    if not {champion, challenger.manifest.version} <= set(versions):
+    if not window.episodes or not {champion, challenger.manifest.version} <= set(versions):
         return better, worse
     sides = versions.index(champion), versions.index(challenger.manifest.version)
     return add_by_version(Targets(window).decisions(challenger), *sides, better, worse)

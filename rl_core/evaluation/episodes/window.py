@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.evaluation.available_policies import loader
 from banditloop.rl_core.evaluation.episodes.episode_rows import UNUSABLE, EpisodeTable
-from banditloop.rl_core.evaluation.traffic_shares import answering_shares
+from banditloop.rl_core.evaluation.traffic_shares import versions_mix
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.events.usable import UsableInteractions
@@ -107,14 +107,9 @@ class EpisodeWindow:
     @cached_property
     def mix(self) -> np.ndarray:
         """The probability with which each policy was to answer each episode [E, V]; 0 of unknown ones."""
-        mix = np.zeros((self.episodes, len(self.policies)))
-        if not mix.size:
-            return mix
-        known, versions = self.answered_by >= 0, list(self.policies)
-        sharing = [versions.index(version) for version in self.sharing if version in self.policies]
-        pair = (sharing[0], sharing[1]) if len(sharing) == 2 else None
-        mix[known] = answering_shares(self.answered_by[known], self.shares[known], len(versions), pair)
-        return mix
+        if not self.episodes:
+            return np.zeros((0, len(self.policies)))
+        return versions_mix(self.answered_by, self.shares, list(self.policies), self.sharing)
 
     def only(self, episodes: pa.Array) -> Self:
         """The window with these episodes alone, by their ids."""
