@@ -67,7 +67,11 @@ def export_log(
     parent = latest[0] if resumable(config, *latest) else None
     window = _up_to(platform.warehouse.window(parent.window.until if parent else None), as_of)
     if not window.interactions:
-        raise InvalidInput(f"warehouse: no interactions logged since {window.since or 'the beginning'}")
+        seconds = f"{config.reward.attribution_window_seconds:g} s (reward.attribution_window_seconds)"
+        raise InvalidInput(
+            f"warehouse: no complete interactions since {window.since or 'the beginning'}; one is complete within "
+            f"{seconds} after it is logged"
+        )
     if config.episodes:
         return export_episodes(config, platform, window, latest[0], examples)
     audits = read_audits(platform.endpoint.policy(parent.version)) if parent else {}

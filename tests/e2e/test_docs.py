@@ -13,7 +13,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.docs.pages import PAGES, README, ROOT, RUN, blocks
 from tests.docs.site import PORT, Site
-from tests.e2e.test_own_problem import banditloop, keeps_up, serving
+from tests.e2e.test_own_problem import banditloop, keeps_up, logged, serving
 from tests.support.processes import free_port, wait_until
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
@@ -24,6 +24,7 @@ ROWS = (
     "28,UK,desktop,politics,0.5,1",
     "60,DE,phone,politics,0.5,0",
 )
+VISITS = 500  # of a run of the example application
 LOG_ROWS = 400  # the loop that imports them retrains on them
 
 
@@ -79,14 +80,24 @@ def test_the_demo_reaches_its_values(folder):
     "page", [page for page in RUN if page != TUTORIAL], ids=lambda page: str(page.relative_to(ROOT))
 )
 def test_every_command_and_python_block_runs(page, site):
-    site.run(page)
+    def settle(line: str) -> None:
+        if line.startswith("banditloop import ") and "balance.toml" in line:  # rows of episodes wait for their rewards
+            warehouse = connect(Config.load(site.folder / "balance.toml")).warehouse
+            wait_until(lambda: warehouse.window(None).interactions)
+
+    site.run(page, then=settle)
 
 
 def test_the_tutorial_ends_with_a_promotion_and_its_report_with_verdicts(site):
+    visits = []
+
     def settle(line: str) -> None:
         if line.startswith("python news/"):
+            visits.extend(range(VISITS))
             config = Config.load(site.folder / "news" / "loop.toml")
-            wait_until(lambda: keeps_up(config, connect(config)))
+            platform = connect(config)
+            wait_until(lambda: logged(platform) >= len(visits))
+            wait_until(lambda: keeps_up(config, platform))
 
     site.run(TUTORIAL, then=settle)
     endpoint = connect(Config.load(site.folder / "news" / "loop.toml")).endpoint

@@ -145,7 +145,7 @@ def test_ingesting_as_of_a_time_leaves_out_what_was_logged_later(config, tmp_pat
 
 
 def test_ingesting_without_interactions_is_refused(config, tmp_path):
-    with pytest.raises(InvalidInput, match="no interactions logged since the beginning"):
+    with pytest.raises(InvalidInput, match="no complete interactions since the beginning"):
         ingest(config, artifact(dsl.Dataset, tmp_path))
 
 
@@ -316,7 +316,7 @@ def test_the_pipelines_run_from_their_compiled_files(templates, config, tmp_path
     platform.runner.submit(without_retries, parameters | {"run_id": "early"}, "early")
     wait_until(lambda: platform.runner.state("early") != "running", 120)
     assert platform.runner.state("early") == "failed"
-    assert platform.runner.explain("early").startswith("ingester: InvalidInput: warehouse: no interactions logged")
+    assert platform.runner.explain("early").startswith("ingester: InvalidInput: warehouse: no complete interactions")
 
     generate(config, 100, seed=5)
     platform.runner.submit(retraining, parameters | {"run_id": "second"}, "second")

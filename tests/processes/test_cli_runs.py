@@ -33,7 +33,7 @@ def test_the_exit_code_of_run_is_the_outcome(tmp_path, config_file):
     assert shown["report"].endswith("evaluator/report")
     failed = banditloop("run", "start", tmp_path / "retraining.yaml", "-c", config_file)
     assert failed.returncode == 1
-    assert "no interactions logged since" in failed.stdout
+    assert "no complete interactions since" in failed.stdout
     assert_refused(
         banditloop("run", "start", tmp_path / "startup.yaml", "-c", config_file, "-p", "interactions=x"), "interactions"
     )

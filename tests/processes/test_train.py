@@ -94,7 +94,7 @@ def test_options_of_the_simulation_need_it(folder):
 
 
 def test_without_it_the_log_is_trained_on_as_by_the_pipelines(folder):
-    assert_refused(train(folder), "warehouse: no interactions logged")
+    assert_refused(train(folder), "warehouse: no complete interactions")
     config = Config.load(folder / "loop.toml")
     simulate_step(config, connect(config), 200, seed=0)
     content = json.loads(train(folder, "--json").stdout)
