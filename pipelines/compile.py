@@ -34,16 +34,17 @@ def compile_pipelines(folder: Path, config: Config | None = None, image: str | N
     return _write(pipelines, folder, config, image)
 
 
-def compile_on_request(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
-    """Write the pipelines that run only when somebody starts them: on-policy.yaml, experiments.yaml and tuning.yaml.
+def compile_on_request(folder: Path, config: Config | None = None, image: str | None = None) -> dict[str, Path]:
+    """Write the pipelines that run only when somebody starts them, and return their paths by name.
 
-    Returns their paths.
+    They are on-policy, experiments and tuning.
     """
     from banditloop.pipelines.experiments import experiments
     from banditloop.pipelines.on_policy import on_policy
     from banditloop.pipelines.tuning import tuning
 
-    return _write({"on-policy": on_policy, "experiments": experiments, "tuning": tuning}, folder, config, image)
+    pipelines = {"on-policy": on_policy, "experiments": experiments, "tuning": tuning}
+    return dict(zip(pipelines, _write(pipelines, folder, config, image), strict=True))
 
 
 def export_components(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:

@@ -22,7 +22,7 @@ def compile_(
     from banditloop.pipelines.compile import compile_on_request, compile_pipelines
 
     arguments = output, load_config(config), image
-    display.paths([*compile_pipelines(*arguments), *compile_on_request(*arguments)], as_json)
+    display.paths([*compile_pipelines(*arguments), *compile_on_request(*arguments).values()], as_json)
 
 
 def export_components(

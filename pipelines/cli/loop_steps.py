@@ -41,7 +41,7 @@ def run_startup(config: Config, platform: Platform, interactions: int, seed: int
     if config.learns_from_log:
         parameters |= {"interactions": interactions, "seed": seed}
     else:
-        template, _ = compile_on_request(folder, config)
+        template = compile_on_request(folder, config)["on-policy"]
         ensure_champion(config, platform.endpoint)
     attempts: list[str] = []
     while all(manifest.version == RANDOM for manifest in platform.endpoint.versions()):

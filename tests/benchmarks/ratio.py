@@ -35,13 +35,13 @@ def times_faster(
 def at_least(name: str, values: list[float], unit: str, target: float, worst: bool = False) -> Row:
     """A row whose median keeps a lower bound, or whose worst value does."""
     kept = min(values) if worst else statistics.median(values)
-    return Row(name, kept, unit, min(values), max(values), target, kept >= target)
+    return Row(name, kept, unit, min(values), max(values), target, bool(kept >= target))
 
 
 def at_most(name: str, values: list[float], unit: str, target: float, worst: bool = False) -> Row:
     """A row whose median keeps an upper bound, or whose worst value does."""
     kept = max(values) if worst else statistics.median(values)
-    return Row(name, kept, unit, min(values), max(values), target, kept <= target)
+    return Row(name, kept, unit, min(values), max(values), target, bool(kept <= target))
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -20,7 +20,7 @@ TRIALS = [{"seed": seed, "hyperparameters": {"learning_rate": rate}} for seed, r
 
 @pytest.fixture
 def template(tmp_path):
-    _, template, _ = compile_on_request(tmp_path / "pipelines", image=IMAGE)
+    template = compile_on_request(tmp_path / "pipelines", image=IMAGE)["experiments"]
     return template
 
 

@@ -229,7 +229,7 @@ def test_exported_components_load_with_inputs_and_description(tmp_path):
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory):
     folder = tmp_path_factory.mktemp("templates")
-    return [*compile_pipelines(folder, image=REMOTE), *compile_on_request(folder, image=REMOTE)]
+    return [*compile_pipelines(folder, image=REMOTE), *compile_on_request(folder, image=REMOTE).values()]
 
 
 def test_templates_are_single_documents_pinned_to_one_image(templates):

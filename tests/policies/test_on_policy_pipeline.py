@@ -93,7 +93,7 @@ def test_the_task_that_trains_has_the_configured_accelerator(machine_type, tmp_p
     backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": REMOTE}
     training = {"cpus": 4, "accelerator": "NVIDIA_TESLA_T4", "machine_type": machine_type}
     config = make_config(tmp_path, backend=backend, training=training)
-    path, *_ = compile_on_request(tmp_path, config)
+    path = compile_on_request(tmp_path, config)["on-policy"]
     executors = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"]
     resources = {name: executor["container"].get("resources") for name, executor in executors.items()}
     trainer = resources.pop("exec-on-policy-trainer")

@@ -209,7 +209,7 @@ def test_the_pipeline_retrains_with_better_settings(tmp_path):
     config = tuning_config(tmp_path, trials=6, interactions=100)
     platform = connect(config)
     simulate_step(config, platform, 300, seed=0)
-    *_, template = compile_on_request(tmp_path / "pipelines")
+    template = compile_on_request(tmp_path / "pipelines")["tuning"]
     platform.runner.submit(template, {"config": config.to_dict(), "run_id": "tuning-1"}, "tuning-1")
     wait_until(lambda: platform.runner.state("tuning-1") != "running", 600)
     assert platform.runner.state("tuning-1") == "succeeded", platform.runner.log("tuning-1")
