@@ -118,6 +118,11 @@ class Config(Section):
         return [name for name in names if name != self.reward.name]
 
     @property
+    def max_steps(self) -> int | None:
+        """The most steps of an episode; None without the section episodes."""
+        return self.episodes.max_steps if self.episodes else None
+
+    @property
     def learns_from_log(self) -> bool:
         """Whether the agent learns from the log, and not only from episodes of its own policy, in an environment."""
         return not isinstance(self.agent, SequentialAgent) or self.agent.LEARNS_FROM_LOG

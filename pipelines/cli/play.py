@@ -56,18 +56,18 @@ def play(
     environment = configured_episodic(settings.environment, "play")
     if log and (log.suffix != ".parquet" or not log.absolute().parent.is_dir()):
         raise InvalidInput(f"--log {log}: give a .parquet file in a folder that exists")
-    section, loaded = settings.episodes, SavedPolicy.load(policy) if policy else None
-    max_steps, discount = (section.max_steps, section.discount) if section else (None, 1.0)
+    loaded = SavedPolicy.load(policy) if policy else None
+    discount = settings.episodes.discount if settings.episodes else 1.0
     choices: dict[str, Choose] = {"random": uniformly}
     if loaded:
         choices |= {"as served": chooses(loaded, environment.task), "greedy": greedily(loaded, environment.task)}
     with engine(settings.rollouts) as workers:
         played = {
-            name: returns(choose, environment, seed, episodes, discount, max_steps=max_steps, engine=workers)
+            name: returns(choose, environment, seed, episodes, discount, max_steps=settings.max_steps, engine=workers)
             for name, choose in choices.items()
         }
         if log:
-            table = rollouts(loaded, environment, seed, episodes, max_steps=max_steps, engine=workers)
+            table = rollouts(loaded, environment, seed, episodes, max_steps=settings.max_steps, engine=workers)
             pyarrow.parquet.write_table(as_log(table), log)
     rows = [_row(name, own, None if name == "random" else played["random"]) for name, own in played.items()]
     title = f"policy {loaded.manifest.version}" if loaded else "random choice"

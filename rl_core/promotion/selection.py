@@ -51,9 +51,9 @@ def select_policy(
 def _earned(config: Config, policy: SavedPolicy, episodes: int, workers: Engine) -> np.ndarray:
     """What a policy earns as served: in each episode, or on average in each context of the population."""
     environment = config.environment
-    if isinstance(environment, EpisodicEnvironment) and config.episodes:
-        choose, max_steps = chooses(policy, environment.task), config.episodes.max_steps
-        return returns(choose, environment, SEED, episodes, max_steps=max_steps, engine=workers).undiscounted
+    if isinstance(environment, EpisodicEnvironment):
+        choose, limit = chooses(policy, environment.task), config.max_steps
+        return returns(choose, environment, SEED, episodes, max_steps=limit, engine=workers).undiscounted
     bandit = configured(environment, "the comparison of policies")
     observations = policy.observations(context_array(bandit.task, bandit.population() or {}))
     return (policy.probabilities(observations) * known_rewards(bandit)).sum(axis=1)

@@ -55,9 +55,10 @@ def simulate_step(config: Config, platform: Platform, interactions: int, seed: i
 def _simulated_events(config: Config, interactions: int, seed: int, scratch: Path) -> tuple[pa.Table, pa.Table]:
     """Decisions of the random policy, and their rewards."""
     if isinstance(config.environment, EpisodicEnvironment):
-        max_steps = config.episodes.max_steps if config.episodes else None
         with engine(config.rollouts, scratch) as workers:
-            return episodic_history(config.environment, interactions, config.reward.name, seed, max_steps, workers)
+            return episodic_history(
+                config.environment, interactions, config.reward.name, seed, config.max_steps, workers
+            )
     environment = configured(config.environment, "the generator")
     history = simulated_history(environment, interactions, config.reward.name, seed)
     decisions, rewards = (pa.concat_tables(tables) for tables in zip(*history, strict=True))

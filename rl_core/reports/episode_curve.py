@@ -24,7 +24,7 @@ def episode_summary(config: Config, platform: Platform) -> dict[str, Any]:
     """
     environment = configured_episodic(config.environment, "the learning curve of episodes")
     return {
-        "uniform": _mean_return(uniformly, environment, _max_steps(config)),
+        "uniform": _mean_return(uniformly, environment, config.max_steps),
         "episodes": EPISODES,
         "endpoints": platform.endpoint.list_endpoints(),
         "versions": _versions(config, environment, platform),
@@ -40,10 +40,10 @@ def _versions(config: Config, environment: EpisodicEnvironment, platform: Platfo
     rows = version_rows(platform, *DATES, "interactions", "mean_reward")
     for row in rows:
         folder = platform.endpoint.policy(row["version"])
-        row["value"] = _value(environment, folder, False, _max_steps(config))
+        row["value"] = _value(environment, folder, False, config.max_steps)
         row["greedy_value"] = row["value"]
         if row["version"] != RANDOM:
-            row["greedy_value"] = _value(environment, folder, True, _max_steps(config))
+            row["greedy_value"] = _value(environment, folder, True, config.max_steps)
     return rows
 
 
@@ -57,7 +57,3 @@ def _value(environment: EpisodicEnvironment, folder: Path, greedy: bool, max_ste
 def _mean_return(choose: Choose, environment: EpisodicEnvironment, max_steps: int | None) -> float:
     played = returns(choose, environment, SEED, EPISODES, max_steps=max_steps)
     return float(played.undiscounted.mean())
-
-
-def _max_steps(config: Config) -> int | None:
-    return config.episodes.max_steps if config.episodes else None

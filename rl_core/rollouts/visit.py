@@ -40,7 +40,7 @@ def play_visit(
     ids = [uuid.uuid4().hex for _ in range(users)]
     episodes, running = environment.reset(seeds), np.arange(users)
     decided, sent, earned = 0, 0, 0.0
-    limit = step_limit(environment, config.episodes.max_steps if config.episodes else None)
+    limit = step_limit(environment, config.max_steps)
     for step in range(limit):
         decisions = platform.endpoint.predict(_instances(environment, episodes, running, ids, step))
         actions = chosen_actions(environment.task, [str(decision.action) for decision in decisions])
