@@ -39,6 +39,11 @@ class EpisodesSection(Section):
     rewards: dict[RewardName, float] = Field(
         {}, description="weight of each named reward in the reward of a step; empty: reward.name alone, with weight 1"
     )
+    return_range: list[float] | None = Field(
+        None,
+        description="least and greatest return, where you know a narrower range than rewards and max_steps imply: gate "
+        "and canary decide sooner; returns beyond count as these",
+    )
     metrics: list[RewardName] = Field([], description="names of rewards that are evaluated on their own, too")
 
     @field_validator("metrics")
@@ -47,6 +52,13 @@ class EpisodesSection(Section):
         if len(set(metrics)) < len(metrics):
             raise ValueError("a name occurs twice")
         return metrics
+
+    @field_validator("return_range")
+    @classmethod
+    def _check_return_range(cls, values: list[float] | None) -> list[float] | None:
+        if values is not None and (len(values) != 2 or not values[0] < values[1]):
+            raise ValueError("give the least and the greatest return, as [0, 200]")
+        return values
 
     def weights(self, reward_name: str) -> dict[str, float]:
         """The weight of each named reward in the reward of a step; reward_name: the one that counts alone otherwise."""

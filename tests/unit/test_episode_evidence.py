@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.comparison import add_by_version
@@ -111,3 +112,14 @@ def test_the_range_of_returns_holds_short_and_long_episodes():
     episodes = EpisodesSection(discount=0.5, max_steps=3)
     assert return_range(RewardRange(1.0, 2.0), episodes) == (1.0, 3.5)
     assert return_range(RewardRange(-1.0, 0.0), episodes) == (-1.75, 0.0)
+
+
+def test_a_range_of_returns_in_the_config_is_taken_as_it_is():
+    episodes = EpisodesSection.model_validate({"return_range": [-10.0, 20.0]})
+    assert return_range(RewardRange(-1e6, 1e6), episodes) == (-10.0, 20.0)
+
+
+@pytest.mark.parametrize("values", [[20.0, -10.0], [0.0, 0.0], [0.0]])
+def test_a_range_of_returns_has_two_bounds_in_their_order(values):
+    with pytest.raises(ValidationError, match="give the least and the greatest return, as"):
+        EpisodesSection.model_validate({"return_range": values})

@@ -10,7 +10,12 @@ LEAST_VARIANCE = 1e-12  # of scaled values: below, they are all the same
 
 
 def return_range(rewards: RewardRange, episodes: EpisodesSection) -> RewardRange:
-    """The smallest and the largest discounted sum of rewards of an episode, of one step up to episodes.max_steps."""
+    """The smallest and the largest discounted sum of rewards of an episode.
+
+    Those of the config; without, what one step up to episodes.max_steps can have.
+    """
+    if episodes.return_range:
+        return RewardRange(*episodes.return_range)
     discounted = float(np.sum(episodes.discount ** np.arange(episodes.max_steps)))
     return RewardRange(min(rewards.low, rewards.low * discounted), max(rewards.high, rewards.high * discounted))
 
