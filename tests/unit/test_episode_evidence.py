@@ -12,6 +12,7 @@ from banditloop.rl_core.evaluation.episodes.decisions import EpisodeDecisions
 from banditloop.rl_core.evaluation.episodes.returns import predicted_returns, return_range
 from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.reward_range import RewardRange
+from tests.benchmarks.sequential_canary import judged
 from tests.support.right_actions import TRAINED, UNIFORM, held_out, log_probabilities, played, shared
 
 
@@ -87,6 +88,14 @@ def test_no_weight_exceeds_its_bound_and_the_mixture_bounds_those_of_its_version
         logged = log.as_target(column, policy)
         assert (logged.weight <= logged.max_weight * (1 + 1e-9)).all()
         assert (logged.max_weight <= largest).all()
+
+
+@pytest.mark.parametrize("size", [4, 50])
+def test_a_canary_is_judged_rightly_while_rewards_and_shares_move(size):
+    """Of 30 canaries that are no better and no worse, checked 30 times; of 4 episodes one version may have none."""
+    promoted, rolled_back = np.sum([judged(seed, 30, size) for seed in range(30)], axis=0)
+    assert promoted <= 1
+    assert rolled_back <= 1
 
 
 def test_weights_of_episodes_without_a_known_least_propensity_are_unbounded():
