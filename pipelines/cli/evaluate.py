@@ -64,7 +64,8 @@ def evaluate_(
 ) -> None:
     """Evaluate a policy on a log of decisions with their propensities and rewards, which no loop need have written.
 
-    The propensities are used as they were logged. A policy directory reads its features from columns of their name,
+    The propensities are used as they were logged; rows without one are left out, and counted, where you say
+    `--logging-policy unknown`. A policy directory reads its features from columns of their name,
     and has estimates by a reward model too. `uniform` chooses from the candidates of each row or, in a log without
     them, from all actions that occur in it.
 
@@ -78,11 +79,11 @@ def evaluate_(
     Example: `banditloop evaluate episodes.parquet --policy build/policy --discount .99 --metric cost`
     """
     from banditloop.pipelines.cli.evaluate_episodes import DISCOUNT, check_options, evaluate_log_of_episodes
-    from banditloop.pipelines.cli.evaluate_log import LogToEvaluate
+    from banditloop.pipelines.cli.evaluate_log import NO_PROPENSITIES, LogToEvaluate
     from banditloop.pipelines.cli.evaluated_policies import parse_policy, task_of
 
-    if format == "vertex-sample" or logging_policy == "unknown":
-        raise InvalidInput("a log without propensities says nothing about other policies than its own")
+    if format == "vertex-sample":
+        raise InvalidInput(NO_PROPENSITIES)
     policies = parse_policy(policy, "--policy"), parse_policy(baseline, "--baseline") if baseline else None
     task = task_of(policies, _range(reward_range))
     read = LogFiles(files, task, parse_mapping(mapping), format or "", ignore_others=True)

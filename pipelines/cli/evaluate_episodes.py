@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from banditloop.pipelines.cli.evaluate_log import LogToEvaluate, observations
-from banditloop.pipelines.cli.evaluated_policies import Policy
+from banditloop.pipelines.cli.evaluate_log import LogToEvaluate
+from banditloop.pipelines.cli.evaluated_policies import Policy, observations
+from banditloop.pipelines.cli.known_propensities import rows_with_propensity
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import EpisodeEvaluation, evaluate_episodes
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -39,22 +40,22 @@ def evaluate_log_of_episodes(
     sides = [log.probabilities(policy) for policy in (target, baseline) if policy is not None]
     has_model = isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides)
     weights = 1 / log.numbers("logging_probability", 1.0)
-    evaluation = evaluate_episodes(
-        {},
-        episode_id=log.values("episode_id"),
-        step=log.numbers("step") if "step" in log.fields else np.arange(len(weights)),  # in the order of the rows
-        reward=np.nan_to_num(log.numbers("reward"), nan=log.default_reward or 0.0),
-        propensity=log.propensities(),
-        target=sides[0],
-        baseline=sides[1] if baseline is not None else None,
-        action=log.actions() if log.reads_decisions else None,
-        features=observations(target, log.decisions) if isinstance(target, SavedPolicy) and has_model else (),
-        metrics={name: np.nan_to_num(log.numbers(name)) for name in metrics},  # none: nothing was earned
-        terminal=_flags(log, "terminal"),
-        truncated=_flags(log, "truncated"),
-        sample_weight=None if (weights == 1).all() else weights,
-        discount=discount,
-    )
+    inputs = {
+        "episode_id": log.values("episode_id"),
+        "step": log.numbers("step") if "step" in log.fields else np.arange(len(weights)),  # in the order of the rows
+        "reward": np.nan_to_num(log.numbers("reward"), nan=log.default_reward or 0.0),
+        "propensity": log.propensities(),
+        "target": sides[0],
+        "baseline": sides[1] if baseline is not None else None,
+        "action": log.actions() if log.reads_decisions else None,
+        "features": observations(target, log.decisions) if isinstance(target, SavedPolicy) and has_model else (),
+        "metrics": {name: np.nan_to_num(log.numbers(name)) for name in metrics},  # none: nothing was earned
+        "terminal": _flags(log, "terminal"),
+        "truncated": _flags(log, "truncated"),
+        "sample_weight": None if (weights == 1).all() else weights,
+    }
+    inputs, log.without_propensity = rows_with_propensity(inputs, log.logging_policy)
+    evaluation = evaluate_episodes({}, **inputs, discount=discount)
     return replace(evaluation, summary=log.described(target) | evaluation.summary)
 
 

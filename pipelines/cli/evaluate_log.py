@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy
+from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy, observations
+from banditloop.pipelines.cli.known_propensities import rows_with_propensity
 from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.estimators import LogEvaluation, evaluate
 from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids, logged_probabilities
@@ -21,6 +22,7 @@ from banditloop.rl_core.logs.formats import LogFiles
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.task import OPEN
 
+NO_PROPENSITIES = "a log without propensities says nothing about other policies than its own"
 ROWS = 10_000  # that a policy decides at a time
 
 
@@ -32,6 +34,7 @@ class LogToEvaluate:
     logging_policy: LoggingPolicy | None = None
     default_reward: float | None = None  # of decisions without one
     batches: list[tuple[RawBatch, Columns]] = field(default_factory=list, init=False)
+    without_propensity: int = field(default=0, init=False)  # rows left out of the evaluation
 
     def __post_init__(self) -> None:
         self.batches = list(self.files.batches())
@@ -56,10 +59,11 @@ class LogToEvaluate:
             InvalidInput: the log or the policies do not allow for it; names the row or the column.
         """
         rewards = self.files.task.rewards
+        inputs = self._inputs(target, baseline) | {"by": {name: self.values(name) for name in by}}
+        inputs, self.without_propensity = rows_with_propensity(inputs, self.logging_policy)
         evaluation = evaluate(
             {},
-            **self._inputs(target, baseline),
-            by={name: self.values(name) for name in by},
+            **inputs,
             reward_range=(rewards.low, rewards.high),
             max_weight=1 / least_propensity if least_propensity else np.inf,
             detect=detect,
@@ -90,6 +94,8 @@ class LogToEvaluate:
         if policy == UNIFORM and not self.reads_decisions and "candidates" not in self.fields:
             name = f"uniform among the {len(set(self.values('action').tolist()))} actions that occur"
         left_out, absent = dict(self.files.left_out), sorted(self.files.absent)
+        if self.without_propensity:
+            left_out[f"{'in episodes ' * self.has_episodes}without a propensity"] = self.without_propensity
         return {"policy": f"{name}, on {files}", "left_out": left_out, "features_without_column": absent}
 
     def probabilities(self, policy: Policy) -> np.ndarray:
@@ -126,13 +132,11 @@ class LogToEvaluate:
         return np.array([value for array in arrays for value in array.to_pylist()], object)
 
     def propensities(self) -> np.ndarray:
-        """The logged propensities [B].
-
-        Raises:
-            InvalidInput: there are none, and nobody told how the actions were chosen.
-        """
-        if "propensity" in self.fields:
+        """The logged propensities [B], NaN where one is missing. InvalidInput: there are none, and none are told."""
+        if "propensity" in self.fields and self.logging_policy != UNIFORM:
             return self.numbers("propensity")
+        if self.logging_policy == "unknown":
+            raise InvalidInput(NO_PROPENSITIES)
         if self.reads_decisions:
             return self.decisions["propensity"].to_numpy()
         if "*" in self.fields.get("probabilities", ""):
@@ -142,7 +146,8 @@ class LogToEvaluate:
                 "--map propensity=COLUMN: which column has the probability of the action? If actions were chosen "
                 "uniformly, say --logging-policy uniform"
             )
-        return self._uniform()
+        logged = self.numbers("propensity") if "propensity" in self.fields else np.nan
+        return np.where(np.isnan(logged), self._uniform(), logged)
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -192,8 +197,3 @@ class LogToEvaluate:
             known = [each for each in self.batches[0][0].table.column_names if not each.startswith(RESERVED)]
             raise InvalidInput(f"{name!r}: the log has no such column; {nearest(name, known, 'the log')}")
         return column
-
-
-def observations(policy: SavedPolicy, decisions: pa.Table) -> np.ndarray:
-    """What a policy sees of the contexts of decisions [B, dim]."""
-    return policy.observations(decisions["context"].combine_chunks())

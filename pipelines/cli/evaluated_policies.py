@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.task import OPEN, Task
@@ -39,3 +42,8 @@ def task_of(policies: Sequence[Policy | None], reward_range: Sequence[float] | N
         },
         "task",
     )
+
+
+def observations(policy: SavedPolicy, decisions: pa.Table) -> np.ndarray:
+    """What a policy sees of the contexts of decisions [B, dim]."""
+    return policy.observations(decisions["context"].combine_chunks())

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pytest
 from typer.testing import CliRunner
@@ -101,6 +102,20 @@ def test_a_column_and_the_uniform_policy_are_evaluated_alike(loop, log):
     assert column["estimates"]["snips"]["value"] == pytest.approx((w * r).sum() / w.sum(), abs=1e-9)
     assert [row["segment"] for row in column["segments"]] == ["country = DE", "country = FR"]
     assert column["detect"]["interactions"] > 0
+
+
+def test_rows_without_a_propensity_are_left_out_and_counted(log, tmp_path):
+    missing = pc.equal(log["country"], "DE")
+    some = log.drop_columns("p").append_column("p", pc.if_else(missing, None, log["p"]))
+    pyarrow.csv.write_csv(some, tmp_path / "some.csv")
+    pyarrow.csv.write_csv(log.filter(pc.invert(missing)), tmp_path / "others.csv")
+    options = [*MAP[2:], "--by", "country", "--policy", "mine", "--json"]
+    with pytest.raises(InvalidInput, match="propensity"):
+        run("evaluate", tmp_path / "some.csv", *options)
+    options += ["--logging-policy", "unknown"]
+    found, others = (json.loads(run("evaluate", tmp_path / f"{name}.csv", *options)) for name in ("some", "others"))
+    assert found["left_out"] == {"without a propensity": pc.sum(missing).as_py()}
+    assert (found["estimates"], found["segments"]) == (others["estimates"], others["segments"])
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +217,16 @@ def test_probabilities_in_columns_by_action_are_enough(loop, log):
         (["--policy", "no/such"], "--policy 'no/such': there is no such directory"),
         (["--policy", "mine", "--by", "contry"], r"'contry': the log has no such column; did you mean 'country'\?"),
         (["--policy", "mine", "--reward-range", "0,0.5"], r"clicked = '1': is outside the range 0 to 0.5"),
-        (["--policy", "mine", "--logging-policy", "unknown"], "says nothing about other policies"),
     ],
 )
 def test_what_cannot_be_evaluated_is_named(loop, options, message):
     with pytest.raises(InvalidInput, match=message):
         run("evaluate", loop / "log.csv", *MAP[2:], *options)
+
+
+@pytest.mark.parametrize("policy_name", ["mine", "policy"])
+def test_a_log_without_propensities_is_refused(log, policy, policy_name, tmp_path):
+    pyarrow.csv.write_csv(log.drop_columns("p"), tmp_path / "log.csv")
+    given = policy if policy_name == "policy" else policy_name
+    with pytest.raises(InvalidInput, match="says nothing about other policies"):
+        run("evaluate", tmp_path / "log.csv", *MAP[2:6], "--policy", given, "--logging-policy", "unknown")

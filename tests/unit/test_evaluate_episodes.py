@@ -77,6 +77,25 @@ def test_a_column_has_the_probabilities_of_the_logged_actions(folder):
     assert summary["warnings"][0].startswith("horizon: from step")
 
 
+def test_episodes_without_a_propensity_are_left_out_and_counted(folder, tmp_path):
+    log = pyarrow.csv.read_csv(folder / "log.csv")
+    ids = log["episode_id"].unique()
+    first, later = pc.equal(log["episode_id"], ids[0]), pc.equal(log["step"], 1)
+    missing = log.set_column(3, "propensity", pc.if_else(pc.and_(first, later), None, log["propensity"]))
+    pyarrow.csv.write_csv(missing, tmp_path / "log.csv")
+    (tmp_path / "known").mkdir()
+    pyarrow.csv.write_csv(log.filter(pc.invert(first)), tmp_path / "known" / "log.csv")
+    options = "--policy", folder / "policy", "--metric", "cost", "--json", "--logging-policy", "unknown"
+    found, known = (json.loads(run(place, *options)) for place in (tmp_path, tmp_path / "known"))
+    assert found.pop("left_out") == {"in episodes without a propensity": pc.sum(first).as_py()}
+    assert known.pop("left_out") == {}
+    assert found == known
+    none = log.set_column(3, "propensity", pa.nulls(len(log), pa.float64()))
+    pyarrow.csv.write_csv(none, tmp_path / "log.csv")
+    with pytest.raises(InvalidInput, match="propensity: "):
+        run(tmp_path, *options)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
