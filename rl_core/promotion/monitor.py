@@ -25,7 +25,15 @@ def check_canary(config: Config, platform: Platform) -> tuple[VerdictDecision | 
     if config.episodes and evidence is release.evidence:
         limit = f"; one that nothing ends is after episodes.window_seconds = {config.episodes.window_seconds:,g}"
         return None, f"the episodes that began first are not complete{limit}"
-    return _apply_decision(platform, release, evidence, *decide_canary(config, evidence, release.champion))
+    decision, reason = decide_canary(config, evidence, release.champion)
+    if config.episodes and _judged(evidence) == _judged(release.evidence):
+        reason = f"{reason}; none of {window.interactions:,} new decisions begins an episode of theirs, as step 0 does"
+    return _apply_decision(platform, release, evidence, decision, reason)
+
+
+def _judged(evidence: CanaryEvidence) -> int:
+    """The number of episodes that were judged, those of unknown traffic share included."""
+    return evidence.better.count + evidence.unknown_shares
 
 
 def _guardrail_violation(config: Config, platform: Platform, challenger: str) -> str:

@@ -103,3 +103,9 @@ def test_episodes_count_in_the_order_in_which_they_began_each_once(tmp_path):
         check_canary(config, platform)
         assert platform.endpoint.release().evidence.better.count == 60 * number
     assert platform.endpoint.release().evidence.worse_by_user.log_wealth() < 1
+    counted_from_1 = rollouts(champion, config.environment, 3, 30)
+    steps = pc.add(counted_from_1["step"], 1).cast(counted_from_1["step"].type)
+    counted_from_1 = with_column(with_column(counted_from_1, "step", steps), "assignment_share", [0.5] * len(steps))
+    log_episodes(platform, counted_from_1)
+    _, reason = check_canary(config, platform)
+    assert f"none of {len(steps)} new decisions begins an episode of theirs, as step 0 does" in reason
