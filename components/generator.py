@@ -15,11 +15,15 @@ def generator(config: dict, metrics: dsl.Output[dsl.Metrics], interactions: int 
         seed: Seed of the simulation.
 
     Returns:
-        metrics: Numbers of decisions and rewards that were added, and the mean reward.
+        metrics: Numbers of decisions and rewards that were added, the mean reward, time, memory and rows per second.
     """
     from banditloop.rl_core.backends import connect_loop
     from banditloop.rl_core.promotion.steps import simulate_step
+    from banditloop.rl_core.usage import usage
 
-    settings, platform = connect_loop(config)
-    for name, value in simulate_step(settings, platform, interactions, seed).items():
+    with usage(metrics.log_metric) as count_rows:
+        settings, platform = connect_loop(config)
+        added = simulate_step(settings, platform, interactions, seed)
+        count_rows(int(added["decisions_added"]))
+    for name, value in added.items():
         metrics.log_metric(name, value)

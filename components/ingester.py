@@ -35,16 +35,19 @@ def ingester(
     Returns:
         examples: TFRecord files, with metadata for the trainer, such as the version to resume from.
         held_out: Rows of the log that were held out, for the evaluator; a loop's stay in its warehouse.
-        metrics: Number of interactions, and of those left out, by reason.
+        metrics: Number of interactions, and of those left out, by reason; time, memory, bytes and rows per second.
     """
     from pathlib import Path
 
     from banditloop.rl_core.backends import connect_if_any
     from banditloop.rl_core.promotion.steps import export_step
+    from banditloop.rl_core.usage import usage
 
-    settings, platform = connect_if_any(config)
     source, folder, rest = Path(log.path) if log else None, Path(examples.path), Path(held_out.path)
-    export = export_step(settings, platform, source, folder, rest, columns, as_of, parent)
+    with usage(metrics.log_metric, [source] if source else [], [folder, rest]) as count_rows:
+        settings, platform = connect_if_any(config)
+        export = export_step(settings, platform, source, folder, rest, columns, as_of, parent)
+        count_rows(export.metrics["interactions"])
     examples.metadata.update(export.metadata)
     for name, value in export.metrics.items():
         metrics.log_metric(name, value)

@@ -42,7 +42,7 @@ def on_policy_trainer(
         curve: JSON file with baselines, and average return of every loop; also regret, or length, entropy and losses.
         report: HTML page with the content of curve.
         tensorboard: Folder of TensorBoard's logs, with the page in Vertex AI TensorBoard where the backend names one.
-        metrics: Average return and regret, also of the last loop; of episodes the last loop's measures.
+        metrics: Average return and regret, also of the last loop; of episodes the last loop's measures; time, memory.
     """
     from pathlib import Path
 
@@ -50,13 +50,16 @@ def on_policy_trainer(
     from banditloop.rl_core.promotion.on_policy import on_policy_step
     from banditloop.rl_core.reports.on_policy_page import write_on_policy
     from banditloop.rl_core.training.hyperparameters import with_hyperparameters, with_on_policy
+    from banditloop.rl_core.usage import usage
 
     counts = {"training_loops": training_loops, "steps_per_loop": steps_per_loop, "batch_size": batch_size}
     given = {name: count for name, count in counts.items() if count} | ({"seed": seed} if seed >= 0 else {})
     values = with_on_policy(with_hyperparameters(config, agent, None, hyperparameters), given)
-    settings, platform = connect_if_any(values)
     folder, checkpoints, logs = Path(policy.path), Path(f"{policy.path}-checkpoints"), Path(tensorboard.path)
-    trained = on_policy_step(settings, platform, folder, checkpoints, True, run_id, logs, profile)
+    with usage(metrics.log_metric, written=[folder, logs]) as count_rows:
+        settings, platform = connect_if_any(values)
+        trained = on_policy_step(settings, platform, folder, checkpoints, True, run_id, logs, profile)
+        count_rows(trained.curve.interactions)
     for name, value in write_on_policy(settings, trained, Path(curve.path), Path(report.path)).items():
         metrics.log_metric(name, value)
     policy.metadata.update(version=trained.manifest.version, interactions=trained.manifest.interactions)

@@ -32,7 +32,7 @@ def selector(
         policy: The best policy, with metadata: version, interactions.
         comparison: JSON file with the mean reward of each policy, its standard error, and the difference to the best.
         report: HTML page with the content of comparison.
-        metrics: Number of policies, and the mean reward of the best.
+        metrics: Number of policies, and the mean reward of the best; time, memory and bytes.
     """
     import shutil
     from pathlib import Path
@@ -41,10 +41,13 @@ def selector(
     from banditloop.rl_core.policies.manifest import read_manifest
     from banditloop.rl_core.promotion.selection import select_policy
     from banditloop.rl_core.reports.selection_page import write_selection
+    from banditloop.rl_core.usage import usage
 
-    settings, platform = connect_if_any(config)
-    folders, scratch = [Path(model.path) for model in policies], platform.scratch if platform else None
-    best, compared = select_policy(settings, folders, trials, episodes, scratch)
+    folders = [Path(model.path) for model in policies]
+    with usage(metrics.log_metric, folders):
+        settings, platform = connect_if_any(config)
+        scratch = platform.scratch if platform else None
+        best, compared = select_policy(settings, folders, trials, episodes, scratch)
     for name, value in write_selection(compared, Path(comparison.path), Path(report.path)).items():
         metrics.log_metric(name, value)
     shutil.copytree(best, policy.path, dirs_exist_ok=True)

@@ -34,17 +34,20 @@ def trainer(
 
     Returns:
         policy: Policy directory, which is a SavedModel too, with metadata: version, parent, interactions.
-        metrics: Number of interactions, mean reward, arms seen, and the noise, the condition number or the loss.
+        metrics: Mean reward, arms seen, and the noise, the condition number or the loss; time, memory, bytes and rows.
     """
     from pathlib import Path
 
     from banditloop.rl_core.backends import connect_if_any
     from banditloop.rl_core.promotion.steps import train_step
     from banditloop.rl_core.training.hyperparameters import with_hyperparameters
+    from banditloop.rl_core.usage import usage
 
-    loop = connect_if_any(with_hyperparameters(config, agent, exploration, hyperparameters, alpha=alpha, l2=l2))
     source, folder = Path(examples.path), Path(policy.path)
-    trained = train_step(*loop, source, folder, examples.metadata, run_id)
+    values = with_hyperparameters(config, agent, exploration, hyperparameters, alpha=alpha, l2=l2)
+    with usage(metrics.log_metric, [source], [folder]) as count_rows:
+        trained = train_step(*connect_if_any(values), source, folder, examples.metadata, run_id)
+        count_rows(trained.rows)
     policy.metadata.update(trained.metadata)
     for name, value in trained.metrics.items():
         metrics.log_metric(name, value)

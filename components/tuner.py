@@ -32,7 +32,7 @@ def tuner(
         Output: Whether the best settings are used: better or keep. (Unnamed: kfp.local has conditions on these only.)
         parameters: JSON file with the best settings, their comparison with those in use, and all trials.
         report: HTML page with the content of parameters.
-        metrics: Key numbers of the comparison.
+        metrics: Key numbers of the comparison; time, memory and bytes.
     """
     from pathlib import Path
 
@@ -40,10 +40,12 @@ def tuner(
     from banditloop.rl_core.reports.tuning_page import write_tuning
     from banditloop.rl_core.tuning.objective import Source
     from banditloop.rl_core.tuning.tune import tune
+    from banditloop.rl_core.usage import usage
 
-    settings, platform = connect_if_any(config)
-    folder = platform.scratch / "tuning" if platform else Path(f"{parameters.path}-attempts")
-    summary = tune(settings, platform, folder, Source(log.path if log else "", columns), run_id)
+    with usage(metrics.log_metric, [log.path] if log else []):
+        settings, platform = connect_if_any(config)
+        folder = platform.scratch / "tuning" if platform else Path(f"{parameters.path}-attempts")
+        summary = tune(settings, platform, folder, Source(log.path if log else "", columns), run_id)
     for name, value in write_tuning(summary, Path(parameters.path), Path(report.path)).items():
         metrics.log_metric(name, value)
     return "better" if summary["better"] else "keep"

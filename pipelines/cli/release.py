@@ -90,7 +90,7 @@ for command in (traffic, promote, rollback):
 def report(
     output: OutputOption = Path("build/report"), config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Write a page about the served policies: rewards over time, drift, exploration, verdicts.
+    """Write a page about the served policies: rewards over time, drift, exploration, retrainings, verdicts.
 
     Example: `banditloop release report -o build/report`
     """

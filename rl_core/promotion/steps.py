@@ -32,10 +32,11 @@ from banditloop.rl_core.training.tuned import TUNED, with_tuned, with_tuned_of
 
 
 class Trained(NamedTuple):
-    """Metadata of a trained policy, and the metrics of its training."""
+    """Metadata of a trained policy, the metrics of its training, and the number of examples that it added."""
 
     metadata: dict[str, Any]
     metrics: dict[str, float]
+    rows: int
 
 
 def simulate_step(config: Config, platform: Platform, interactions: int, seed: int) -> dict[str, float]:
@@ -101,7 +102,7 @@ def train_step(
         check_start(config, platform)
     manifest, statistics = train_policy(config, platform, examples, policy, metadata, run_id)
     about = manifest.model_dump(mode="json", include={"version", "parent", "interactions"})
-    return Trained(about, config.agent.metrics(statistics))
+    return Trained(about, config.agent.metrics(statistics), manifest.window.interactions)
 
 
 def evaluate_step(

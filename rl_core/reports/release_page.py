@@ -6,8 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from banditloop.rl_core.reports import html_page
-from banditloop.rl_core.reports.versions import DATES
+from banditloop.rl_core.reports import html_page, release_tables
 
 SERVING = {"champion": html_page.ORANGE, "canary": html_page.BLUE, "shadow": "#8250df"}  # status -> colour
 MAX_FEATURES = 15
@@ -18,9 +17,7 @@ def write_page(report: Report, path: Path) -> None:
     """Write the page of release_report.report."""
     sections = _reward(report) + (_canary(report["evidence"]) if report["evidence"] else "")
     sections += _features(report["features"]) if report["features"] else ""
-    returns = _returns(report["returns"]) if "returns" in report else ""
-    tables = returns + _actions(report["actions"]) + _versions(report) + _verdicts(report)
-    body = f'{_summary(report)}{_tiles(report)}<div class="columns">{sections}</div>{tables}'
+    body = f'{_summary(report)}{_tiles(report)}<div class="columns">{sections}</div>{release_tables.tables(report)}'
     html_page.write_html(path, f"The policies of {report['endpoint']}, {html_page.moment(report['at'])} UTC", body)
 
 
@@ -128,64 +125,3 @@ smallest p-values first (Kolmogorov-Smirnov tests, corrected for the number of f
         figure.add_scatter(x=values, y=labels, name=name, mode="markers", marker={"color": colour, "size": 9})
     figure.update_yaxes(autorange="reversed", type="category")
     return html_page.section("features", "Drift of the observations", text, figure)
-
-
-def _returns(rows: list[Report]) -> str:
-    text = """Complete episodes by the version that answered them: the mean of their discounted sums of rewards, with a
-95 % confidence sequence, valid at all times simultaneously."""
-    cells = [[row["version"], row["episodes"], html_page.interval(row, "mean_return")] for row in rows]
-    table = html_page.table(("version", "episodes", "mean return"), cells)
-    return f"<section><h2>Returns of episodes</h2><p>{text}</p>{table}</section>"
-
-
-def _actions(actions: list[Report]) -> str:
-    text = """The interactions by action: how often it was chosen, its mean reward, of single decisions with a 95 %
-confidence sequence, and the share of these choices that was exploration, drawn uniformly and not preferred."""
-    rows = [
-        [
-            row["action"],
-            row["chosen"],
-            html_page.percent(row["share"]),
-            html_page.interval(row, "mean_reward"),
-            html_page.percent(row["explored"]),
-        ]
-        for row in actions
-    ]
-    header = "action", "chosen", "share", "mean reward", "exploration"
-    return f"<section><h2>Actions</h2><p>{text}</p>{html_page.table(header, rows)}</section>"
-
-
-def _versions(report: Report) -> str:
-    text = """In UTC: when each version was made, right before it was judged, and when it became the champion."""
-    header = (
-        "version",
-        "status",
-        "traffic %",
-        *DATES,
-        "interactions",
-        "mean reward",
-        "learned from",
-        "shadowed",
-        "decision",
-    )
-    rows = [
-        [
-            *(row[key] for key in ("version", "status", "traffic_percent")),
-            *(html_page.moment(row[key]) for key in DATES),
-            row["interactions"],
-            html_page.interval(row, "mean_reward"),
-            *(row[key] for key in ("learned_from", "shadowed", "decision")),
-        ]
-        for row in report["versions"]
-    ]
-    table = html_page.table(header, rows, text=("status", *DATES, "decision"))
-    return f"<section><h2>Versions</h2><p>{text}</p>{table}</section>"
-
-
-def _verdicts(report: Report) -> str:
-    header = "at", "version", "champion", "decision", "by", "reason", "run"
-    rows = [
-        [html_page.moment(verdict["at"]), *(verdict[key] for key in header[1:])]
-        for verdict in reversed(report["verdicts"])
-    ]
-    return f"<section><h2>Verdicts, newest first</h2>{html_page.table(header, rows, text=header)}</section>"

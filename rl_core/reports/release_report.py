@@ -14,6 +14,7 @@ from banditloop.rl_core.promotion.decision import Thresholds
 from banditloop.rl_core.reports.drift import FeatureDrift, drifted_features, drifted_reward
 from banditloop.rl_core.reports.episode_release import of_episodes
 from banditloop.rl_core.reports.log_reading import LogReading, read_log
+from banditloop.rl_core.reports.retrainings import retraining_rows
 from banditloop.rl_core.reports.versions import DATES, TOTALS, version_rows
 
 
@@ -41,6 +42,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
         "actions": reading.actions.rows(config.task.rewards),
         "exploration": _exploration(config, champion.version, reading),
         "evidence": _canary(config, release),
+        "retrainings": retraining_rows(platform),
         "verdicts": [verdict.model_dump(mode="json", exclude={"better", "until"}) for verdict in verdicts],
     }
     return of_episodes(found, config, config.episodes, platform) if config.episodes else found

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,12 @@ def report(
         | {"unit": "interaction"}
         | {"wealth": [-0.2, 0.5, 1.8], "better": 1.8, "worse": -0.9}
         | {"needed": math.log(40), "needed_worse": math.log(2000)},
+        "retrainings": [
+            {"run": "retraining-1", "version": "v2-3b1a0364", "rows": 2_000_000, "seconds": 61.2}
+            | {"rows_per_second": 32_679.7, "cpu_seconds": None, "peak_memory_mb": None},
+            {"run": "retraining-20260102", "version": version, "rows": 20_000, "seconds": 12.3}
+            | {"rows_per_second": 1626.0, "cpu_seconds": 14.1, "peak_memory_mb": 412.5},
+        ],
         "verdicts": [
             {"at": TIMESTAMP, "version": version, "champion": "v2-3b1a0364", "decision": "promote", "by": "evaluator"}
             | {"reason": reason, "run": "retraining-20260102"}
@@ -222,6 +229,16 @@ def test_the_page_alarms_where_the_propensity_audit_rejects(log_wealth, rings, t
     audit = {"log_wealth": log_wealth, "needed": math.log(100)}
     write_evaluation(evaluation() | {"propensity_audit": audit}, tmp_path / "page.html")
     assert ('<p class="alarm">' in (tmp_path / "page.html").read_text()) == rings
+
+
+def test_the_report_has_a_row_for_each_retraining_with_dashes_for_what_it_did_not_report(tmp_path):
+    write_report(report(), tmp_path / "page.html")
+    table = (tmp_path / "page.html").read_text().partition("<h2>Retrainings, newest first</h2>")[2]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in table.partition("</table>")[0].split("<tr>")[2:]]
+    assert rows == [
+        ["retraining-20260102", "v3-0f3c11aa", "20,000", "12.3", "1,626.0", "14.1", "412.5"],
+        ["retraining-1", "v2-3b1a0364", "2,000,000", "61.2", "32,679.7", "–", "–"],
+    ]
 
 
 @pytest.fixture(scope="module")

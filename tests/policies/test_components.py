@@ -24,6 +24,7 @@ from banditloop.rl_core.policies.manifest import read_manifest
 from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.current import champion_manifest, latest_released
+from banditloop.rl_core.reports.retrainings import retraining_rows
 from tests.conftest import make_config, make_policy
 from tests.support.components import artifact, deploy_policy, ingest
 from tests.support.processes import wait_until
@@ -324,6 +325,20 @@ def test_the_pipelines_run_from_their_compiled_files(templates, config, tmp_path
     assert platform.runner.state("second") == "succeeded", platform.runner.explain("second")
     assert latest_released(platform.endpoint)[0].parent == first.version
     assert [(v.by, v.run) for v in platform.endpoint.verdicts()] == [("evaluator", "first"), ("evaluator", "second")]
+
+    for row, manifest in zip(retraining_rows(platform), (first, latest_released(platform.endpoint)[0]), strict=True):
+        assert (row["run"], row["version"]) == (manifest.run, manifest.version)
+        assert row["rows"] == manifest.window.interactions
+        assert 20 < row["peak_memory_mb"] < 20_000
+        assert row["rows_per_second"] == pytest.approx(row["rows"] / row["seconds"], rel=0.2)
+        metrics = [artifact.metadata for artifact in platform.runner.artifacts(manifest.run)]
+        [trained] = [values for values in metrics if "arms_seen" in values]
+        assert trained["rows"] == manifest.window.interactions
+        assert trained["bytes_read"] > trained["rows"] * 20  # numbers of an observation, in a few bytes each
+        assert trained["bytes_written"] > 1000
+        of_tasks = [values["seconds"] for values in metrics if "seconds" in values]
+        assert 0 < sum(of_tasks) < row["seconds"]
+        assert 0 < trained["cpu_seconds"] < row["cpu_seconds"]
 
 
 @pytest.mark.parametrize(

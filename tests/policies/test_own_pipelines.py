@@ -222,7 +222,11 @@ def test_the_evaluator_alone_judges_by_a_csv_file(trained, exported, tmp_path):
     metrics = outputs["metrics"].metadata
     assert metrics["champion_dr"] == pytest.approx(0.3, abs=0.04)  # what the log earned
     assert metrics["candidate_dr"] > 0.45
-    assert metrics["held_out_interactions"] == 2000
+    assert metrics["held_out_interactions"] == metrics["rows"] == 2000
+    assert metrics["rows_per_second"] == pytest.approx(2000 / metrics["seconds"], rel=0.01)
+    assert 20 < metrics["peak_memory_mb"] < 10_000
+    assert metrics["bytes_read"] > (tmp_path / "later.csv").stat().st_size  # and the policy
+    assert metrics["bytes_written"] >= Path(outputs["report"].path).stat().st_size
 
 
 def test_a_baseline_is_compared_with_on_the_log(trained, tmp_path):

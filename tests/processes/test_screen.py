@@ -15,6 +15,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.policies.manifest import MANIFEST
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.promotion.transitions import ensure_champion, promote, roll_back, start_canary
+from banditloop.rl_core.reports.retrainings import retraining_rows
 from tests.conftest import decisions, make_config, make_policy, rewards
 
 WHY = "219 held-out interactions are too few to decide: 1.32 to 1 that it earns more than v1-00000000, 200 needed"
@@ -137,6 +138,12 @@ def test_a_version_is_shown_whole(screen):
     assert f"canary: {WHY}" in text
     for part in ("4.100", "-0.500", "made (UTC)", "linucb", "page: "):
         assert part in text
+
+
+def test_a_retraining_whose_tasks_did_not_report_their_memory_has_none(config):
+    [row] = retraining_rows(connect(config[1]))
+    assert (row["run"], row["version"], row["rows"]) == (RUN, "v2-00000000", 400)
+    assert row["cpu_seconds"] is row["peak_memory_mb"] is None
 
 
 def test_a_version_leads_to_the_run_that_trained_it_and_to_its_curve(screen):
