@@ -10,6 +10,7 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config
+from banditloop.pipelines.cli.progress import progress
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Resource
@@ -100,9 +101,9 @@ def _warn(config: Config) -> None:
 def _for_each(resources: list[Resource], action: Callable[[Resource, Report], str], as_json: bool) -> None:
     """Apply an action to one resource after the other, and show its progress and the resulting states."""
     rows = []
-    with display.progress(quiet=as_json) as report:
+    with progress(quiet=as_json) as report:
         for number, resource in enumerate(resources):
-            shown = partial(report, fraction=number / len(resources))
+            shown = partial(report, done=number, total=len(resources))
             shown(str(resource))
             if state := action(resource, shown):
                 rows.append({"resource": str(resource), "state": state})

@@ -1,20 +1,15 @@
-"""Output of the command line: tables and progress for people, JSON for scripts."""
+"""Output of the command line: tables for people, JSON for scripts."""
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console
 
 from banditloop.pipelines.cli.table import CONTROL_CHARACTERS, Row, cell, fitted, header
 
 console = Console()
-HIDDEN = "traffic_percent", "made", "promoted"  # columns while a loop runs
-BASELINES = ("uniform", "best_fixed", "oracle")
 WIDE = 10_000  # characters; more than any table needs
 
 
@@ -51,45 +46,3 @@ def key_values(title: str, content: dict[str, Any], as_json: bool) -> None:
         flat |= {f"{key}.{inner}": part for inner, part in value.items()} if isinstance(value, dict) else {}
     rows = [{"key": header(key), "value": cell(value, key.rpartition(".")[2])} for key, value in flat.items()]
     json_or_call(content, as_json, lambda: table(title, rows))
-
-
-class Report:
-    """A progress line below a table that is updated in place."""
-
-    def __init__(self, live: Live | None) -> None:
-        self._live = live
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), console=console
-        )
-        self._task = self._progress.add_task("starting", total=1)
-        self._table: Group | None = None
-
-    def __call__(self, activity: str, fraction: float | None) -> None:
-        """Show the current activity and the fraction of it that is done, 0 to 1, or None if unknown."""
-        total = None if fraction is None else 1
-        self._progress.update(self._task, description=activity, completed=fraction or 0, total=total)
-        self._refresh()
-
-    def table(self, summary: dict[str, Any]) -> None:
-        """Show the versions of a loop's summary in 80 columns, with the baselines as title where it has them."""
-        known = [name for name in BASELINES if name in summary]
-        title = "  ".join(f"{name.replace('_', ' ')} {summary[name]:.3f}" for name in known) or "versions"
-        versions = [{key: row[key] for key in row if key not in HIDDEN} for row in summary["versions"]]
-        self._table = fitted(title, versions, console.width)
-        self._refresh()
-
-    def _refresh(self) -> None:
-        if self._live:
-            self._live.update(Group(self._table or "", self._progress))
-
-
-@contextlib.contextmanager
-def progress(quiet: bool) -> Iterator[Report]:
-    """A report that is shown live unless quiet."""
-    if quiet:
-        yield Report(None)
-        return
-    with Live(console=console, refresh_per_second=8) as live:
-        yield Report(live)
-    if not console.is_terminal:
-        console.print()  # the newline that Live omits there

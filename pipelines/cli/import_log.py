@@ -12,6 +12,7 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_config
+from banditloop.pipelines.cli.progress import progress, watched
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -65,7 +66,6 @@ SourceOption = Annotated[
     str, typer.Option(help="Name of this piece of the log. Ids are made of it where the log has none.")
 ]
 SAMPLE_BATCH = 1000
-Progress = Callable[[str, float | None], None]
 Tables = tuple[pa.Table, pa.Table]  # decisions and rewards
 
 
@@ -124,13 +124,17 @@ def _append(read: Read, config: Config, quiet: bool) -> dict[str, Any]:
     """Import all events, once all are known to be right; returns their numbers, and what was found."""
     platform = connect(config)
     check_start(config, platform)
-    with display.progress(quiet) as report:
-        rows = sum(decisions.num_rows for decisions, _ in _watched(read.tables(), report, "checking", None))
+    with progress(quiet) as report:
+        rows = sum(map(_decisions, watched(read.tables(), report, "checking", None, "decisions", _decisions)))
         added = 0
-        for decisions, rewards in _watched(read.tables(), report, "importing", rows):
+        for decisions, rewards in watched(read.tables(), report, "importing", rows, "decisions", _decisions):
             platform.warehouse.append("rewards", rewards)
             added += platform.warehouse.append("decisions", decisions)
     return {"added": added, "duplicate": rows - added} | read.found()
+
+
+def _decisions(tables: Tables) -> int:
+    return tables[0].num_rows
 
 
 def _log(files: LogFiles, config: Config, source: str, logging_policy: LoggingPolicy | None) -> Read:
@@ -164,15 +168,6 @@ def _sample(files: list[Path], config: Config, logging_policy: LoggingPolicy | N
             yield to_tables(batch, config, logging_policy, counts)
 
     return Read(tables, dict)
-
-
-def _watched(tables: Iterator[Tables], report: Progress, activity: str, rows: int | None) -> Iterator[Tables]:
-    """The tables, with a report of how many decisions have been read."""
-    done = 0
-    for decisions, rewards in tables:
-        yield decisions, rewards
-        done += decisions.num_rows
-        report(f"{activity}: {done:,} decisions", done / rows if rows else None)
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOption, load_config
+from banditloop.pipelines.cli.progress import progress
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -41,7 +42,7 @@ def loop(
     check_start(settings, platform)
     result = summary(settings, platform)  # raises before anything starts if the ratings are missing
     messages = []
-    with services(settings), display.progress(quiet=as_json) as report:
+    with services(settings), progress(quiet=as_json) as report:
         run_startup(settings, platform, interactions, seed, report)
         for number in range(rounds):
             report.table(summary(settings, platform))

@@ -10,6 +10,7 @@ import numpy as np
 
 from banditloop.functions.simulator import Visit, simulate
 from banditloop.functions.trigger import tick
+from banditloop.pipelines.cli.progress import Report
 from banditloop.pipelines.compile import compile_on_request, compile_pipelines
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
@@ -21,9 +22,7 @@ from banditloop.rl_core.promotion.transitions import ensure_champion
 USERS_PER_REQUEST = 50
 POLL_SECONDS = 0.1
 TIMEOUT_SECONDS = 120
-TYPICAL_RUN_SECONDS = 20  # for the progress bar
 MAX_ATTEMPTS = 2
-Report = Callable[[str, float], object]  # called with the activity and the fraction done, 0 to 1
 
 
 class LoopFailed(PlatformError):
@@ -63,11 +62,11 @@ def visit(config: Config, platform: Platform, users: int, seed: int, report: Rep
     """Simulate `users` users, and wait until all of their decisions and rewards are in the warehouse."""
     expected = np.array(_logged(platform))
     for served in range(0, users, USERS_PER_REQUEST):
-        report("serving users", served / users)
+        report("serving users", served, users, "users")
         visited = simulate(config, platform, Visit(users=min(USERS_PER_REQUEST, users - served), seed=seed + served))
         expected += visited.decisions, visited.events
         _check_canary(config, platform)
-    report("waiting for the log", 1.0)
+    report("waiting for the log")
     _wait(lambda: (np.array(_logged(platform)) >= expected).all(), "the log")
     if config.episodes:  # of which none counts as long as its rewards may change
         _wait_for_attribution(config, platform)
@@ -92,16 +91,14 @@ def retrain(config: Config, platform: Platform, report: Report) -> str | None:
             raise LoopFailed(f"{run_id} failed: {platform.runner.explain(run_id)}")
         if not run_id and time.monotonic() > deadline:
             return reason
-        report(f"waiting for the trigger: {reason}", 0.0)
+        report(f"waiting for the trigger: {reason}")
         time.sleep(POLL_SECONDS)
 
 
 def _wait_for_run(platform: Platform, run_id: str, report: Report) -> bool:
     """Wait for a run and return whether it succeeded."""
-    started = time.monotonic()
     while platform.runner.state(run_id) == "running":
-        fraction = min(0.95, (time.monotonic() - started) / TYPICAL_RUN_SECONDS)
-        report(f"{run_id}: {platform.runner.explain(run_id)}", fraction)
+        report(f"{run_id}: {platform.runner.explain(run_id)}")
         time.sleep(POLL_SECONDS)
     return platform.runner.state(run_id) == "succeeded"
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from banditloop.pipelines.cli import display
+from banditloop.pipelines.cli.progress import progress
 from banditloop.pipelines.cli.table import duration
 from banditloop.rl_core.ports import Platform, RunTask
 
@@ -62,7 +63,7 @@ def _wait(platform: Platform, run_id: str, timeout: float | None, quiet: bool) -
     """Show the tasks until the run has ended; returns False if the time is over before."""
     runner, pause, told = platform.runner, MIN_POLL_SECONDS, set[str]()
     deadline = None if timeout is None else time.monotonic() + timeout
-    with display.progress(quiet) as report:
+    with progress(quiet) as report:
         while True:
             running = runner.state(run_id) == "running"
             for task in runner.tasks(run_id):
@@ -73,7 +74,7 @@ def _wait(platform: Platform, run_id: str, timeout: float | None, quiet: bool) -
                 return True
             if deadline is not None and time.monotonic() >= deadline:
                 return False
-            report(f"{run_id}: {runner.explain(run_id)}", None)
+            report(f"{run_id}: {runner.explain(run_id)}")
             time.sleep(pause := min(1.1 * pause, MAX_POLL_SECONDS))
 
 

@@ -12,6 +12,7 @@ import typer
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.events import Event, Unrepeated, What
 from banditloop.pipelines.cli.options import ConfigOption, load_config
+from banditloop.pipelines.cli.progress import Report, progress
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Platform
@@ -49,14 +50,14 @@ def serve(config: ConfigOption = None, log_format: FormatOption = "text") -> Non
         if unrepeated.is_new(event):
             display.line(event.json() if as_json else event.line())
 
-    with contextlib.suppress(KeyboardInterrupt), services(settings, tell), display.progress(quiet) as report:
+    with contextlib.suppress(KeyboardInterrupt), services(settings, tell), progress(quiet) as report:
         ensure_champion(settings, platform.endpoint)
         compile_pipelines(Path(settings.retraining.template).parent, settings)
         _serve(settings, platform, tell, report)
     tell(Event("stopped", f"endpoint {settings.backend.endpoint}"))
 
 
-def _serve(config: Config, platform: Platform, tell: Tell, report: display.Report) -> None:
+def _serve(config: Config, platform: Platform, tell: Tell, report: Report) -> None:
     """Do the steps, and tell what happens, for ever."""
     from banditloop.functions.trigger import tick
     from banditloop.pipelines.cli.follower import Follower
@@ -76,7 +77,7 @@ def _serve(config: Config, platform: Platform, tell: Tell, report: display.Repor
             text = f"endpoint {config.backend.endpoint} serves at {url}; press Ctrl-C to stop"
             tell(Event("serving", text))
         outcomes = [step.attempt(config, platform) for step in steps]
-        report("; ".join(filter(None, outcomes)), None)
+        report("; ".join(filter(None, outcomes)))
         time.sleep(INTERVAL_SECONDS)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from banditloop.pipelines.cli import display
+from banditloop.pipelines.cli.progress import progress
 from banditloop.pipelines.cli.table import Row
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -23,12 +24,12 @@ def train_on_policy(
     if profile and tensorboard is None:
         raise InvalidInput("--profile: is looked at in TensorBoard; give --tensorboard DIR, too")
     loops = config.on_policy.training_loops
-    with display.progress(quiet=as_json) as report:
+    with progress(quiet=as_json) as report:
 
         def show(curve: Curve) -> None:
             last, done = curve.loops[-1], len(curve.loops)
             regret = "" if last.regret is None else f", regret {last.regret:.3f}"
-            report(f"loop {done:,} of {loops:,}: return {last.average_return:.3f}{regret}", done / loops)
+            report(f"loop {done:,} of {loops:,}: return {last.average_return:.3f}{regret}", done, loops, "loops")
 
         trained = on_policy_step(
             config, None, output / "policy", output, resume, tensorboard=tensorboard, profile=profile, on_loop=show

@@ -8,6 +8,7 @@ import typer
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.import_log import MapOption
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOption, WideOption, load_config
+from banditloop.pipelines.cli.progress import progress
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -44,16 +45,18 @@ def tune(
 
     settings = _overridden(load_config(config), {"trials": trials, "parallel": parallel})
     platform, source = connect(settings), Source(str(log.absolute()) if log else "", parse_mapping(mapping))
-    with display.progress(quiet=as_json) as report:
+    with progress(quiet=as_json) as report:
         ended: list[Any] = []
 
         def on_trial(trial: Any) -> None:
             ended.append(trial)
             best = max((each.value for each in ended if each.state == "complete"), default=None)
             text = "" if best is None else f", best {best:.4g}"
-            report(f"trial {trial.number} has ended{text}", len(ended) / settings.tuning.trials)
+            report(f"trial {trial.number} has ended{text}", len(ended), settings.tuning.trials, "trials")
+            if len(ended) == settings.tuning.trials:
+                report("testing the best settings")
 
-        report("reading", None)
+        report("reading")
         summary = run(settings, platform, platform.scratch / "tuning", source, on_trial=on_trial)
     write_tuning(summary, output / "tuning.json", output / "index.html")
     if not as_json:

@@ -74,7 +74,7 @@ def bring_up(cloud, tmp_path, monkeypatch):
 def run_loop(config: Config) -> None:
     """Run the loop from the first version, which begins as a canary, to the retraining after its promotion."""
     platform, backend = connect(config), config.backend
-    loop_steps.run_startup(config, platform, INTERACTIONS, SEED, lambda message, fraction: None)
+    loop_steps.run_startup(config, platform, INTERACTIONS, SEED, lambda *shown: None)
     release, first = platform.endpoint.release(), platform.endpoint.versions()[-1].version
     assert (release.champion, release.challenger) == (RANDOM, first)
     ticks, publisher = Topic(backend, "ticks").name, pubsub_v1.PublisherClient(credentials=credentials())

@@ -26,7 +26,7 @@ from tests.conftest import deploy, make_config, make_policy
 from tests.support.processes import process, served, wait_until
 
 
-def quiet(what: str, done: float) -> None:
+def quiet(*shown) -> None:
     pass
 
 
@@ -106,7 +106,7 @@ def test_a_killed_startup_is_repeated(config):
     platform = connect(config)
     killed = threading.Event()
 
-    def kill(what, done):
+    def kill(what, *shown):
         if not killed.is_set() and "trainer" in what:
             kill_run(platform, "startup-1")
             killed.set()

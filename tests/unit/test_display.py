@@ -30,14 +30,6 @@ def test_markup_is_text(show, shown):
     assert TEXT in shown()
 
 
-def test_markup_in_the_progress_of_a_loop_is_text(shown):
-    with display.progress(quiet=False) as report:
-        report(f"tick failed: {TEXT}", None)
-        report.table({"versions": [{"version": "v1", "reason": TEXT}]})
-    output = shown()
-    assert output.count(TEXT) == 2
-
-
 def test_cells_cannot_move_the_cursor(shown):
     display.table("versions", [{"reason": "a\x1b[2J\rb\x00c\x9bd"}])
     assert "a�[2J�b�c�d" in shown()
