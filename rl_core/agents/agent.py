@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.arrays import Statistics, copied
 from banditloop.rl_core.settings.section import Section
 
 
@@ -81,7 +81,7 @@ class Agent(Section, abc.ABC):
 
     @abc.abstractmethod
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
-        """The statistics with interactions added; reads the batches once, one at a time."""
+        """The statistics with interactions added, those given unchanged; reads the batches once, one at a time."""
 
     def resumed(self, statistics: Statistics) -> Statistics:
         """The statistics that a training starts from, given those that the last one ended with.
@@ -132,14 +132,14 @@ class MergeableAgent(Agent):
 
     @abc.abstractmethod
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
-        """The statistics with a batch added."""
+        """The statistics with a batch added; may add it to the arrays that are given."""
 
     @abc.abstractmethod
     def merge(self, left: Statistics, right: Statistics) -> Statistics:
         """The statistics of the interactions of both, as if they had been accumulated together."""
 
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
-        return reduce(self.accumulate, batches, statistics)
+        return reduce(self.accumulate, batches, copied(statistics))
 
 
 def mergeable(agent: Agent) -> MergeableAgent | None:

@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,18 @@ SAVED_MODEL = "saved_model.pb"  # stands at a policy directory's top, as whoever
 SAVED_MODEL_PARTS = (SAVED_MODEL, "fingerprint.pb", "variables", "assets")
 ACTION_FEATURES = "action_features"  # of statistics: encoded features [actions, k], where actions have any
 Statistics = dict[str, np.ndarray]
+BLOCK_NUMBERS = 1 << 20  # 8 MB: what is computed of many actions at a time takes some times that
+
+
+def copied(arrays: Statistics) -> Statistics:
+    """The arrays, which can be changed without a change to these."""
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def blocks(rows: int, numbers: int) -> Iterator[slice]:
+    """Slices that rows of so many numbers are computed in, to bound the memory that it takes."""
+    at_once = max(1, BLOCK_NUMBERS // numbers)
+    return (slice(start, start + at_once) for start in range(0, rows, at_once))
 
 
 def read_arrays(path: Path) -> Statistics:

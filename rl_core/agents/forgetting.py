@@ -8,7 +8,7 @@ import numpy as np
 
 from banditloop.rl_core.agents.agent import Batch
 from banditloop.rl_core.agents.arrays import Statistics
-from banditloop.rl_core.agents.linear_prior import Posterior, Scale, Sums
+from banditloop.rl_core.agents.linear_prior import Regressions, Sums
 
 RECENT = "recent_"  # prefix of the sums that fade
 RECENT_HALF_LIFE = 500.0  # interactions
@@ -32,19 +32,21 @@ def without_the_past(statistics: Statistics) -> Statistics:
     return statistics | {name: statistics[RECENT + name] for name in Sums._fields} | {"evidence": np.zeros(1)}
 
 
-def evidence(everything: tuple[Posterior, Scale], recent: tuple[Posterior, Scale], batch: Batch) -> float:
+def evidence(everything: Regressions, recent: Regressions, batch: Batch) -> float:
     """How much better the recent sums predict the rewards of new interactions, as a log-likelihood ratio."""
     some = batch.take(slice(MAX_ROWS))
-    gains = _log_likelihoods(*recent, some) - _log_likelihoods(*everything, some)
+    gains = _log_likelihoods(recent, some) - _log_likelihoods(everything, some)
     return float(gains.clip(-MAX_GAIN, MAX_GAIN).sum())
 
 
-def _log_likelihoods(posterior: Posterior, scale: Scale, batch: Batch) -> np.ndarray:
+def _log_likelihoods(regressions: Regressions, batch: Batch) -> np.ndarray:
     """The log density [B] of the rewards before learning from them."""
+    arms, scale = np.unique(batch.actions), regressions.scale
+    posterior = regressions.posterior(arms)
     x = np.hstack([np.ones((len(batch.actions), 1)), batch.observations]) @ scale.transform.T
     errors, variances = (batch.rewards - scale.reward) / scale.reward_deviation, np.full(len(x), posterior.noise)
-    for arm in np.unique(batch.actions):
+    for arm, mean, covariance in zip(arms, posterior.means, posterior.covariances, strict=True):
         rows = batch.actions == arm
-        errors[rows] -= x[rows] @ posterior.means[arm]
-        variances[rows] += np.vecdot(x[rows] @ posterior.covariances[arm], x[rows])
+        errors[rows] -= x[rows] @ mean
+        variances[rows] += np.vecdot(x[rows] @ covariance, x[rows])
     return -0.5 * (np.log(variances * scale.reward_deviation**2) + errors**2 / variances)

@@ -5,7 +5,7 @@ variance σ². M, S and σ² are fitted by expectation maximisation, from the su
 Random-Effects Models for Longitudinal Data, Biometrics 1982).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -29,18 +29,21 @@ class Sums(NamedTuple):
         return self.covariances[:, 0, 0]
 
     @classmethod
-    def of(cls, statistics: Statistics, prefix: str = "") -> "Sums":
+    def of(cls, statistics: Statistics, prefix: str = "") -> Self:
         """The arrays of these names, after a prefix, in an agent's statistics."""
         return cls(*(statistics[prefix + name] for name in cls._fields))
 
-    def standardised(self) -> "tuple[Sums, Scale]":
-        """These sums after standardising features and rewards, and how these were standardised."""
-        scale = Scale.of(self)
+    def take(self, actions: np.ndarray | slice) -> Self:
+        """Those of some of the actions."""
+        return type(self)(*(array[actions] for array in self))
+
+    def standardised(self, scale: "Scale") -> "Sums":
+        """These sums after standardising features and rewards."""
         covariances = scale.transform @ self.covariances @ scale.transform.T
         squares = self.squares - 2 * scale.reward * self.vectors[:, 0] + scale.reward**2 * self.weights
         vectors = (self.vectors - scale.reward * self.covariances[:, 0]) @ scale.transform.T
         unit = scale.reward_deviation
-        return Sums(covariances, vectors / unit, np.maximum(squares, 0) / unit**2), scale
+        return Sums(covariances, vectors / unit, np.maximum(squares, 0) / unit**2)
 
 
 class Scale(NamedTuple):
@@ -85,22 +88,35 @@ class Posterior(NamedTuple):
     noise: float
 
 
-def fit(sums: Sums, features: np.ndarray) -> Posterior:
-    """The posterior of standardised sums. features: of the actions [K, k], a constant first.
+class Regressions(NamedTuple):
+    """The sums of actions, how to standardise them, and the prior of standardised weights that is fitted to them."""
 
-    An action without interactions has the prior's covariance around the mean that its features predict.
-    """
-    actions, dim = sums.vectors.shape
-    seen = np.flatnonzero(sums.weights > 0)
-    some = seen[:: max(1, len(seen) // PRIOR_ACTIONS)]
-    fitted_to = Sums(*(array[some] for array in sums))
-    prior = Prior(np.zeros((actions, dim)), np.eye(dim), 1.0)
-    for _ in range(_steps(len(seen))):
-        prior = _fitted_prior(fitted_to, _posterior(fitted_to, prior, prior.means[some]), features[some], features)
-    means, covariances = prior.means.copy(), np.tile(prior.covariance, (actions, 1, 1))
-    tried = Sums(*(array[seen] for array in sums))
-    means[seen], covariances[seen], _ = _posterior(tried, prior, prior.means[seen])
-    return Posterior(means, covariances, prior.noise)
+    sums: Sums
+    scale: Scale
+    prior: Prior
+
+    @classmethod
+    def fitted(cls, sums: Sums, features: np.ndarray) -> Self:
+        """Those of sums. features: of the actions [K, k], a constant first."""
+        (actions, dim), scale = sums.vectors.shape, Scale.of(sums)
+        seen = np.flatnonzero(sums.weights > 0)
+        some = seen[:: max(1, len(seen) // PRIOR_ACTIONS)]
+        fitted_to = sums.take(some).standardised(scale)
+        prior = Prior(np.zeros((actions, dim)), np.eye(dim), 1.0)
+        for _ in range(_steps(len(seen))):
+            prior = _fitted_prior(fitted_to, _posterior(fitted_to, prior, prior.means[some]), features[some], features)
+        return cls(sums, scale, prior)
+
+    def posterior(self, actions: np.ndarray | slice) -> Posterior:
+        """The posterior of some of the actions, standardised.
+
+        An action without interactions has the prior's covariance around the mean that its features predict.
+        """
+        sums, means = self.sums.take(actions), self.prior.means[actions].copy()
+        seen, covariances = sums.weights > 0, np.tile(self.prior.covariance, (len(means), 1, 1))
+        tried = sums.take(seen).standardised(self.scale)
+        means[seen], covariances[seen], _ = _posterior(tried, self.prior, means[seen])
+        return Posterior(means, covariances, self.prior.noise)
 
 
 def _steps(actions: int) -> int:

@@ -13,9 +13,16 @@ import numpy as np
 from pydantic import Field
 
 from banditloop.rl_core.agents.agent import Batch, MergeableAgent, append_zeros, learning_metrics
-from banditloop.rl_core.agents.arrays import ACTION_FEATURES, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.arrays import (
+    ACTION_FEATURES,
+    WEIGHTS,
+    Statistics,
+    copied,
+    read_arrays,
+    write_arrays,
+)
 from banditloop.rl_core.agents.forgetting import RECENT, RECENT_HALF_LIFE, evidence, faded, without_the_past
-from banditloop.rl_core.agents.linear_prior import Posterior, Scale, Sums, fit
+from banditloop.rl_core.agents.linear_prior import Regressions, Sums
 from banditloop.rl_core.agents.linear_thompson_model import LinearThompsonModel
 from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.errors import InvalidInput
@@ -76,35 +83,37 @@ class LinearThompson(MergeableAgent):
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
         if self.half_life != "auto" or not statistics["counts"].any():
             return super().update(statistics, batches)
-        everything, recent = _posterior(statistics), _posterior(statistics, RECENT)
+        everything, recent = _regressions(statistics), _regressions(statistics, RECENT)
+        updated = copied(statistics)
         for batch in batches:
-            gain = evidence(everything, recent, batch)
-            statistics = self.accumulate(statistics, batch)
-            statistics["evidence"] = statistics["evidence"] + gain
-        return statistics
+            self.accumulate(updated, batch)["evidence"] += evidence(everything, recent, batch)
+        return updated
 
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
-        added = _added(statistics, batch)
-        if self.half_life == "auto":
-            recent = statistics | {name: statistics[RECENT + name] for name in Sums._fields}
-            added |= {RECENT + name: array for name, array in _added(recent, batch).items() if name in Sums._fields}
+        observations, actions, rewards, weights = batch[:4]
+        x = np.column_stack([np.ones(len(actions), observations.dtype), observations])
+        squares = rewards.astype(np.float64) ** 2 * (1.0 if weights is None else weights)
+        prefixes = ("", RECENT) if self.half_life == "auto" else ("",)
+        add_interactions(statistics, x, actions, rewards, weights, prefixes)
+        for prefix in prefixes:
+            statistics[f"{prefix}squares"] += np.bincount(actions, squares, len(statistics["squares"]))
         if self.half_life != "never":
-            added["added"] = statistics["added"] + len(batch.actions)
-        return added
+            statistics["added"] += len(actions)
+        return statistics
 
     def merge(self, left: Statistics, right: Statistics) -> Statistics:
         return {name: left[name] + right[name] for name in left}
 
     def solve(self, statistics: Statistics) -> LinearThompsonModel:
         """The model of the statistics. An untried action gets the weights that its features predict."""
-        return LinearThompsonModel.of(*_posterior(statistics), self.alpha)
+        return LinearThompsonModel.of(_regressions(statistics), self.alpha)
 
     def model(self, statistics: Statistics) -> LinearThompsonModel:
         return self.solve(statistics)
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
-        posterior, scale = _posterior(statistics)
-        return learning_metrics(statistics) | {"noise": float(np.sqrt(posterior.noise) * scale.reward_deviation)}
+        _, scale, prior = _regressions(statistics)
+        return learning_metrics(statistics) | {"noise": float(np.sqrt(prior.noise) * scale.reward_deviation)}
 
     def save(self, statistics: Statistics, folder: Path) -> None:
         write_arrays(folder / WEIGHTS, self.solve(statistics).arrays())
@@ -127,16 +136,7 @@ def _forgets(half_life: Any) -> str:
     return half_life if half_life in PROGRESS else "number"
 
 
-def _added(statistics: Statistics, batch: Batch) -> Statistics:
-    """The statistics with a batch added to the sums, whose observations get a constant 1 first."""
-    observations, actions, rewards, weights = batch[:4]
-    x = np.hstack([np.ones((len(observations), 1)), observations])
-    squares = np.bincount(actions, rewards**2 if weights is None else weights * rewards**2, len(statistics["squares"]))
-    added = add_interactions(statistics, x, actions, rewards, weights)
-    return added | {"squares": statistics["squares"] + squares}
-
-
-def _posterior(statistics: Statistics, prefix: str = "") -> tuple[Posterior, Scale]:
-    """The posterior of the weights in standardised units, and these; of the sums of a prefix."""
-    sums, scale = Sums.of(statistics, prefix).standardised()
-    return fit(sums, statistics.get(ACTION_FEATURES, np.ones((len(sums.squares), 1)))), scale
+def _regressions(statistics: Statistics, prefix: str = "") -> Regressions:
+    """The regressions of the sums of a prefix."""
+    sums = Sums.of(statistics, prefix)
+    return Regressions.fitted(sums, statistics.get(ACTION_FEATURES, np.ones((len(sums.squares), 1))))

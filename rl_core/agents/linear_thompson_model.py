@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from banditloop.rl_core.agents.agent import Model
-from banditloop.rl_core.agents.arrays import Statistics
-from banditloop.rl_core.agents.linear_prior import Posterior, Scale
+from banditloop.rl_core.agents.arrays import Statistics, blocks
+from banditloop.rl_core.agents.linear_prior import Regressions
 from banditloop.rl_core.agents.probability_of_best import probabilities_of_best
 
 MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one of four
@@ -32,15 +32,20 @@ class LinearThompsonModel(Model):
             raise ValueError("the arrays of a model differ in shape")
 
     @classmethod
-    def of(cls, posterior: Posterior, units: Scale, alpha: float) -> "LinearThompsonModel":
-        """The model of a posterior in standardised units."""
+    def of(cls, regressions: Regressions, alpha: float) -> "LinearThompsonModel":
+        """The model of regressions of the actions."""
+        units, means = regressions.scale, regressions.prior.means
         rows, columns = np.triu_indices(len(units.transform))
         factors = np.where(rows == columns, 1, 2) * (alpha * units.reward_deviation) ** 2
         scale = np.diag(units.transform)[1:].copy()
         centre = np.divide(-units.transform[1:, 0], scale, out=np.zeros_like(scale), where=scale > 0)
-        weights = posterior.means * units.reward_deviation
+        weights, spreads = np.empty(means.shape), np.empty((len(means), len(rows)))
+        for some in blocks(*regressions.sums.covariances.reshape(len(means), -1).shape):
+            posterior = regressions.posterior(some)
+            weights[some] = posterior.means * units.reward_deviation
+            spreads[some] = posterior.covariances[:, rows, columns] * factors
         weights[:, 0] += units.reward
-        return cls(weights, posterior.covariances[:, rows, columns] * factors, centre, scale)
+        return cls(weights, spreads, centre, scale)
 
     def arrays(self) -> Statistics:
         """The arrays by name."""

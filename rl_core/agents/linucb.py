@@ -22,7 +22,15 @@ from banditloop.rl_core.agents.agent import (
     learning_metrics,
     one_hot,
 )
-from banditloop.rl_core.agents.arrays import ACTION_FEATURES, STATISTICS, WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.arrays import (
+    ACTION_FEATURES,
+    STATISTICS,
+    WEIGHTS,
+    Statistics,
+    blocks,
+    read_arrays,
+    write_arrays,
+)
 from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.errors import InvalidInput
 
@@ -77,24 +85,37 @@ class LinUCBModel(Model):
 
 def whitening(covariances: np.ndarray, l2: float) -> np.ndarray:
     """W [actions, dim, dim] with W Wᵀ = (A + λI)⁻¹, so that ‖xᵀW‖² = xᵀ(A + λI)⁻¹x, for A [actions, dim, dim]."""
-    scale, values, vectors = _scaled_eigenvectors(covariances, l2)
-    return scale[:, :, None] * vectors / np.sqrt(values)[:, None, :]
+    scale, scaled = _scaled(covariances, l2)
+    values, vectors = np.linalg.eigh(scaled)
+    return scale[:, :, None] * vectors / np.sqrt(_raised(values, scale, l2))[:, None, :]
 
 
-def _scaled_eigenvectors(covariances: np.ndarray, l2: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """S [actions, dim], and eigenvalues [actions, dim] and eigenvectors [actions, dim, dim] of S(A + λI)S.
+def largest_condition_number(covariances: np.ndarray, l2: float) -> float:
+    """That of S(A + λI)S, as in `_scaled`, of all actions."""
+    largest = 0.0
+    for some in blocks(len(covariances), covariances[:1].size):
+        scale, scaled = _scaled(covariances[some], l2)
+        values = _raised(np.linalg.eigvalsh(scaled), scale, l2)
+        largest = max(largest, float((values[:, -1] / values[:, 0]).max()))
+    return largest
+
+
+def _scaled(covariances: np.ndarray, l2: float) -> tuple[np.ndarray, np.ndarray]:
+    """S [actions, dim], and S(A + λI)S [actions, dim, dim].
 
     S is the diagonal of A + λI to the power of -½, so that units of features do not matter: without it, rounding errors
     of a feature near 1e6 exceed all that is known of a flag (van der Sluis: Condition Numbers and Equilibration of
-    Matrices, 1969). Eigenvalues below their rounding error, or below what λ adds to all, are raised to it.
+    Matrices, 1969).
     """
     dim = covariances.shape[1]
     scale = 1 / np.sqrt(np.maximum(np.einsum("aii->ai", covariances), 0) + l2)  # differences of sums may be below 0
-    scaled = scale[:, :, None] * (covariances + l2 * np.eye(dim)) * scale[:, None, :]
-    values, vectors = np.linalg.eigh(scaled)
-    rounding_error = dim * np.finfo(np.float64).eps * values[:, -1:]
-    smallest = np.maximum(rounding_error, l2 * (scale**2).min(axis=1, keepdims=True))
-    return scale, np.maximum(values, smallest), vectors
+    return scale, scale[:, :, None] * (covariances + l2 * np.eye(dim)) * scale[:, None, :]
+
+
+def _raised(values: np.ndarray, scale: np.ndarray, l2: float) -> np.ndarray:
+    """Eigenvalues [actions, dim]; those below their rounding error, or below what λ adds to all, are raised to it."""
+    rounding_error = values.shape[1] * np.finfo(np.float64).eps * values[:, -1:]
+    return np.maximum(values, np.maximum(rounding_error, l2 * (scale**2).min(axis=1, keepdims=True)))
 
 
 def _predicted_weights(features: np.ndarray, theta: np.ndarray, tried: np.ndarray) -> np.ndarray:
@@ -137,20 +158,22 @@ class LinUCB(MergeableAgent):
 
         An untried action gets the weights that its features predict, or without features the mean of the others'.
         """
-        whiteners = whitening(statistics["covariances"], self.l2)
-        theta = np.einsum("aij,aj->ai", whiteners, np.einsum("aij,ai->aj", whiteners, statistics["vectors"]))
+        covariances, vectors = statistics["covariances"], statistics["vectors"]
+        arms, dim = vectors.shape
+        theta, by_dim = np.empty((arms, dim)), np.empty((dim, arms, dim))  # the layout that _widths multiplies by
+        for some in blocks(arms, dim * dim):
+            whiteners = whitening(covariances[some], self.l2)
+            theta[some] = np.matvec(whiteners, np.vecmat(vectors[some], whiteners))
+            by_dim[:, some] = whiteners.swapaxes(0, 1)
         tried = statistics["counts"] > 0
         if tried.any() and not tried.all():
             features = statistics.get(ACTION_FEATURES, np.ones((len(tried), 1)))
             theta[~tried] = _predicted_weights(features, theta, tried)[~tried]
-        by_dim = np.ascontiguousarray(whiteners.swapaxes(0, 1))  # the layout that _widths multiplies by
         return LinUCBModel(theta, by_dim, self.alpha)
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
-        _, eigenvalues, _ = _scaled_eigenvectors(statistics["covariances"], self.l2)
-        return learning_metrics(statistics) | {
-            "condition_number": float((eigenvalues[:, -1] / eigenvalues[:, 0]).max())
-        }
+        condition_number = largest_condition_number(statistics["covariances"], self.l2)
+        return learning_metrics(statistics) | {"condition_number": condition_number}
 
     def save(self, statistics: Statistics, folder: Path) -> None:
         model = self.solve(statistics)

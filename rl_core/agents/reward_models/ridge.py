@@ -22,14 +22,14 @@ import numpy as np
 from pydantic import Field
 
 from banditloop.rl_core.agents.agent import Batch, append_zeros, learning_metrics
-from banditloop.rl_core.agents.arrays import ACTION_FEATURES, Statistics
+from banditloop.rl_core.agents.arrays import ACTION_FEATURES, Statistics, copied
 from banditloop.rl_core.agents.linucb import LinUCB, whitening
 from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, importance_weighted
 from banditloop.rl_core.agents.row_products import rows_times
-from banditloop.rl_core.agents.sums import add_interactions
+from banditloop.rl_core.agents.sums import add_interactions, add_products
 
 SUMS = ("covariances", "vectors", "counts", "rewards")
-CORRECTED = {"covariances": "corrected_covariances", "vectors": "corrected_vectors"}  # the sums with weights w / p
+CORRECTED = "corrected_"  # prefix of the sums with weights w / p
 
 
 class Ridge(RewardModel):
@@ -64,7 +64,7 @@ class Ridge(RewardModel):
         return {name: append_zeros(array, actions) if array.ndim else array for name, array in statistics.items()}
 
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
-        return reduce(self._add, batches, statistics)
+        return reduce(self._add, batches, copied(statistics))
 
     def merge(self, left: Statistics, right: Statistics) -> Statistics:
         return {name: left[name] + right[name] for name in left}
@@ -116,19 +116,12 @@ class Ridge(RewardModel):
         batch = batch._replace(observations=with_constant(batch.observations), sample_weight=weights)
         corrected = batch if self.cb_type == "dm" else importance_weighted(batch)
         direct = corrected if self.cb_type == "mtr" else batch
-        added = _sums(statistics, direct)
-        added["squares"] = statistics["squares"] + (np.asarray(direct.sample_weight) * batch.rewards**2).sum()
+        add_interactions(statistics, *direct[:4])
+        statistics["squares"] += (np.asarray(direct.sample_weight) * batch.rewards**2).sum()
         if self.learns_from_eligible:
-            parts = statistics | {name: statistics[other] for name, other in CORRECTED.items()}
-            sums = _sums(parts, corrected)
-            added |= {other: sums[name] for name, other in CORRECTED.items()}
-            added["gram"] = statistics["gram"] + gram(batch, len(statistics["counts"]))
-        return statistics | added
-
-
-def _sums(statistics: Statistics, batch: Batch) -> Statistics:
-    sums = {name: statistics[name] for name in SUMS}
-    return add_interactions(sums, batch.observations, batch.actions, batch.rewards, batch.sample_weight)
+            add_products(statistics, *corrected[:4], prefixes=(CORRECTED,))
+            statistics["gram"] += gram(batch, len(statistics["counts"]))
+        return statistics
 
 
 def linear_scores(theta: Any, observations: Any, xp: Any = np) -> Any:
