@@ -99,6 +99,11 @@ class Agent(Section, abc.ABC):
         """Whether training needs `Batch.eligible`, which takes a while to read where actions change."""
         return False
 
+    @property
+    def learns_from_ids(self) -> bool:
+        """Whether training needs `Batch.ids`, which take a while to compute."""
+        return True
+
     @abc.abstractmethod
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         """Training metrics: how many interactions were learned from, and how well."""

@@ -29,6 +29,10 @@ class Bag(ExploringAgent):
     name: Literal["bag"] = "bag"
     policies: int = Field(10, ge=1, le=1000, description="number of bootstrap samples, of a reward model each")
 
+    @property
+    def learns_from_ids(self) -> bool:
+        return True
+
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         return together(*[self.reward_model.initial_statistics(dim, actions)] * (1 + self.policies))
 

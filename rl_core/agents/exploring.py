@@ -52,6 +52,10 @@ class ExploringAgent(MergeableAgent):
     def learns_from_eligible(self) -> bool:
         return self.reward_model.learns_from_eligible
 
+    @property
+    def learns_from_ids(self) -> bool:
+        return False
+
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         return self.reward_model.initial_statistics(dim, actions)
 

@@ -34,9 +34,16 @@ def without_the_past(statistics: Statistics) -> Statistics:
 
 def evidence(everything: Regressions, recent: Regressions, batch: Batch) -> float:
     """How much better the recent sums predict the rewards of new interactions, as a log-likelihood ratio."""
-    some = batch.take(slice(MAX_ROWS))
+    some = _sample(batch)
     gains = _log_likelihoods(recent, some) - _log_likelihoods(everything, some)
     return float(gains.clip(-MAX_GAIN, MAX_GAIN).sum())
+
+
+def _sample(batch: Batch) -> Batch:
+    """Up to MAX_ROWS interactions of a batch, those of the smallest ids, so that their order does not matter."""
+    if batch.ids is None or len(batch.ids) <= MAX_ROWS:
+        return batch.take(slice(MAX_ROWS))
+    return batch.take(np.argpartition(batch.ids, MAX_ROWS)[:MAX_ROWS])
 
 
 def _log_likelihoods(regressions: Regressions, batch: Batch) -> np.ndarray:

@@ -63,6 +63,10 @@ class LinearThompson(MergeableAgent):
         return sums | totals | recent | {name: np.zeros(1) for name in PROGRESS[self._forgets]}
 
     @property
+    def learns_from_ids(self) -> bool:
+        return self.half_life == "auto"
+
+    @property
     def _forgets(self) -> str:
         return _forgets(self.half_life)
 

@@ -13,7 +13,8 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
 from banditloop.rl_core.agents.arrays import Statistics
-from banditloop.rl_core.agents.linucb import LinUCB, whitening
+from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.whitening import whitening
 
 
 def linucb_policy(statistics: Statistics, alpha: float, l2: float) -> LinearUCBPolicy:

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from banditloop.rl_core.agents.arrays import Statistics
-from banditloop.rl_core.agents.linucb import whitening
 from banditloop.rl_core.agents.tf_agents_algorithms import (
     AlgorithmSection,
     DropoutThompsonAlgorithm,
@@ -16,6 +15,7 @@ from banditloop.rl_core.agents.tf_agents_algorithms import (
 )
 from banditloop.rl_core.agents.tf_agents_factory import TFAgent, restore
 from banditloop.rl_core.agents.tf_agents_training import trainer
+from banditloop.rl_core.agents.whitening import whitening
 
 DRAWS = 200  # whose shares are probabilities: of the expected rewards, or of dropped units
 

@@ -8,7 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.agents import ACTION_FEATURES, STATISTICS, Batch, Statistics, check_shapes, read_arrays
+from banditloop.rl_core.agents import (
+    ACTION_FEATURES,
+    STATISTICS,
+    Batch,
+    Statistics,
+    check_shapes,
+    mergeable,
+    read_arrays,
+)
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids
@@ -38,14 +46,16 @@ def with_action_features(statistics: Statistics, encoding: Encoding) -> Statisti
 def train(config: Config, encoding: Encoding, interactions: Iterable[pa.Table], statistics: Statistics) -> Statistics:
     """The statistics with the interactions added.
 
-    Each table is sorted by event id, since a log has no order of its own: the result must not depend on how it is read.
+    Where the order matters, each table is sorted by event id, since a log has no order of its own: the result must not
+    depend on how it is read.
 
     Raises:
         InvalidInput: an interaction does not fit the encoding, or the trained statistics are not finite.
     """
-    tables = (table.sort_by("event_id") for table in interactions)
-    batches = (batch(table, encoding, config.agent.learns_from_eligible) for table in tables)
-    return finite(config.agent.update(statistics, batches))
+    agent = config.agent
+    tables = interactions if mergeable(agent) else (table.sort_by("event_id") for table in interactions)
+    batches = (batch(table, encoding, agent.learns_from_eligible, agent.learns_from_ids) for table in tables)
+    return finite(agent.update(statistics, batches))
 
 
 def finite(statistics: Statistics) -> Statistics:
@@ -55,20 +65,25 @@ def finite(statistics: Statistics) -> Statistics:
     return statistics
 
 
-def batch(table: pa.Table, encoding: Encoding, with_eligible: bool = False) -> Batch:
-    """The interactions of a table, as agents learn from them; with_eligible: with the actions that could be chosen.
+def batch(table: pa.Table, encoding: Encoding, with_eligible: bool = False, with_ids: bool = True) -> Batch:
+    """The interactions of a table, as agents learn from them.
+
+    with_eligible: with the actions that could be chosen. with_ids: with the numbers of the interactions.
 
     Raises:
         InvalidInput: as `to_arrays` does.
     """
-    ids = [zlib.crc32(event_id.encode()) for event_id in table["event_id"].to_pylist()]
     return Batch(
         *to_arrays(table, encoding),
         sample_weight(table),
         table["propensity"].to_numpy(),
-        np.array(ids, np.uint64),
+        _numbers(table["event_id"]) if with_ids else None,
         eligible_actions(table, encoding.action_ids) if with_eligible else None,
     )
+
+
+def _numbers(event_ids: pa.ChunkedArray) -> np.ndarray:
+    return np.fromiter(map(zlib.crc32, event_ids.cast(pa.binary()).to_pylist()), np.uint64, len(event_ids))
 
 
 def eligible_actions(table: pa.Table, action_ids: Sequence[str]) -> np.ndarray | None:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from banditloop.rl_core.agents import Bag, LinearThompson, LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.examples import write_examples
@@ -13,8 +14,9 @@ from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.settings.task import Task
 from banditloop.rl_core.testing.events import decisions
-from banditloop.rl_core.training.train import batch, checked_contexts
+from banditloop.rl_core.training.train import batch, checked_contexts, initial_statistics, train
 from banditloop.rl_core.training.training import Training, table_features
+from tests.conftest import assert_same, random_interactions, vector_task
 
 VALUES = {
     "actions": {"table": "a.csv", "id": "article"},
@@ -111,3 +113,13 @@ def test_agents_are_given_ids_propensities_and_the_actions_that_could_be_chosen(
     again = batch(table.take([1, 0]), encoding, with_eligible=True)
     for ours, theirs in zip(learned, again.take(np.array([1, 0])), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("agent", [LinUCB(), LinearThompson(), Bag(policies=2)], ids=str)
+def test_sums_do_not_depend_on_the_order_of_interactions_and_files(agent):
+    table, order = random_interactions(3000), np.random.default_rng(0).permutation(3000)
+    config = Config(task=vector_task(20, 20), agent=agent)
+    encoding = Encoding.unfitted(config.task)
+    first = train(config, encoding, [table.slice(0, 500)], initial_statistics(config, encoding, None))
+    ours, theirs = (train(config, encoding, [rest], first) for rest in (table, table.take(order)))
+    assert_same(ours, theirs)

@@ -23,10 +23,11 @@ from pydantic import Field
 
 from banditloop.rl_core.agents.agent import Batch, append_zeros, learning_metrics
 from banditloop.rl_core.agents.arrays import ACTION_FEATURES, Statistics, copied
-from banditloop.rl_core.agents.linucb import LinUCB, whitening
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.reward_models.reward_model import RewardModel, importance_weighted
 from banditloop.rl_core.agents.row_products import rows_times
 from banditloop.rl_core.agents.sums import add_interactions, add_products
+from banditloop.rl_core.agents.whitening import whitening
 
 SUMS = ("covariances", "vectors", "counts", "rewards")
 CORRECTED = "corrected_"  # prefix of the sums with weights w / p

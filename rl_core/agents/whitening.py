@@ -1,0 +1,40 @@
+"""Square roots of the inverse covariances of ridge regressions, robust to the units of features."""
+
+import numpy as np
+
+from banditloop.rl_core.agents.arrays import blocks
+
+
+def whitening(covariances: np.ndarray, l2: float) -> np.ndarray:
+    """W [actions, dim, dim] with W Wᵀ = (A + λI)⁻¹, so that ‖xᵀW‖² = xᵀ(A + λI)⁻¹x, for A [actions, dim, dim]."""
+    scale, scaled = _scaled(covariances, l2)
+    values, vectors = np.linalg.eigh(scaled)
+    return scale[:, :, None] * vectors / np.sqrt(_raised(values, scale, l2))[:, None, :]
+
+
+def largest_condition_number(covariances: np.ndarray, l2: float) -> float:
+    """That of S(A + λI)S, as in `_scaled`, of all actions."""
+    largest = 0.0
+    for some in blocks(len(covariances), covariances[:1].size):
+        scale, scaled = _scaled(covariances[some], l2)
+        values = _raised(np.linalg.eigvalsh(scaled), scale, l2)
+        largest = max(largest, float((values[:, -1] / values[:, 0]).max()))
+    return largest
+
+
+def _scaled(covariances: np.ndarray, l2: float) -> tuple[np.ndarray, np.ndarray]:
+    """S [actions, dim], and S(A + λI)S [actions, dim, dim].
+
+    S is the diagonal of A + λI to the power of -½, so that units of features do not matter: without it, rounding errors
+    of a feature near 1e6 exceed all that is known of a flag (van der Sluis: Condition Numbers and Equilibration of
+    Matrices, 1969).
+    """
+    dim = covariances.shape[1]
+    scale = 1 / np.sqrt(np.maximum(np.einsum("aii->ai", covariances), 0) + l2)  # differences of sums may be below 0
+    return scale, scale[:, :, None] * (covariances + l2 * np.eye(dim)) * scale[:, None, :]
+
+
+def _raised(values: np.ndarray, scale: np.ndarray, l2: float) -> np.ndarray:
+    """Eigenvalues [actions, dim]; those below their rounding error, or below what λ adds to all, are raised to it."""
+    rounding_error = values.shape[1] * np.finfo(np.float64).eps * values[:, -1:]
+    return np.maximum(values, np.maximum(rounding_error, l2 * (scale**2).min(axis=1, keepdims=True)))
