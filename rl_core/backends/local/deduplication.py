@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from banditloop.rl_core.backends.local.database import database
 from banditloop.rl_core.backends.local.key_hashes import KeyHashes, hashes
 from banditloop.rl_core.backends.local.query_errors import explained
 
@@ -18,10 +19,13 @@ KEPT_ROWS = 50_000  # of a file whose hashes are not only in memory
 
 
 class KeyIndex:
-    """Index of the keys of one table. `key_fields` are the fields that make up a key; `folder` is for its files."""
+    """Index of the keys of one table.
 
-    def __init__(self, key_fields: list[str], folder: Path) -> None:
-        self._hashes = KeyHashes(key_fields, folder, KEPT_ROWS)
+    key_fields: the fields that make up a key. folder: for its files. spill: for what queries cannot keep in memory.
+    """
+
+    def __init__(self, key_fields: list[str], folder: Path, spill: Path) -> None:
+        self._hashes, self._spill = KeyHashes(key_fields, folder, KEPT_ROWS), spill
 
     def new_events(self, events: pa.Table, files: Mapping[str, int]) -> pa.Table:
         """The events whose keys are in none of `files`, by path with their numbers of rows; the first of each key.
@@ -44,4 +48,4 @@ class KeyIndex:
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         """Kept open, because opening one takes longer than the rest of a small append."""
-        return duckdb.connect()
+        return database(self._spill)

@@ -51,7 +51,7 @@ class EventTable:
         self._root, self._name, self._horizon = root, STORED_TABLES[table], horizon
         self.schema = pa.schema([*event_schema(table, task), LOGGED_AT])
         self._read: DeltaTable | None = None
-        self._key_index = KeyIndex(KEYS[table], root / "keys" / self._name)
+        self._key_index = KeyIndex(KEYS[table], root / "keys" / self._name, root / "spill")
 
     @property
     def path(self) -> Path:

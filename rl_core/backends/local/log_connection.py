@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -23,16 +22,6 @@ class LogView(NamedTuple):
     name: str
     files: list[DataFile]
     schema: pa.Schema
-
-
-def database(spill: Path) -> duckdb.DuckDBPyConnection:
-    """A database in little memory, which is kept open: opening one takes longer than many a query."""
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET parquet_metadata_cache = true")  # the files never change
-    connection.execute("SET memory_limit = '1GB'")
-    connection.execute("SET temp_directory = $spill", {"spill": str(spill)})
-    return connection
 
 
 @contextlib.contextmanager

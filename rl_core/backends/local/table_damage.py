@@ -13,13 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from banditloop.rl_core.backends.local.database import database
 from banditloop.rl_core.backends.local.event_table import EventTable
 from banditloop.rl_core.backends.local.files import REPAIRED, sync, write_atomically
 from banditloop.rl_core.backends.local.table_snapshot import (
@@ -116,8 +116,7 @@ class DamageCheck:
         paths = [str(path) for path in self._path.glob("*.parquet") if str(path) not in active and _is_whole(path)]
         [keys] = [", ".join(KEYS[table]) for table, name in STORED_TABLES.items() if name == self._path.name]
         schema = pa.schema([field for field in self._table.schema if field.name != LOGGED_AT.name])
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with database(self._path.parent / "spill") as connection:
             create_view(connection, "unknown", [_data_file(path) for path in paths], schema)
             query = f"SELECT {', '.join(schema.names)} FROM unknown"
             if active:
