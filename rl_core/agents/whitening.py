@@ -4,12 +4,24 @@ import numpy as np
 
 from banditloop.rl_core.agents.arrays import blocks
 
+MAX_INVERSE_TRACE = 1e6  # up to which Cholesky factors have eight digits and more, at a quarter of the time
+
 
 def whitening(covariances: np.ndarray, l2: float) -> np.ndarray:
-    """W [actions, dim, dim] with W Wᵀ = (A + λI)⁻¹, so that ‖xᵀW‖² = xᵀ(A + λI)⁻¹x, for A [actions, dim, dim]."""
+    """W [actions, dim, dim] with W Wᵀ = (A + λI)⁻¹, so that ‖xᵀW‖² = xᵀ(A + λI)⁻¹x, for A [actions, dim, dim].
+
+    It is that of Cholesky factors, or where these are not exact enough of eigenvectors.
+    """
     scale, scaled = _scaled(covariances, l2)
-    values, vectors = np.linalg.eigh(scaled)
-    return scale[:, :, None] * vectors / np.sqrt(_raised(values, scale, l2))[:, None, :]
+    try:
+        roots = np.linalg.inv(np.linalg.cholesky(scaled)).swapaxes(1, 2)
+        is_rough = np.einsum("aij,aij->a", roots, roots) > MAX_INVERSE_TRACE
+    except np.linalg.LinAlgError:  # one of them has a factor that is not real
+        roots, is_rough = np.empty_like(scaled), np.ones(len(scaled), bool)
+    if is_rough.any():
+        values, vectors = np.linalg.eigh(scaled[is_rough])
+        roots[is_rough] = vectors / np.sqrt(_raised(values, scale[is_rough], l2))[:, None, :]
+    return scale[:, :, None] * roots
 
 
 def largest_condition_number(covariances: np.ndarray, l2: float) -> float:
