@@ -24,6 +24,7 @@ LONG = (
     "cloud-log",
     "sequential",
     "data",
+    "sums",
 )  # minutes: if named
 
 

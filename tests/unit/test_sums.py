@@ -1,9 +1,11 @@
 """The sums that linear agents are trained from."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Batch, LinearThompson, LinUCB, MergeableAgent, sums
+from banditloop.rl_core.agents import Batch, LinearThompson, LinUCB, MergeableAgent, arrays, sums
 from banditloop.rl_core.agents.reward_models import Ridge
 from banditloop.rl_core.testing.planted import assert_same
 
@@ -52,3 +54,22 @@ def test_an_update_leaves_the_statistics_that_it_was_given(model: MergeableAgent
     model.update(given, [batch])
     for name, array in before.items():
         np.testing.assert_array_equal(given[name], array)
+
+
+@pytest.mark.parametrize("agent", [LinUCB(), LinearThompson(half_life="never"), LinearThompson()], ids=str)
+def test_training_and_solving_take_two_and_a_half_times_the_statistics(
+    agent: MergeableAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays, "BLOCK_NUMBERS", 1 << 14)
+    batch = random_batch(50, 20, 2000)
+    tracemalloc.start()
+    statistics = agent.initial_statistics(20, 5000)
+    size = sum(array.nbytes for array in statistics.values())
+    for _ in range(2):
+        statistics = agent.resumed(statistics)
+        statistics = agent.update(statistics, [batch])
+    assert agent.model(statistics).shape == (20, 5000)
+    assert np.isfinite(list(agent.metrics(statistics).values())).all()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak <= 2.5 * size
