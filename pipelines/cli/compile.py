@@ -7,6 +7,7 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, ImageOption, JsonOption, OutputOption, load_config
+from banditloop.pipelines.cli.progress import doing
 
 
 def compile_(
@@ -22,7 +23,9 @@ def compile_(
     from banditloop.pipelines.compile import compile_on_request, compile_pipelines
 
     arguments = output, load_config(config), image
-    display.paths([*compile_pipelines(*arguments), *compile_on_request(*arguments).values()], as_json)
+    with doing("compiling pipelines", as_json):
+        files = [*compile_pipelines(*arguments), *compile_on_request(*arguments).values()]
+    display.paths(files, as_json)
 
 
 def export_components(
@@ -54,4 +57,6 @@ def export_components(
     if not (image or settings.backend.container_image()):
         hint = f"the image {IMAGE} is in no registry: the components run on this machine only; give --image for others"
         typer.echo(f"banditloop: {hint}", err=True)
-    display.paths(export(output, settings, image), as_json)
+    with doing("compiling components", as_json):
+        files = export(output, settings, image)
+    display.paths(files, as_json)

@@ -6,6 +6,7 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config
+from banditloop.pipelines.cli.progress import doing
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.schema import KEYS
@@ -49,7 +50,8 @@ def replay(topic: TopicOption = "", config: ConfigOption = None, as_json: JsonOp
     Example: `banditloop dead-letters replay --topic rewards`
     """
     bus = connect(load_config(config)).bus
-    replayed = {name: bus.replay(name) for name in _topics(topic)}
+    with doing("publishing dead letters", as_json):
+        replayed = {name: bus.replay(name) for name in _topics(topic)}
     display.json_or_text(replayed, as_json, "\n".join(f"{name}: replayed {count}" for name, count in replayed.items()))
 
 

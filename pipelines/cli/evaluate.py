@@ -8,6 +8,7 @@ import typer
 
 from banditloop.pipelines.cli.import_log import FilesArgument, FormatOption, LoggingPolicyOption, MapOption
 from banditloop.pipelines.cli.options import JsonOption
+from banditloop.pipelines.cli.progress import progress
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import EpisodeEvaluation, LogEvaluation
 from banditloop.rl_core.logs.columns import parse_mapping
@@ -87,16 +88,17 @@ def evaluate_(
     policies = parse_policy(policy, "--policy"), parse_policy(baseline, "--baseline") if baseline else None
     task = task_of(policies, _range(reward_range))
     read = LogFiles(files, task, parse_mapping(mapping), format or "", ignore_others=True)
-    log = LogToEvaluate(read, logging_policy, default_reward)
     of_decisions = {"--by": bool(by), "--detect": detect is not None, "--least-propensity": bool(least_propensity)}
     of_decisions |= {"--reward-range": bool(reward_range)}
-    check_options(log, of_decisions, {"--discount": discount is not None, "--metric": bool(metrics)})
-    if log.has_episodes:
-        _show(
-            evaluate_log_of_episodes(log, *policies, metrics, DISCOUNT if discount is None else discount), html, as_json
-        )
-    else:
-        _show(log.evaluate(*policies, by, detect, least_propensity), html, as_json)
+    evaluation: LogEvaluation | EpisodeEvaluation
+    with progress(quiet=as_json) as report:
+        log = LogToEvaluate(read, logging_policy, default_reward, report)
+        check_options(log, of_decisions, {"--discount": discount is not None, "--metric": bool(metrics)})
+        if log.has_episodes:
+            evaluation = evaluate_log_of_episodes(log, *policies, metrics, DISCOUNT if discount is None else discount)
+        else:
+            evaluation = log.evaluate(*policies, by, detect, least_propensity)
+    _show(evaluation, html, as_json)
 
 
 def _show(evaluation: LogEvaluation | EpisodeEvaluation, html: Path | None, as_json: bool) -> None:

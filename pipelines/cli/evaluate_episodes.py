@@ -55,6 +55,7 @@ def evaluate_log_of_episodes(
         "sample_weight": None if (weights == 1).all() else weights,
     }
     inputs, log.without_propensity = rows_with_propensity(inputs, log.logging_policy)
+    log.report("estimating")
     evaluation = evaluate_episodes({}, **inputs, discount=discount)
     return replace(evaluation, summary=log.described(target) | evaluation.summary)
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy, observations
+from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy, observations, probabilities_of
 from banditloop.pipelines.cli.known_propensities import rows_with_propensity
+from banditloop.pipelines.cli.progress import Report
+from banditloop.pipelines.cli.watched import watched_batches
 from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.estimators import LogEvaluation, evaluate
 from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids, logged_probabilities
@@ -23,7 +25,6 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.task import OPEN
 
 NO_PROPENSITIES = "a log without propensities says nothing about other policies than its own"
-ROWS = 10_000  # that a policy decides at a time
 
 
 @dataclass
@@ -33,17 +34,19 @@ class LogToEvaluate:
     files: LogFiles
     logging_policy: LoggingPolicy | None = None
     default_reward: float | None = None  # of decisions without one
+    report: Report = field(default_factory=lambda: Report(None))  # of what is done with the rows
     batches: list[tuple[RawBatch, Columns]] = field(default_factory=list, init=False)
     without_propensity: int = field(default=0, init=False)  # rows left out of the evaluation
 
     def __post_init__(self) -> None:
-        self.batches = list(self.files.batches())
+        self.batches = list(watched_batches(self.files.batches(), self.report, "reading"))
 
     @cached_property
     def decisions(self) -> pa.Table:
         """The decisions, for policies that read their contexts and candidates."""
         reader = EventReader(self.files.task, "reward", "evaluated", self.logging_policy)
-        return pa.concat_tables([reader.read(*batch).decisions for batch in self.batches])
+        batches = watched_batches(self.batches, self.report, "reading contexts")
+        return pa.concat_tables([reader.read(*batch).decisions for batch in batches])
 
     @cached_property
     def ids(self) -> list[str]:
@@ -61,6 +64,7 @@ class LogToEvaluate:
         rewards = self.files.task.rewards
         inputs = self._inputs(target, baseline) | {"by": {name: self.values(name) for name in by}}
         inputs, self.without_propensity = rows_with_propensity(inputs, self.logging_policy)
+        self.report("estimating")
         evaluation = evaluate(
             {},
             **inputs,
@@ -101,10 +105,7 @@ class LogToEvaluate:
     def probabilities(self, policy: Policy) -> np.ndarray:
         """A policy's probabilities of all candidates [B, K]; those of a column, of the logged action alone [B]."""
         if isinstance(policy, SavedPolicy):
-            parts = [self.decisions.slice(start, ROWS) for start in range(0, self.decisions.num_rows, ROWS)]
-            return np.concatenate(
-                [policy.probabilities(observations(policy, part), logged_candidates(part, self.ids)) for part in parts]
-            )
+            return probabilities_of(policy, self.decisions, self.ids, self.report)
         return self._uniform() if policy == UNIFORM else self.numbers(policy)
 
     def actions(self) -> np.ndarray:

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from banditloop.pipelines.cli.progress import Report, watched
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.candidates import logged_candidates
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.task import OPEN, Task
 
 UNIFORM = "uniform"
+ROWS = 10_000  # that a policy decides at a time
 Policy = SavedPolicy | str  # of a directory; or uniform, or the name of a column
 
 
@@ -41,6 +44,17 @@ def task_of(policies: Sequence[Policy | None], reward_range: Sequence[float] | N
             "reward_range": list(known),
         },
         "task",
+    )
+
+
+def probabilities_of(policy: SavedPolicy, decisions: pa.Table, ids: Sequence[str], report: Report) -> np.ndarray:
+    """A policy's probabilities of the candidates with these ids [B, K], with a report of the rows that are done."""
+    parts = (decisions.slice(start, ROWS) for start in range(0, decisions.num_rows, ROWS))
+    return np.concatenate(
+        [
+            policy.probabilities(observations(policy, part), logged_candidates(part, ids))
+            for part in watched(parts, report, "choosing actions", decisions.num_rows)
+        ]
     )
 
 

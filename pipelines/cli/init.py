@@ -13,6 +13,7 @@ import typer
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.new_loop import NewLoop, example_contexts, number_text
 from banditloop.pipelines.cli.options import JsonOption
+from banditloop.pipelines.cli.progress import doing
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.schema import MAX_ABS_VALUE
@@ -59,7 +60,8 @@ def init(
         raise InvalidInput("--action and --reward name columns of a log: give it with --from")
     if not (log or actions):
         actions, feature = _ask(feature)
-    values, contexts, notes = _inferred(log, action, reward) if log else ({"context": {}}, [], {})
+    with doing(f"reading {log}", quiet=as_json or not log):
+        values, contexts, notes = _inferred(log, action, reward) if log else ({"context": {}}, [], {})
     task = _task(values, actions, feature, reward_range)
     written = _write(folder, NewLoop(task, name, port, contexts or example_contexts(task.context), notes))
     content = {"files": list(map(str, written)), "task": task.model_dump(mode="json"), "notes": notes}

@@ -9,7 +9,9 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_config
+from banditloop.pipelines.cli.progress import progress
 from banditloop.pipelines.cli.table import Row
+from banditloop.pipelines.cli.watched import WatchedEngine
 from banditloop.rl_core.environments import configured_episodic
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -61,13 +63,17 @@ def play(
     choices: dict[str, Choose] = {"random": uniformly}
     if loaded:
         choices |= {"as served": chooses(loaded, environment.task), "greedy": greedily(loaded, environment.task)}
-    with engine(settings.rollouts) as workers:
-        played = {
-            name: returns(choose, environment, seed, episodes, discount, max_steps=settings.max_steps, engine=workers)
-            for name, choose in choices.items()
-        }
+    played = dict[str, Returns]()
+    with engine(settings.rollouts) as workers, progress(quiet=as_json) as report:
+        for name, choose in choices.items():
+            watched = WatchedEngine(workers, f"playing: {name}", report)
+            played[name] = returns(
+                choose, environment, seed, episodes, discount, max_steps=settings.max_steps, engine=watched
+            )
         if log:
-            table = rollouts(loaded, environment, seed, episodes, max_steps=settings.max_steps, engine=workers)
+            watched = WatchedEngine(workers, "playing: for the log", report)
+            table = rollouts(loaded, environment, seed, episodes, max_steps=settings.max_steps, engine=watched)
+            report("writing the log")
             pyarrow.parquet.write_table(as_log(table), log)
     rows = [_row(name, own, None if name == "random" else played["random"]) for name, own in played.items()]
     title = f"policy {loaded.manifest.version}" if loaded else "random choice"

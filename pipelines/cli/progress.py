@@ -13,6 +13,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -55,7 +56,7 @@ class Report:
             console=display.console,
             expand=True,
         )
-        self._task = self._progress.add_task("starting", total=None, unit="", left="")
+        self._task = self._new_task(None, "")
         self.shown: Group | None = None  # the table
 
     def __call__(self, activity: str, done: float | None = None, total: float | None = None, unit: str = "") -> None:
@@ -65,9 +66,13 @@ class Report:
         """
         task = self._progress.tasks[0]
         if (total, unit) != (task.total, task.fields["unit"]) or (done or 0) < task.completed:
-            self._progress.reset(self._task, total=total, unit=unit, left="left" if total else "")
+            self._progress.remove_task(self._task)
+            self._task = self._new_task(total, unit)
         self._progress.update(self._task, description=CONTROL_CHARACTERS.sub("�", activity), completed=done or 0)
         self._refresh()
+
+    def _new_task(self, total: float | None, unit: str) -> TaskID:
+        return self._progress.add_task("starting", total=total, unit=unit, left="left" if total else "")
 
     def table(self, summary: dict[str, Any]) -> None:
         """Show the versions of a loop's summary in 80 columns, with the baselines as title where it has them."""
@@ -98,6 +103,14 @@ def progress(quiet: bool) -> Iterator[Report]:
         yield (report := Report(None, plain=not quiet))
     if report.shown and not quiet:
         display.console.print(report.shown)
+
+
+@contextlib.contextmanager
+def doing(activity: str, quiet: bool) -> Iterator[None]:
+    """Show that a command does something of which only the time so far is known."""
+    with progress(quiet) as report:
+        report(activity)
+        yield
 
 
 def watched(

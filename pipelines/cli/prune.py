@@ -6,6 +6,7 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_config
+from banditloop.pipelines.cli.progress import doing
 from banditloop.rl_core.backends import connect
 
 
@@ -23,7 +24,8 @@ def prune(
     from banditloop.rl_core.promotion.retention import prune as prune_platform
 
     settings = load_config(config)
-    pruned = prune_platform(settings, connect(settings), dry_run)
+    with doing("looking for what is not kept" if dry_run else "removing what is not kept", as_json):
+        pruned = prune_platform(settings, connect(settings), dry_run)
     lines = [f"{'would remove' if dry_run else 'removed'}: {pruned}"]
     lines += [f"  {name}" for name in (*pruned.versions, *pruned.runs)]
     display.json_or_text(pruned._asdict(), as_json, "\n".join(lines))

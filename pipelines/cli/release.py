@@ -9,6 +9,7 @@ import typer
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.names import find_version
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOption, WideOption, group, load_config
+from banditloop.pipelines.cli.progress import doing
 from banditloop.pipelines.cli.traffic import promote, rollback, traffic
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.reports.versions import DATES, ORIGIN, TOTALS, VERDICT, version_rows
@@ -38,7 +39,9 @@ def versions(wide: WideOption = False, config: ConfigOption = None, as_json: Jso
     Example: `banditloop release versions --wide`
     """
     columns = (*TOTALS, *DATES, *ORIGIN, *VERDICT) if wide or as_json else MAIN_COLUMNS
-    display.table("versions", version_rows(connect(load_config(config)), *columns), as_json, wide)
+    with doing("adding up the log", as_json):
+        rows = version_rows(connect(load_config(config)), *columns)
+    display.table("versions", rows, as_json, wide)
 
 
 @app.command()
@@ -54,7 +57,8 @@ def show(
     from banditloop.rl_core.reports.version_report import version_report
 
     platform = connect(load_config(config))
-    content = version_report(platform, find_version(platform.endpoint, version))
+    with doing("adding up the log", as_json):
+        content = version_report(platform, find_version(platform.endpoint, version))
     display.json_or_call(content, as_json, lambda: _show(content))
 
 
@@ -98,9 +102,10 @@ def report(
     from banditloop.rl_core.reports.release_report import report as release_report
 
     settings = load_config(config)
-    content: dict[str, Any] = release_report(settings, connect(settings))
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "report.json").write_text(json.dumps(content, indent=2))
-    write_page(content, output / "index.html")
+    with doing("reading the newest of the log", as_json):
+        content: dict[str, Any] = release_report(settings, connect(settings))
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "report.json").write_text(json.dumps(content, indent=2))
+        write_page(content, output / "index.html")
     lines = [alarm["text"] for alarm in content["alarms"]] + [f"report: {(output / 'index.html').absolute()}"]
     display.json_or_text(content, as_json, "\n".join(lines))

@@ -4,6 +4,7 @@ from typing import Any
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, TargetOption, WideOption, load_config
+from banditloop.pipelines.cli.progress import doing
 from banditloop.rl_core.backends import connect
 
 MAIN_COLUMNS = "version", "status", "traffic_percent", "interactions", "mean_reward", "made"
@@ -21,7 +22,8 @@ def status(
     from banditloop.rl_core.reports.status import status as current_status
 
     settings = load_config(config, target)
-    content = current_status(settings, connect(settings))
+    with doing("adding up the log", as_json):
+        content = current_status(settings, connect(settings))
     display.json_or_call(content, as_json, lambda: _show(content, wide))
 
 
@@ -30,7 +32,9 @@ def warehouse(wide: WideOption = False, config: ConfigOption = None, as_json: Js
 
     Example: `banditloop warehouse --json`
     """
-    display.table("warehouse", connect(load_config(config)).warehouse.policy_totals(), as_json, wide)
+    with doing("adding up the log", as_json):
+        totals = connect(load_config(config)).warehouse.policy_totals()
+    display.table("warehouse", totals, as_json, wide)
 
 
 def _show(content: dict[str, Any], wide: bool) -> None:

@@ -8,11 +8,13 @@ import typer
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOption, load_config
+from banditloop.pipelines.cli.progress import progress
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.on_policy import OnPolicySection
 from banditloop.rl_core.settings.section import MAX_INTEGER
+from banditloop.rl_core.usage import usage
 
 OnPolicyOption = Annotated[
     bool, typer.Option("--on-policy", help="Train in the config's environment, instead of on the loop's log.")
@@ -70,16 +72,20 @@ def train(
     for key, value in given.items():
         if value:
             raise InvalidInput(f"--{key.replace('_', '-')}: is about training in simulation; give --on-policy, too")
-    display.key_values("training", _train_on_log(settings, output), as_json)
+    display.key_values("training", _train_on_log(settings, output, as_json), as_json)
 
 
-def _train_on_log(config: Config, output: Path) -> dict[str, Any]:
+def _train_on_log(config: Config, output: Path, quiet: bool) -> dict[str, Any]:
     """Train as the pipelines' ingester and trainer do; return metadata and metrics of the policy."""
+    from banditloop.pipelines.cli.watched import watched_platform
     from banditloop.rl_core.promotion.steps import export_step, train_step
 
-    platform = connect(config)
-    with tempfile.TemporaryDirectory() as folder:
-        examples = Path(folder) / "examples"
-        export = export_step(config, platform, None, examples, Path(folder) / "held-out", {}, "", "")
+    platform, took = connect(config), dict[str, float]()
+    with tempfile.TemporaryDirectory() as folder, progress(quiet) as report, usage(took.__setitem__) as count_rows:
+        examples, read = Path(folder) / "examples", watched_platform(platform, config, report)
+        export = export_step(config, read, None, examples, Path(folder) / "held-out", {}, "", "")
+        report(f"training on {export.metrics['interactions']:,} rows")
         trained = train_step(config, platform, examples, output / "policy", export.metadata, "")
-    return {"policy": str((output / "policy").absolute()), **trained.metadata, **trained.metrics}
+        count_rows(trained.rows)
+    shown = {name: took[name] for name in ("seconds", "rows_per_second", "peak_memory_mb")}
+    return {"policy": str((output / "policy").absolute()), **trained.metadata, **trained.metrics, **shown}

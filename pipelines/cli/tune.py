@@ -9,6 +9,7 @@ from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.import_log import MapOption
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, OutputOption, WideOption, load_config
 from banditloop.pipelines.cli.progress import progress
+from banditloop.pipelines.cli.watched import watched_platform
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
@@ -57,7 +58,8 @@ def tune(
                 report("testing the best settings")
 
         report("reading")
-        summary = run(settings, platform, platform.scratch / "tuning", source, on_trial=on_trial)
+        read = watched_platform(platform, settings, report)
+        summary = run(settings, read, platform.scratch / "tuning", source, on_trial=on_trial)
     write_tuning(summary, output / "tuning.json", output / "index.html")
     if not as_json:
         display.table(summary["metric"], trial_rows(summary), wide=wide)

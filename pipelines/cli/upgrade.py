@@ -2,6 +2,7 @@
 
 from banditloop.pipelines.cli import display
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, load_config
+from banditloop.pipelines.cli.progress import doing
 from banditloop.rl_core.backends import connect
 
 
@@ -13,7 +14,7 @@ def upgrade(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     Example: `banditloop upgrade -c loop.toml`
     """
     warehouse = connect(load_config(config)).warehouse
-    with display.console.status("copying decisions of schema version 2 …"):
+    with doing("copying decisions of schema version 2", as_json):
         copied = warehouse.upgrade()
     text = f"copied {copied:,} decisions" if copied else "nothing to upgrade"
     display.json_or_text({"copied": copied}, as_json, text)
@@ -27,6 +28,7 @@ def repair(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Example: `banditloop repair -c loop.toml`
     """
-    repaired = connect(load_config(config)).warehouse.repair()
+    with doing("repairing the log", as_json):
+        repaired = connect(load_config(config)).warehouse.repair()
     text = f"repaired {repaired:,} rows" if repaired else "nothing to repair"
     display.json_or_text({"repaired": repaired}, as_json, text)

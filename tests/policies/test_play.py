@@ -2,17 +2,19 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
+from banditloop.pipelines.cli import watched
 from banditloop.pipelines.cli.main import app
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments.cartpole import CartPole
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.promotion.transitions import ensure_champion
-from banditloop.rl_core.rollouts import returns, uniformly
+from banditloop.rl_core.rollouts import IN_PROCESS, returns, rollouts, uniformly
 from tests.support.sequential_agents import Idle
 
 
@@ -44,6 +46,18 @@ def test_a_policy_plays_the_same_episodes_as_random_choice(config, tmp_path):
     assert random["error"] == expected.undiscounted.std(ddof=1) / 40**0.5
     assert (served["return"], served["difference"]) == (random["return"], 0.0)  # it is the random policy
     assert greedy["steps"] < 12, "it always pushes to the left"
+
+
+def test_episodes_are_the_same_however_many_are_played_at_a_time(config, monkeypatch):
+    shown, environment = [], CartPole(max_steps=30)
+    watched_engine = watched.WatchedEngine(IN_PROCESS, "playing", lambda *done: shown.append(done))
+    monkeypatch.setattr(watched, "FIRST", 7)
+    parts = returns(uniformly, environment, seed=3, episodes=40, engine=watched_engine)
+    for part, whole in zip(parts, returns(uniformly, environment, seed=3, episodes=40), strict=True):
+        np.testing.assert_array_equal(part, whole)
+    assert (shown[0], shown[1], shown[-1]) == tuple(("playing", done, 40, "episodes") for done in (0, 7, 40))
+    tables = [rollouts(None, environment, seed=3, episodes=40, engine=each) for each in (watched_engine, IN_PROCESS)]
+    assert tables[0].equals(tables[1])
 
 
 def test_the_log_has_a_column_for_each_feature(config, tmp_path):

@@ -68,6 +68,17 @@ def test_without_a_total_there_is_a_rate_but_no_time_left(screen):
     assert "left" not in written.getvalue()
 
 
+@on_a_terminal
+def test_an_activity_without_a_number_has_only_its_time(screen):
+    clock, written = screen
+    with progress.progress(quiet=False) as report:
+        read(TABLES[:3], report, clock)
+        report("testing")
+        clock.move(7)
+    line = next(line for line in reversed(lines(written)) if "testing" in line)
+    assert re.sub("[━╸╺]+", "", line).split() == ["testing", "0:00:07"]
+
+
 def test_without_a_terminal_a_line_is_written_every_ten_seconds_on_standard_error(screen, capsys):
     clock, written = screen
     with progress.progress(quiet=False) as report:

@@ -1,0 +1,87 @@
+"""What is read or played with a report of its progress: the loop's log, a log in files, episodes."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import pyarrow as pa
+
+from banditloop.pipelines.cli import display
+from banditloop.pipelines.cli.progress import Report, watched
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.events.holdout import Fold
+from banditloop.rl_core.logs.batches import RawBatch
+from banditloop.rl_core.logs.columns import Columns
+from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.ports import Platform, Warehouse
+from banditloop.rl_core.rollouts import Engine
+from banditloop.rl_core.settings.task import Task
+
+Result = TypeVar("Result")
+FIRST = 64  # episodes that are played at a time at first; then more, as long as they take less than a second
+SECONDS = 1.0
+
+
+def watched_platform(platform: Platform, config: Config, report: Report) -> Platform:
+    """The platform with a report of what is read of its log."""
+    shares: dict[Fold | None, float] = {None: 1.0, "held_out": config.gate.holdout_fraction}
+    log = _WatchedLog(platform.warehouse, shares | {"training": 1 - config.gate.holdout_fraction}, report)
+    return dataclasses.replace(platform, warehouse=cast(Warehouse, log))
+
+
+class _WatchedLog:
+    """A warehouse, with a report of the interactions that are read. shares: of all of them, by fold, about."""
+
+    def __init__(self, warehouse: Warehouse, shares: dict[Fold | None, float], report: Report) -> None:
+        self._warehouse, self._shares, self._report = warehouse, shares, report
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+    def reading(self, task: Task) -> "_WatchedLog":
+        return _WatchedLog(self._warehouse.reading(task), self._shares, self._report)
+
+    def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
+        return self._watched(self._warehouse.interactions(window, fold), window, fold)
+
+    def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
+        return self._watched(self._warehouse.transitions(window, fold), window, fold)
+
+    def _watched(
+        self, batches: Iterator[pa.RecordBatch], window: Window, fold: Fold | None
+    ) -> Iterator[pa.RecordBatch]:
+        total = round(window.interactions * self._shares[fold])
+        return watched(batches, self._report, "reading the log", total or None, "interactions")
+
+
+def watched_batches(
+    batches: Iterable[tuple[RawBatch, Columns]], report: Report, activity: str
+) -> Iterator[tuple[RawBatch, Columns]]:
+    """The batches of a log in files, with a report of how many rows have been read: of a list, of all of them."""
+    total = sum(batch.table.num_rows for batch, _ in batches) if isinstance(batches, list) else None
+    return watched(batches, report, activity, total, rows=lambda batch: batch[0].table.num_rows)
+
+
+class WatchedEngine:
+    """An engine that plays some episodes at a time, and reports how many it has played."""
+
+    def __init__(self, engine: Engine, activity: str, report: Report) -> None:
+        self._engine, self._activity, self._report = engine, activity, report
+
+    def play(self, part: Callable[[slice], Result], episodes: int) -> list[Result]:
+        """See Engine."""
+        results, done, size, clock = list[Result](), 0, FIRST, display.console.get_time
+        self._report(self._activity, done, episodes, "episodes")
+        while done < episodes:
+            count, began = min(size, episodes - done), clock()
+            results += self._engine.play(partial(_later, part, done), count)
+            done += count
+            self._report(self._activity, done, episodes, "episodes")
+            size *= 2 if clock() - began < SECONDS else 1
+        return results
+
+
+def _later(part: Callable[[slice], Result], first: int, numbers: slice) -> Result:
+    """The part whose episodes have numbers that are higher by `first`. (A function: it travels to other processes.)"""
+    return part(slice(numbers.start + first, numbers.stop + first))
