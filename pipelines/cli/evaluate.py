@@ -92,7 +92,7 @@ def evaluate_(
     of_decisions |= {"--reward-range": bool(reward_range)}
     evaluation: LogEvaluation | EpisodeEvaluation
     with progress(quiet=as_json) as report:
-        log = LogToEvaluate(read, logging_policy, default_reward, report)
+        log = LogToEvaluate(read, logging_policy or read.logging_policy, default_reward, report)
         check_options(log, of_decisions, {"--discount": discount is not None, "--metric": bool(metrics)})
         if log.has_episodes:
             evaluation = evaluate_log_of_episodes(log, *policies, metrics, DISCOUNT if discount is None else discount)

@@ -10,6 +10,7 @@ from banditloop.pipelines.cli.evaluated_policies import Policy, observations
 from banditloop.pipelines.cli.known_propensities import rows_with_propensity
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import EpisodeEvaluation, evaluate_episodes
+from banditloop.rl_core.logs.episodes import Steps, sorted_steps
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 
 DISCOUNT = 0.99
@@ -42,7 +43,7 @@ def evaluate_log_of_episodes(
     weights = 1 / log.numbers("logging_probability", 1.0)
     inputs = {
         "episode_id": log.values("episode_id"),
-        "step": log.numbers("step") if "step" in log.fields else np.arange(len(weights)),  # in the order of the rows
+        "step": _steps(log),
         "reward": np.nan_to_num(log.numbers("reward"), nan=log.default_reward or 0.0),
         "propensity": log.propensities(),
         "target": sides[0],
@@ -58,6 +59,16 @@ def evaluate_log_of_episodes(
     log.report("estimating")
     evaluation = evaluate_episodes({}, **inputs, discount=discount)
     return replace(evaluation, summary=log.described(target) | evaluation.summary)
+
+
+def _steps(log: LogToEvaluate) -> np.ndarray:
+    """The steps of the rows in their episodes [B]."""
+    if "step" not in log.fields:
+        return np.arange(sum(batch.table.num_rows for batch, _ in log.batches))  # in the order of the rows
+    if not log.files.steps_are_places:
+        return log.numbers("step")
+    steps = Steps(sorted_steps(log.batches))
+    return np.array([step for batch in log.batches for step in steps.read(*batch)[1]], float)
 
 
 def _flags(log: LogToEvaluate, name: str) -> np.ndarray | None:

@@ -1,5 +1,6 @@
 """Episodes in the rows of a log: which decision belongs to which, their steps, and how they end."""
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -18,10 +19,14 @@ MAX_STEP = 2**31 - 1
 
 
 class Steps:
-    """Reads the episodes and steps of a log's rows, which are counted in their order where no column has the steps."""
+    """Reads the episodes and steps of a log's rows, which are counted in their order where no column has the steps.
 
-    def __init__(self) -> None:
+    numbers: all steps of each episode, sorted, where a step is only to be its place among them.
+    """
+
+    def __init__(self, numbers: Mapping[str, np.ndarray] | None = None) -> None:
         self._counts: dict[str, int] = defaultdict(int)
+        self._numbers = numbers
 
     def read(self, batch: RawBatch, columns: Columns) -> tuple[list[str | None], list[int | None]]:
         """The id of each row's episode and the row's step; None where it has none.
@@ -35,7 +40,13 @@ class Steps:
         cells, hint = batch.cells(columns.fields["step"]), "give a whole number from 0 on"
         steps = values.numbers(cells, 0, MAX_STEP, hint)
         cells.refuse(np.isfinite(steps) & (steps % 1 != 0), hint)
-        return ids, [None if np.isnan(step) else int(step) for step in steps.tolist()]
+        found = [None if np.isnan(step) else int(step) for step in steps.tolist()]
+        return ids, found if self._numbers is None else list(map(self._place, ids, found))
+
+    def _place(self, episode: str | None, step: int | None) -> int | None:
+        if self._numbers is None or episode is None or step is None:
+            return step
+        return int(np.searchsorted(self._numbers[episode], step))
 
     def _next(self, episode: str) -> int:
         self._counts[episode] += 1
@@ -54,15 +65,29 @@ def last_steps(log: Iterable[tuple[RawBatch, Columns]]) -> dict[str, int]:
     return last
 
 
+def sorted_steps(log: Iterable[tuple[RawBatch, Columns]]) -> dict[str, np.ndarray]:
+    """The distinct steps of each episode of a log, sorted; empty if it has no episodes."""
+    steps = Steps()
+    found: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+    for batch, columns in log:
+        if "episode_id" not in columns.fields:
+            return {}
+        for episode, step in zip(*steps.read(batch, columns), strict=True):
+            if episode is not None and step is not None:
+                found[episode].append(step)
+    return {episode: np.unique(numbers) for episode, numbers in found.items()}
+
+
 class EpisodeReader:
     """Reads the fields of decisions that tell of episodes.
 
     prefix: stands before the ids. last: the last step of each episode; how: what it is where no column says how the
-    episode ended: truncated, since what follows is not known, unless the log is known to hold whole episodes.
+    episode ended: truncated, since what follows is not known, unless the log is known to hold whole episodes. steps:
+    what reads the steps.
     """
 
-    def __init__(self, prefix: str, last: Mapping[str, int], how: LastStep) -> None:
-        self._prefix, self._last, self._how, self._steps = prefix, last, how, Steps()
+    def __init__(self, prefix: str, last: Mapping[str, int], how: LastStep, steps: Steps) -> None:
+        self._prefix, self._last, self._how, self._steps = prefix, last, how, steps
 
     def fields(self, batch: RawBatch, columns: Columns) -> dict[str, Any]:
         """The fields of a batch by name; empty if the log has no episodes."""

@@ -13,7 +13,7 @@ from banditloop.rl_core.logs.batches import RawBatch
 from banditloop.rl_core.logs.choices import LoggingPolicy
 from banditloop.rl_core.logs.columns import Columns
 from banditloop.rl_core.logs.dsjson import read_dsjson
-from banditloop.rl_core.logs.episodes import EpisodeReader, LastStep, last_steps
+from banditloop.rl_core.logs.episodes import EpisodeReader, LastStep, Steps, last_steps, sorted_steps
 from banditloop.rl_core.logs.events import EventReader, LoggedEvents
 from banditloop.rl_core.logs.files import read_csv, read_jsonl, read_parquet
 from banditloop.rl_core.logs.vw_text import read_cb, read_cb_adf
@@ -79,10 +79,24 @@ class LogFiles:
     def reader(self, reward_name: str, source: str, logging_policy: LoggingPolicy | None) -> EventReader:
         """What makes events of one reading of `batches`. It knows how episodes end, for which they are read before."""
         whole = self.format == "reagent"
-        unknown: LoggingPolicy | None = "unknown" if whole else None
         prefix, how = f"{source}-" if source else "", self.last_step or ("terminal" if whole else "truncated")
-        episodes = EpisodeReader(prefix, last_steps(self.batches()), how)
-        return EventReader(self.task, reward_name, source, logging_policy or unknown, episodes)
+        if self.steps_are_places:
+            numbers = sorted_steps(self.batches())
+            last, steps = {episode: len(found) - 1 for episode, found in numbers.items()}, Steps(numbers)
+        else:
+            last, steps = last_steps(self.batches()), Steps()
+        episodes = EpisodeReader(prefix, last, how, steps)
+        return EventReader(self.task, reward_name, source, logging_policy or self.logging_policy, episodes)
+
+    @property
+    def logging_policy(self) -> LoggingPolicy | None:
+        """How actions without a logged propensity were chosen, unless it is told; None: a row without one is wrong."""
+        return "unknown" if self.format == "reagent" else None
+
+    @property
+    def steps_are_places(self) -> bool:
+        """Whether a step is only its place in the order of its episode's, as in ReAgent's table unless it is mapped."""
+        return self.format == "reagent" and "step" not in self.mapping
 
     def _file(self, path: Path) -> Iterator[tuple[RawBatch, Columns]]:
         rows = 0

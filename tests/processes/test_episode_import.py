@@ -57,6 +57,20 @@ def test_reagents_table_is_imported_once_and_has_its_timeline(config, tmp_path):
     assert [row["reward"] for row in by_step(rows)[:2]] == [1.0, 0.2]
     assert [row["metrics"]["taps"] for row in by_step(rows)[:2]] == [1.0, None]
     assert all(row["terminal"] == (row["steps_to_next"] == 0) for row in rows)
+    assert {(row["step"], row["steps_to_next"]) for row in rows} == {(0, 1), (1, 0)}, "one step a row, as in ReAgent"
+
+
+@pytest.mark.parametrize(("mapping", "least", "most"), [((), 1, 1), (("--map", "step=sequence_number"), 4, 10)])
+def test_a_row_of_reagents_table_is_one_step_unless_its_numbers_are_mapped(config, tmp_path, mapping, least, most):
+    table = tmp_path / "table.parquet"
+    run("import", table, "--format", "reagent", "--source", "may", *mapping, "--json", "-c", tmp_path / "loop.json")
+    window = Window(until=datetime.now(UTC) + timedelta(days=1), interactions=0)
+    rows = by_step(pa.Table.from_batches(connect(config).warehouse.transitions(window)).to_pylist())
+    assert {row["steps_to_next"] for row in rows} == {0, least, most}
+    words = ("evaluate", table, "--format", "reagent", "--policy", "uniform", "--discount", 0.5, "--json", *mapping)
+    found = run(*words)
+    assert found["left_out"] == {"in episodes without a propensity": 40}
+    assert found["returns"]["reward"]["logged"]["value"] == pytest.approx(1 + 0.2 * 0.5**most)
 
 
 def test_a_file_is_exported_by_whole_episodes(config, tmp_path):
