@@ -1,5 +1,6 @@
 """Prometheus metrics of the predictor and of the logger."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -7,13 +8,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from banditloop.rl_core.ports import Platform, Vitals
+from banditloop.rl_core.serving.worker_counts import STOPPED, WorkerCounts
 
 BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 OUTCOMES = {
     "decisions": ("shown", "shadow", "inactive"),
     "rewards": ("joined", "late", "early", "unnamed", "dangling"),
 }
-MAX_PENDING = 1000  # durations of a route and status before they are added to the buckets
+REQUEST, SECONDS = "request", len(BUCKET_SECONDS) + 1  # kind of row, and the position after the buckets in it
 
 
 class MetricsCollector:
@@ -26,48 +28,54 @@ class MetricsCollector:
 class RequestMetrics:
     """A histogram of request durations by route and status, exposed together with the metrics of `families`.
 
-    Durations are added to the buckets in batches: a request costs a tenth of what prometheus_client's histogram takes.
+    A duration is added to a row of `counts`: a request costs a tenth of what prometheus_client's histogram takes.
     """
 
-    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
+    def __init__(self, families: Callable[[], Iterable[Metric]], counts: WorkerCounts) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(MetricsCollector(families))
-        self._registry.register(MetricsCollector(self._histogram))
-        self._pending: dict[tuple[str, int], list[float]] = {}
-        self._counts: dict[tuple[str, int], np.ndarray] = {}  # by bucket
-        self._sums: dict[tuple[str, int], float] = {}
+        self._registry.register(MetricsCollector(self._request_families))
+        self._counts = counts
+        self._rows: dict[tuple[str, int], np.ndarray] = {}  # counts by bucket, and the sum of seconds
 
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Record the duration of a request."""
-        pending = self._pending.setdefault((route, status), [])
-        pending.append(seconds)
-        if len(pending) >= MAX_PENDING:
-            self._fill_buckets()
+        row = self._rows.get((route, status))
+        if row is None:
+            row = self._rows[route, status] = self._counts.row(REQUEST, f"{status} {route}")
+        row[bisect_left(BUCKET_SECONDS, seconds)] += 1
+        row[SECONDS] += seconds
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
-    def _fill_buckets(self) -> None:
-        for key, seconds in self._pending.items():
-            counts = np.bincount(np.searchsorted(BUCKET_SECONDS, seconds), minlength=len(BUCKET_SECONDS) + 1)
-            self._counts[key] = self._counts.get(key, 0) + counts
-            self._sums[key] = self._sums.get(key, 0.0) + sum(seconds)
-        self._pending.clear()
-
-    def _histogram(self) -> Iterable[Metric]:
-        self._fill_buckets()
+    def _request_families(self) -> Iterable[Metric]:
         description = "seconds from the head of a request to its response"
         histogram = HistogramMetricFamily("banditloop_request_seconds", description, labels=["route", "status"])
-        for (route, status), counts in self._counts.items():
+        requests = [0] * len(self._counts.states())
+        for name, by_worker in self._counts.by_name(REQUEST).items():
+            status, route = name.split(" ", 1)
+            values = np.sum(list(by_worker.values()), axis=0)
             bounds = [*map(str, BUCKET_SECONDS), "+Inf"]
-            buckets = list(zip(bounds, counts.cumsum().tolist(), strict=True))
-            histogram.add_metric([route, str(status)], buckets, self._sums[route, status])
-        return [histogram]
+            buckets = list(zip(bounds, values[:SECONDS].cumsum().tolist(), strict=True))
+            histogram.add_metric([route, status], buckets, values[SECONDS])
+            for worker, own in by_worker.items():
+                requests[worker] += int(own[:SECONDS].sum())
+        return [histogram, *_worker_families(requests, self._counts.states())]
+
+
+def _worker_families(requests: list[int], states: list[int]) -> Iterable[Metric]:
+    """The requests of each worker, and a gauge of those that answer."""
+    counter = CounterMetricFamily("banditloop_worker_requests", "requests that a worker answered", labels=["worker"])
+    for worker, count in enumerate(requests):
+        counter.add_metric([str(worker)], count)
+    running = sum(state != STOPPED for state in states)
+    return counter, GaugeMetricFamily("banditloop_workers", "workers of the predictor that answer", running)
 
 
 def version_families(versions: dict[str, Vitals]) -> Iterable[Metric]:
-    """Counters of the decisions and failures of each loaded version, since this process loaded it."""
+    """Counters of the decisions and failures of each loaded version, since the predictor loaded it."""
     decisions = CounterMetricFamily("banditloop_decisions", "decisions of a policy version", labels=["version"])
     failures = CounterMetricFamily("banditloop_failures", "failed decisions of a policy version", labels=["version"])
     for version, vitals in versions.items():

@@ -13,6 +13,7 @@ from banditloop.rl_core.policies.release import hash_to_unit
 from banditloop.rl_core.policies.saved_policy import Decisions, SavedPolicy
 
 MAX_LATENCIES, MIN_LATENCIES = 500, 20  # kept for the 95th percentile; fewer than the minimum are no estimate
+DECISIONS, FAILURES, LATENCY = range(3)  # positions in the counts of a policy
 log = logging.getLogger("banditloop.serving")
 
 
@@ -56,18 +57,21 @@ class VersionDecisions(NamedTuple):
 
 
 class LoadedPolicy:
-    """A policy that serves, with counts of its decisions and failures and its latest latencies."""
+    """A policy that serves, with its latest latencies.
 
-    def __init__(self, policy: SavedPolicy) -> None:
+    counts: where its decisions, its failures and, now and then, its latency are written; of at least three numbers.
+    """
+
+    def __init__(self, policy: SavedPolicy, counts: np.ndarray | None = None) -> None:
         self.policy = policy
-        self.decisions = self.failures = 0
+        self._counts = np.zeros(3) if counts is None else counts
         self._latencies: deque[float] = deque(maxlen=MAX_LATENCIES)
 
     def decide(
         self, rows: Sequence[int], requested: DecisionRequest, uniforms: np.ndarray, mode: str, share: float | None
     ) -> VersionDecisions:
         """Decisions for `rows` of what is requested; uniforms [B, 2] as in TrafficSplit.decide."""
-        self.decisions += len(rows)
+        self._counts[DECISIONS] += len(rows)
         start = time.perf_counter()
         if len(rows) < len(uniforms):
             requested, uniforms = requested.take(rows), uniforms[rows]
@@ -75,10 +79,24 @@ class LoadedPolicy:
             observations = requested.observations(self.policy)
             decisions = self.policy.decide(observations, uniforms[:, 1], requested.candidates)
         except Exception:
-            self.failures += len(rows)
+            self._counts[FAILURES] += len(rows)
             raise
         self._latencies.append(1e3 * (time.perf_counter() - start))
         return VersionDecisions(rows, self.policy.manifest.version, decisions, requested.candidates, mode, share)
+
+    @property
+    def decisions(self) -> int:
+        """The number of its decisions."""
+        return int(self._counts[DECISIONS])
+
+    @property
+    def failures(self) -> int:
+        """The number of decisions that failed."""
+        return int(self._counts[FAILURES])
+
+    def note_latency(self) -> None:
+        """Write its latency beside its counts."""
+        self._counts[LATENCY] = self.p95_latency_ms()
 
     def p95_latency_ms(self) -> float:
         """95th percentile of the latest batch latencies in milliseconds; 0 until there are MIN_LATENCIES."""

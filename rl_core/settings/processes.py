@@ -8,12 +8,19 @@ from banditloop.rl_core.settings.section import Line, Section
 
 
 class ServingSection(Section):
-    """Address of the predictor (on Vertex AI, the platform sets it)."""
+    """Address of the predictor (on Vertex AI, the platform sets it), and its processes."""
 
     host: Line = Field(
         "127.0.0.1", max_length=253, description="address that the predictor, and the logger's metrics, bind to"
     )
     port: int = Field(0, ge=0, le=65535, description="port of the predictor; 0: any free port")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="processes that answer on the predictor's port, to use as many cores; each takes as much memory "
+        "as the predictor",
+    )
     cors_origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s]+)$")]] = Field(
         [], description="origins whose web pages may call the predictor, as https://shop.example; '*': all"
     )

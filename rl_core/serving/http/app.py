@@ -62,9 +62,10 @@ def create_app(
         response = await _respond(routes, admission, scope, receive)
         length = b"%d" % len(response.content)
         headers = [(b"content-type", response.media_type), (b"content-length", length), *response.headers.items()]
+        # Before it is sent: a request that was answered is counted, even if this process is killed then.
+        observe(path if path in routes else "other", response.status, time.perf_counter() - start)
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.content})
-        observe(path if path in routes else "other", response.status, time.perf_counter() - start)
 
     return app
 

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -19,20 +20,24 @@ from banditloop.rl_core.serving.known_answers import KnownAnswers
 from banditloop.rl_core.serving.metrics import RequestMetrics, outbox_family, version_families
 from banditloop.rl_core.serving.microbatch import MicroBatch
 from banditloop.rl_core.serving.outbox import Outbox
-from banditloop.rl_core.serving.outbox_publisher import keep_publishing
 from banditloop.rl_core.serving.predict_request import PredictRequest, read_predict_request
 from banditloop.rl_core.serving.recommender import Answer, Recommender
 from banditloop.rl_core.serving.release_follower import ReleaseFollower
 from banditloop.rl_core.serving.reward_request import Event, read_activations, read_rewards
+from banditloop.rl_core.serving.worker_counts import WorkerCounts
 
 REWARD_ROUTE, ACTIVATE_ROUTE, METRICS_ROUTE, OPENAPI_ROUTE = "/reward", "/activate", "/metrics", "/openapi.json"
-RETRY_SECONDS = 2.0
+RETRY_SECONDS, BEAT_SECONDS = 2.0, 1.0
 BATCH_OBSERVATIONS = 256
+Background = Callable[[], Coroutine[Any, Any, None]]  # a task that runs while requests are served
 log = logging.getLogger("banditloop.predictor")
 
 
 class Predictor:
-    """The handlers of the endpoint's routes. `follower` holds the policies; decisions and rewards go to outboxes."""
+    """The handlers of the endpoint's routes. `follower` holds the policies; decisions and rewards go to outboxes.
+
+    publish: a task that publishes the outboxes; None where another process does.
+    """
 
     def __init__(
         self,
@@ -42,12 +47,15 @@ class Predictor:
         rewards: Outbox,
         answers: KnownAnswers,
         config: Config,
+        counts: WorkerCounts,
+        publish: Background | None,
     ) -> None:
+        self._counts, self._publish = counts, publish
         self._follower, self._catalogue, self._config = follower, catalogue, config
         self._decisions, self._rewards = decisions, rewards
         self._recommender = Recommender(config.task, catalogue, decisions.put, config.logging.sample_rate, answers)
         self._batch = MicroBatch(self._recommend, lambda request: request.size, BATCH_OBSERVATIONS)
-        self._metrics = RequestMetrics(self._metric_families)
+        self._metrics = RequestMetrics(self._metric_families, counts)
 
     def app(self, admission: Admission, predict_route: str, health_route: str) -> App:
         """The ASGI app with all routes."""
@@ -66,7 +74,8 @@ class Predictor:
     @contextlib.asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
         """Run the background tasks while requests are served, then wait until the outboxes are published."""
-        tasks = [asyncio.create_task(task()) for task in (self._follow, keep_publishing)]
+        background = [self._beat, self._follow, *([self._publish] if self._publish else [])]
+        tasks = [asyncio.create_task(task()) for task in background]
         yield
         self._decisions.close()
         self._rewards.close()
@@ -74,12 +83,20 @@ class Predictor:
             task.cancel()
         await asyncio.wait(tasks)
 
+    async def _beat(self) -> None:
+        """Note until cancelled that the event loop turns."""
+        while True:
+            self._follower.beat()
+            await asyncio.sleep(BEAT_SECONDS)
+
     async def _follow(self) -> None:
         """Follow the release until cancelled."""
         while True:
             try:
                 await asyncio.to_thread(self._follower.refresh)
-                await asyncio.to_thread(self._follower.report)
+                self._follower.beat()
+                if self._counts.worker == 0:
+                    await asyncio.to_thread(self._follower.report)
                 await asyncio.to_thread(self._catalogue.refresh)
                 await asyncio.sleep(self._config.backend.FOLLOW_SECONDS)
             except Exception as error:  # whatever is wrong with a new version, the loaded ones keep serving
@@ -112,8 +129,9 @@ class Predictor:
         return json({"accepted": len(events)}, 202)
 
     async def _health(self, body: bytes) -> Response:
+        self._follower.beat()
         versions = {version: list(vitals) for version, vitals in self._follower.versions.items()}
-        return json({"versions": versions}, 200 if versions else 503)
+        return json({"versions": versions}, 200 if versions and self._follower.is_ready else 503)
 
     async def _scrape(self, body: bytes) -> Response:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST.encode())
