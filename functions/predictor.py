@@ -81,7 +81,7 @@ def _answer(config: Config, listener: socket.socket, counts: WorkerCounts, publi
     routes = os.environ.get("AIP_PREDICT_ROUTE", PREDICT_ROUTE), os.environ.get("AIP_HEALTH_ROUTE", HEALTH_ROUTE)
     if not _on_vertex() and counts.worker == 0:
         platform.endpoint.register_server("http://{}:{}".format(*listener.getsockname()))
-    run(predictor.app(Admission(token(), guard), *routes), listener)
+    run(predictor.app(Admission(token(), guard), *routes), listener, counts)
 
 
 if __name__ == "__main__":

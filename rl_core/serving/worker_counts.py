@@ -12,7 +12,7 @@ import numpy as np
 ROWS, KEY_BYTES, VALUES = 400, 256, 12
 ROW = np.dtype([("key", f"S{KEY_BYTES}"), ("values", "f8", (VALUES,))])
 STOPPED, WAITING, SERVING = range(3)  # states of a worker; a waiting one answers, but has no policy yet
-BEATS, STATE = range(2)  # of the values of its first row
+BEATS, STATE, HELD = range(3)  # of the values of its first row
 
 
 def counts_bytes(workers: int) -> int:
@@ -29,7 +29,7 @@ class WorkerCounts:
     def __init__(self, worker: int = 0, workers: int = 1, file: int | None = None) -> None:
         size = counts_bytes(workers)
         buffer = bytearray(size) if file is None else mmap.mmap(file, size)
-        self.worker, table = worker, np.frombuffer(buffer, ROW).reshape(workers, ROWS)
+        self.worker, self.workers, table = worker, workers, np.frombuffer(buffer, ROW).reshape(workers, ROWS)
         self._keys, self._values = table["key"], table["values"]
         self._added, self._adding = 0, threading.Lock()
 
@@ -72,9 +72,15 @@ class WorkerCounts:
         own[BEATS] += 1
         own[STATE] = SERVING if is_serving else WAITING
 
+    def holds_more(self, connections: int) -> bool:
+        """Note how many connections this worker holds; whether a running one holds fewer, by more than one."""
+        first = self._values[:, 0]
+        first[self.worker, HELD] = connections
+        return bool(connections > 1 + first[first[:, STATE] != STOPPED, HELD].min(initial=connections))
+
     def stopped(self, worker: int) -> None:
         """Note that a worker has ended."""
-        self._values[worker, 0, STATE] = STOPPED
+        self._values[worker, 0, [STATE, HELD]] = STOPPED, 0
 
     def beats(self, worker: int) -> int:
         """How often a worker has noted that it answers."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -124,6 +125,23 @@ def test_both_workers_answer_and_each_knows_whose_an_id_is(parent, platform):
         else:
             raise AssertionError(f"worker {worker} does not answer")
     assert [row["event_id"] for row in logged(platform)] == ["known"]
+
+
+def test_connections_that_come_at_once_are_spread_over_the_workers(parent, platform):
+    address = platform.endpoint.url().removeprefix("http://").split(":")
+
+    def are_even():
+        before = metrics(platform)[("banditloop_worker_requests_total", "0")]
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(socket.socket()) for _ in range(32)]
+            for client in clients:
+                client.connect((address[0], int(address[1])))
+            for client in clients:
+                client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert client.recv(12) == b"HTTP/1.1 200"
+        return 12 <= metrics(platform)[("banditloop_worker_requests_total", "0")] - before <= 22
+
+    wait_until(are_even)  # on a busy machine, one may get them while the other does not run
 
 
 def test_health_is_that_of_all_workers(parent, platform):

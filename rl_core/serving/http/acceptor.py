@@ -1,0 +1,63 @@
+"""How a worker accepts connections from the socket that it shares with others, so that each holds about as many.
+
+An event loop that listens by itself accepts all connections that wait: of those that come at once, one worker would get
+all, and keep them.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sized
+
+from banditloop.rl_core.serving.worker_counts import WorkerCounts
+
+WAIT_SECONDS, MAX_WAITS = 0.001, 20  # that a worker leaves a connection to others, which may hang
+
+
+class Acceptor:
+    """Accepts connections from a listening socket: one at a time, and none while another worker holds fewer.
+
+    connections: those that this worker holds.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        connections: Sized,
+        counts: WorkerCounts,
+    ) -> None:
+        self._listener, self._protocol, self._connections, self._counts = listener, protocol, connections, counts
+        self._loop, self._waits = asyncio.get_running_loop(), 0
+        self._accepting: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        listener.setblocking(False)
+        self._loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._loop.remove_reader(self._listener)
+        if self._timer:
+            self._timer.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until the last accepted connections are made."""
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+
+    def _accept(self) -> None:
+        held = len(self._connections) + len(self._accepting)
+        if self._counts.holds_more(held) and self._waits < MAX_WAITS:
+            self._waits += 1
+            self._loop.remove_reader(self._listener)
+            self._timer = self._loop.call_later(WAIT_SECONDS, self._wake)
+            return
+        self._waits = 0
+        with contextlib.suppress(OSError):  # another worker was faster, or the client is gone
+            connection, _ = self._listener.accept()
+            connection.setblocking(False)
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, connection))
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
+
+    def _wake(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
