@@ -1,8 +1,9 @@
 """What an id names: the latest answers by id, each with a digest of its question. They survive the process."""
 
+import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,11 +11,11 @@ import numpy as np
 import orjson
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.serving.answer_file import AnswerFile
 from banditloop.rl_core.serving.predict_request import InstanceOptions
 
 CACHED_ANSWERS = 10_000
 CACHED_PROBABILITIES = 10  # that take as much memory as an answer without any
-FILE_BYTES = 4 << 20
 Answer = dict[str, Any]
 
 
@@ -49,21 +50,30 @@ def names_of(option: InstanceOptions, question: str) -> list[Name]:
 
 
 class KnownAnswers:
-    """The latest answers by the names of their decisions, also those in a file that earlier processes left.
-
-    The file is appended to; when it is full, it replaces the one before.
-    """
+    """The latest answers by the names of their decisions, of all processes that share the file and of earlier ones."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+        self._file = AnswerFile(path) if path else None
         self._answers: OrderedDict[tuple[str, str], tuple[str, Answer]] = OrderedDict()
         self._size = 0  # number of answers, where probabilities count too
-        for file in (_previous(path), path) if path else ():
-            if file.exists():
-                self._load(file.read_bytes())
+        if self._file:
+            self._load(self._file.read())
 
     def __len__(self) -> int:
         return len(self._answers)
+
+    @contextlib.contextmanager
+    def held(self, names: Iterable[Name]) -> Iterator[None]:
+        """Hold these names: no other process finds or adds one of them meanwhile, and what others have added is known.
+
+        So a decision is made by one process, however many are asked for it at the same moment.
+        """
+        if self._file is None:
+            yield
+            return
+        with self._file.held({f"{kind} {name_id}" for kind, name_id, _ in names}):
+            self._load(self._file.read())
+            yield
 
     def find(self, names: Iterable[Name]) -> Answer | None:
         """The answer to the decision with these names; None if it is not known.
@@ -88,12 +98,8 @@ class KnownAnswers:
         Raises:
             OSError: the disk is full.
         """
-        if self._path and entries:
-            with self._path.open("ab") as file:
-                file.write(b"\n".join(orjson.dumps([*name, answer]) for name, answer in entries) + b"\n")
-                is_full = file.tell() > FILE_BYTES
-            if is_full:
-                self._path.replace(_previous(self._path))
+        if self._file and entries:
+            self._load(self._file.append([orjson.dumps([*name, answer]) for name, answer in entries]))
         for name, answer in entries:
             self._remember(name, answer)
 
@@ -104,17 +110,13 @@ class KnownAnswers:
         while self._size > CACHED_ANSWERS:
             self._size -= _weight(self._answers.popitem(last=False)[1][1])
 
-    def _load(self, content: bytes) -> None:
-        for line in content.splitlines():
+    def _load(self, lines: list[bytes]) -> None:
+        for line in lines:
             try:
                 *name, answer = orjson.loads(line)
                 self._remember(Name(*name), answer)
             except (ValueError, TypeError):
                 continue  # cut off by a crash
-
-
-def _previous(path: Path) -> Path:
-    return path.with_suffix(".previous")
 
 
 def _weight(answer: Answer) -> int:

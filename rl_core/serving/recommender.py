@@ -26,9 +26,9 @@ class Recommender:
     """Answers micro-batches of predict requests; decisions go to `log` as a JSON array before the answers are returned.
 
     An instance with a key (its event_id or parameters.request_id) has all its randomness from the key: repeated, it
-    gets the same action under the same event id from the same version. The latest of these answers are known, so that
-    a newer version does not decide again and an id is not given to two decisions. A fraction `sample_rate` of all
-    decisions is logged.
+    gets the same action under the same event id from the same version. The latest of these answers are known, whichever
+    process of this machine gave them, so that a newer version does not decide again and an id is not given to two
+    decisions. A fraction `sample_rate` of all decisions is logged.
     """
 
     def __init__(
@@ -68,21 +68,27 @@ class Recommender:
         """Answers for all rows; only those that are not known are decided and logged."""
         questions = [question_of(option, context) for option, context in zip(options, contexts, strict=True)]
         names = [names_of(option, question) for option, question in zip(options, questions, strict=True)]
-        answers = [self._answers.find(row_names) for row_names in names]
-        rows = [row for row, answer in enumerate(answers) if answer is None]
-        new_names = [name[:2] for row in rows for name in names[row]]
-        if len(set(new_names)) < len(new_names):
-            raise InvalidInput("request: an id occurs twice in a batch")  # of several requests: each is then alone
-        new_contexts = contexts[rows] if isinstance(contexts, np.ndarray) else [contexts[row] for row in rows]
-        decided = self._decide(split, new_contexts, [options[row] for row in rows])
-        new: list[tuple[Name, Answer]] = []
+        with self._answers.held(name for row_names in names for name in row_names):
+            answers = [self._answers.find(row_names) for row_names in names]
+            rows = [row for row, answer in enumerate(answers) if answer is None]
+            new_names = [name[:2] for row in rows for name in names[row]]
+            if len(set(new_names)) < len(new_names):
+                raise InvalidInput("request: an id occurs twice in a batch")  # of several requests: each is then alone
+            new_contexts = contexts[rows] if isinstance(contexts, np.ndarray) else [contexts[row] for row in rows]
+            decided = self._decide(split, new_contexts, [options[row] for row in rows])
+            self._remember([(names[row], questions[row], answer) for row, answer in zip(rows, decided, strict=True)])
         for row, answer in zip(rows, decided, strict=True):
             answers[row] = answer
-            if names[row]:
-                own_name = Name("event_id", answer["event_id"], questions[row])
-                new += [(name, answer) for name in {*names[row], own_name}]
-        self._answers.add(new)
         return [answer for answer in answers if answer is not None]
+
+    def _remember(self, decided: list[tuple[list[Name], str, Answer]]) -> None:
+        """Remember new answers under the names that their requests gave them, and under their event ids."""
+        new: list[tuple[Name, Answer]] = []
+        for names, question, answer in decided:
+            if names:
+                own_name = Name("event_id", answer["event_id"], question)
+                new += [(name, answer) for name in {*names, own_name}]
+        self._answers.add(new)
 
     def _decide(self, split: TrafficSplit, contexts: Contexts, options: list[InstanceOptions]) -> list[Answer]:
         """Answers for all rows, whose decisions are logged."""

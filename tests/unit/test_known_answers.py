@@ -1,4 +1,7 @@
-"""Ids name one decision each: known answers, bounded and kept in a file."""
+"""Ids name one decision each: known answers, bounded and kept in a file that processes share."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -35,3 +38,57 @@ def test_the_newest_answers_survive_when_the_file_is_full(tmp_path):
     assert len(restarted) == CACHED_ANSWERS
     assert restarted.find([Name("event_id", f"{count - 1:0200d}", "q")]) == ANSWER
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 10 << 20
+
+
+def test_processes_know_each_others_answers_when_the_file_is_full_and_a_line_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr("banditloop.rl_core.serving.answer_file.FILE_BYTES", 500)
+    path = tmp_path / "answers.jsonl"
+    answers = [KnownAnswers(path), KnownAnswers(path)]
+    for number in range(100):
+        name = Name("event_id", str(number), "q")
+        answers[number % 2].add([(name, ANSWER | {"action": number})])
+        if number % 10 == 0:
+            with path.open("ab") as file:
+                file.write(b'["event_id","cut')
+        with answers[1 - number % 2].held([name]):
+            assert answers[1 - number % 2].find([name]) == ANSWER | {"action": number}
+    assert len(answers[0]) == len(answers[1]) == 100
+
+
+SCRIPT = """
+import sys
+import time
+from pathlib import Path
+from banditloop.rl_core.serving import answer_file
+from banditloop.rl_core.serving.known_answers import KnownAnswers, Name
+answer_file.FILE_BYTES = 10_000
+answers, process = KnownAnswers(Path(sys.argv[1])), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(300):
+    names = [Name("event_id", str(number // 2 * 2 + shift), "q") for shift in (0, 1)]
+    with answers.held(names):
+        answer = answers.find(names)
+        if answer is None:
+            time.sleep(0.001)  # in which the other process asks
+            answer = {"by": process}
+            answers.add([(name, answer) for name in names])
+    print(answer["by"])
+"""
+
+
+def test_one_of_two_processes_decides_what_both_are_asked(tmp_path):
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "answers.jsonl")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        subprocess.Popen([*command, "first"], **pipes) as first,
+        subprocess.Popen([*command, "second"], **pipes) as second,
+    ):
+        for process in first, second:
+            assert process.stdout.readline() == "ready\n"
+        for process in first, second:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        answers = [process.communicate(timeout=60)[0].split() for process in (first, second)]
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 300
