@@ -42,18 +42,19 @@ def timeline(log, left_out=None, episodes=EPISODES):
     return pa.Table.from_batches(batches, transition_schema(log.task, episodes.metrics)).to_pylist()
 
 
+def steps(rows):
+    return [(row["episode_id"], row["step"], row["ordinal"], row["steps_to_next"]) for row in rows]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
 def test_reagents_table_gives_the_same_timeline_from_any_file(tmp_path, suffix):
     path = tmp_path / f"rows.{suffix}"
     write(path, ROWS)
     log = LogFiles([path], TASK, format="reagent", rewards=["taps"])
     rows = timeline(log)
-    assert [(row["episode_id"], row["step"], row["ordinal"], row["steps_to_next"]) for row in rows] == [
-        ("x-b", 3, 0, 4),
-        ("x-b", 7, 1, 0),
-        ("x-a", 1, 0, 10),
-        ("x-a", 11, 1, 0),
-    ]
+    assert steps(rows) == [("x-b", 0, 0, 1), ("x-b", 1, 1, 0), ("x-a", 0, 0, 1), ("x-a", 1, 1, 0)]
+    mapped = LogFiles([path], TASK, {"step": "sequence_number"}, format="reagent", rewards=["taps"])
+    assert steps(timeline(mapped)) == [("x-b", 3, 0, 4), ("x-b", 7, 1, 0), ("x-a", 1, 0, 10), ("x-a", 11, 1, 0)]
     assert [row["context"] for row in rows[2:]] == [
         {"state_features_1": 1.5, "state_features_2": None},
         {"state_features_1": 2.5, "state_features_2": 7.0},
