@@ -9,8 +9,8 @@ from banditloop.rl_core.agents.arrays import Statistics
 
 CACHED_NUMBERS, MOST_NUMBERS = 1 << 18, 1 << 24  # of a block: 2 MB, which stay in a cache, and 128 MB
 ROWS_PER_ACTION = 256  # of a block on average, if it has room: adding a product to the sums costs as much as a few rows
-FEW_ROWS = 16  # up to as many of an action are multiplied together with those of others, in one call
-GROUP_NUMBERS = 1 << 17  # of the products of such a call
+FEW_ROWS = 32  # up to as many of an action are multiplied together with those of others, in one call
+GROUP_NUMBERS = 1 << 15  # of the products of such a call: 256 KB, which stay in a cache
 
 
 class Products(NamedTuple):

@@ -27,7 +27,7 @@ from tests.benchmarks.ratio import Row, at_least, at_most, seconds
 from tests.conftest import assert_same, random_interactions, vector_task
 
 REPEATS, BATCH = 5, 100_000
-SIZES = {(20, 20): 0.5, (1_000, 20): 0.5, (100_000, 20): 0.2, (1_000, 500): 0.5}  # actions, dim: least rate
+SIZES = {(20, 20): 0.5, (1_000, 20): 0.5, (100_000, 20): 0.25, (1_000, 500): 0.5}  # actions, dim: least rate
 FULL, DELTA = 200_000, 2_000
 MEMORY = [("linucb", 100_000, 20), ("linear_thompson", 100_000, 20), ("linucb", 1_000, 500)]
 
