@@ -128,7 +128,8 @@ def test_components_that_need_a_loop_refuse_a_config_without_a_backend(config, t
     config.pop("backend")
     with pytest.raises(InvalidInput, match="backend: is missing; name that of the loop"):
         generator.python_func(config=config, metrics=artifact(dsl.Metrics, "metrics"))
-    outputs = {name: artifact(dsl.Dataset, tmp_path / name) for name in ("examples", "held_out", "metrics")}
+    outputs = {name: artifact(dsl.Dataset, tmp_path / name) for name in ("examples", "held_out")}
+    outputs["metrics"] = artifact(dsl.Metrics, "metrics")
     with pytest.raises(InvalidInput, match="backend: is missing; an ingester without a log needs"):
         ingester.python_func(config=config, **outputs)
 

@@ -106,9 +106,9 @@ def test_the_task_that_trains_has_the_configured_accelerator(machine_type, tmp_p
 
 def test_a_config_without_an_environment_is_refused(tmp_path):
     values = {"task": {"actions": 2, "context": {"age": "number"}}}
-    names = "policy", "curve", "report", "tensorboard", "metrics"
+    names = "policy", "curve", "report", "tensorboard"
+    written = {name: artifact(dsl.Artifact, tmp_path / name) for name in names}
+    written["metrics"] = artifact(dsl.Metrics, "metrics")
     with pytest.raises(InvalidInput, match="environment: is missing"):
-        on_policy_trainer.python_func(
-            config=values, **{name: artifact(dsl.Artifact, tmp_path / name) for name in names}
-        )
+        on_policy_trainer.python_func(config=values, **written)
     assert not (tmp_path / "policy").exists()
