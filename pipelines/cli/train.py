@@ -77,15 +77,15 @@ def train(
 
 def _train_on_log(config: Config, output: Path, quiet: bool) -> dict[str, Any]:
     """Train as the pipelines' ingester and trainer do; return metadata and metrics of the policy."""
-    from banditloop.pipelines.cli.watched import watched_platform
+    from banditloop.pipelines.cli.watched import watched_platform, watched_training
     from banditloop.rl_core.promotion.steps import export_step, train_step
 
     platform, took = connect(config), dict[str, float]()
     with tempfile.TemporaryDirectory() as folder, progress(quiet) as report, usage(took.__setitem__) as count_rows:
         examples, read = Path(folder) / "examples", watched_platform(platform, config, report)
         export = export_step(config, read, None, examples, Path(folder) / "held-out", {}, "", "")
-        report(f"training on {export.metrics['interactions']:,} rows")
-        trained = train_step(config, platform, examples, output / "policy", export.metadata, "")
+        with watched_training(export.metrics["interactions"], report):
+            trained = train_step(config, platform, examples, output / "policy", export.metadata, "")
         count_rows(trained.rows)
     shown = {name: took[name] for name in ("seconds", "rows_per_second", "peak_memory_mb")}
     return {"policy": str((output / "policy").absolute()), **trained.metadata, **trained.metrics, **shown}

@@ -1,6 +1,8 @@
 """What is read or played with a report of its progress: the loop's log, a log in files, episodes."""
 
+import contextlib
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -19,6 +21,7 @@ from banditloop.rl_core.rollouts import Engine
 from banditloop.rl_core.settings.task import Task
 
 Result = TypeVar("Result")
+TRAINING = "banditloop.rl_core.training.shards"  # name of its logger; importing it would import TensorFlow
 FIRST = 64  # episodes that are played at a time at first; then more, as long as they take less than a second
 SECONDS = 1.0
 
@@ -61,6 +64,35 @@ def watched_batches(
     """The batches of a log in files, with a report of how many rows have been read: of a list, of all of them."""
     total = sum(batch.table.num_rows for batch, _ in batches) if isinstance(batches, list) else None
     return watched(batches, report, activity, total, rows=lambda batch: batch[0].table.num_rows)
+
+
+@contextlib.contextmanager
+def watched_training(total: int, report: Report) -> Iterator[None]:
+    """Report the rows that the training of the block logs as read, of so many in all."""
+    report("training", 0, total, "rows")
+    logger, handler = logging.getLogger(TRAINING), _LoggedRows(total, report)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _LoggedRows(logging.Handler):
+    """Reports the number of rows in what is logged."""
+
+    def __init__(self, total: int, report: Report) -> None:
+        super().__init__()
+        self._total, self._report = total, report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Report one number."""
+        match record.args:
+            case (int(rows),):
+                self._report(f"training: {rows:,} rows", rows, self._total, "rows")
 
 
 class WatchedEngine:

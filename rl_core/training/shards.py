@@ -5,11 +5,14 @@ all shards equal those of one pass over all files; other agents train in a singl
 do so from all files at once.
 """
 
+import logging
 import time
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from banditloop.rl_core.agents import Statistics, mergeable, read_arrays, write_arrays
 from banditloop.rl_core.config import Config
@@ -19,6 +22,7 @@ from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.training.train import initial_statistics, train
 from banditloop.rl_core.training.transitions import train_on_episodes
 
+LOGGER = logging.getLogger(__name__)
 FILES_DONE = "files"  # the array of a checkpoint that holds the number of files it covers
 POLL_SECONDS = 1.0
 
@@ -76,9 +80,18 @@ def merge_shards(config: Config, examples: Path, work: Path, shards: int) -> Sta
 def _trained(config: Config, encoding: Encoding, files: list[Path], statistics: Statistics) -> Statistics:
     """The statistics with the examples of files added."""
     if config.episodes is None:
-        return train(config, encoding, read_examples(files, config.task), statistics)
+        return train(config, encoding, _logged(read_examples(files, config.task)), statistics)
     rows = read_transitions(files, config.task, config.episodes.metrics)
-    return train_on_episodes(config, encoding, rows, statistics)
+    return train_on_episodes(config, encoding, _logged(rows), statistics)
+
+
+def _logged(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The tables; how many rows have been read is logged after each."""
+    rows = 0
+    for table in tables:
+        yield table
+        rows += table.num_rows
+        LOGGER.debug("training: %d rows", rows)
 
 
 def _unfinished(examples: Path, work: Path, shards: int) -> list[int]:

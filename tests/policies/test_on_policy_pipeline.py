@@ -1,6 +1,7 @@
 """The on-policy trainer and its pipeline: what they write, and a loop whose first policy comes from simulation."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from kfp import dsl
 
 from banditloop.components.evaluator import evaluator
 from banditloop.components.on_policy_trainer import on_policy_trainer
+from banditloop.pipelines.cli.watched import TRAINING, watched_training
 from banditloop.pipelines.compile import compile_on_request
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
@@ -76,7 +78,12 @@ def test_the_evaluator_judges_it_by_the_whole_log_and_retraining_adds_that_log(c
 
     export = export_step(config, platform, None, folder, tmp_path / "held-out", {}, "", "")
     assert export.metadata["parent"] == version
-    trained = train_step(config, platform, folder, tmp_path / "next", export.metadata, "")
+    shown = []
+    with watched_training(export.metrics["interactions"], lambda *done: shown.append(done)):
+        trained = train_step(config, platform, folder, tmp_path / "next", export.metadata, "")
+    count = export.metrics["interactions"]
+    assert shown[-1] == (f"training: {count:,} rows", count, count, "rows")
+    assert not logging.getLogger(TRAINING).handlers
     assert trained.metadata["interactions"] == 1600 + export.metrics["interactions"] > 2900
     assert SavedPolicy.load(tmp_path / "next").manifest.generation == 2
 
