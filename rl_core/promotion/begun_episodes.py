@@ -20,6 +20,8 @@ from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform, Warehouse, action_counts
+from banditloop.rl_core.settings.episodes import EpisodesSection
+from banditloop.rl_core.training.transitions import starts_episode
 
 BEGINNING = datetime.fromtimestamp(0, UTC)
 RESOLUTION = timedelta(seconds=1)  # of the time at which the sample ends
@@ -51,15 +53,23 @@ def begun_episodes(
     compared: two versions that shared the traffic. held_out: the fraction of episodes that is held out, to look at
     these only; None: at all.
     """
-    assert config.episodes
+    section = config.episodes
+    assert section
     versions, task = action_counts(platform.endpoint), with_features_of(config.task, [p.encoding for p in compared])
-    open_since = window.until - timedelta(seconds=config.episodes.window_seconds)
-    log = _Log(platform.warehouse.reading(task), complete, open_since, held_out)
-    batches, until = log.complete_part(window.since or BEGINNING, window.until)
-    first = [begun for batch in batches if (begun := log.begun(batch)).num_rows]
+    open_since = window.until - timedelta(seconds=section.window_seconds)
+    log = _Log(platform.warehouse.reading(task), pa.array(complete, pa.string()), open_since, held_out)
+    part = log.complete_part(window.since or BEGINNING, window.until, log.begun_before(window.since, section))
     load, sharing = loader(platform.endpoint, versions, task), [policy.manifest.version for policy in compared]
-    decisions = sum(batch.num_rows for batch in batches)
-    return BegunEpisodes(until, LoggedWindow.of(config, load, first, sharing), decisions)
+    first = [batch for table in part.first for batch in log.of_complete(table).to_batches()]
+    return BegunEpisodes(part.until, LoggedWindow.of(config, load, first, sharing), part.decisions)
+
+
+class _Part(NamedTuple):
+    """The first decisions of the episodes that began in a part of a window, the number of all, and where it ends."""
+
+    first: list[pa.Table]
+    decisions: int
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -67,33 +77,56 @@ class _Log:
     """A warehouse, the ids of complete episodes, and the time before which every episode that began is complete."""
 
     warehouse: Warehouse
-    complete: Collection[str]
+    complete: pa.Array
     open_since: datetime
     held_out: float | None
 
-    def complete_part(self, since: datetime, until: datetime) -> tuple[list[pa.RecordBatch], datetime]:
-        """The decisions logged between two times, up to the first episode that is not complete, and where they end."""
+    def begun_before(self, time: datetime | None, section: EpisodesSection) -> pa.Array:
+        """The ids of the episodes that may go on after a time: with a decision in `window_seconds` before it."""
+        if time is None:
+            return pa.array([], pa.string())
+        window = Window(since=time - timedelta(seconds=section.window_seconds), until=time, interactions=0)
+        found = [batch["episode_id"] for batch in self.warehouse.interactions(window)]
+        return pa.chunked_array(found, pa.string()).unique().drop_null()
+
+    def complete_part(self, since: datetime, until: datetime, earlier: pa.Array) -> _Part:
+        """The part between two times up to the first episode that is not complete; earlier: ids of those before."""
         batches = [*self.warehouse.interactions(Window(since=since, until=until, interactions=0))]
-        if until <= self.open_since or all(self._is_complete(batch) for batch in batches):
-            return batches, until
+        first = self._first(batches, earlier)
+        if until <= self.open_since or all(self.of_complete(table).num_rows == table.num_rows for table in first):
+            return _Part(first, sum(batch.num_rows for batch in batches), until)
         if until - since <= RESOLUTION:
-            return [], since
+            return _Part([], 0, since)
         middle = since + (until - since) / 2
-        before, end = self.complete_part(since, middle)
-        if end < middle:
-            return before, end
-        after, end = self.complete_part(middle, until)
-        return before + after, end
+        before = self.complete_part(since, middle, earlier)
+        if before.until < middle:
+            return before
+        begun = [chunk for table in before.first for chunk in table["episode_id"].chunks]
+        after = self.complete_part(middle, until, pa.concat_arrays([earlier, *begun]))
+        return _Part(before.first + after.first, before.decisions + after.decisions, after.until)
 
-    def begun(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The first decisions of episodes."""
-        first = batch.filter(pc.equal(batch["step"], 0))
-        if self.held_out is None:
-            return first
-        return first.filter(
-            pa.array([is_held_out(id_, self.held_out) for id_ in first["episode_id"].to_pylist()], pa.bool_())
+    def of_complete(self, table: pa.Table) -> pa.Table:
+        """The rows of complete episodes."""
+        return table.filter(pc.is_in(table["episode_id"], self.complete))
+
+    def _first(self, batches: list[pa.RecordBatch], earlier: pa.Array) -> list[pa.Table]:
+        """The first decision of every episode but the earlier ones: of those that were logged, that of the least step.
+
+        In one table, or none.
+        """
+        if not batches:
+            return []
+        table = pa.Table.from_batches(batches)
+        ids = table["episode_id"]
+        is_new = pc.and_(table["step"].is_valid(), pc.invert(pc.is_in(ids, earlier)))
+        steps = table.filter(pc.and_(ids.is_valid(), is_new)).sort_by(
+            [("episode_id", "ascending"), ("step", "ascending")]
         )
-
-    def _is_complete(self, batch: pa.RecordBatch) -> bool:
-        """Whether all episodes that began are complete."""
-        return all(id_ in self.complete for id_ in self.begun(batch)["episode_id"].to_pylist())
+        first = steps.filter(pa.array(starts_episode(steps)))
+        if self.held_out is None:
+            return [first]
+        return [
+            first.filter(
+                pa.array([is_held_out(id_, self.held_out) for id_ in first["episode_id"].to_pylist()], pa.bool_())
+            )
+        ]

@@ -27,7 +27,7 @@ def check_canary(config: Config, platform: Platform) -> tuple[VerdictDecision | 
         return None, f"the episodes that began first are not complete{limit}"
     decision, reason = decide_canary(config, evidence, release.champion)
     if config.episodes and _judged(evidence) == _judged(release.evidence):
-        reason = f"{reason}; none of {window.interactions:,} new decisions begins an episode of theirs, as step 0 does"
+        reason = f"{reason}; none of {window.interactions:,} new decisions begins an episode of theirs"
     return _apply_decision(platform, release, evidence, decision, reason)
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from kfp import dsl
@@ -16,6 +17,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.tfrecords import read_records
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
+from banditloop.rl_core.promotion.begun_episodes import begun_episodes
 from banditloop.rl_core.promotion.monitor import check_canary
 from banditloop.rl_core.promotion.transitions import promote, start_canary
 from banditloop.rl_core.reports import release_page
@@ -81,15 +83,21 @@ def test_a_canary_of_long_episodes_ends_by_the_returns_of_its_episodes(tmp_path,
     assert (decision == "rollback") == ("earns less from its episodes" in reason)
 
 
+def canary_of_equals(config: Config, folder: Path) -> tuple[Platform, SavedPolicy, SavedPolicy]:
+    """A champion and a challenger that play alike and have half of the traffic each."""
+    platform = connect(config)
+    champion, challenger = (write_follower(config, folder / str(number), 0.5, number) for number in (1, 2))
+    for number in (1, 2):
+        platform.endpoint.add(folder / str(number))
+    promote(platform.endpoint, champion.manifest.version)
+    start_canary(platform.endpoint, challenger.manifest.version, 50, 0.0)
+    return platform, champion, challenger
+
+
 def test_episodes_count_in_the_order_in_which_they_began_each_once(tmp_path):
     """Of the champion's episodes all are complete at once, of the canary's none: that is no evidence against it."""
     config = lights_config(tmp_path, max_steps=20, release={"check_every_interactions": 20})
-    platform = connect(config)
-    champion, challenger = (write_follower(config, tmp_path / str(number), 0.5, number) for number in (1, 2))
-    for number in (1, 2):
-        platform.endpoint.add(tmp_path / str(number))
-    promote(platform.endpoint, champion.manifest.version)
-    start_canary(platform.endpoint, challenger.manifest.version, 50, 0.0)
+    platform, champion, challenger = canary_of_equals(config, tmp_path)
     for number in (1, 2):
         halves = [rollouts(policy, config.environment, number, 30) for policy in (challenger, champion)]
         canary, complete = (with_column(table, "assignment_share", [0.5] * len(table)) for table in halves)
@@ -103,9 +111,37 @@ def test_episodes_count_in_the_order_in_which_they_began_each_once(tmp_path):
         check_canary(config, platform)
         assert platform.endpoint.release().evidence.better.count == 60 * number
     assert platform.endpoint.release().evidence.worse_by_user.log_wealth() < 1
-    counted_from_1 = rollouts(champion, config.environment, 3, 30)
-    steps = pc.add(counted_from_1["step"], 1).cast(counted_from_1["step"].type)
-    counted_from_1 = with_column(with_column(counted_from_1, "step", steps), "assignment_share", [0.5] * len(steps))
-    log_episodes(platform, counted_from_1)
-    _, reason = check_canary(config, platform)
-    assert f"none of {len(steps)} new decisions begins an episode of theirs, as step 0 does" in reason
+
+
+def test_an_episode_begins_with_the_decision_that_is_logged_first_whatever_its_step(tmp_path):
+    """Steps are counted from 1; of half the episodes the first step is logged last, after a check."""
+    config = lights_config(tmp_path, max_steps=3, release={"check_every_interactions": 20})
+    platform, champion, challenger = canary_of_equals(config, tmp_path)
+    for number, policy in enumerate((champion, challenger), start=1):
+        table = with_column(rollouts(policy, config.environment, number, 30), "assignment_share", [0.5] * 90)
+        steps = pc.add(table["step"], 1).cast(table["step"].type)
+        is_late = pc.and_(pc.equal(table["step"], 0), pa.array([row // 3 % 2 == 0 for row in range(90)]))
+        table = with_column(table, "step", steps)
+        log_episodes(platform, table.filter(pc.invert(is_late)))
+        check_canary(config, platform)
+        log_episodes(platform, table.filter(is_late))
+        check_canary(config, platform)
+        assert platform.endpoint.release().evidence.better.count == 30 * number
+
+
+def test_an_episode_that_goes_on_in_a_window_did_not_begin_there(tmp_path):
+    config = lights_config(tmp_path, max_steps=3)
+    platform, champion, challenger = canary_of_equals(config, tmp_path)
+    table, warehouse = rollouts(champion, config.environment, 1, 20), platform.warehouse
+    goes_on = pa.array([row < 30 and row % 3 > 0 for row in range(60)])  # of ten episodes that began before
+    began = pa.array([row < 30 and row % 3 == 0 for row in range(60)])
+    log_episodes(platform, table.filter(began))
+    since = warehouse.window(None).until
+    log_episodes(platform, table.filter(goes_on))
+    log_episodes(platform, table.slice(30))
+    window = warehouse.window(since)
+    complete = pa.Table.from_batches(warehouse.transitions(window))["episode_id"].to_pylist()
+    found = begun_episodes(platform, config, window, [champion, challenger], complete)
+    assert len(set(complete)) == 20
+    assert set(found.ids.to_pylist()) == set(table["episode_id"].to_pylist()[30:])
+    assert (found.until, found.decisions) == (window.until, 50)
