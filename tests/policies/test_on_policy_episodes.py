@@ -1,6 +1,8 @@
 """On-policy training on episodes: agents learn from what they play, and go on after they were killed."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from banditloop.rl_core.promotion.on_policy import on_policy_step
 from banditloop.rl_core.reports.on_policy_page import write_on_policy
 from banditloop.rl_core.rollouts import chooses, returns, uniformly
 from banditloop.rl_core.training.on_policy import Curve, make_simulation, simulate, train_on_policy
+from banditloop.rl_core.training.on_policy.checkpoint import read_checkpoint
 from tests.benchmarks.sequential_online import earned, trained_policy
 from tests.support.sequential_agents import Idle
 
@@ -31,6 +34,17 @@ AGENTS = {
 }
 PLAYED = {"training_loops": 4, "steps_per_loop": 10, "batch_size": 8, "checkpoint_loops": 1}
 every_agent = pytest.mark.parametrize("agent", AGENTS)
+
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.training.on_policy import make_simulation, train_on_policy
+config = Config.parse(json.loads(sys.argv[1]))
+simulation, folder = make_simulation(config), Path(sys.argv[2])
+train_on_policy(config, simulation, folder, on_loop=lambda curve: print(len(curve.loops), flush=True))
+"""
 
 
 class Killed(Exception):
@@ -84,6 +98,22 @@ def test_training_goes_on_after_it_was_killed(agent, tmp_path):
     resumed, resumed_curve = train_on_policy(settings, make_simulation(settings), tmp_path, resume=True)
     assert resumed_curve == curve
     assert resumed.keys() == statistics.keys()
+    assert all((resumed[name] == statistics[name]).all() for name in statistics)
+
+
+def test_training_goes_on_after_kill_9_at_any_moment(tmp_path):
+    settings = config(training_loops=10_000)
+    command = [sys.executable, "-c", TRAIN, json.dumps(settings.to_dict()), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for loop in range(3):
+            assert process.stdout.readline() == f"{loop + 1}\n"
+        process.kill()
+    _, killed = read_checkpoint(tmp_path, settings)
+    assert 2 <= len(killed.loops) < 10_000, "a loop is reported before its checkpoint is written"
+    longer = config(training_loops=len(killed.loops) + 1)
+    resumed, curve = train_on_policy(longer, make_simulation(longer), tmp_path, resume=True)
+    statistics, expected = train_on_policy(longer, make_simulation(longer))
+    assert curve == expected
     assert all((resumed[name] == statistics[name]).all() for name in statistics)
 
 
