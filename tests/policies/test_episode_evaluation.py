@@ -109,6 +109,19 @@ def test_a_window_counts_whichever_version_happened_to_answer_in_it(loop, polici
     assert better.count == worse.count == window.episodes > 0
 
 
+@pytest.mark.parametrize(("gone", "counted"), [(0, 3), (3, 0)])
+def test_traffic_that_was_shared_with_a_version_that_is_gone_says_nothing(loop, policies, transitions, gone, counted):
+    """Else the champion's part of it were taken as that which the challenger left: evidence against the challenger."""
+    config, _ = loop
+    table = with_column(transitions, "assignment_share", [0.2] * len(transitions)).slice(0, 12)
+    table = changed(table, "policy_version", [3 * gone, 3 * gone + 1, 3 * gone + 2], "gone")
+    known, good = {policy.manifest.version: policy for policy in policies.values()}, policies["good"]
+    batches = table.combine_chunks().to_batches()
+    window = EpisodeWindow.of(config, known.get, batches, sharing=[RANDOM, good.manifest.version])
+    better, worse = compare_versions(window, RANDOM, good, BettingTest(), BettingTest())
+    assert better.count == worse.count == counted
+
+
 def test_episodes_of_an_application_count_by_the_propensities_that_it_told(loop, policies, transitions):
     config, _ = loop
     told = changed(with_column(transitions, "mode", ["external"] * len(transitions)), "propensity", [0, 1, 2], 1.0)
