@@ -56,15 +56,19 @@ async def _keep(command: Sequence[str], inherited: tuple[int, int], counts: Work
 
 async def _keep_worker(worker: int, command: Sequence[str], inherited: tuple[int, int], counts: WorkerCounts) -> None:
     """Keep a worker running until cancelled; return if it finds its input wrong."""
-    arguments = [*command, str(worker), *map(str, inherited)]
+    arguments, pipe = [*command, str(worker), *map(str, inherited)], asyncio.subprocess.PIPE
     while True:
-        process = await asyncio.create_subprocess_exec(*arguments, stdin=asyncio.subprocess.PIPE, pass_fds=inherited)
-        async with _ended_at_last(process):
-            status = await _status(process, worker, counts)
-        counts.stopped(worker)
-        if status == WRONG_INPUT:
-            return
-        log.error("worker %d ended with status %s; it is started again", worker, status)
+        try:
+            process = await asyncio.create_subprocess_exec(*arguments, stdin=pipe, pass_fds=inherited)
+            async with _ended_at_last(process):
+                status = await _status(process, worker, counts)
+        except OSError as error:  # out of memory or processes
+            log.error("worker %d cannot be started: %s", worker, error)
+        else:
+            counts.stopped(worker)
+            if status == WRONG_INPUT:
+                return
+            log.error("worker %d ended with status %s; it is started again", worker, status)
         await asyncio.sleep(RESTART_SECONDS)
 
 

@@ -1,5 +1,6 @@
 """Workers of the predictor: they share port, ids and counts, and kill -9 of either loses nothing that was answered."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -17,8 +18,10 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.events.json_format import decode
 from banditloop.rl_core.events.schema import decision_schema
 from banditloop.rl_core.promotion.transitions import promote
+from banditloop.rl_core.serving import workers as workers_above
 from banditloop.rl_core.serving.outbox import Outbox
 from banditloop.rl_core.serving.outbox_publisher import outbox_folder
+from banditloop.rl_core.serving.worker_counts import WorkerCounts
 from banditloop.rl_core.settings.secrets import TOKEN
 from tests.conftest import deploy, make_config, make_policy, vector_task
 from tests.support.processes import free_port, process, wait_until
@@ -210,6 +213,24 @@ def test_workers_end_with_their_predictor_and_another_takes_the_port(config, par
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
         wait_until(lambda: running(platform) == 2)
         assert ask(requests, platform, "another").ok
+
+
+@pytest.mark.parametrize(("beats", "status"), [(False, -signal.SIGKILL), (True, 0)])
+def test_a_worker_that_hangs_is_killed(beats, status, monkeypatch):
+    monkeypatch.setattr(workers_above, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(workers_above, "PATIENCE_SECONDS", 0.1)
+    counts = WorkerCounts()
+
+    async def ended():
+        worker = await asyncio.create_subprocess_exec("sleep", "0.6" if beats else "60")
+        ending = asyncio.create_task(workers_above._status(worker, 0, counts))
+        while not ending.done():
+            if beats:
+                counts.beat(is_serving=True)
+            await asyncio.sleep(0.01)
+        return ending.result()
+
+    assert asyncio.run(ended()) == status
 
 
 @pytest.mark.slow
