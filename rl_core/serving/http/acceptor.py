@@ -5,13 +5,13 @@ all, and keep them.
 """
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable, Sized
 
 from banditloop.rl_core.serving.worker_counts import WorkerCounts
 
 WAIT_SECONDS, MAX_WAITS = 0.001, 20  # that a worker leaves a connection to others, which may hang
+FULL_SECONDS = 1.0  # until connections are accepted again when file descriptors have run out
 
 
 class Acceptor:
@@ -48,16 +48,22 @@ class Acceptor:
         held = len(self._connections) + len(self._accepting)
         if self._counts.holds_more(held) and self._waits < MAX_WAITS:
             self._waits += 1
-            self._loop.remove_reader(self._listener)
-            self._timer = self._loop.call_later(WAIT_SECONDS, self._wake)
-            return
+            return self._pause(WAIT_SECONDS)
         self._waits = 0
-        with contextlib.suppress(OSError):  # another worker was faster, or the client is gone
+        try:
             connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, connection))
-            self._accepting.add(task)
-            task.add_done_callback(self._accepting.discard)
+        except (BlockingIOError, ConnectionAbortedError):  # another worker was faster, or the client is gone
+            return
+        except OSError:  # out of file descriptors
+            return self._pause(FULL_SECONDS)
+        connection.setblocking(False)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, connection))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listener)
+        self._timer = self._loop.call_later(seconds, self._wake)
 
     def _wake(self) -> None:
         self._loop.add_reader(self._listener, self._accept)
