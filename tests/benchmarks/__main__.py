@@ -25,6 +25,7 @@ LONG = (
     "sequential",
     "data",
     "sums",
+    "workers",
 )  # minutes: if named
 
 

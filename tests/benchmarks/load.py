@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks.load URL '{"batch": 1, ...}': a load generator in a separate process. Prints a Measure.
+"""python -m tests.benchmarks.load URL '{"batch": 1, ...}' '[1]': a load generator, on core 1. Prints a Measure.
 
 Without a rate, every connection sends its next request as soon as it has a response (closed loop). With a rate,
 requests are due at fixed times and latency counts from the due time, so a stalled server does not reduce the load.
@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 
 BODIES, DIM = 64, 20
 DRAIN_TIMEOUT_SECONDS = 600.0  # a machine that became busy leaves many requests to be caught up with
-CORES = sorted(os.sched_getaffinity(0))  # the last is the generator's, so that it does not compete with the server
+CORES = sorted(
+    os.sched_getaffinity(0)
+)  # the last is the generator's, as a rule, so that it does not compete with the server
 HEAD_END, OK = b"\r\n\r\n", b"HTTP/1.1 200"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -43,11 +45,14 @@ def measure(
     rate: float | None = None,
     connections: int = 16,
     named: bool = False,
+    cores: list[int] = CORES[-1:],
 ) -> Measure:
-    """Put load on a server from another process. named: with contexts of named features, not of plain vectors."""
+    """Put load on a server from another process, on these cores.
+
+    named: with contexts of named features, not of plain vectors.
+    """
     load = {"batch": batch, "seconds": seconds, "rate": rate, "connections": connections, "named": named}
-    options = json.dumps(load)
-    command = [sys.executable, "-m", "tests.benchmarks.load", url, options]
+    command = [sys.executable, "-m", "tests.benchmarks.load", url, json.dumps(load), json.dumps(cores)]
     return Measure(**json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
 
 
@@ -206,8 +211,8 @@ def _loop(paced: bool) -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop(selectors.SelectSelector() if paced else None)
 
 
-def main(url: str, load: str) -> None:
-    os.sched_setaffinity(0, CORES[-1:])
+def main(url: str, load: str, cores: str) -> None:
+    os.sched_setaffinity(0, json.loads(cores))
     options = json.loads(load)
     with asyncio.Runner(loop_factory=lambda: _loop(bool(options["rate"]))) as runner:
         print(json.dumps(asdict(runner.run(_run(url, **options)))))

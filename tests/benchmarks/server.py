@@ -13,6 +13,8 @@ from banditloop.rl_core.ports import PREDICT_ROUTE
 from tests.benchmarks.load import CORES, Measure, measure
 from tests.support.processes import free_port, listening, process, wait_until
 
+SERVER_CORES = CORES[:-1] or CORES
+
 
 class Server(NamedTuple):
     """URL of the predict route and process id."""
@@ -28,12 +30,19 @@ class Server(NamedTuple):
         finally:
             _signal(self.pid, signal.SIGSTOP)
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the server and its children have taken."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in _with_children(self.pid)]
+        return sum(int(field[11]) + int(field[12]) for field in fields) / os.sysconf("SC_CLK_TCK")
+
 
 @contextlib.contextmanager
-def predictor(config: Config, module: str = "banditloop.functions.predictor") -> Iterator[Server]:
-    """Run the predictor, which is stopped (SIGSTOP) while it is not measured."""
+def predictor(
+    config: Config, module: str = "banditloop.functions.predictor", cores: list[int] = SERVER_CORES
+) -> Iterator[Server]:
+    """Run the predictor on these cores; it is stopped (SIGSTOP) while it is not measured."""
     endpoint = connect(config).endpoint
-    with _server(config, module) as pid:
+    with _server(config, module, cores=cores) as pid:
         wait_until(endpoint.serving_versions)
         yield Server(endpoint.url() + PREDICT_ROUTE, pid)
 
@@ -48,9 +57,9 @@ def comparison_server(config: Config, name: str, *arguments: str) -> Iterator[Se
 
 
 @contextlib.contextmanager
-def _server(config: Config, module: str, *arguments: str) -> Iterator[int]:
+def _server(config: Config, module: str, *arguments: str, cores: list[int] = SERVER_CORES) -> Iterator[int]:
     with process(config, "-m", module, *arguments) as child:
-        os.sched_setaffinity(child.pid, CORES[:-1] or CORES)
+        os.sched_setaffinity(child.pid, cores)
         try:
             yield child.pid
         finally:
@@ -59,5 +68,9 @@ def _server(config: Config, module: str, *arguments: str) -> Iterator[int]:
 
 def _signal(pid: int, number: int) -> None:
     """Send a signal to a process and its children."""
-    for process_id in pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+    for process_id in _with_children(pid):
         os.kill(process_id, number)
+
+
+def _with_children(pid: int) -> list[int]:
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
