@@ -16,11 +16,11 @@ def prefixed(values: pa.Array, before: Callable[[int], bytes]) -> pa.Array:
 
 def prefixes(values: pa.Array, before: Callable[[int], bytes]) -> pa.Array:
     """The bytes before each of large binary [B]; before: what they are, given the value's size."""
-    sizes, places = _distinct(np.diff(parts(values)[0]))
+    sizes, places = distinct(np.diff(parts(values)[0]))
     return pa.array([before(int(size)) for size in sizes], pa.large_binary()).take(pa.array(places))
 
 
-def _distinct(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sizes that occur, ascending, and the place of each among them [B]."""
     if sizes.max(initial=0) > MANY_SIZES:
         return np.unique(sizes, return_inverse=True)
@@ -37,6 +37,15 @@ def binary(ends: np.ndarray, content: np.ndarray) -> pa.Array:
     """Large binary whose values end at these bytes of the content."""
     buffers = [None, pa.py_buffer(ends.astype(np.int64)), pa.py_buffer(np.ascontiguousarray(content))]
     return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, buffers)
+
+
+def cut(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
+    """Copies of the bytes between ascending places of a content, as large binary [B]."""
+    places = np.append(np.stack([starts, ends], axis=1).ravel(), len(content))
+    alternating = pa.Array.from_buffers(
+        pa.large_binary(), 2 * len(starts), [None, *map(pa.py_buffer, (places, content))]
+    )
+    return alternating.take(pa.array(np.arange(0, 2 * len(starts), 2)))
 
 
 def parts(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:

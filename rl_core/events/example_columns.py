@@ -14,6 +14,7 @@ from banditloop.rl_core.events.binary_columns import binary, joined, parts, pref
 
 LIST_TAGS = {"bytes_list": b"\x0a", "float_list": b"\x12", "int64_list": b"\x1a"}
 TAG, VALUE_TAG = b"\x0a", b"\x12"  # of a message's first field, and of a map entry's value; both length-prefixed
+EMPTY = pa.scalar(b"[]", pa.large_binary())
 VARINT_BYTES = 10  # of a negative integer; seven bits each
 
 
@@ -24,29 +25,42 @@ def records(columns: dict[str, pa.Array], kinds: dict[str, str]) -> pa.Array:
     structs are bytes. A null has no values.
     """
     entries = [part for name, column in columns.items() for part in _entries(name, column, kinds[name])]
-    return prefixed(joined(*entries), lambda size: TAG + _varint(size))
+    return prefixed(joined(*entries), before_bytes)
 
 
 def json_column(column: pa.Array) -> pa.Array:
     """Lists of structs as the bytes of their JSON; of a null, an empty list."""
     if not len(column.flatten()):  # the common case
-        return pa.repeat(pa.scalar(b"[]", pa.large_binary()), len(column))
+        return pa.repeat(EMPTY, len(column))
     return pa.array([orjson.dumps(value or []) for value in column.to_pylist()], pa.large_binary())
+
+
+def from_json(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Lists of structs of this type from the bytes of their JSON."""
+    if pc.all(pc.equal(texts, EMPTY)).as_py():
+        offsets = pa.array(np.zeros(len(texts) + 1, np.int32))
+        return pa.ListArray.from_arrays(offsets, pa.array([], kind.value_type), type=kind)
+    return pa.array([orjson.loads(text) for text in texts.to_pylist()], kind)
 
 
 def _entries(name: str, column: pa.Array, kind: str) -> tuple[pa.Array, pa.Array]:
     """The entries of a feature in the map of features: what is before the bytes of their values, and these."""
-    is_packed = kind != "bytes_list"
-    key = TAG + _varint(len(name.encode())) + name.encode()
-
-    def before(size: int) -> bytes:
-        packed = TAG + _varint(size) if is_packed and size else b""
-        items = LIST_TAGS[kind] + _varint(len(packed) + size) + packed
-        value = VALUE_TAG + _varint(len(items) + size) + items
-        return TAG + _varint(len(key) + len(value) + size) + key + value
-
     values = _lists(column, kind)
-    return prefixes(values, before), values
+    return prefixes(values, lambda size: before_values(name, kind, size)), values
+
+
+def before_values(name: str, kind: str, size: int) -> bytes:
+    """What stands before the values of a feature: the start of its entry in the map, up to them."""
+    packed = before_bytes(size) if kind != "bytes_list" and size else b""
+    items = LIST_TAGS[kind] + _varint(len(packed) + size) + packed
+    value = VALUE_TAG + _varint(len(items) + size) + items
+    key = before_bytes(len(name.encode())) + name.encode()
+    return before_bytes(len(key) + len(value) + size) + key + value
+
+
+def before_bytes(size: int) -> bytes:
+    """What stands before so many bytes of a message's first field, such as an item of a list of bytes."""
+    return TAG + _varint(size)
 
 
 def _lists(column: pa.Array, kind: str) -> pa.Array:
@@ -59,7 +73,7 @@ def _lists(column: pa.Array, kind: str) -> pa.Array:
     if kind == "int64_list":
         lengths, content = _varints(values.cast(pa.int64()).to_numpy(zero_copy_only=False))
         return binary(np.append(0, lengths.cumsum())[ends], content)
-    items = prefixed(values.cast(pa.large_binary()), lambda size: TAG + _varint(size))
+    items = prefixed(values.cast(pa.large_binary()), before_bytes)
     item_ends, content = parts(items)
     return binary(item_ends[ends], content)
 
@@ -86,4 +100,8 @@ def _varints(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _varint(value: int) -> bytes:
-    return bytes(_varints(np.array([value]))[1])
+    groups = []
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*groups, value])

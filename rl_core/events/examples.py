@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.events.actions_seen import ActionsSeen
-from banditloop.rl_core.events.example_columns import json_column, records
+from banditloop.rl_core.events.example_columns import from_json, json_column, records
+from banditloop.rl_core.events.example_layout import Ragged
 from banditloop.rl_core.events.example_message import Example
-from banditloop.rl_core.events.parsed_examples import Ragged, parse_examples
+from banditloop.rl_core.events.parsed_examples import parse_examples
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.events.tfrecords import framed, read_records
 from banditloop.rl_core.events.transitions import transition_schema
@@ -87,7 +87,8 @@ def read_transitions(files: Iterable[Path], task: Task, metrics: Sequence[str] =
 
 
 def _read(files: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
-    for parsed in parse_examples(list(files), {name: _list_kind(kind) for name, kind in _leaves(schema)}):
+    kinds = {name: _list_kind(kind) for name, kind in _leaves(schema)}
+    for parsed in chain.from_iterable(parse_examples(file, kinds) for file in files):
         yield pa.table([_column(parsed, field, field.name) for field in schema], schema=schema)
 
 
@@ -122,10 +123,9 @@ def _column(parsed: dict[str, Ragged], field: pa.Field, name: str) -> pa.Array:
         return pa.StructArray.from_arrays(
             [_column(parsed, child, f"{name}.{child.name}") for child in kind], fields=list(kind)
         )
-    values = pa.array(parsed[name].values, pa.binary() if item == pa.string() or _is_json(kind) else None)
+    values, splits = pa.array(parsed[name].values), parsed[name].splits
     if _is_json(kind):
-        return pa.array([orjson.loads(text) for text in values.to_pylist()], kind)
-    splits = parsed[name].splits
+        return from_json(values, kind)
     values = values.cast(item)
     if pa.types.is_list(kind):
         return pa.ListArray.from_arrays(pa.array(splits, pa.int32()), values).cast(kind)

@@ -4,6 +4,7 @@ A record is its length, the length's checksum, its bytes and their checksum: a m
 tensorflow/core/lib/io/record_writer.h.
 """
 
+import mmap
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.binary_columns import binary, joined, parts, prefixed
+from banditloop.rl_core.events.binary_columns import binary, cut, joined, parts, prefixed, prefixes
 
 LENGTH, CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
+BEFORE, AFTER = LENGTH.size + CHECKSUM.size, CHECKSUM.size  # bytes around those of a record
 MASK = 0xA282EAD8
 
 
@@ -31,10 +33,10 @@ def write_records(path: Path, records: Iterable[bytes]) -> int:
 
 def framed(records: pa.Array) -> memoryview:
     """The bytes of a file with these records, large binary [B]."""
-    crcs = np.fromiter(map(google_crc32c.value, records.to_pylist()), np.uint32, len(records))
-    masked = (crcs >> 15 | crcs << 17) + np.uint32(MASK)
-    checksums = binary(CHECKSUM.size * np.arange(len(records) + 1), masked.astype("<u4").view(np.uint8))
-    return parts(joined(prefixed(records, _header), checksums))[1].data
+    ends, content = parts(records)
+    checksums = _checksums(content.tobytes(), ends[:-1], ends[1:])
+    after = binary(CHECKSUM.size * np.arange(len(records) + 1), checksums.view(np.uint8))
+    return parts(joined(prefixed(records, _header), after))[1].data
 
 
 def _header(size: int) -> bytes:
@@ -43,21 +45,63 @@ def _header(size: int) -> bytes:
 
 
 def read_records(path: Path) -> Iterator[bytes]:
-    """The records of a file.
+    """The records of a file. InvalidInput: it is cut off or damaged."""
+    for records in read_columns(path, rows=1_000):
+        yield from records.to_pylist()
+
+
+def read_columns(path: Path, rows: int) -> Iterator[pa.Array]:
+    """The records of a file as large binary, up to so many at a time.
 
     Raises:
         InvalidInput: the file is cut off or damaged.
     """
+    content = _mapped(path)
+    starts, ends = _places(path, content)
+    for first in range(0, len(starts), rows):
+        of_batch = slice(first, first + rows)
+        yield _checked(path, content, starts[of_batch], ends[of_batch])
+
+
+def _mapped(path: Path) -> bytes | mmap.mmap:
+    """The bytes of a file, which are in memory only while they are read."""
     with path.open("rb") as file:
-        while length := file.read(LENGTH.size):
-            if file.read(CHECKSUM.size) != _checksum(length):
-                raise InvalidInput(f"{path}: is damaged")
-            record = file.read(LENGTH.unpack(length)[0])
-            if file.read(CHECKSUM.size) != _checksum(record):
-                raise InvalidInput(f"{path}: is damaged")
-            yield record
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+
+
+def _places(path: Path, content: bytes | mmap.mmap) -> tuple[np.ndarray, np.ndarray]:
+    """Where the records start and end, as their lengths say, each of which has its checksum. InvalidInput: not so."""
+    starts, place, size, unpack = list[int](), 0, len(content), LENGTH.unpack_from
+    while place + BEFORE <= size:
+        starts.append(place + BEFORE)
+        place += BEFORE + unpack(content, place)[0] + AFTER
+    if place != size:
+        raise _damaged(path)
+    begins = np.array(starts, np.int64)
+    return begins, np.append(begins[1:] - BEFORE, size)[: len(begins)] - AFTER
+
+
+def _checked(path: Path, content: bytes | mmap.mmap, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
+    """The records at these places, large binary [B]. InvalidInput: they or their lengths have other checksums."""
+    held = np.frombuffer(content, np.uint8)
+    headers, records = cut(held, starts - BEFORE, starts), cut(held, starts, ends)
+    checksums = cut(held, ends, ends + AFTER)
+    expected = _checksums(content, starts, ends).tobytes()
+    if parts(checksums)[1].tobytes() != expected or not headers.equals(prefixes(records, _header)):
+        raise _damaged(path)
+    return records
+
+
+def _damaged(path: Path) -> InvalidInput:
+    return InvalidInput(f"{path}: is damaged")
+
+
+def _checksums(content: bytes | mmap.mmap, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The checksums of the bytes between these places, uint32 [B]."""
+    pieces = map(content.__getitem__, map(slice, starts.tolist(), ends.tolist()))
+    crcs = np.fromiter(map(google_crc32c.value, pieces), np.uint32, len(starts))
+    return ((crcs >> 15 | crcs << 17) + np.uint32(MASK)).astype("<u4")
 
 
 def _checksum(content: bytes) -> bytes:
-    crc = google_crc32c.value(content)
-    return CHECKSUM.pack(((crc >> 15 | crc << 17) + MASK) & 0xFFFFFFFF)
+    return _checksums(content, np.array([0]), np.array([len(content)])).tobytes()

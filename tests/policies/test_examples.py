@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events import examples, parsed_examples
 from banditloop.rl_core.events.actions_seen import FILE
+from banditloop.rl_core.events.example_layout import columns
+from banditloop.rl_core.events.example_message import Example
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import interaction_schema
+from banditloop.rl_core.events.tfrecords import read_records, write_records
 from banditloop.rl_core.settings.task import Task
 from tests.conftest import EVERY_KIND, START, random_interactions, vector_task
 
@@ -61,9 +65,9 @@ def test_examples_are_read_as_written(rows, cut, tmp_path_factory):
     table = pa.Table.from_pylist(rows, schema)
     batches = [*table.slice(0, cut).to_batches(), *table.slice(cut).to_batches()]
     assert examples.write_examples(batches, folder) == len(rows)
-    for many_bytes in (0, parsed_examples.MANY_BYTES):  # by TensorFlow, and in Python
+    for parse in (columns, parsed_examples.parse_in_python, parsed_examples.parse_with_tensorflow):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(parsed_examples, "MANY_BYTES", many_bytes)
+            patch.setattr(parsed_examples, "columns", parse)
             read = (
                 list(examples.read_examples(examples.example_files(folder), TASK)) if rows else [schema.empty_table()]
             )
@@ -104,4 +108,28 @@ def test_many_rows_are_written_to_several_files(tmp_path, monkeypatch):
         assert len(list(folder.glob("*.tfrecord"))) == -(-rows // 10)
         read = pa.concat_tables(examples.read_examples(examples.example_files(folder), vector_task()))
         assert read["event_id"] == table["event_id"]
+        assert read["context"].combine_chunks() == table["context"].combine_chunks()
+
+
+def test_examples_of_other_writers_are_read(tmp_path):
+    """With features in another order, or more of them, as protobuf alone writes them: a file of such and of ours."""
+    table = random_interactions(20)
+    examples.write_examples(table.to_batches(), tmp_path)
+    [file] = examples.example_files(tmp_path)
+    others = []
+    for number, record in enumerate(read_records(file)):
+        ours, other = Example.FromString(record), Example()
+        for name in sorted(ours.features.feature, reverse=bool(number % 2)):
+            other.features.feature[name].CopyFrom(ours.features.feature[name])
+        other.features.feature["more"].int64_list.value.append(number)
+        others.append(other.SerializeToString())
+    write_records(file, others)
+    for many_bytes in (0, parsed_examples.MANY_BYTES):  # by TensorFlow, and in Python
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(parsed_examples, "MANY_BYTES", many_bytes)
+            [read] = examples.read_examples([file], vector_task())
+            write_records(tmp_path / "none.tfrecord", [b"a"])
+            with pytest.raises(InvalidInput, match="tfrecord: holds no tf"):
+                list(examples.read_examples([tmp_path / "none.tfrecord"], vector_task()))
+        assert read["event_id"].to_pylist() == table["event_id"].to_pylist()
         assert read["context"].combine_chunks() == table["context"].combine_chunks()

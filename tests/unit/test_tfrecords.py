@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events import binary_columns
 from banditloop.rl_core.events.example_columns import records as encoded
+from banditloop.rl_core.events.example_layout import OtherLayout
+from banditloop.rl_core.events.example_layout import columns as read_columns
 from banditloop.rl_core.events.example_message import Example
+from banditloop.rl_core.events.parsed_examples import parse_in_python
 from banditloop.rl_core.events.tfrecords import framed, read_records, write_records
 
 integers = st.none() | st.integers(-(2**63), 2**63 - 1)
@@ -36,7 +39,9 @@ def test_columns_are_encoded_as_protobuf_reads_them(numbers, texts, lists, many_
     kinds = {"number": "int64_list", "text": "bytes_list"} | {kind: kind for kind in LISTS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(binary_columns, "MANY_SIZES", many_sizes)
-        rows = encoded({name: column.slice(1) for name, column in columns.items()}, kinds).to_pylist()
+        messages = encoded({name: column.slice(1) for name, column in columns.items()}, kinds)
+        assert_same(read_columns(messages, kinds), parse_in_python(messages, kinds))
+    rows = messages.to_pylist()
     for row, number, text, values in zip(rows, numbers[1:], texts[1:], lists[1:], strict=True):
         read = Example.FromString(row).features.feature
         assert read.keys() == columns.keys()
@@ -44,6 +49,30 @@ def test_columns_are_encoded_as_protobuf_reads_them(numbers, texts, lists, many_
         assert list(read["text"].bytes_list.value) == ([] if text is None else [text.encode()])
         assert list(read["int64_list"].int64_list.value) == list(read["float_list"].float_list.value) == values
         assert list(read["bytes_list"].bytes_list.value) == [str(value).encode() for value in values]
+
+
+def assert_same(ours, parsed):
+    assert ours.keys() == parsed.keys()
+    for name, (values, splits) in parsed.items():
+        assert ours[name].splits.tolist() == splits.tolist()
+        assert ours[name].values.tolist() == values.tolist()
+
+
+@given(place=st.integers(0, 199), byte=st.integers(0, 255), messages=st.integers(1, 3))
+def test_bytes_that_the_encoder_would_not_write_are_never_read_as_if_it_had(place, byte, messages):
+    """Whatever byte is changed, columns are read as protobuf reads them, or left to it."""
+    columns = {"number": pa.array([3, 300, -1]), "texts": pa.array([["a", "bc"], [], ["", "d"]])}
+    columns["list"] = pa.array([[1.0], [], [2.0, 3.0]], pa.list_(pa.float32()))
+    kinds = {"number": "int64_list", "texts": "bytes_list", "list": "float_list"}
+    written = encoded(columns, kinds)[:messages].to_pylist()
+    first = bytearray(written[0])
+    first[place % len(first)] = byte
+    changed = pa.array([bytes(first), *written[1:]], pa.large_binary())
+    try:
+        ours = read_columns(changed, kinds)
+    except OtherLayout:
+        return
+    assert_same(ours, parse_in_python(changed, kinds))
 
 
 def test_long_records_are_encoded():
