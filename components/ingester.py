@@ -18,7 +18,7 @@ def ingester(
     as_of: str = "",
     parent: str = "",
 ):
-    """Write interactions as tf.train.Examples, without those held out for evaluation and those of no use.
+    """Write interactions as examples to train on, without those held out for evaluation and those of no use.
 
     They are those of the loop since the last training, or all if no policy can be resumed, or those of a log in a file,
     with columns action, reward, one for each feature of the context and, where known, propensity, timestamp, event_id.
@@ -33,7 +33,7 @@ def ingester(
         parent: Version of the loop to resume from; empty is the latest released.
 
     Returns:
-        examples: TFRecord files, with metadata for the trainer, such as the version to resume from.
+        examples: TFRecord or Arrow files, with metadata for the trainer, such as the version to resume from.
         held_out: Rows of the log that were held out, for the evaluator; a loop's stay in its warehouse.
         metrics: Number of interactions, and of those left out, by reason; time, memory, bytes and rows per second.
     """

@@ -24,7 +24,7 @@ def trainer(
 
     Args:
         config: Config of the loop, as JSON; without a backend it is of no loop, and one with a task is enough.
-        examples: TFRecord files from the ingester, or in its format.
+        examples: Files from the ingester, or in its format.
         agent: Name of the agent; empty is the config's, or dqn where it has episodes, or linear_thompson.
         exploration: Fraction of decisions drawn uniformly; not given, it is the config's, or 0.01.
         alpha: Of linear_thompson and linucb, how much they explore; not given, it is the config's, or 0.5 and 1.

@@ -13,6 +13,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import Backend, LocalBackend
 from banditloop.rl_core.settings.config_values import path_from_environment, read_values, values_from_environment
 from banditloop.rl_core.settings.episodes import EpisodesSection
+from banditloop.rl_core.settings.examples import ExamplesSection
 from banditloop.rl_core.settings.loop import (
     GateSection,
     PolicySection,
@@ -47,6 +48,7 @@ class Config(Section):
     bus: BusSection = BusSection()
     logging: LoggingSection = LoggingSection()
     image: ImageSection = ImageSection()
+    examples: ExamplesSection = ExamplesSection()
     training: TrainingSection = TrainingSection()
     on_policy: OnPolicySection = OnPolicySection()
     retraining: RetrainingSection = RetrainingSection()

@@ -1,4 +1,4 @@
-"""Interactions, or transitions of episodes, as tf.train.Examples in TFRecord files.
+"""Interactions, or transitions of episodes, in files: tf.train.Examples in TFRecords, or Arrow (arrow_examples.py).
 
 TF-Agents' own example encoding is broken on NumPy 2, so the features are derived here from the types of the Arrow
 schema: strings become bytes, timestamps (in microseconds), booleans and integers int64, floating-point numbers float32.
@@ -7,18 +7,20 @@ the bytes of its JSON.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.events.actions_seen import ActionsSeen
+from banditloop.rl_core.events.arrow_examples import SUFFIX, arrow_names, read_arrow, write_arrow
 from banditloop.rl_core.events.example_columns import from_json, json_column, records
 from banditloop.rl_core.events.example_layout import Ragged
 from banditloop.rl_core.events.example_message import Example
-from banditloop.rl_core.events.parsed_examples import parse_examples
+from banditloop.rl_core.events.null_lists import check_items, without_null_lists
+from banditloop.rl_core.events.parsed_examples import ROWS_PER_BATCH, parse_examples
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.events.tfrecords import framed, read_records
 from banditloop.rl_core.events.transitions import transition_schema
@@ -29,21 +31,40 @@ ROWS_ENCODED = 10_000  # at a time, which bounds the memory
 ORDINAL = "ordinal"  # a feature that transitions have and interactions have not
 
 
-def write_examples(batches: Iterable[pa.RecordBatch], folder: Path) -> int:
-    """Write interactions or transitions to files examples-NNNNN.tfrecord in `folder`, replacing it; returns how many.
+def write_examples(batches: Iterable[pa.RecordBatch], folder: Path, form: str = "tfrecord") -> int:
+    """Write interactions or transitions to files examples-NNNNN.FORM in `folder`, replacing it; returns how many.
 
-    What was seen of their actions is written beside them.
+    What was seen of their actions is written beside them. form: as examples.format in the config.
+
+    Raises:
+        InvalidInput: a list has a null.
     """
     shutil.rmtree(folder, ignore_errors=True)  # files of an earlier attempt
     folder.mkdir(parents=True)
     rows, actions = 0, ActionsSeen()
-    for batch in actions.watch(batches):
+    for file, parts in groupby(_parts(actions.watch(batches)), lambda numbered: numbered[0]):
+        rows += WRITERS[form](folder / f"examples-{file:05d}.{form}", (part for _, part in parts))
+    actions.write(folder)
+    return rows
+
+
+def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The rows in parts that are written at once, each with the number of its file."""
+    rows = 0
+    for batch in batches:
         while batch.num_rows:
             part = batch.slice(0, min(ROWS_ENCODED, ROWS_PER_FILE - rows % ROWS_PER_FILE))
-            with (folder / f"examples-{rows // ROWS_PER_FILE:05d}.tfrecord").open("ab") as file:
-                file.write(framed(records(*_features(part))))
+            check_items(part)
+            yield rows // ROWS_PER_FILE, without_null_lists(part)
             rows, batch = rows + part.num_rows, batch.slice(part.num_rows)
-    actions.write(folder)
+
+
+def _write_records(path: Path, parts: Iterable[pa.RecordBatch]) -> int:
+    rows = 0
+    with path.open("wb") as file:
+        for part in parts:
+            file.write(framed(records(*_features(part))))
+            rows += part.num_rows
     return rows
 
 
@@ -58,23 +79,31 @@ def example_actions(folder: Path, task: Task) -> ActionsSeen:
 
 
 def example_files(folder: Path) -> list[Path]:
-    """TFRecord files in a folder, in the order in which they were written."""
-    return sorted(folder.glob("*.tfrecord"))
+    """Files of examples in a folder, in the order in which they were written."""
+    return sorted(file for form in WRITERS for file in folder.glob(f"*.{form}"))
 
 
 def are_transitions(files: Iterable[Path]) -> bool:
-    """Whether the first of the examples in TFRecord files is a transition, not an interaction."""
-    first = next(chain.from_iterable(map(read_records, files)), None)
-    return first is not None and ORDINAL in Example.FromString(first).features.feature
+    """Whether the first of the examples in files is a transition, not an interaction."""
+    names = (names for file in files if (names := _first_names(file)))
+    return ORDINAL in next(names, ())
+
+
+def _first_names(file: Path) -> Collection[str]:
+    """The names of the features of the first example in a file; none if it has no example."""
+    if file.suffix == SUFFIX:
+        return arrow_names(file)
+    first = next(read_records(file), None)
+    return set(Example.FromString(first).features.feature) if first is not None else ()
 
 
 def read_examples(files: Iterable[Path], task: Task) -> Iterator[pa.Table]:
-    """Interactions of a task in TFRecord files, as tables of up to parsed_examples.ROWS_PER_BATCH rows."""
+    """Interactions of a task in files, as tables of up to parsed_examples.ROWS_PER_BATCH rows of one of them."""
     return _read(files, interaction_schema(task))
 
 
 def read_transitions(files: Iterable[Path], task: Task, metrics: Sequence[str] = ()) -> Iterator[pa.Table]:
-    """Transitions in TFRecord files, as `read_examples` has interactions; an episode may go on in the next table.
+    """Transitions in files, as `read_examples` has interactions; an episode may go on in the next table.
 
     metrics: names of the rewards that were written as such.
     """
@@ -88,8 +117,12 @@ def read_transitions(files: Iterable[Path], task: Task, metrics: Sequence[str] =
 
 def _read(files: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     kinds = {name: _list_kind(kind) for name, kind in _leaves(schema)}
-    for parsed in chain.from_iterable(parse_examples(file, kinds) for file in files):
-        yield pa.table([_column(parsed, field, field.name) for field in schema], schema=schema)
+    for file in files:
+        if file.suffix == SUFFIX:
+            yield from read_arrow(file, schema, ROWS_PER_BATCH)
+        else:
+            for parsed in parse_examples(file, kinds):
+                yield pa.table([_column(parsed, field, field.name) for field in schema], schema=schema)
 
 
 def _leaves(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
@@ -149,3 +182,6 @@ def _list_kind(kind: pa.DataType) -> str:
     if pa.types.is_string(item) or pa.types.is_struct(item):
         return "bytes_list"
     return "float_list" if pa.types.is_floating(item) else "int64_list"
+
+
+WRITERS = {"tfrecord": _write_records, "arrow": write_arrow}

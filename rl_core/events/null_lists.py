@@ -1,7 +1,9 @@
-"""Missing lists read as empty ones, which is the same on every backend."""
+"""Missing lists read as empty ones, which is the same on every backend; lists have no missing values."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from banditloop.rl_core.errors import InvalidInput
 
 
 def without_null_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -21,3 +23,19 @@ def filled(values: pa.Array) -> pa.Array:
     if not pa.types.is_struct(kind.value_type):
         return given
     return pa.ListArray.from_arrays(given.offsets, filled(given.values), type=kind)
+
+
+def check_items(batch: pa.RecordBatch) -> None:
+    """InvalidInput: a list of a batch of interactions, or one within a struct, has a null; names the interaction."""
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        _check_items(field.name, column, batch)
+
+
+def _check_items(name: str, values: pa.Array, batch: pa.RecordBatch) -> None:
+    if pa.types.is_struct(values.type):
+        for field, column in zip(values.type, values.flatten(), strict=True):
+            _check_items(f"{name}.{field.name}", column, batch)
+    elif pa.types.is_list(values.type) and (items := values.flatten()).null_count:
+        row = pc.list_parent_indices(values).filter(pc.is_null(items))[0].as_py()
+        event_id = batch.column("event_id")[row]
+        raise InvalidInput(f"interaction {event_id}: {name} has a null in its list; leave it out, or give a value")

@@ -99,7 +99,9 @@ def export_episodes(
     decided, usable = UsableInteractions(config.task, shapes), UsableInteractions(config.task, shapes)
     for _ in audit_propensities(decided.of(platform.warehouse.interactions(window)), audits):
         pass
-    rows = write_examples(usable.episodes_of(platform.warehouse.transitions(window, "training")), examples)
+    rows = write_examples(
+        usable.episodes_of(platform.warehouse.transitions(window, "training")), examples, config.examples.format
+    )
     write_audits(examples, audits)
     found = platform.warehouse.episode_counts(window.until)._asdict()
     if not rows:
@@ -127,7 +129,7 @@ def export_file(
     log_events = reading.training(artifact_events(log, config.task, columns, config.reward.name, config.other_rewards))
     if config.episodes:
         batches = transitions(log_events, config.task, config.episodes, config.reward, usable.left_out)
-        count = write_examples(usable.episodes_of(batches), examples)
+        count = write_examples(usable.episodes_of(batches), examples, config.examples.format)
     else:
         rows = interactions(log_events, config.task, config.reward.of_missing)
         count = _write(config, usable, rows, {}, examples)
@@ -177,7 +179,7 @@ def _write(
     config: Config, usable: UsableInteractions, batches: Iterable[pa.RecordBatch], audits: Audits, examples: Path
 ) -> int:
     audited = audit_propensities(usable.of(batches), audits, complete=config.reward.default != "ignore")
-    rows = write_examples(audited, examples)
+    rows = write_examples(audited, examples, config.examples.format)
     write_audits(examples, audits)
     return rows
 

@@ -82,7 +82,7 @@ def _window(examples: Path, metadata: Mapping[str, Any], task: Task) -> tuple[Wi
     files, sha = example_files(examples), hashlib.sha256()
     tables = [table.select(["timestamp"]) for table in read_examples(files, task)] if files else []
     if not tables:
-        raise InvalidInput(f"examples {examples}: has no interactions; give a folder of *.tfrecord files")
+        raise InvalidInput(f"examples {examples}: has no interactions; give a folder of *.tfrecord or *.arrow files")
     for file in files:
         sha.update(file.read_bytes())
     until = max(pc.max(table["timestamp"]).as_py() for table in tables)

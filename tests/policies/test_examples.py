@@ -72,6 +72,9 @@ def test_examples_are_read_as_written(rows, cut, tmp_path_factory):
                 list(examples.read_examples(examples.example_files(folder), TASK)) if rows else [schema.empty_table()]
             )
         assert pa.concat_tables(read).to_pylist() == table.to_pylist()
+    assert examples.write_examples(batches, folder, "arrow") == len(rows)
+    read = list(examples.read_examples(examples.example_files(folder), TASK)) if rows else [schema.empty_table()]
+    assert pa.concat_tables(read).to_pylist() == table.to_pylist()
 
 
 @pytest.mark.parametrize("kept", [True, False])

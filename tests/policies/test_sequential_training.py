@@ -1,12 +1,13 @@
 """The trainer on transitions of episodes: all files at once, in whatever order, in a process or as a custom job."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from banditloop.rl_core.agents import DQN, FittedQ
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.examples import write_examples
+from banditloop.rl_core.events.examples import are_transitions, example_files, read_transitions, write_examples
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.rollouts import returns, rollouts
 from banditloop.rl_core.rollouts.play import greedily
@@ -74,6 +75,14 @@ def test_the_files_and_their_order_do_not_matter(table, examples, tmp_path, monk
     train_shard(CONFIG, tmp_path / "many", work, 0, 1)
     train_shard(CONFIG, tmp_path / "many", work, 0, 1)  # as after a preemption: nothing is left to do
     assert_same(merge_shards(CONFIG, tmp_path / "many", work, 1), once)
+
+
+def test_arrow_files_have_the_same_transitions(table, examples, tmp_path):
+    write_examples(table.to_batches(), tmp_path, "arrow")
+    files, arrow_files = example_files(examples), example_files(tmp_path)
+    assert are_transitions(arrow_files)
+    read, same = (pa.concat_tables(read_transitions(some, CONFIG.task)) for some in (files, arrow_files))
+    assert read.to_pylist() == same.to_pylist()
 
 
 def test_examples_of_another_kind_than_the_agent_learns_from_are_refused(examples, tmp_path):

@@ -1,0 +1,86 @@
+"""Examples in uncompressed Arrow IPC files, which are mapped into memory and read without being parsed.
+
+They hold what TFRecords would: floating-point numbers in single precision, so that a policy does not depend on the
+form. Arrow has no checksums; a file's stands beside it, as a CRC-32C in hexadecimal. A file without one, of another
+writer, is only checked to be valid.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import google_crc32c
+import pyarrow as pa
+
+from banditloop.rl_core.errors import InvalidInput
+
+SUFFIX = ".arrow"
+BYTES_CHECKED = 1 << 20  # at a time
+
+
+def write_arrow(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write a file and its checksum; returns the number of its rows."""
+    rows, batches = 0, iter(batches)
+    first = next(batches)
+    schema = stored_schema(first.schema)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as file:
+        for batch in (first, *batches):
+            file.write_batch(pa.RecordBatch.from_arrays(_cast(batch, schema), schema=schema))
+            rows += batch.num_rows
+    _checksum_path(path).write_text(_checksum(path))
+    return rows
+
+
+def read_arrow(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """The rows of a file that have these fields, in tables of up to so many.
+
+    Raises:
+        InvalidInput: the file is cut off or damaged, or lacks a field.
+    """
+    expected = _checksum_path(path)
+    if expected.exists() and expected.read_text() != _checksum(path):
+        raise InvalidInput(f"{path}: is damaged")
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        if not expected.exists():
+            table.validate(full=True)
+        for first in range(0, table.num_rows, rows):
+            part = table.slice(first, rows).select(schema.names).combine_chunks()
+            yield pa.table(_cast(part, schema), schema=schema)
+    except (pa.ArrowInvalid, KeyError, ValueError) as error:
+        raise InvalidInput(f"{path}: is damaged, or of another task: {error}") from None
+
+
+def _cast(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> list[pa.Array]:
+    return [column.cast(field.type) for column, field in zip(rows.columns, schema, strict=True)]
+
+
+def arrow_names(path: Path) -> list[str]:
+    """The names of a file's columns."""
+    with pa.memory_map(str(path)) as source:
+        return list(pa.ipc.open_file(source).schema.names)
+
+
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """A schema with floating-point numbers in single precision, but within lists of structs, as JSON has them."""
+    return pa.schema([field.with_type(_stored(field.type)) for field in schema])
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_stored(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        is_flat = not pa.types.is_nested(kind.value_type)
+        return pa.list_(kind.value_field.with_type(_stored(kind.value_type))) if is_flat else kind
+    return pa.float32() if pa.types.is_floating(kind) else kind
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.crc32c")
+
+
+def _checksum(path: Path) -> str:
+    checksum = google_crc32c.Checksum()
+    with path.open("rb") as file:
+        for _ in checksum.consume(file, BYTES_CHECKED):
+            pass
+    return checksum.hexdigest().decode()
