@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError as DecodeError  # of what is no Example
 from google.protobuf.message_factory import GetMessageClass
 
 PACKAGE = "tensorflow"

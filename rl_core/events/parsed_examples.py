@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from google.protobuf.message import DecodeError
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.example_layout import OtherLayout, Ragged, columns
-from banditloop.rl_core.events.example_message import Example
+from banditloop.rl_core.events.example_message import DecodeError, Example
 from banditloop.rl_core.events.tfrecords import read_columns
 
 ROWS_PER_BATCH = 8_192
