@@ -111,7 +111,7 @@ def test_a_window_counts_whichever_version_happened_to_answer_in_it(loop, polici
 
 @pytest.mark.parametrize(("gone", "counted"), [(0, 3), (3, 0)])
 def test_traffic_that_was_shared_with_a_version_that_is_gone_says_nothing(loop, policies, transitions, gone, counted):
-    """Else the champion's part of it were taken as that which the challenger left: evidence against the challenger."""
+    """Its share would be taken for the challenger's, whose episodes would seem to be missing."""
     config, _ = loop
     table = with_column(transitions, "assignment_share", [0.2] * len(transitions)).slice(0, 12)
     table = changed(table, "policy_version", [3 * gone, 3 * gone + 1, 3 * gone + 2], "gone")
