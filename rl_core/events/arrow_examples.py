@@ -14,7 +14,7 @@ import pyarrow as pa
 from banditloop.rl_core.errors import InvalidInput
 
 SUFFIX = ".arrow"
-BYTES_CHECKED = 1 << 20  # at a time
+BYTES_CHECKED = 1 << 16  # at a time: what stays in the cache of a processor
 
 
 def write_arrow(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
@@ -51,7 +51,9 @@ def read_arrow(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
 
 
 def _cast(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> list[pa.Array]:
-    return [column.cast(field.type) for column, field in zip(rows.columns, schema, strict=True)]
+    """The columns in the types of a schema; casting one of that type would copy what it is nested of."""
+    pairs = zip(rows.columns, schema, strict=True)
+    return [column if column.type == field.type else column.cast(field.type) for column, field in pairs]
 
 
 def arrow_names(path: Path) -> list[str]:
@@ -80,7 +82,7 @@ def _checksum_path(path: Path) -> Path:
 
 def _checksum(path: Path) -> str:
     checksum = google_crc32c.Checksum()
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         for _ in checksum.consume(file, BYTES_CHECKED):
             pass
     return checksum.hexdigest().decode()

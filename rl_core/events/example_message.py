@@ -8,8 +8,10 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError as DecodeError  # of what is no Example
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
+
+__all__ = ["DecodeError", "Example"]
 
 PACKAGE = "tensorflow"
 LISTS = {  # field of a feature, and the type of its list's values
