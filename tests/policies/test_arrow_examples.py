@@ -5,7 +5,7 @@ import pytest
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events import examples
+from banditloop.rl_core.events import examples, parsed_examples
 from banditloop.rl_core.events.examples import are_transitions, example_files, read_examples, write_examples
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.features.encoding import Encoding
@@ -36,9 +36,11 @@ def test_what_is_learned_is_the_same_to_the_last_bit(folders, agent):
     assert all(one[name].tobytes() == other[name].tobytes() for name in one)
 
 
-def test_files_have_the_same_rows_in_both_forms(folders):
+def test_files_have_the_same_rows_in_both_forms(folders, monkeypatch):
+    for module in (examples, parsed_examples):
+        monkeypatch.setattr(module, "ROWS_PER_BATCH", 250)
     one, other = (list(read_examples(example_files(folder), vector_task())) for folder in folders)
-    assert [table.num_rows for table in one] == [table.num_rows for table in other] == [600, 400]
+    assert [table.num_rows for table in one] == [table.num_rows for table in other] == [250, 250, 100, 250, 150]
     assert all(table.combine_chunks().equals(same.combine_chunks()) for table, same in zip(one, other, strict=True))
     assert not are_transitions(example_files(folders[1]))
 
