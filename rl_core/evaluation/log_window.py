@@ -22,7 +22,7 @@ from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.available_policies import loader
 from banditloop.rl_core.evaluation.interactions import scaled_interactions
 from banditloop.rl_core.evaluation.logged_batch import LoggedBatch, told_by_application
-from banditloop.rl_core.evaluation.traffic_shares import versions_mix
+from banditloop.rl_core.evaluation.traffic_shares import versions_mix, with_shares_after
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.events.usable import UsableInteractions
@@ -69,7 +69,10 @@ class LoggedWindow:
         versions = dict.fromkeys([*table["policy_version"].unique().to_pylist(), *sharing])  # also one without a row
         policies = {version: policy for version in versions if (policy := load(version))}
         is_known = pc.is_in(table["policy_version"], pa.array(list(policies), pa.string()))
-        usable = table.filter(pc.or_(is_known, told_by_application(table)))
+        is_usable = pc.or_(is_known, told_by_application(table))
+        if sharing:
+            table = with_shares_after(table, pc.invert(is_usable).to_numpy())
+        usable = table.filter(is_usable)
         return cls(config, policies, usable, ids, table.num_rows - usable.num_rows, sharing)
 
     @cached_property

@@ -7,6 +7,8 @@ are counted afterwards mislead: traffic that moves to another version while rewa
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 MIN_EXPECTED_ROWS = 20.0  # of either version: below, whether both appear in the log depends on which one answered
 
@@ -55,6 +57,17 @@ def versions_mix(
     pair = (places[0], places[1]) if len(places) == 2 else None
     mix[known] = answering_shares(answered_by[known], shares[known], len(versions), pair)
     return mix
+
+
+def with_shares_after(table: pa.Table, gone: np.ndarray) -> pa.Table:
+    """The rows, in the order of time, with known shares after the last of a version that is gone only.
+
+    gone [rows]: whether a row's version is not available any more. The rest of a share from before may have been its,
+    not that of the two versions that share the traffic now.
+    """
+    unknown = np.arange(table.num_rows) <= np.append(-1, np.flatnonzero(gone))[-1]
+    shares = pc.if_else(pa.array(unknown), np.nan, table["assignment_share"])
+    return table.set_column(table.column_names.index("assignment_share"), "assignment_share", shares)
 
 
 def _nearest(positions: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -246,7 +246,10 @@ def test_actions_that_a_changed_policy_did_not_draw_raise_the_alarm(config, poli
 
 
 def test_shares_are_checked_since_the_release_split_the_traffic(config, policies):
-    """Left out are deferred decisions, those of unknown share, and all until the earlier challenger's last one."""
+    """Left out are deferred decisions, those of unknown share, and all until the earlier challenger's last one.
+
+    That one may not be available any more.
+    """
     earlier, champion, challenger = policies
     table = logged(config, policies, {champion: 900}, seed=8)
     by_row = np.arange(900)
@@ -259,6 +262,11 @@ def test_shares_are_checked_since_the_release_split_the_traffic(config, policies
     table = with_column(table, "mode", ["online"] * 900)
     both = check_shares(window_of(config, policies, table), champion, challenger, online)
     assert (both.count, both.answered, both.expected) == (400 + 700, 100, 100 + 175)
+    available = {version: policies[version] for version in (champion, challenger)}
+    window = LoggedWindow.of(config, available.get, table.to_batches(), sharing=(champion, challenger))
+    without_earlier = check_shares(window, champion, challenger, SampleRatioTest())
+    assert (without_earlier.count, without_earlier.answered, without_earlier.expected) == (700, 100, 175)
+    assert user_level_evidence(window, champion, challenger, BettingTest()).count == 700
 
 
 @pytest.fixture

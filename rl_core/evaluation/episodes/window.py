@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.evaluation.available_policies import loader
 from banditloop.rl_core.evaluation.episodes.episode_rows import UNKNOWN, UNUSABLE, EpisodeTable
-from banditloop.rl_core.evaluation.traffic_shares import versions_mix
+from banditloop.rl_core.evaluation.traffic_shares import versions_mix, with_shares_after
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.events.usable import UsableInteractions
@@ -67,7 +67,7 @@ class EpisodeWindow:
         rows = EpisodeTable(table)
         reasons = rows.reasons(pc.is_in(table["policy_version"], pa.array(list(policies), pa.string())))
         if sharing:
-            table = _shares_since(table, np.append(0, np.flatnonzero((reasons == UNKNOWN)[rows.episode]) + 1)[-1])
+            table = with_shares_after(table, (reasons == UNKNOWN)[rows.episode])
         usable = table.filter(pa.array((reasons == "")[rows.episode]))
         left_out = Counter(reason for reason in reasons.tolist() if reason)
         return cls(config, policies, usable, tuple(logged_ids(table)), left_out, sharing, least_propensity)
@@ -128,13 +128,6 @@ class EpisodeWindow:
         """The discounted sum of the rewards [B] of each episode [E]."""
         discounts = self.section.discount ** self.table["steps_since_first"].to_numpy()
         return np.add.reduceat(discounts * rewards, self.rows.starts)
-
-
-def _shares_since(table: pa.Table, row: int) -> pa.Table:
-    """The table with unknown shares of the traffic before a row: versions shared it that are not available any more."""
-    unknown = np.arange(table.num_rows) < row
-    shares = pc.if_else(pa.array(unknown), np.nan, table["assignment_share"])
-    return table.set_column(table.column_names.index("assignment_share"), "assignment_share", shares)
 
 
 def episode_window(
