@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from banditloop.functions.simulator import Visit, instances, simulate
-from banditloop.pipelines.cli.display import Report
+from banditloop.pipelines.cli.progress import Report
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.client import Decision
 from banditloop.rl_core.config import Config
