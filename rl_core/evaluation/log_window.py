@@ -71,7 +71,7 @@ class LoggedWindow:
         is_known = pc.is_in(table["policy_version"], pa.array(list(policies), pa.string()))
         is_usable = pc.or_(is_known, told_by_application(table))
         if sharing:
-            table = with_shares_after(table, pc.invert(is_usable).to_numpy())
+            table = with_shares_after(table, pc.invert(is_usable).to_numpy(), table["timestamp"].to_numpy())
         usable = table.filter(is_usable)
         return cls(config, policies, usable, ids, table.num_rows - usable.num_rows, sharing)
 

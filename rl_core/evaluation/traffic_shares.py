@@ -59,13 +59,16 @@ def versions_mix(
     return mix
 
 
-def with_shares_after(table: pa.Table, gone: np.ndarray) -> pa.Table:
-    """The rows, in the order of time, with known shares after the last of a version that is gone only.
+def with_shares_after(table: pa.Table, gone: np.ndarray, assigned: np.ndarray) -> pa.Table:
+    """The rows with unknown shares where the version was assigned before the last row of one that is gone.
 
-    gone [rows]: whether a row's version is not available any more. The rest of a share from before may have been its,
-    not that of the two versions that share the traffic now.
+    gone [rows]: whether a row's version is not available any more. assigned [rows]: when the version was chosen. The
+    rest of a share from before may have been that of the version that is gone, not of the two that share the traffic
+    now.
     """
-    unknown = np.arange(table.num_rows) <= np.append(-1, np.flatnonzero(gone))[-1]
+    if not gone.any():
+        return table
+    unknown = assigned <= table["timestamp"].to_numpy()[gone].max()
     shares = pc.if_else(pa.array(unknown), np.nan, table["assignment_share"])
     return table.set_column(table.column_names.index("assignment_share"), "assignment_share", shares)
 

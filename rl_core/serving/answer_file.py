@@ -4,12 +4,14 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 FILE_BYTES = 4 << 20
 ID_LOCKS = 1 << 30  # ids share a lock where their hashes are equal
+HELD_SECONDS, WAIT_SECONDS = 2.0, 0.001  # for which an id may be held; between two tries to hold it
 MAX_ID_LOCKS = 64  # taken one by one; for more ids, all of them at once
 
 
@@ -27,17 +29,32 @@ class AnswerFile:
 
     @contextlib.contextmanager
     def held(self, ids: Collection[str]) -> Iterator[None]:
-        """Hold these ids: another process that wants to hold one of them waits."""
+        """Hold these ids: another process that wants to hold one of them waits.
+
+        Raises:
+            OSError: one is held for HELD_SECONDS and longer, by a process that hangs.
+        """
         bytes_of_ids = sorted({1 + zlib.crc32(name.encode()) % ID_LOCKS for name in ids})  # in order: no deadlocks
         try:
             if len(bytes_of_ids) > MAX_ID_LOCKS:
-                fcntl.lockf(self._locks, fcntl.LOCK_EX, ID_LOCKS, 1)
+                self._lock(1, ID_LOCKS)
             else:
                 for start in bytes_of_ids:
-                    fcntl.lockf(self._locks, fcntl.LOCK_EX, 1, start)
+                    self._lock(start, 1)
             yield
         finally:
             fcntl.lockf(self._locks, fcntl.LOCK_UN, ID_LOCKS, 1)
+
+    def _lock(self, start: int, length: int) -> None:
+        """Lock bytes, in bounded time: whoever waits answers nothing meanwhile."""
+        deadline = time.monotonic() + HELD_SECONDS
+        while True:
+            try:
+                return fcntl.lockf(self._locks, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(WAIT_SECONDS)
 
     def read(self) -> list[bytes]:
         """The lines that were appended since this process last read, by others; at first, all lines of both files."""
@@ -91,9 +108,10 @@ class AnswerFile:
         return whole.splitlines()
 
     def _open(self, path: Path) -> None:
+        opened = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)  # first: it fails where the disk is full
         if self._file >= 0:
             os.close(self._file)
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        self._file = opened
         self._inode, self._offset = os.fstat(self._file).st_ino, 0
 
 

@@ -75,12 +75,14 @@ class ReleaseFollower:
         release = self._endpoint.release()
         if release is None:
             return
-        champion = self._load(release.champion)
-        if self.split is None:
-            self._replace_split(TrafficSplit(champion, knows_shares=self._knows_shares))
-        challenger = self._load(release.challenger) if release.challenger else None
-        self._replace_split(TrafficSplit(champion, challenger, release.challenger_percent, self._knows_shares))
-        self._counts.keep(VERSION, self._policies)
+        try:
+            champion = self._load(release.champion)
+            if self.split is None:
+                self._replace_split(TrafficSplit(champion, knows_shares=self._knows_shares))
+            challenger = self._load(release.challenger) if release.challenger else None
+            self._replace_split(TrafficSplit(champion, challenger, release.challenger_percent, self._knows_shares))
+        finally:
+            self._counts.keep(VERSION, self._policies)
 
     def report(self) -> None:
         """Report the vitals of the loaded versions: at once when these have changed, else now and then."""

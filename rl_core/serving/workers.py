@@ -29,7 +29,8 @@ def run_workers(command: Sequence[str], listener: socket.socket, workers: int) -
     command: starts a worker, once its number and its file descriptors of the listener and of the counts are added.
     """
     with tempfile.TemporaryFile() as file:
-        file.truncate(counts_bytes(workers))
+        file.write(bytes(counts_bytes(workers)))  # not a hole, which a full disk could not fill when it is written to
+        file.flush()
         counts = WorkerCounts(0, workers, file.fileno())
         inherited = listener.fileno(), file.fileno()
         status = asyncio.run(_keep(command, inherited, counts, workers))
@@ -90,11 +91,14 @@ async def _ended_at_last(process: asyncio.subprocess.Process) -> AsyncIterator[N
 async def _status(process: asyncio.subprocess.Process, worker: int, counts: WorkerCounts) -> int:
     """The exit status of a worker, which is killed if it does nothing for PATIENCE_SECONDS."""
     beats, silent_looks = counts.beats(worker), 0
-    while True:
-        with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(process.wait(), CHECK_SECONDS)
-        silent_looks = silent_looks + 1 if counts.beats(worker) == beats else 0
-        beats = counts.beats(worker)
-        if silent_looks * CHECK_SECONDS >= PATIENCE_SECONDS:
-            log.error("worker %d has not answered for %g s: it is killed", worker, PATIENCE_SECONDS)
-            process.kill()
+    ended = asyncio.ensure_future(process.wait())  # one for all looks: the process keeps every waiter until it ends
+    try:
+        while not (await asyncio.wait([ended], timeout=CHECK_SECONDS))[0]:
+            silent_looks = silent_looks + 1 if counts.beats(worker) == beats else 0
+            beats = counts.beats(worker)
+            if silent_looks * CHECK_SECONDS >= PATIENCE_SECONDS:
+                log.error("worker %d has not answered for %g s: it is killed", worker, PATIENCE_SECONDS)
+                process.kill()
+        return ended.result()
+    finally:
+        ended.cancel()

@@ -1,5 +1,7 @@
 """Evaluation on a log of episodes, the gate's decision on it, and the monitor's on a canary's episodes."""
 
+from datetime import timedelta
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +27,7 @@ from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.reports.evaluation_page import write_evaluation
 from banditloop.rl_core.rollouts import returns, rollouts
 from banditloop.rl_core.rollouts.play import chooses
+from tests.conftest import START
 from tests.support.lights import lights_config, with_column, write_follower
 
 EPISODES = 600
@@ -109,11 +112,20 @@ def test_a_window_counts_whichever_version_happened_to_answer_in_it(loop, polici
     assert better.count == worse.count == window.episodes > 0
 
 
-@pytest.mark.parametrize(("gone", "counted"), [(0, 3), (3, 0)])
-def test_traffic_that_was_shared_with_a_version_that_is_gone_says_nothing(loop, policies, transitions, gone, counted):
-    """Its share would be taken for the challenger's, whose episodes would seem to be missing."""
+@pytest.mark.parametrize(
+    ("gone", "began", "counted"), [(0, (0, 10, 20, 30), 3), (3, (0, 10, 20, 30), 0), (0, (10, 0, 11, 20), 1)]
+)
+def test_traffic_that_was_shared_with_a_version_that_is_gone_says_nothing(
+    loop, policies, transitions, gone, began, counted
+):
+    """Its share would be taken for the challenger's, whose episodes would seem to be missing.
+
+    began: seconds at which the episodes of three steps began, a second each.
+    """
     config, _ = loop
     table = with_column(transitions, "assignment_share", [0.2] * len(transitions)).slice(0, 12)
+    times = [START + timedelta(seconds=start + step) for start in began for step in range(3)]
+    table = with_column(table, "timestamp", times)
     table = changed(table, "policy_version", [3 * gone, 3 * gone + 1, 3 * gone + 2], "gone")
     known, good = {policy.manifest.version: policy for policy in policies.values()}, policies["good"]
     batches = table.combine_chunks().to_batches()

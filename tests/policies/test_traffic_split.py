@@ -5,10 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import Candidates
+from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.promotion.transitions import promote
+from banditloop.rl_core.serving.release_follower import ReleaseFollower
 from banditloop.rl_core.serving.traffic_split import DecisionRequest, LoadedPolicy, TrafficSplit
-from tests.conftest import make_policy
+from tests.conftest import make_config, make_policy
 
 ROWS = 200
 CANDIDATES = Candidates(tuple(map(str, range(20))))
@@ -34,6 +39,27 @@ def with_broken_model(policy):
     """The policy with a model for observations of another length."""
     model = replace(policy.model, theta=policy.model.theta[:, :3], whitening=policy.model.whitening[:3, :, :3])
     return replace(policy, model=model)
+
+
+def test_a_release_that_cannot_be_loaded_whole_leaves_all_as_it_was(policies, tmp_path):
+    """Also what is told: only versions that answer."""
+    endpoint = connect(make_config(tmp_path)).endpoint
+    folders = [tmp_path / str(number) for number in range(3)]
+    for number, folder in enumerate(folders):
+        make_policy(folder, number + 1, seed=number)
+    before, new, broken = map(endpoint.add, folders)
+    promote(endpoint, before)
+    follower = ReleaseFollower(endpoint)
+    follower.refresh()
+    follower.beat()
+    (endpoint.policy(broken) / "weights.npz").write_bytes(b"broken")
+    assert endpoint.set_release(
+        endpoint.release(), Release(champion=new, challenger=broken, challenger_percent=50), None
+    )
+    with pytest.raises(InvalidInput, match=broken):
+        follower.refresh()
+    assert list(follower.versions) == [before]
+    assert follower.split.champion.policy.manifest.version == before
 
 
 @pytest.mark.parametrize("percent", [0, 1, 50, 99])

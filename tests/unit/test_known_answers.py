@@ -1,10 +1,13 @@
 """Ids name one decision each: known answers, bounded and kept in a file that processes share."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from banditloop.rl_core.serving import answer_file
+from banditloop.rl_core.serving.answer_file import AnswerFile
 from banditloop.rl_core.serving.known_answers import CACHED_ANSWERS, IdConflict, KnownAnswers, Name
 
 ANSWER = {"event_id": "e", "action": 1}
@@ -92,3 +95,42 @@ def test_one_of_two_processes_decides_what_both_are_asked(tmp_path):
         answers = [process.communicate(timeout=60)[0].split() for process in (first, second)]
     assert answers[0] == answers[1]
     assert len(answers[0]) == 300
+
+
+def test_a_file_that_cannot_be_opened_does_not_cost_another_its_descriptor(tmp_path):
+    file = AnswerFile(tmp_path / "answers.jsonl")
+    file.append([b"first"])
+    (tmp_path / "answers.jsonl").unlink()
+    (tmp_path / "answers.jsonl").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        file.read()
+    other = os.open(tmp_path / "other", os.O_RDWR | os.O_CREAT)
+    with pytest.raises(OSError, match="directory"):
+        file.read()
+    assert os.write(other, b"still open") == 10
+    os.close(other)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from banditloop.rl_core.serving.answer_file import AnswerFile
+with AnswerFile(Path(sys.argv[1])).held(["a"]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_an_id_that_a_process_holds_and_never_lets_go_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(answer_file, "HELD_SECONDS", 0.05)
+    path, pipes = tmp_path / "answers.jsonl", {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        file = AnswerFile(path)
+        with file.held(["b"]):
+            pass
+        with pytest.raises(OSError, match="unavailable"), file.held(["a"]):
+            pass
+        holder.communicate("\n", timeout=60)
+    with file.held(["a"]):
+        pass

@@ -1,8 +1,9 @@
 """The shares of the traffic with which versions were to answer, from the shares logged with each decision."""
 
 import numpy as np
+import pyarrow as pa
 
-from banditloop.rl_core.evaluation.traffic_shares import answering_shares
+from banditloop.rl_core.evaluation.traffic_shares import answering_shares, with_shares_after
 
 CHAMPION, FIRST, SECOND = 0, 1, 2
 
@@ -37,3 +38,17 @@ def test_the_version_that_is_known_to_share_the_traffic_needs_no_row():
 def test_equal_shares_belong_to_both_versions():
     logged_by = np.arange(100) % 2
     assert (answering_shares(logged_by, np.full(100, 0.5), 2) == 0.5).all()
+
+
+def test_shares_of_versions_that_were_chosen_before_the_last_row_of_one_that_is_gone_are_unknown():
+    """Also that of an episode that ended later; rows may come in another order than that of time."""
+    rows = pa.table(
+        {
+            "timestamp": pa.array([3, 5, 4, 8], pa.timestamp("us", "UTC")),
+            "assignment_share": [0.2, 0.8, 0.8, 0.8],
+        }
+    )
+    gone, assigned = np.array([True, False, False, False]), np.array([3, 2, 4, 7], "datetime64[us]")
+    shares = with_shares_after(rows, gone, assigned)["assignment_share"].to_numpy()
+    np.testing.assert_array_equal(shares, [np.nan, np.nan, 0.8, 0.8])
+    assert with_shares_after(rows, np.zeros(4, bool), assigned) == rows

@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.evaluation.available_policies import loader
-from banditloop.rl_core.evaluation.episodes.episode_rows import UNKNOWN, UNUSABLE, EpisodeTable
+from banditloop.rl_core.evaluation.episodes.episode_rows import UNUSABLE, EpisodeTable
+from banditloop.rl_core.evaluation.logged_batch import told_by_application
 from banditloop.rl_core.evaluation.traffic_shares import versions_mix, with_shares_after
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
@@ -65,9 +66,11 @@ class EpisodeWindow:
         versions = dict.fromkeys([*table["policy_version"].unique().to_pylist(), *sharing])  # also one without a row
         policies = {version: policy for version in versions if (policy := load(version))}
         rows = EpisodeTable(table)
-        reasons = rows.reasons(pc.is_in(table["policy_version"], pa.array(list(policies), pa.string())))
+        is_known = pc.is_in(table["policy_version"], pa.array(list(policies), pa.string()))
+        reasons = rows.reasons(is_known)
         if sharing:
-            table = with_shares_after(table, (reasons == UNKNOWN)[rows.episode])
+            gone = pc.invert(pc.or_(is_known, told_by_application(table))).to_numpy()
+            table = with_shares_after(table, gone, table["timestamp"].to_numpy()[rows.starts][rows.episode])
         usable = table.filter(pa.array((reasons == "")[rows.episode]))
         left_out = Counter(reason for reason in reasons.tolist() if reason)
         return cls(config, policies, usable, tuple(logged_ids(table)), left_out, sharing, least_propensity)
