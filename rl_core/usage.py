@@ -54,7 +54,8 @@ def _size(paths: Sequence[AnyPath]) -> int:
 
 def _own_peak() -> int:
     """The most bytes of memory that this process has had."""
-    with contextlib.suppress(OSError):  # ru_maxrss counts what the process that started this one had, too
+    # ru_maxrss counts what the process that started this one had, too. Not every kernel tells VmHWM: gVisor does not.
+    with contextlib.suppress(OSError, StopIteration):
         status = Path("/proc/self/status").read_text()
         return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -21,7 +21,9 @@ def rows_with_propensity(inputs: dict[str, Any], logging_policy: LoggingPolicy |
         return inputs, 0
     missing = np.isnan(inputs["propensity"]).reshape(len(inputs["propensity"]), -1).any(axis=1)
     if "episode_id" in inputs:
-        missing = np.isin(inputs["episode_id"], inputs["episode_id"][missing])
+        ids = inputs["episode_id"]
+        incomplete = set(ids[missing].tolist())
+        missing = np.fromiter((id_ in incomplete for id_ in ids.tolist()), bool, len(ids))
     if len(missing) and missing.all():
         raise InvalidInput("propensity: no row, or no episode, has all of them: give a column that does by --map")
     return (_where(inputs, ~missing) if missing.any() else inputs), int(missing.sum())

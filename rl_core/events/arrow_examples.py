@@ -6,6 +6,7 @@ writer, is only checked to be valid.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import google_crc32c
@@ -14,6 +15,7 @@ import pyarrow as pa
 from banditloop.rl_core.errors import InvalidInput
 
 SUFFIX = ".arrow"
+WRONG = (pa.ArrowException, KeyError, ValueError)  # what reading raises of files that are damaged or of another task
 BYTES_CHECKED = 1 << 16  # at a time: what stays in the cache of a processor
 
 
@@ -23,7 +25,7 @@ def write_arrow(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
     first = next(batches)
     schema = stored_schema(first.schema)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as file:
-        for batch in (first, *batches):
+        for batch in chain([first], batches):
             file.write_batch(pa.RecordBatch.from_arrays(_cast(batch, schema), schema=schema))
             rows += batch.num_rows
     _checksum_path(path).write_text(_checksum(path))
@@ -46,8 +48,8 @@ def read_arrow(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
         for first in range(0, table.num_rows, rows):
             part = table.slice(first, rows).select(schema.names).combine_chunks()
             yield pa.table(_cast(part, schema), schema=schema)
-    except (pa.ArrowInvalid, KeyError, ValueError) as error:
-        raise InvalidInput(f"{path}: is damaged, or of another task: {error}") from None
+    except WRONG as error:
+        raise _unreadable(path, error) from None
 
 
 def _cast(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> list[pa.Array]:
@@ -57,9 +59,16 @@ def _cast(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> list[pa.Array]:
 
 
 def arrow_names(path: Path) -> list[str]:
-    """The names of a file's columns."""
-    with pa.memory_map(str(path)) as source:
-        return list(pa.ipc.open_file(source).schema.names)
+    """The names of a file's columns. InvalidInput: it is damaged."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            return list(pa.ipc.open_file(source).schema.names)
+    except WRONG as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidInput:
+    return InvalidInput(f"{path}: is damaged, or of another task: {error}")
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:

@@ -6,6 +6,7 @@ import pytest
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events import examples, parsed_examples
+from banditloop.rl_core.events.arrow_examples import write_arrow
 from banditloop.rl_core.events.examples import are_transitions, example_files, read_examples, write_examples
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.features.encoding import Encoding
@@ -79,9 +80,26 @@ def test_arrow_files_of_other_writers_are_read(tmp_path):
     write(table.drop_columns("reward"))
     with pytest.raises(InvalidInput, match=r"own\.arrow: is damaged, or of another task: .*reward"):
         list(read_examples([file], vector_task()))
+    other = Task.parse({"actions": 20, "context": {"observation": "category"}})
+    write(table)
+    with pytest.raises(InvalidInput, match=r"own\.arrow: is damaged, or of another task: "):
+        list(read_examples([file], other))
     file.write_bytes(file.read_bytes()[:-20])
-    with pytest.raises(InvalidInput, match=r"own\.arrow: is damaged"):
-        list(read_examples([file], vector_task()))
+    for read in (lambda: list(read_examples([file], vector_task())), lambda: are_transitions([file])):
+        with pytest.raises(InvalidInput, match=r"own\.arrow: is damaged"):
+            read()
+
+
+def test_a_part_is_written_before_the_next_is_read(tmp_path):
+    file, sizes = tmp_path / "examples.arrow", []
+
+    def parts():
+        for batch in random_interactions(300).to_batches(max_chunksize=100):
+            sizes.append(file.stat().st_size if file.exists() else 0)
+            yield batch
+
+    assert write_arrow(file, parts()) == 300
+    assert sizes[0] == 0 < sizes[2]
 
 
 @pytest.mark.parametrize("form", FORMS)

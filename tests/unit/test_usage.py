@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,20 @@ def test_memory_and_cpu_are_those_of_the_processes_that_it_starts_too():
     assert CHILD_MEGABYTES < found["peak_memory_mb"] < before * 1.1 + 2 * CHILD_MEGABYTES
     assert found["cpu_seconds"] >= 0.04  # as clocks of the system tick
     assert "rows" not in found
+
+
+def test_a_kernel_that_does_not_tell_the_peak_fails_no_task(monkeypatch):
+    """gVisor's, under Cloud Run and GKE Sandbox."""
+    read, found = Path.read_text, {}
+
+    def without_peak(path):
+        lines = read(path).splitlines()
+        return "\n".join(line for line in lines if not line.startswith("VmHWM"))
+
+    monkeypatch.setattr(Path, "read_text", without_peak)
+    with usage(found.__setitem__):
+        pass
+    assert found["peak_memory_mb"] > 1
 
 
 def test_what_fails_has_used_nothing():
