@@ -1,4 +1,4 @@
-"""What a task of a pipeline used of its machine, as metrics beside those of its result."""
+"""Time, memory, bytes and rows of a task of a pipeline, as metrics beside those of its result."""
 
 import contextlib
 import os

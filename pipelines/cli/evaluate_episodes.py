@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from banditloop.pipelines.cli.evaluate_log import LogToEvaluate
-from banditloop.pipelines.cli.evaluated_policies import Policy, observations
+from banditloop.pipelines.cli.evaluated_policies import Policy
 from banditloop.pipelines.cli.known_propensities import rows_with_propensity
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import EpisodeEvaluation, evaluate_episodes
 from banditloop.rl_core.logs.episodes import Steps, sorted_steps
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.training.train import contexts
 
 DISCOUNT = 0.99
 
@@ -39,7 +40,9 @@ def evaluate_log_of_episodes(
         InvalidInput: the log or the policies do not allow for it; names the row or the column.
     """
     sides = [log.probabilities(policy) for policy in (target, baseline) if policy is not None]
-    has_model = isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides)
+    features: np.ndarray | tuple[()] = ()
+    if isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides):  # a model can be fitted
+        features = target.observations(contexts(log.decisions))
     weights = 1 / log.numbers("logging_probability", 1.0)
     inputs = {
         "episode_id": log.values("episode_id"),
@@ -49,7 +52,7 @@ def evaluate_log_of_episodes(
         "target": sides[0],
         "baseline": sides[1] if baseline is not None else None,
         "action": log.actions() if log.reads_decisions else None,
-        "features": observations(target, log.decisions) if isinstance(target, SavedPolicy) and has_model else (),
+        "features": features,
         "metrics": {name: np.nan_to_num(log.numbers(name)) for name in metrics},  # none: nothing was earned
         "terminal": _flags(log, "terminal"),
         "truncated": _flags(log, "truncated"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy, observations, probabilities_of
+from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy, probabilities_of
 from banditloop.pipelines.cli.known_propensities import rows_with_propensity
 from banditloop.pipelines.cli.progress import Report
 from banditloop.pipelines.cli.watched import watched_batches
@@ -23,6 +23,7 @@ from banditloop.rl_core.logs.events import EventReader
 from banditloop.rl_core.logs.formats import LogFiles
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.task import OPEN
+from banditloop.rl_core.training.train import contexts
 
 NO_PROPENSITIES = "a log without propensities says nothing about other policies than its own"
 
@@ -61,14 +62,13 @@ class LogToEvaluate:
         Raises:
             InvalidInput: the log or the policies do not allow for it; names the row or the column.
         """
-        rewards = self.files.task.rewards
         inputs = self._inputs(target, baseline) | {"by": {name: self.values(name) for name in by}}
         inputs, self.without_propensity = rows_with_propensity(inputs, self.logging_policy)
         self.report("estimating")
         evaluation = evaluate(
             {},
             **inputs,
-            reward_range=(rewards.low, rewards.high),
+            reward_range=self.files.task.rewards,
             max_weight=1 / least_propensity if least_propensity else np.inf,
             detect=detect,
         )
@@ -88,7 +88,7 @@ class LogToEvaluate:
         if self.reads_decisions:
             given |= {"action": self.actions(), "probabilities": self.logged_probabilities()}
         if isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides):
-            given["features"] = observations(target, self.decisions)
+            given["features"] = target.observations(contexts(self.decisions))
         return given
 
     def described(self, policy: Policy) -> dict[str, Any]:

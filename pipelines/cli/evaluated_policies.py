@@ -12,6 +12,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import logged_candidates
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.task import OPEN, Task
+from banditloop.rl_core.training.train import contexts
 
 UNIFORM = "uniform"
 ROWS = 10_000  # that a policy decides at a time
@@ -52,12 +53,7 @@ def probabilities_of(policy: SavedPolicy, decisions: pa.Table, ids: Sequence[str
     parts = (decisions.slice(start, ROWS) for start in range(0, decisions.num_rows, ROWS))
     return np.concatenate(
         [
-            policy.probabilities(observations(policy, part), logged_candidates(part, ids))
+            policy.probabilities(policy.observations(contexts(part)), logged_candidates(part, ids))
             for part in watched(parts, report, "choosing actions", decisions.num_rows)
         ]
     )
-
-
-def observations(policy: SavedPolicy, decisions: pa.Table) -> np.ndarray:
-    """What a policy sees of the contexts of decisions [B, dim]."""
-    return policy.observations(decisions["context"].combine_chunks())

@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 
 
 class Rate(ProgressColumn):
-    """How many of the unit are done per second; empty while that is unknown."""
+    """Column of the rate, in the unit per second; empty while that is unknown."""
 
     def render(self, task: Task) -> Text:
         """The rate, as "8,100 rows/s"."""

@@ -1,4 +1,4 @@
-"""What is read or played with a report of its progress: the loop's log, a log in files, episodes."""
+"""Progress of what is read or played: of the loop's log, of a log in files, of episodes."""
 
 import contextlib
 import dataclasses

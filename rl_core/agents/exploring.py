@@ -54,7 +54,7 @@ class ExploringAgent(MergeableAgent):
 
     @property
     def learns_from_ids(self) -> bool:
-        return False
+        return self.reward_model.learns_from_ids
 
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         return self.reward_model.initial_statistics(dim, actions)

@@ -25,7 +25,7 @@ def whitening(covariances: np.ndarray, l2: float) -> np.ndarray:
 
 
 def largest_condition_number(covariances: np.ndarray, l2: float) -> float:
-    """That of S(A + λI)S, as in `_scaled`, of all actions."""
+    """The largest condition number of S(A + λI)S, as in `_scaled`, of any action."""
     largest = 0.0
     for some in blocks(len(covariances), covariances[:1].size):
         scale, scaled = _scaled(covariances[some], l2)

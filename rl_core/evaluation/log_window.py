@@ -9,7 +9,7 @@ Of decisions that an application took itself (mode external) the logging policy 
 that were logged. How large their weights can be is unknown as well, unless their least propensity is given.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.evaluation.available_policies import loader
+from banditloop.rl_core.evaluation.available_policies import Load, loader, policies_of
 from banditloop.rl_core.evaluation.interactions import scaled_interactions
 from banditloop.rl_core.evaluation.logged_batch import LoggedBatch, told_by_application
 from banditloop.rl_core.evaluation.traffic_shares import versions_mix, with_shares_after
@@ -52,7 +52,7 @@ class LoggedWindow:
     def of(
         cls,
         config: Config,
-        load: Callable[[str], SavedPolicy | None],
+        load: Load,
         batches: Iterable[pa.RecordBatch],
         sharing: Sequence[str] = (),
     ) -> "LoggedWindow":
@@ -66,9 +66,7 @@ class LoggedWindow:
             return cls(config, {}, pa.table({}), (), 0)
         ids = tuple(logged_ids(pa.concat_tables(tables)))
         table = pa.concat_tables(tables).sort_by([("timestamp", "ascending"), ("event_id", "ascending")])
-        versions = dict.fromkeys([*table["policy_version"].unique().to_pylist(), *sharing])  # also one without a row
-        policies = {version: policy for version in versions if (policy := load(version))}
-        is_known = pc.is_in(table["policy_version"], pa.array(list(policies), pa.string()))
+        policies, is_known = policies_of(table, load, sharing)
         is_usable = pc.or_(is_known, told_by_application(table))
         if sharing:
             table = with_shares_after(table, pc.invert(is_usable).to_numpy(), table["timestamp"].to_numpy())

@@ -50,7 +50,7 @@ def _entries(name: str, column: pa.Array, kind: str) -> tuple[pa.Array, pa.Array
 
 
 def before_values(name: str, kind: str, size: int) -> bytes:
-    """What stands before the values of a feature: the start of its entry in the map, up to them."""
+    """The bytes before the `size` bytes of a feature's values: the start of its entry in the map, up to them."""
     packed = before_bytes(size) if kind != "bytes_list" and size else b""
     items = LIST_TAGS[kind] + _varint(len(packed) + size) + packed
     value = VALUE_TAG + _varint(len(items) + size) + items
@@ -59,7 +59,7 @@ def before_values(name: str, kind: str, size: int) -> bytes:
 
 
 def before_bytes(size: int) -> bytes:
-    """What stands before so many bytes of a message's first field, such as an item of a list of bytes."""
+    """The tag and the length before `size` bytes of a message's first field, such as an item of a list of bytes."""
     return TAG + _varint(size)
 
 

@@ -45,9 +45,9 @@ def columns(records: pa.Array, kinds: Mapping[str, str]) -> dict[str, Ragged]:
 def _enclosed(
     content: np.ndarray, place: np.ndarray, limits: np.ndarray, before: Callable[[int], bytes]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the values start and end, before which stand, from these places on, a tag, a length and more [B].
+    """The starts and ends [B] of values, which follow a tag, a length and more that begin at these places [B].
 
-    before: what stands before values, given the number of their bytes. They end at the limits or earlier.
+    before: the bytes before values, given the number of theirs. Values end at the limits or earlier.
     """
     length, after = _lengths(content, place + 1)
     ends = after + length

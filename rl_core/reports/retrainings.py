@@ -1,4 +1,4 @@
-"""What the retrainings of a loop took: rows, time and memory of the runs that made its versions."""
+"""Cost of the retrainings of a loop: rows, time and memory of the runs that made its versions."""
 
 from typing import Any
 

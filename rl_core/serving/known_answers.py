@@ -68,10 +68,11 @@ class KnownAnswers:
 
         So a decision is made by one process, however many are asked for it at the same moment.
         """
-        if self._file is None:
+        ids = {f"{kind} {name_id}" for kind, name_id, _ in names}
+        if self._file is None or not ids:
             yield
             return
-        with self._file.held({f"{kind} {name_id}" for kind, name_id, _ in names}):
+        with self._file.held(ids):
             self._load(self._file.read())
             yield
 

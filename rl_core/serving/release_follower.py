@@ -86,10 +86,10 @@ class ReleaseFollower:
 
     def report(self) -> None:
         """Report the vitals of the loaded versions: at once when these have changed, else now and then."""
-        versions, now = list(self.versions), time.monotonic()
-        if versions != self._reported[0] or now - self._reported[1] > REPORT_SECONDS:
-            self._endpoint.report_vitals(self.versions)
-            self._reported = versions, now
+        vitals, now = self.versions, time.monotonic()
+        if list(vitals) != self._reported[0] or now - self._reported[1] > REPORT_SECONDS:
+            self._endpoint.report_vitals(vitals)
+            self._reported = list(vitals), now
 
     def _load(self, version: str) -> LoadedPolicy:
         if loaded := self._policies.get(version):

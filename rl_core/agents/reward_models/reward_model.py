@@ -31,6 +31,11 @@ class RewardModel(Section, abc.ABC):
         """Whether training needs `Batch.eligible`."""
         return False
 
+    @property
+    def learns_from_ids(self) -> bool:
+        """Whether training needs `Batch.ids`, which take a while to compute."""
+        return True
+
     @abc.abstractmethod
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         """The statistics of no interactions; `counts` [actions] of them are the interactions of each action."""

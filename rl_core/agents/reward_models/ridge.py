@@ -52,6 +52,10 @@ class Ridge(RewardModel):
     def learns_from_eligible(self) -> bool:
         return self.cb_type in ("ips", "dr")
 
+    @property
+    def learns_from_ids(self) -> bool:
+        return False
+
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         sums = LinUCB().initial_statistics(dim + 1, actions)
         statistics = {name: sums[name] for name in SUMS} | {"squares": np.zeros(())}

@@ -8,7 +8,7 @@ What is read are the episodes that became complete in a time. Of those that begi
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.evaluation.available_policies import loader
+from banditloop.rl_core.evaluation.available_policies import Load, loader, policies_of
 from banditloop.rl_core.evaluation.episodes.episode_rows import UNUSABLE, EpisodeTable
 from banditloop.rl_core.evaluation.logged_batch import told_by_application
 from banditloop.rl_core.evaluation.traffic_shares import versions_mix, with_shares_after
@@ -49,7 +49,7 @@ class EpisodeWindow:
     def of(
         cls,
         config: Config,
-        load: Callable[[str], SavedPolicy | None],
+        load: Load,
         batches: Iterable[pa.RecordBatch],
         sharing: Sequence[str] = (),
         least_propensity: float = 0.0,
@@ -63,10 +63,8 @@ class EpisodeWindow:
         if not tables:
             return cls(config, {}, pa.table({}), (), {}, sharing, least_propensity)
         table = pa.concat_tables(tables).combine_chunks()
-        versions = dict.fromkeys([*table["policy_version"].unique().to_pylist(), *sharing])  # also one without a row
-        policies = {version: policy for version in versions if (policy := load(version))}
+        policies, is_known = policies_of(table, load, sharing)
         rows = EpisodeTable(table)
-        is_known = pc.is_in(table["policy_version"], pa.array(list(policies), pa.string()))
         reasons = rows.reasons(is_known)
         if sharing:
             gone = pc.invert(pc.or_(is_known, told_by_application(table))).to_numpy()

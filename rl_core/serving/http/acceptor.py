@@ -1,4 +1,4 @@
-"""How a worker accepts connections from the socket that it shares with others, so that each holds about as many.
+"""Accepting connections from the socket that workers share, so that each holds about as many.
 
 An event loop that listens by itself accepts all connections that wait: of those that come at once, one worker would get
 all, and keep them.
