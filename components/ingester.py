@@ -17,6 +17,8 @@ def ingester(
     columns: dict = {},
     as_of: str = "",
     parent: str = "",
+    plan: Optional[dsl.Input[dsl.Artifact]] = None,
+    shard: str = "",
 ):
     """Write interactions as examples to train on, without those held out for evaluation and those of no use.
 
@@ -31,6 +33,8 @@ def ingester(
         columns: Names of the log's columns where they differ, as {"action": "banner", "reward": "clicked"}.
         as_of: Time up to which the log is read, ISO 8601; empty is all. Another time makes a cached task run again.
         parent: Version of the loop to resume from; empty is the latest released.
+        plan: Plan of a training in shards; the planner then has as_of and parent.
+        shard: Name of the plan's shard whose interactions are written.
 
     Returns:
         examples: TFRecord or Arrow files, with metadata for the trainer, such as the version to resume from.
@@ -40,13 +44,17 @@ def ingester(
     from pathlib import Path
 
     from banditloop.rl_core.backends import connect_if_any
+    from banditloop.rl_core.promotion.shard_steps import export_shard_step
     from banditloop.rl_core.promotion.steps import export_step
     from banditloop.rl_core.usage import usage
 
     source, folder, rest = Path(log.path) if log else None, Path(examples.path), Path(held_out.path)
     with usage(metrics.log_metric, [source] if source else [], [folder, rest]) as count_rows:
         settings, platform = connect_if_any(config)
-        export = export_step(settings, platform, source, folder, rest, columns, as_of, parent)
+        if plan:
+            export = export_shard_step(settings, platform, Path(plan.path), shard, folder)
+        else:
+            export = export_step(settings, platform, source, folder, rest, columns, as_of, parent)
         count_rows(export.metrics["interactions"])
     examples.metadata.update(export.metadata)
     for name, value in export.metrics.items():

@@ -17,20 +17,24 @@ from banditloop.rl_core.pipeline_specs.template import check_spec, declared_para
 from banditloop.rl_core.settings.section import check_integers
 from banditloop.rl_core.settings.training import TrainingSection
 
-TRAINERS = "exec-trainer", "exec-on-policy-trainer"
+TRAINERS = "exec-trainer", "exec-on-policy-trainer", "exec-accumulator", "exec-merger"
 RETRIES = {"maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "300s"}
 
 
 def compile_pipelines(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
     """Write startup.yaml and retraining.yaml, which every loop needs, to a folder, and return their paths.
 
-    All tasks run in `image`, by default the config's. The tasks of trainers request the resources of the config's
-    training section.
+    All tasks run in `image`, by default the config's. The tasks that train request the resources of the config's
+    training section, and are several at a time with its `shards`.
     """
     from banditloop.pipelines.retraining import retraining  # kfp takes a second to import
     from banditloop.pipelines.startup import startup
 
     pipelines = {"startup": startup, "retraining": retraining}
+    if config and config.training.shards > 1:
+        from banditloop.pipelines.sharded import sharded_retraining, sharded_startup
+
+        pipelines = {"startup": sharded_startup, "retraining": sharded_retraining}
     return _write(pipelines, folder, config, image)
 
 
@@ -54,16 +58,20 @@ def export_components(folder: Path, config: Config | None = None, image: str | N
 
 def components() -> tuple[Any, ...]:
     """The components, in the order of a pipeline."""
+    from banditloop.components.accumulator import accumulator
     from banditloop.components.deployer import deployer
     from banditloop.components.evaluator import evaluator
     from banditloop.components.generator import generator
     from banditloop.components.ingester import ingester
+    from banditloop.components.merger import merger
     from banditloop.components.on_policy_trainer import on_policy_trainer
+    from banditloop.components.planner import planner
     from banditloop.components.selector import selector
     from banditloop.components.trainer import trainer
     from banditloop.components.tuner import tuner
 
-    return generator, ingester, trainer, evaluator, deployer, on_policy_trainer, selector, tuner
+    in_shards = planner, accumulator, merger
+    return generator, ingester, trainer, evaluator, deployer, *in_shards, on_policy_trainer, selector, tuner
 
 
 def read_parameters(template: Path, texts: list[str]) -> dict[str, Any]:

@@ -98,14 +98,19 @@ class Config(Section):
 
     def _check_training(self) -> None:
         if not self.backend.TRAINS_REMOTELY:
-            for key, value in self.training.model_dump(exclude_defaults=True).items():
+            for key, value in self.training.model_dump(exclude_defaults=True, exclude={"shards"}).items():
                 raise InvalidInput(
                     f"training.{key} = {value!r}: the backend {self.backend.name!r} trains on this machine; omit it"
                 )
-        if self.training.replicas > 1 and not mergeable(self.agent):
+        for key in ("replicas", "shards"):
+            if (count := getattr(self.training, key)) > 1 and not mergeable(self.agent):
+                raise InvalidInput(
+                    f"training.{key} = {count}: {self.agent.name} trains on one machine, since its statistics of "
+                    "several shards cannot be merged; give 1"
+                )
+        if self.training.shards > 1 and self.training.machine_type:
             raise InvalidInput(
-                f"training.replicas = {self.training.replicas}: {self.agent.name} trains on one machine, "
-                f"since its statistics of several shards cannot be merged; give 1"
+                f"training.shards = {self.training.shards}: the pipeline's own tasks train; omit training.machine_type"
             )
 
     def _check_default_reward(self) -> None:

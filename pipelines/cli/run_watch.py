@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from banditloop.rl_core.ports import Platform, RunTask
 
 MIN_POLL_SECONDS = 0.1
 MAX_POLL_SECONDS = 3.0  # platforms limit the rate of calls
-OUR_TASKS = {"trainer", "evaluator", "deployer"}  # one of which makes, judges or serves a version
+OUR_TASKS = {"trainer", "merger", "evaluator", "deployer"}  # one of which makes, judges or serves a version
 INTERRUPTED = 130  # exit status after Ctrl-C
 TimeoutOption = Annotated[
     float | None, typer.Option(min=0, metavar="SECONDS", help="Stop waiting after so long; the run goes on.")
@@ -61,21 +62,30 @@ def outcome(platform: Platform, run_id: str) -> dict[str, Any]:
 
 def _wait(platform: Platform, run_id: str, timeout: float | None, quiet: bool) -> bool:
     """Show the tasks until the run has ended; returns False if the time is over before."""
-    runner, pause, told = platform.runner, MIN_POLL_SECONDS, set[str]()
+    runner, pause, told = platform.runner, MIN_POLL_SECONDS, Counter[str]()
     deadline = None if timeout is None else time.monotonic() + timeout
     with progress(quiet) as report:
         while True:
             running = runner.state(run_id) == "running"
-            for task in runner.tasks(run_id):
-                if not quiet and task.name not in told and task.state != "running":
-                    display.line(_task_line(task))
-                    told.add(task.name)
+            if not quiet:
+                _show_ended(runner.tasks(run_id), told)
             if not running:
                 return True
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             report(f"{run_id}: {runner.explain(run_id)}")
             time.sleep(pause := min(1.1 * pause, MAX_POLL_SECONDS))
+
+
+def _show_ended(tasks: list[RunTask], told: Counter[str]) -> None:
+    """Show the tasks that have ended since the last look; told: how many were shown, by name, as loops repeat one."""
+    seen = Counter[str]()
+    for task in tasks:
+        if task.state != "running":
+            seen[task.name] += 1
+            if seen[task.name] > told[task.name]:
+                display.line(_task_line(task))
+    told |= seen
 
 
 def _task_line(task: RunTask) -> str:

@@ -3,13 +3,12 @@
 import abc
 import tempfile
 from collections.abc import Iterable
-from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from banditloop.rl_core.agents.arrays import Statistics, copied
+from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.settings.section import Section
 
 
@@ -125,31 +124,6 @@ class Agent(Section, abc.ABC):
         with tempfile.TemporaryDirectory() as folder:
             self.save(statistics, Path(folder))
             return self.load(Path(folder))
-
-
-class MergeableAgent(Agent):
-    """An agent whose statistics are sums over interactions, so statistics of disjoint shards merge by addition."""
-
-    @property
-    def is_mergeable(self) -> bool:
-        """Whether they do with these hyperparameters; if not, `update` adds interactions and `merge` is not called."""
-        return True
-
-    @abc.abstractmethod
-    def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
-        """The statistics with a batch added; may add it to the arrays that are given."""
-
-    @abc.abstractmethod
-    def merge(self, left: Statistics, right: Statistics) -> Statistics:
-        """The statistics of the interactions of both, as if they had been accumulated together."""
-
-    def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
-        return reduce(self.accumulate, batches, copied(statistics))
-
-
-def mergeable(agent: Agent) -> MergeableAgent | None:
-    """The agent, if its statistics merge."""
-    return agent if isinstance(agent, MergeableAgent) and agent.is_mergeable else None
 
 
 def one_hot(actions: np.ndarray, action_count: int) -> np.ndarray:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field, SerializeAsAny, field_validator
 
-from banditloop.rl_core.agents.agent import Batch, MergeableAgent, Model
+from banditloop.rl_core.agents.agent import Batch, Model
 from banditloop.rl_core.agents.arrays import WEIGHTS, Statistics, read_arrays, write_arrays
+from banditloop.rl_core.agents.mergeable import MergeableAgent
 from banditloop.rl_core.agents.reward_models import REWARD_MODELS, RewardModel, Ridge
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.registry import registered
@@ -64,6 +65,9 @@ class ExploringAgent(MergeableAgent):
 
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
         return self.reward_model.update(statistics, batches)
+
+    def add(self, statistics: Statistics, batches: Iterable[Batch], before: Statistics | None) -> Statistics:
+        return self.update(statistics, batches)
 
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
         return self.update(statistics, [batch])

@@ -12,18 +12,18 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from banditloop.rl_core.agents.agent import Batch, MergeableAgent, append_zeros, learning_metrics
+from banditloop.rl_core.agents.agent import Batch, append_zeros, learning_metrics
 from banditloop.rl_core.agents.arrays import (
     ACTION_FEATURES,
     WEIGHTS,
     Statistics,
-    copied,
     read_arrays,
     write_arrays,
 )
 from banditloop.rl_core.agents.forgetting import RECENT, RECENT_HALF_LIFE, evidence, faded, without_the_past
 from banditloop.rl_core.agents.linear_prior import Regressions, Sums
 from banditloop.rl_core.agents.linear_thompson_model import LinearThompsonModel
+from banditloop.rl_core.agents.mergeable import MergeableAgent
 from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.errors import InvalidInput
 
@@ -59,7 +59,7 @@ class LinearThompson(MergeableAgent):
             "squares": np.zeros(actions),
         }
         totals = {"counts": np.zeros(actions, np.int64), "rewards": np.zeros(actions)}
-        recent = {RECENT + name: array for name, array in sums.items()} if self._forgets == "auto" else {}
+        recent = {RECENT + name: array.copy() for name, array in sums.items()} if self._forgets == "auto" else {}
         return sums | totals | recent | {name: np.zeros(1) for name in PROGRESS[self._forgets]}
 
     @property
@@ -84,14 +84,17 @@ class LinearThompson(MergeableAgent):
             return faded(without_the_past(statistics), RECENT_HALF_LIFE, RECENT)
         return faded(statistics, self.half_life)
 
-    def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
-        if self.half_life != "auto" or not statistics["counts"].any():
-            return super().update(statistics, batches)
-        everything, recent = _regressions(statistics), _regressions(statistics, RECENT)
-        updated = copied(statistics)
+    @property
+    def learns_from_before(self) -> bool:
+        return self.half_life == "auto"
+
+    def add(self, statistics: Statistics, batches: Iterable[Batch], before: Statistics | None) -> Statistics:
+        if not self.learns_from_before or before is None or not before["counts"].any():
+            return super().add(statistics, batches, before)
+        everything, recent = _regressions(before), _regressions(before, RECENT)
         for batch in batches:
-            self.accumulate(updated, batch)["evidence"] += evidence(everything, recent, batch)
-        return updated
+            self.accumulate(statistics, batch)["evidence"] += evidence(everything, recent, batch)
+        return statistics
 
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
         observations, actions, rewards, weights = batch[:4]

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from banditloop.rl_core.agents.agent import (
     Batch,
-    MergeableAgent,
     Model,
     append_zeros,
     best_actions,
@@ -31,6 +30,7 @@ from banditloop.rl_core.agents.arrays import (
     read_arrays,
     write_arrays,
 )
+from banditloop.rl_core.agents.mergeable import MergeableAgent
 from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.agents.whitening import largest_condition_number, whitening
 from banditloop.rl_core.errors import InvalidInput

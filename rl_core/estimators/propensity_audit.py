@@ -137,9 +137,29 @@ class PropensityAudit:
 Audits = dict[str, PropensityAudit]  # by policy version, the latest in the log last
 
 
+def merged_audits(parts: Iterable[Audits]) -> Audits:
+    """The audits of all interactions, given those of disjoint parts of them."""
+    merged = Audits()
+    for part in parts:
+        for version, audit in part.items():
+            merged[version] = merged.pop(version, PropensityAudit()) + audit
+    return merged
+
+
 def audit_propensities(
     batches: Iterable[pa.RecordBatch], audits: Audits | None = None, complete: bool = True
 ) -> Iterator[pa.RecordBatch]:
+    """Pass interactions through unchanged while adding them to the audits, as `audited` does, and check these.
+
+    Raises:
+        InvalidInput: after the last batch, if a version's propensities contradict its actions.
+    """
+    audits = {} if audits is None else audits
+    yield from audited(batches, audits, complete)
+    check_audits(audits)
+
+
+def audited(batches: Iterable[pa.RecordBatch], audits: Audits, complete: bool = True) -> Iterator[pa.RecordBatch]:
     """Pass interactions through unchanged while adding them to the audits of their policy versions.
 
     audits: of earlier interactions, updated in place. complete: False if decisions without a reward are left out.
@@ -147,11 +167,7 @@ def audit_propensities(
     Decisions of the application state its own propensities: they are not audited. Whether a deferred decision or, if
     not `complete`, any decision becomes an interaction may depend on its action: these are checked for consistency, but
     how often their actions occur proves nothing.
-
-    Raises:
-        InvalidInput: after the last batch, if a version's propensities contradict its actions.
     """
-    audits = {} if audits is None else audits
     for batch in batches:
         yield batch
         own = pa.table(batch.filter(pc.not_equal(batch["mode"], "external")))
@@ -160,6 +176,10 @@ def audit_propensities(
         for start in range(0, own.num_rows, rows):
             for version, interactions in split_by_version(own.slice(start, rows)):
                 audits[version] = _added(audits.pop(version, PropensityAudit()), interactions, ids, complete)
+
+
+def check_audits(audits: Audits) -> None:
+    """InvalidInput: a version's propensities contradict its actions."""
     failures = [f"{version}: {audit.explain()}" for version, audit in audits.items() if not audit.passes()]
     if failures:
         raise InvalidInput(f"propensity audit: logged propensities contradict the actions of {'; '.join(failures)}")

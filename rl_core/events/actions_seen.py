@@ -17,11 +17,15 @@ Batch = TypeVar("Batch", pa.Table, pa.RecordBatch)
 
 @dataclass
 class ActionsSeen:
-    """The ids of chosen actions, and the features of every candidate that had any, by id."""
+    """The ids of chosen actions, and the latest features of every candidate that had any, by id.
+
+    described: the time and the id of the decision that the features of each are of: of several at one time, the one of
+    the greatest id, so that the order of reading does not matter.
+    """
 
     ids: set[str] = field(default_factory=set)
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _times: dict[str, datetime] = field(default_factory=dict)
+    described: dict[str, tuple[datetime, str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -29,11 +33,24 @@ class ActionsSeen:
         if not (folder / FILE).exists():
             return None
         content = orjson.loads((folder / FILE).read_bytes())
-        return cls(set(content["ids"]), content["features"])
+        described = content.get("described", {}).items()
+        by = {action: (datetime.fromisoformat(time), event_id) for action, (time, event_id) in described}
+        return cls(set(content["ids"]), content["features"], by)
+
+    @classmethod
+    def of(cls, parts: Iterable[Self]) -> Self:
+        """What was seen in any of some parts of the interactions."""
+        whole = cls()
+        for part in parts:
+            whole.ids |= part.ids
+            for action, values in part.features.items():
+                whole._keep(action, part.described[action], values)
+        return whole
 
     def write(self, folder: Path) -> None:
-        """Write ids and features into a folder."""
-        (folder / FILE).write_bytes(orjson.dumps({"ids": sorted(self.ids), "features": self.features}))
+        """Write what was seen into a folder."""
+        content = {"ids": sorted(self.ids), "features": self.features, "described": self.described}
+        (folder / FILE).write_bytes(orjson.dumps(content))
 
     def watch(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Pass interactions through unchanged and add their actions."""
@@ -43,7 +60,7 @@ class ActionsSeen:
             yield batch
 
     def _add_features(self, table: pa.Table) -> None:
-        """Keep the latest features of every candidate; of several at one time, those of the greatest event id."""
+        """Keep the latest features of every candidate."""
         lengths = pc.list_value_length(table["candidate_features"]).fill_null(0)
         aligned = pc.equal(lengths, pc.list_value_length(table["candidates"]))
         order = [("timestamp", "ascending"), ("event_id", "ascending")]
@@ -54,8 +71,12 @@ class ActionsSeen:
         ids = pc.list_flatten(described["candidates"]).combine_chunks().dictionary_encode()
         last = np.zeros(len(ids.dictionary), int)
         np.maximum.at(last, ids.indices.to_numpy(), np.arange(len(ids)))
-        times = described["timestamp"].take(np.repeat(np.arange(described.num_rows), lengths)[last]).to_pylist()
+        rows = np.repeat(np.arange(described.num_rows), lengths)[last]
+        times, event_ids = (described[name].take(rows).to_pylist() for name in ("timestamp", "event_id"))
         features = pc.list_flatten(described["candidate_features"]).take(last).to_pylist()
-        for action, time, values in zip(ids.dictionary.to_pylist(), times, features, strict=True):
-            if action not in self._times or time >= self._times[action]:
-                self._times[action], self.features[action] = time, values
+        for action, time, event_id, values in zip(ids.dictionary.to_pylist(), times, event_ids, features, strict=True):
+            self._keep(action, (time, event_id), values)
+
+    def _keep(self, action: str, by: tuple[datetime, str], values: dict[str, Any]) -> None:
+        if action not in self.described or by >= self.described[action]:
+            self.described[action], self.features[action] = by, values

@@ -73,10 +73,11 @@ class Encoding(Section):
 
     def with_features(self, task: Task, features: dict[str, dict[str, Any]]) -> Self:
         """This encoding with the latest features of its actions, to which their encoder is fitted anew."""
-        known = {action: values for action, values in (self.action_features | features).items() if action in self.index}
+        latest = self.action_features | features
+        known = {action: latest[action] for action in sorted(latest) if action in self.index}
         if not known:
             return self
-        values = pa.array([known[action] for action in sorted(known)], task.candidate_type)
+        values = pa.array(list(known.values()), task.candidate_type)
         encoder = Encoder.unfitted(task.action_features).fit(values)
         return self.model_copy(update={"action_features": known, "action": encoder})
 

@@ -92,8 +92,16 @@ class Warehouse(Protocol):
         leads the clock by more than MAX_LEAD was taken while the clock was ahead, and counts as None.
         """
 
-    def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
+    def shards(self, window: Window, fold: Fold | None, count: int) -> list[str]:
+        """Names of shards of these interactions, for `interactions` in other processes: `count`, or fewer.
+
+        Every interaction is in one of them. They can be read for six hours.
+        """
+
+    def interactions(self, window: Window, fold: Fold | None = None, shard: str = "") -> Iterator[pa.RecordBatch]:
         """The interactions of a complete window, or of one fold of it, in batches of the task's interaction_schema.
+
+        shard: one of the `shards` of this window and fold, to read only those in it; empty: all.
 
         An interaction is a decision with its aggregated reward, or else the default one; where that is "ignore",
         decisions without a reward are no interactions. Shadow decisions are left out, and so are deferred ones

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from banditloop.rl_core.agents import Statistics
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import EpisodicEnvironment, configured
 from banditloop.rl_core.environments.history import simulated_history
@@ -16,6 +17,7 @@ from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.logs.artifact import artifact_events
 from banditloop.rl_core.logs.events import interactions
 from banditloop.rl_core.logs.transitions import transitions
+from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
@@ -26,7 +28,8 @@ from banditloop.rl_core.promotion.start import check_start
 from banditloop.rl_core.promotion.transitions import ensure_champion
 from banditloop.rl_core.rollouts.engine import engine
 from banditloop.rl_core.rollouts.history import episodic_history
-from banditloop.rl_core.training.export import Export, export_file, export_log
+from banditloop.rl_core.training.export import Export, export_log
+from banditloop.rl_core.training.export_file import export_file
 from banditloop.rl_core.training.policy import train_policy
 from banditloop.rl_core.training.tuned import TUNED, with_tuned, with_tuned_of
 
@@ -37,6 +40,12 @@ class Trained(NamedTuple):
     metadata: dict[str, Any]
     metrics: dict[str, float]
     rows: int
+
+    @classmethod
+    def of(cls, config: Config, manifest: Manifest, statistics: Statistics) -> "Trained":
+        """The policy with this manifest, trained to these statistics."""
+        about = manifest.model_dump(mode="json", include={"version", "parent", "interactions"})
+        return cls(about, config.agent.metrics(statistics), manifest.window.interactions)
 
 
 def simulate_step(config: Config, platform: Platform, interactions: int, seed: int) -> dict[str, float]:
@@ -84,13 +93,18 @@ def export_step(
     """
     if log:
         return export_file(config, log, columns, examples, held_out, as_of)
-    platform = _of_a_loop(platform, "an ingester without a log")
+    platform = of_a_loop(platform, "an ingester without a log")
     check_start(config, platform)
+    used, settings = tuned_settings(config, platform)
+    export = export_log(used, platform, released(platform.endpoint, parent), examples, as_of)
+    return export._replace(metadata=export.metadata | settings)
+
+
+def tuned_settings(config: Config, platform: Platform) -> tuple[Config, dict[str, Any]]:
+    """The config with the loop's tuned settings, if they are for it, and the metadata that tell a trainer of them."""
     tuned = platform.endpoint.tuned()
     used = with_tuned(config, tuned)
-    export = export_log(used, platform, released(platform.endpoint, parent), examples, as_of)
-    settings = {TUNED: tuned.model_dump(mode="json")} if tuned and used is not config else {}
-    return export._replace(metadata=export.metadata | settings)
+    return used, {TUNED: tuned.model_dump(mode="json")} if tuned and used is not config else {}
 
 
 def train_step(
@@ -100,9 +114,7 @@ def train_step(
     config = with_tuned_of(config, metadata)
     if platform:
         check_start(config, platform)
-    manifest, statistics = train_policy(config, platform, examples, policy, metadata, run_id)
-    about = manifest.model_dump(mode="json", include={"version", "parent", "interactions"})
-    return Trained(about, config.agent.metrics(statistics), manifest.window.interactions)
+    return Trained.of(config, *train_policy(config, platform, examples, policy, metadata, run_id))
 
 
 def evaluate_step(
@@ -120,7 +132,7 @@ def evaluate_step(
         return evaluate_file(config, policy, log, columns, baseline, least_propensity, run_id)
     if baseline:
         raise InvalidInput("baseline: give a log with it; on the loop's log the champion is the baseline")
-    platform = _of_a_loop(platform, "an evaluator without a log")
+    platform = of_a_loop(platform, "an evaluator without a log")
     check_start(config, platform)
     return evaluate_candidate(platform, config, policy, run_id)
 
@@ -149,7 +161,8 @@ def evaluate_file(
     )
 
 
-def _of_a_loop(platform: Platform | None, who: str) -> Platform:
+def of_a_loop(platform: Platform | None, who: str) -> Platform:
+    """The platform. InvalidInput: there is none; who: what needs it."""
     if platform is None:
         raise InvalidInput(f'backend: is missing; {who} needs that of a loop, as {{"name": "local", "root": "…"}}')
     return platform

@@ -1,4 +1,4 @@
-"""The training section: machines of the trainer, on backends that train remotely."""
+"""The training section: how many tasks train at a time, and the machines of these on remote backends."""
 
 from typing import Any
 
@@ -8,11 +8,18 @@ from banditloop.rl_core.settings.section import Section
 
 
 class TrainingSection(Section):
-    """Resources of the trainer's task on Vertex AI or Kubeflow Pipelines, or of a Vertex AI custom job that trains."""
+    """Shards; on Vertex AI or Kubeflow Pipelines resources of the tasks that train, or of a custom job that does."""
 
-    cpus: int = Field(0, ge=0, le=1000, description="CPUs of the trainer's task; 0: the platform's default")
+    shards: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="tasks of startup and retraining that each export and add up a part of the interactions at a time; "
+        "compile the pipelines again after a change",
+    )
+    cpus: int = Field(0, ge=0, le=1000, description="CPUs of each task that trains; 0: the platform's default")
     memory_gb: float = Field(
-        0.0, ge=0, le=10_000.0, description="memory of the trainer's task in GB; 0: the platform's default"
+        0.0, ge=0, le=10_000.0, description="memory of each task that trains in GB; 0: the platform's default"
     )
     accelerator: str = Field(
         "", pattern=r"^[\w./-]*$", description="accelerator type, as NVIDIA_TESLA_T4; empty: no accelerator"

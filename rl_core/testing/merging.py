@@ -1,6 +1,7 @@
 """The checks of agents whose statistics merge."""
 
 import itertools
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -28,6 +29,12 @@ class MergeConformance:
             assert_same(total, trained(agent, *shards))
         first, second, *others = (trained(agent, shard) for shard in shards)
         assert_same(agent.merge(agent.merge(first, second), agent.merge(*others)), trained(agent, *shards))
+
+    def test_shards_of_a_training_that_resumes_merge(self) -> None:
+        agent, (first, *shards) = self.agent, [noise(seed, 30) for seed in range(4)]
+        before = trained(agent, first)
+        added = [agent.add(agent.initial_statistics(DIM, ACTIONS), [shard], before) for shard in shards]
+        assert_same(reduce(agent.merge, added, before), agent.update(before, shards))
 
     @pytest.mark.parametrize("seed", range(5))
     def test_an_interaction_of_weight_n_counts_as_n_interactions(self, seed: int) -> None:

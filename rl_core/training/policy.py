@@ -38,23 +38,33 @@ def train_policy(
         InvalidInput: there are no examples, they are of another kind than the config's agent learns from, or they
             continue a policy of a loop that the config does not name.
     """
-    if platform is None and metadata.get("parent"):
-        raise InvalidInput(
-            f"examples: continue the policy {metadata['parent']}; give the config the backend of its loop"
-        )
-    parent, previous = (
-        platform.endpoint.policy(metadata[key]) if platform and metadata.get(key) else None
-        for key in ("parent", "previous")
-    )
+    parent, previous = resumed_folders(platform, metadata)
     window, content = _window(examples, metadata, config.task)
     _check_kind(config, examples)
     learn, read_table = (platform.runner.train, platform.read_table) if platform else (_train, TableFile().read)
-    training = Training.of(config, examples, parent, previous, read_table)
+    training = Training.on_examples(config, examples, parent, previous, read_table)
     statistics = learn(config, examples, training.encoding, parent, Path(f"{folder}-shards"))
     statistics = with_action_features(statistics, training.encoding)
     manifest, encoding = training.result(window, statistics, run_id, content)
     write_policy(folder, manifest, statistics, encoding, config.policy.saved_model, read_audits(examples))
     return manifest, statistics
+
+
+def resumed_folders(platform: Platform | None, metadata: Mapping[str, Any]) -> tuple[Path | None, Path | None]:
+    """The policy directories that examples with this metadata resume from, and the one before.
+
+    Raises:
+        InvalidInput: they continue a policy, and there is no platform that has it.
+    """
+    if platform is None:
+        if metadata.get("parent"):
+            raise InvalidInput(
+                f"examples: continue the policy {metadata['parent']}; give the config the backend of its loop"
+            )
+        return None, None
+    parent, previous = (metadata.get(key) for key in ("parent", "previous"))
+    policy = platform.endpoint.policy
+    return policy(parent) if parent else None, policy(previous) if previous else None
 
 
 def _check_kind(config: Config, examples: Path) -> None:

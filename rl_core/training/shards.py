@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.agents import Statistics, mergeable, read_arrays, write_arrays
+from banditloop.rl_core.agents import Statistics, learns_from_before, mergeable, read_arrays, write_arrays
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.examples import example_files, read_examples, read_transitions
@@ -24,6 +24,7 @@ from banditloop.rl_core.training.transitions import train_on_episodes
 
 LOGGER = logging.getLogger(__name__)
 FILES_DONE = "files"  # the array of a checkpoint that holds the number of files it covers
+BEFORE = "before.npz"  # what the training resumes from, for agents that judge by it what they add
 POLL_SECONDS = 1.0
 
 
@@ -32,13 +33,15 @@ def train_here(config: Config, examples: Path, encoding: Encoding, parent: Path 
     return _trained(config, encoding, example_files(examples), initial_statistics(config, encoding, parent))
 
 
-def seed_first_shard(work: Path, statistics: Statistics, encoding: Encoding) -> None:
-    """Write these statistics as the first shard's initial checkpoint, unless it already has a checkpoint.
+def seed_shards(config: Config, work: Path, statistics: Statistics, encoding: Encoding) -> None:
+    """Write what the training resumes from as the first shard's initial checkpoint, unless it already has one.
 
-    The encoding is written too, for all shards.
+    The encoding is written for all shards and, if their agent needs them, the statistics too.
     """
     work.mkdir(parents=True, exist_ok=True)
     encoding.write(work)
+    if learns_from_before(config.agent) and not (work / BEFORE).exists():
+        _write(work / BEFORE, statistics)
     if not _path(work, 0).exists():
         _checkpoint(_path(work, 0), statistics, 0)
 
@@ -52,9 +55,10 @@ def train_shard(config: Config, examples: Path, work: Path, shard: int, shards: 
     path, files, encoding = _path(work, shard), _files(examples, shard, shards), Encoding.read(work)
     files_done = _files_done(path)
     statistics = _statistics(config, encoding, path)
+    before = read_arrays(work / BEFORE) if (work / BEFORE).exists() else None
     rest = files[files_done:]
     for some in [rest] if rest and config.episodes else [[file] for file in rest]:  # episodes: one training on all
-        statistics = _trained(config, encoding, some, statistics)
+        statistics = _trained(config, encoding, some, statistics, before)
         files_done += len(some)
         _checkpoint(path, statistics, files_done)
     while shard == 0 and _unfinished(examples, work, shards):
@@ -77,10 +81,12 @@ def merge_shards(config: Config, examples: Path, work: Path, shards: int) -> Sta
     return reduce(agent.merge, statistics) if agent else next(statistics)
 
 
-def _trained(config: Config, encoding: Encoding, files: list[Path], statistics: Statistics) -> Statistics:
-    """The statistics with the examples of files added."""
+def _trained(
+    config: Config, encoding: Encoding, files: list[Path], statistics: Statistics, shard_of: Statistics | None = None
+) -> Statistics:
+    """The statistics with the examples of files added; shard_of: as for `train`."""
     if config.episodes is None:
-        return train(config, encoding, _logged(read_examples(files, config.task)), statistics)
+        return train(config, encoding, _logged(read_examples(files, config.task)), statistics, shard_of)
     rows = read_transitions(files, config.task, config.episodes.metrics)
     return train_on_episodes(config, encoding, _logged(rows), statistics)
 
@@ -123,7 +129,11 @@ def _statistics(config: Config, encoding: Encoding, path: Path) -> Statistics:
 
 
 def _checkpoint(path: Path, statistics: Statistics, files_done: int) -> None:
-    """Replace a checkpoint atomically, as the machine may be preempted at any moment."""
+    _write(path, statistics | {FILES_DONE: np.array(files_done)})
+
+
+def _write(path: Path, arrays: Statistics) -> None:
+    """Replace a file atomically, as the machine may be preempted at any moment."""
     partial = path.with_suffix(".new.npz")
-    write_arrays(partial, statistics | {FILES_DONE: np.array(files_done)})
+    write_arrays(partial, arrays)
     partial.replace(path)

@@ -43,18 +43,29 @@ def with_action_features(statistics: Statistics, encoding: Encoding) -> Statisti
     return statistics if matrix is None else statistics | {ACTION_FEATURES: matrix}
 
 
-def train(config: Config, encoding: Encoding, interactions: Iterable[pa.Table], statistics: Statistics) -> Statistics:
+def train(
+    config: Config,
+    encoding: Encoding,
+    interactions: Iterable[pa.Table],
+    statistics: Statistics,
+    shard_of: Statistics | None = None,
+) -> Statistics:
     """The statistics with the interactions added.
 
     Where the order matters, each table is sorted by event id, since a log has no order of its own: the result must not
     depend on how it is read.
 
+    shard_of: what the whole training resumes from, where these are the interactions of a shard of it; the statistics
+    may then be changed.
+
     Raises:
         InvalidInput: an interaction does not fit the encoding, or the trained statistics are not finite.
     """
-    agent = config.agent
-    tables = interactions if mergeable(agent) else (table.sort_by("event_id") for table in interactions)
+    agent, merging = config.agent, mergeable(config.agent)
+    tables = interactions if merging else (table.sort_by("event_id") for table in interactions)
     batches = (batch(table, encoding, agent.learns_from_eligible, agent.learns_from_ids) for table in tables)
+    if merging and shard_of is not None:
+        return finite(merging.add(statistics, batches, shard_of))
     return finite(agent.update(statistics, batches))
 
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from banditloop.rl_core.agents import Statistics
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.actions_seen import ActionsSeen
 from banditloop.rl_core.events.feature_types import features_type
 from banditloop.rl_core.events.table_file import action_ids
 from banditloop.rl_core.features.encoding import Encoding
@@ -20,6 +21,8 @@ from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import ActionTable, Task
 from banditloop.rl_core.training.lineage import FIT_ROWS, next_manifest
 from banditloop.rl_core.training.train import checked_contexts
+
+ReadTable = Callable[[str], pa.Table | None]  # the content of a table by its name; None: there is none
 
 
 @dataclass(frozen=True)
@@ -33,25 +36,35 @@ class Training:
     encoding: Encoding
 
     @classmethod
-    def of(
-        cls,
-        config: Config,
-        examples: Path,
-        parent: Path | None,
-        previous: Path | None,
-        read_table: Callable[[str], pa.Table | None] = lambda name: None,
+    def on_examples(
+        cls, config: Config, examples: Path, parent: Path | None, previous: Path | None, read_table: ReadTable
     ) -> "Training":
-        """The training on a folder of examples; parent, previous: policy directories.
+        """The training on a folder of examples; parent, previous: policy directories; read_table: as for `of`.
 
-        Its encoding is the parent's, or one fitted to the examples, with all their actions, and the features of these
-        from the examples and, where it has them, from the task's table of actions, which `read_table` reads.
+        Its encoding is the parent's, or one fitted to the examples.
         """
         from banditloop.rl_core.events.examples import example_actions, example_files, read_examples
 
         tables = read_examples(example_files(examples), config.task)
         encoding = Encoding.read(parent) if parent else fit_encoding(Encoding.unfitted(config.task), tables)
-        seen = example_actions(examples, config.task)
-        encoding = encoding.with_actions([*(config.task.action_ids or ()), *seen.ids])
+        return cls.of(config, encoding, example_actions(examples, config.task), parent, previous, read_table)
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        encoding: Encoding,
+        seen: ActionsSeen,
+        parent: Path | None,
+        previous: Path | None,
+        read_table: ReadTable = lambda name: None,
+    ) -> "Training":
+        """The training on interactions of which these actions were seen; parent, previous: policy directories.
+
+        Their encoding becomes one with all these actions, and with the features of these and, where the task has them,
+        of its table of actions, which `read_table` reads.
+        """
+        encoding = with_seen(encoding, config, seen)
         known = encoding.action_features | seen.features
         current = table_features(config.task, read_table).items()
         features = seen.features | {action: known.get(action, {}) | values for action, values in current}
@@ -85,7 +98,12 @@ class Training:
         return [action for action, tried_little in pairs if tried_little and action not in settled]
 
 
-def table_features(task: Task, read_table: Callable[[str], pa.Table | None]) -> dict[str, dict[str, Any]]:
+def with_seen(encoding: Encoding, config: Config, seen: ActionsSeen) -> Encoding:
+    """The encoding with the actions of the task, and those that were seen."""
+    return encoding.with_actions([*(config.task.action_ids or ()), *seen.ids])
+
+
+def table_features(task: Task, read_table: ReadTable) -> dict[str, dict[str, Any]]:
     """The features of all actions in the task's table of actions, by id; empty without such a table, or features.
 
     They are checked as those of requests are. Empty texts and lists are missing, since CSV and BigQuery have no others.

@@ -105,7 +105,7 @@ def unique(platform) -> dict[str, int]:
 
 def test_functions_from_source_and_two_replicas_that_follow_the_release(bring_up):
     deployments = ports.vertex().deployments
-    config = bring_up(BUILT)
+    config = bring_up(BUILT, training={"shards": 2})
     run_loop(config)
     assert ports.vertex().deployments == deployments + 1  # a promotion deploys nothing
     [served] = ports.vertex().serving.values()

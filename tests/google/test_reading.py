@@ -1,6 +1,7 @@
 """Reading from BigQuery in several concurrent streams; the emulator alone has one."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
@@ -36,6 +37,22 @@ def test_streams_are_read_concurrently_and_resumed_after_an_interruption(tmp_pat
     assert len(streams.interrupted) == STREAMS
     assert Counter(interactions["event_id"].to_pylist()) == Counter(ids)
     assert Counter(interactions["reward"].to_pylist()) == {2.0: ROWS / 3, 0.0: 2 * ROWS / 3}
+
+
+def test_shards_are_streams_of_one_session_and_each_has_its_rows_alone(tmp_path, monkeypatch):
+    config, ids = google(tmp_path, task=TASK.model_dump()), [f"event-{number}" for number in range(ROWS)]
+    warehouse = connect(config).warehouse
+    warehouse.append("decisions", decisions(ids, mode="simulated"))
+    window = warehouse.window(None)
+    with read_streams(STREAMS) as (address, streams):
+        monkeypatch.setenv(READ_API, address)
+        shards = connect(config).warehouse.shards(window, None, STREAMS)
+        with ThreadPoolExecutor(STREAMS) as pool:  # the stand-in's streams wait for each other
+            parts = list(pool.map(lambda shard: [*connect(config).warehouse.interactions(window, None, shard)], shards))
+    assert len(streams.interrupted) == STREAMS
+    tables = [pa.Table.from_batches(part, interaction_schema(TASK)) for part in parts]
+    assert [len(table) for table in tables] == [ROWS / STREAMS] * STREAMS
+    assert Counter(pa.concat_tables(tables)["event_id"].to_pylist()) == Counter(ids)
 
 
 def test_a_table_of_actions_is_read_again_once_it_was_modified(tmp_path):

@@ -101,17 +101,29 @@ def preempted_after(calls, function):
     return preempted
 
 
+def test_shards_that_resume_judge_what_they_add_by_what_was_before(five_files, tmp_path):
+    config = make_config(tmp_path, agent={"name": "linear_thompson"})
+    parent, work = tmp_path / "parent", tmp_path / "work"
+    make_policy(parent, agent=config.agent)
+    shards.seed_shards(config, work, initial_statistics(config, ENCODING, parent), ENCODING)
+    for number in (2, 1, 0):
+        shards.train_shard(config, five_files, work, number, 3)
+    merged, whole = shards.merge_shards(config, five_files, work, 3), train_in_one_pass(config, five_files, parent)
+    assert_same(merged, whole)
+    assert merged["evidence"][0] != 0
+
+
 def test_seeding_the_first_shard_again_keeps_its_checkpoint(five_files, tmp_path):
     config, statistics = make_config(tmp_path), initial_statistics(make_config(tmp_path), ENCODING, None)
-    shards.seed_first_shard(tmp_path, statistics, ENCODING)
+    shards.seed_shards(config, tmp_path, statistics, ENCODING)
     shards.train_shard(config, five_files, tmp_path, 0, 1)
-    shards.seed_first_shard(tmp_path, statistics, ENCODING)  # by a second attempt
+    shards.seed_shards(config, tmp_path, statistics, ENCODING)  # by a second attempt
     assert_same(shards.merge_shards(config, five_files, tmp_path, 1), train_in_one_pass(config, five_files))
 
 
 def test_merging_unfinished_shards_is_an_error(five_files, tmp_path):
     config, work = make_config(tmp_path), tmp_path / "work"
-    shards.seed_first_shard(work, initial_statistics(config, ENCODING, None), ENCODING)
+    shards.seed_shards(config, work, initial_statistics(config, ENCODING, None), ENCODING)
     shards.train_shard(config, five_files, work, 1, 3)
     with pytest.raises(PlatformError, match=r"shards \[0, 2\] of 3 are unfinished"):
         shards.merge_shards(config, five_files, work, 3)
@@ -158,7 +170,7 @@ def test_a_preempted_job_continues_a_network_from_its_parent(jobs, tmp_path):
         jobs.replicas[latest_job(jobs).name][0, 0].kill()
         statistics = training.result(600)
     assert jobs.restarts[latest_job(jobs).name] == [(0, 0)]
-    shards.seed_first_shard(tmp_path / "here", initial_statistics(config, ENCODING, parent), ENCODING)
+    shards.seed_shards(config, tmp_path / "here", initial_statistics(config, ENCODING, parent), ENCODING)
     shards.train_shard(config, folder, tmp_path / "here", 0, 1)
     assert_same(statistics, shards.merge_shards(config, folder, tmp_path / "here", 1))
     assert statistics["counts"].sum() == 400 + 12 * ROWS

@@ -26,7 +26,7 @@ from banditloop.rl_core.policies.manifest import read_manifest
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.settings.loop import PolicySection
 from banditloop.rl_core.testing import run_component
-from banditloop.rl_core.training.export import export_file
+from banditloop.rl_core.training.export_file import export_file
 from tests.ports.conftest import kubeflow
 from tests.support.components import artifact
 

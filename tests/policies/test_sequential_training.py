@@ -8,12 +8,13 @@ from banditloop.rl_core.agents import DQN, FittedQ
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.examples import are_transitions, example_files, read_transitions, write_examples
+from banditloop.rl_core.events.table_file import TableFile
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.rollouts import returns, rollouts
 from banditloop.rl_core.rollouts.play import greedily
 from banditloop.rl_core.training.hyperparameters import with_hyperparameters
 from banditloop.rl_core.training.policy import train_policy
-from banditloop.rl_core.training.shards import merge_shards, seed_first_shard, train_here, train_shard
+from banditloop.rl_core.training.shards import merge_shards, seed_shards, train_here, train_shard
 from banditloop.rl_core.training.train import initial_statistics
 from banditloop.rl_core.training.training import Training
 from tests.conftest import assert_same
@@ -63,7 +64,7 @@ def test_a_policy_trained_on_the_log_keeps_the_pole_up_for_longer(examples, tmp_
 
 def test_the_files_and_their_order_do_not_matter(table, examples, tmp_path, monkeypatch):
     """A file may end in the middle of an episode."""
-    encoding = Training.of(CONFIG, examples, None, None).encoding
+    encoding = Training.on_examples(CONFIG, examples, None, None, TableFile().read).encoding
     monkeypatch.setattr("banditloop.rl_core.events.examples.ROWS_PER_FILE", 577)
     numbers = np.array([int(name.rpartition("-")[2]) for name in table["episode_id"].to_pylist()])
     write_examples(table.take(np.argsort(-numbers, kind="stable")).to_batches(), tmp_path / "many")
@@ -71,7 +72,7 @@ def test_the_files_and_their_order_do_not_matter(table, examples, tmp_path, monk
     once = train_here(CONFIG, examples, encoding, None)
     assert_same(train_here(CONFIG, tmp_path / "many", encoding, None), once)
     work = tmp_path / "work"
-    seed_first_shard(work, initial_statistics(CONFIG, encoding, None), encoding)
+    seed_shards(CONFIG, work, initial_statistics(CONFIG, encoding, None), encoding)
     train_shard(CONFIG, tmp_path / "many", work, 0, 1)
     train_shard(CONFIG, tmp_path / "many", work, 0, 1)  # as after a preemption: nothing is left to do
     assert_same(merge_shards(CONFIG, tmp_path / "many", work, 1), once)

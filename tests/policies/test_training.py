@@ -80,7 +80,7 @@ def test_the_table_is_newer_than_requests_which_add_what_it_lacks(tmp_path):
     rows = logged.append_column(interaction_schema(TASK).field("reward"), pa.array([1.0, 0.0]))
     write_examples(rows.to_batches(), tmp_path / "examples")
     table = pa.table({"article": ["a", "untried"], "price": [5, None], "topic": ["now", "now"]})
-    training = Training.of(config, tmp_path / "examples", None, None, lambda name: table)
+    training = Training.on_examples(config, tmp_path / "examples", None, None, lambda name: table)
     known = training.encoding.action_features
     assert known == {"gone": seen, "a": seen | {"price": 5.0, "topic": "now"}}
     assert np.isfinite(training.encoding.feature_matrix()).all()

@@ -15,7 +15,7 @@ from banditloop.rl_core.events.examples import example_files, read_transitions
 from banditloop.rl_core.events.holdout import is_held_out
 from banditloop.rl_core.logs.reagent import MAPPING
 from banditloop.rl_core.policies.manifest import Window
-from banditloop.rl_core.training.export import export_file
+from banditloop.rl_core.training.export_file import export_file
 from tests.support.reagent import ROWS, write
 
 TASK = {

@@ -33,6 +33,9 @@ def test_every_component_is_in_a_category_with_the_required_files(folders):
         ("training", "bandit_trainer"),
         ("evaluation", "bandit_evaluator"),
         ("deployment", "bandit_deployer"),
+        ("data_processing", "bandit_planner"),
+        ("training", "bandit_accumulator"),
+        ("training", "bandit_merger"),
         ("training", "bandit_on_policy_trainer"),
         ("evaluation", "bandit_selector"),
         ("training", "bandit_tuner"),
@@ -112,6 +115,10 @@ def test_the_index_of_a_category_keeps_the_components_of_others(tmp_path):
     export_hub(tmp_path, ["octocat"])
     lines = (tmp_path / "components" / "training" / "README.md").read_text().splitlines()
     assert [line for line in lines if line.startswith("- ")] == [
+        "- [Bandit Accumulator](./bandit_accumulator/README.md): Compute the statistics of one shard of a training, "
+        "for agents whose statistics are sums.",
+        "- [Bandit Merger](./bandit_merger/README.md): Add the statistics of all shards to those that the training "
+        "resumes from, and save a policy directory.",
         "- [Bandit On Policy Trainer](./bandit_on_policy_trainer/README.md): Train an agent on what its own decisions "
         "earn in a simulated environment, and save a policy directory.",
         "- [Bandit Trainer](./bandit_trainer/README.md): Train an agent off-policy and save a policy directory for "

@@ -60,9 +60,8 @@ class Ridge(RewardModel):
         sums = LinUCB().initial_statistics(dim + 1, actions)
         statistics = {name: sums[name] for name in SUMS} | {"squares": np.zeros(())}
         if self.learns_from_eligible:
-            zeros = np.zeros_like(sums["covariances"])
-            statistics |= {"corrected_covariances": zeros, "corrected_vectors": np.zeros_like(sums["vectors"])}
-            statistics |= {"gram": zeros}
+            statistics |= {CORRECTED + name: np.zeros_like(sums[name]) for name in ("covariances", "vectors")}
+            statistics |= {"gram": np.zeros_like(sums["covariances"])}
         return statistics
 
     def with_actions(self, statistics: Statistics, actions: int) -> Statistics:

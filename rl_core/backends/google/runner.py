@@ -60,7 +60,7 @@ class VertexRunner:
 
         if not config.training.machine_type:
             return shards.train_here(config, examples, encoding, parent)
-        shards.seed_first_shard(work, initial_statistics(config, encoding, parent), encoding)
+        shards.seed_shards(config, work, initial_statistics(config, encoding, parent), encoding)
         custom_job.run(config, self._backend, [str(examples), str(work)])
         return shards.merge_shards(config, examples, work, config.training.replicas)
 

@@ -16,9 +16,11 @@ from banditloop.rl_core.backends import episode_query
 from banditloop.rl_core.backends.google import queries
 from banditloop.rl_core.backends.google.clients import credentials, reader
 from banditloop.rl_core.backends.google.query_rows import query_rows
+from banditloop.rl_core.backends.google.read_streams import stream_batches, stream_names
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.staging import staged
 from banditloop.rl_core.backends.google.tables import create_tables
+from banditloop.rl_core.backends.google.times import END_OF_TIME, EPOCH, logged_since, microseconds
 from banditloop.rl_core.backends.google.upgrade import upgrade
 from banditloop.rl_core.backends.retries import with_retries
 from banditloop.rl_core.errors import InvalidInput
@@ -34,7 +36,6 @@ from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
 from banditloop.rl_core.settings.task import Task
 
-EPOCH, END_OF_TIME = datetime.fromtimestamp(0, UTC), datetime(9999, 1, 1, tzinfo=UTC)
 log = logging.getLogger("banditloop.warehouse")
 
 
@@ -80,10 +81,10 @@ class BigQueryWarehouse:
             "events": events.num_rows,
             "earliest": times["min"] - horizon,
             "latest": times["max"] + horizon,
-            "logged_since": _logged_since(times["min"] - horizon, datetime.now(UTC)),
+            "logged_since": logged_since(times["min"] - horizon, datetime.now(UTC)),
             "first_id": ids["min"],  # prunes the clusters where ids sort by time
             "last_id": ids["max"],
-            "max_lead": _microseconds(MAX_LEAD),
+            "max_lead": microseconds(MAX_LEAD),
         }
         with staged(self._client, f"{self._backend.project}.{self._backend.dataset}", table, events) as staging:
             query = queries.append(self._backend.dataset, table, events.schema.names, staging)
@@ -100,13 +101,22 @@ class BigQueryWarehouse:
         [(until, interactions)] = self._query(query, self._parameters(since or EPOCH, now + MAX_LEAD / 2))
         return Window(since=since, until=until or since or EPOCH, interactions=interactions)
 
-    def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
-        columns, schema = decision_schema(self._task).names, interaction_schema(self._task)
-        query = queries.interactions(self._backend.dataset, self._reward.aggregation, columns, fold, self._ignores)
-        parameters = self._default | ({"held_out": self._held_out} if fold else {})
-        rows = self._query(query, self._parameters(window.since or EPOCH, window.until) | parameters)
-        for batch in rows.to_arrow_iterable(bqstorage_client=self._reader):
+    def shards(self, window: Window, fold: Fold | None, count: int) -> list[str]:
+        job = self._client.get_job(self._interactions(window, fold).job_id)  # its result stays for a day
+        return stream_names(self._reader, job.destination, count)
+
+    def interactions(self, window: Window, fold: Fold | None = None, shard: str = "") -> Iterator[pa.RecordBatch]:
+        schema = interaction_schema(self._task)
+        rows = None if shard else self._interactions(window, fold)
+        batches = rows.to_arrow_iterable(self._reader) if rows else stream_batches(self._reader, shard)
+        for batch in batches:
             yield without_null_lists(batch.select(schema.names).cast(schema))
+
+    def _interactions(self, window: Window, fold: Fold | None) -> bigquery.table.RowIterator:
+        columns, ignores = decision_schema(self._task).names, self._ignores
+        query = queries.interactions(self._backend.dataset, self._reward.aggregation, columns, fold, ignores)
+        parameters = self._default | ({"held_out": self._held_out} if fold else {})
+        return self._query(query, self._parameters(window.since or EPOCH, window.until) | parameters)
 
     def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
         episodes, names = self._in_episodes, self._in_episodes.value_names(self._reward.name)
@@ -136,7 +146,7 @@ class BigQueryWarehouse:
         return LogCounts(received, duplicate, inactive=counts.pop("eligible") - counts["shown"], **counts)
 
     def repair(self) -> int:
-        [(repaired,)] = self._query(queries.repair(self._backend.dataset), {"max_lead": _microseconds(MAX_LEAD)})
+        [(repaired,)] = self._query(queries.repair(self._backend.dataset), {"max_lead": microseconds(MAX_LEAD)})
         return int(repaired)
 
     def upgrade(self) -> int:
@@ -160,12 +170,12 @@ class BigQueryWarehouse:
         return {
             "since": since,
             "until": until,
-            "logged_since": _logged_since(earliest or since, since),
+            "logged_since": logged_since(earliest or since, since),
             "name": self._reward.name,
             "activation": ACTIVATION,
-            "window": _microseconds(self._attribution),
-            "max_skew": _microseconds(MAX_SKEW),
-            "max_wait": _microseconds(self._max_wait),
+            "window": microseconds(self._attribution),
+            "max_skew": microseconds(MAX_SKEW),
+            "max_wait": microseconds(self._max_wait),
         }
 
     def _episode_parameters(self, since: datetime, until: datetime) -> dict[str, Any]:
@@ -186,12 +196,3 @@ class BigQueryWarehouse:
     @property
     def _attribution(self) -> timedelta:
         return timedelta(seconds=self._reward.attribution_window_seconds)
-
-
-def _microseconds(duration: timedelta) -> int:
-    return duration // timedelta(microseconds=1)
-
-
-def _logged_since(*times: datetime) -> datetime:
-    """Lower bound of logged_at for events that belong to events of these times (clocks differ by up to MAX_SKEW)."""
-    return max(EPOCH + MAX_SKEW, min(times)) - MAX_SKEW

@@ -53,15 +53,20 @@ def plain_log(folder: Path) -> str:
 
 
 def tasks(folder: Path, started: datetime, running: bool) -> list[RunTask]:
-    """The tasks that have begun, by the lines that KFP prints about them, which have a time of the day."""
-    found: dict[str, RunTask] = {}
+    """The tasks that have begun, by the lines that KFP prints about them, which have a time of the day.
+
+    Those of a loop have one name. KFP loses some of their lines: where the run has succeeded, all its tasks have.
+    """
+    ended = outcome(folder)
+    without_line: TaskState = "succeeded" if ended and ended.state == "succeeded" else "failed"
+    found: list[RunTask] = []
     for time, event, name, status in TASK_LINE.findall(plain_log(folder)):
         at = _after(started, time)
-        if status and name in found:
-            found[name] = found[name]._replace(state=ENDED.get(status, "failed"), ended=at)
-        elif event != "Task":
-            found[name] = RunTask(name, "running" if running else "failed", at, None)
-    return list(found.values())
+        if event != "Task":
+            found.append(RunTask(name, "running" if running else without_line, at, None))
+        elif begun := [i for i, task in enumerate(found) if status and task.name == name and task.ended is None]:
+            found[begun[0]] = found[begun[0]]._replace(state=ENDED.get(status, "failed"), ended=at)
+    return found
 
 
 def artifacts(folder: Path) -> list[RunArtifact]:

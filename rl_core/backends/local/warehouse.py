@@ -65,12 +65,18 @@ class LocalWarehouse:
     def window(self, since: datetime | None) -> Window:
         return self._kept(("window", since), lambda: complete_window(self._log, since, self._waiting_since))
 
-    def interactions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
+    def shards(self, window: Window, fold: Fold | None, count: int) -> list[str]:
+        return [f"{number}/{count}" for number in range(count)]
+
+    def interactions(self, window: Window, fold: Fold | None = None, shard: str = "") -> Iterator[pa.RecordBatch]:
         query = f"""WITH {self._log.rewarded}
             SELECT d.* EXCLUDE (logged_at, number), {self._log.value} AS reward
             FROM decisions d {"" if self._log.ignores else "LEFT"} JOIN rewarded USING (number)
-            WHERE d.logged_at > $since AND d.logged_at <= $until {queries.FOLD_FILTERS[fold]}"""
+            WHERE d.logged_at > $since AND d.logged_at <= $until {queries.FOLD_FILTERS[fold]}
+            {queries.SHARD_FILTERS[bool(shard)]}"""
         parameters: dict[str, Any] = {"held_out": self._held_out} if fold else {}
+        if shard:
+            parameters |= zip(("shard", "shards"), map(int, shard.split("/")), strict=True)
         parameters |= {"since": window.since or EPOCH, "until": window.until} | self._log.default
         schema = interaction_schema(self._log.task)
         decisions = self._log.snapshots()["decisions"].logged(window.since or EPOCH, window.until)

@@ -58,6 +58,21 @@ class WarehouseContract(BackendFixtures):
             table = pa.Table.from_batches(platform.warehouse.interactions(window, fold), interaction_schema(TASK))
             assert set(table["event_id"].to_pylist()) == expected
 
+    def test_shards_of_a_window_have_each_interaction_once(self, configure: Configure) -> None:
+        config = configure(task=TASK.model_dump(), gate={"holdout_fraction": 0.2})
+        platform, ids = connect(config), [f"event-{number}" for number in range(500)]
+        platform.warehouse.append("decisions", decisions(ids, mode="simulated"))
+        platform.warehouse.append("rewards", rewards(ids[::3], 2.0))
+        window = platform.warehouse.window(None)
+        for fold in ("training", None):
+            shards = platform.warehouse.shards(window, fold, 3)
+            assert 1 <= len(shards) <= 3
+            platform.warehouse.append("decisions", decisions([f"later {fold}"], mode="simulated"))
+            parts = [connect(config).warehouse.interactions(window, fold, shard) for shard in shards]
+            table = pa.Table.from_batches(itertools.chain(*parts), interaction_schema(TASK))
+            whole = pa.Table.from_batches(platform.warehouse.interactions(window, fold), interaction_schema(TASK))
+            assert table.sort_by("event_id").equals(whole.sort_by("event_id"))
+
     def test_shadow_decisions_are_no_interactions(self, platform: Platform) -> None:
         platform.warehouse.append("decisions", decisions(["a"], version="v1-a", mode="simulated"))
         platform.warehouse.append("decisions", decisions(["b", "c"], version="v2-b", mode="shadow"))

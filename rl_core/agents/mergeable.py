@@ -1,0 +1,51 @@
+"""Agents whose statistics are sums, so that those of shards merge."""
+
+import abc
+from collections.abc import Iterable
+from functools import reduce
+
+from banditloop.rl_core.agents.agent import Agent, Batch
+from banditloop.rl_core.agents.arrays import Statistics, copied
+
+
+class MergeableAgent(Agent):
+    """An agent whose statistics are sums over interactions, so statistics of disjoint shards merge by addition."""
+
+    @property
+    def is_mergeable(self) -> bool:
+        """Whether they do with these hyperparameters; if not, `update` adds interactions and `merge` is not called."""
+        return True
+
+    @abc.abstractmethod
+    def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
+        """The statistics with a batch added; may add it to the arrays that are given."""
+
+    @abc.abstractmethod
+    def merge(self, left: Statistics, right: Statistics) -> Statistics:
+        """The statistics of the interactions of both, as if they had been accumulated together."""
+
+    @property
+    def learns_from_before(self) -> bool:
+        """Whether `add` needs the statistics from before the training."""
+        return False
+
+    def add(self, statistics: Statistics, batches: Iterable[Batch], before: Statistics | None) -> Statistics:
+        """The statistics with the batches added; may add them to the arrays that are given.
+
+        before: what the whole training resumed from, of which a shard has no other part; None if it is not needed.
+        """
+        return reduce(self.accumulate, batches, statistics)
+
+    def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
+        return self.add(copied(statistics), batches, statistics)
+
+
+def mergeable(agent: Agent) -> MergeableAgent | None:
+    """The agent, if its statistics merge."""
+    return agent if isinstance(agent, MergeableAgent) and agent.is_mergeable else None
+
+
+def learns_from_before(agent: Agent) -> bool:
+    """Whether a shard of the agent's training needs the statistics from before it."""
+    merging = mergeable(agent)
+    return merging is not None and merging.learns_from_before

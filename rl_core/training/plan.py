@@ -1,0 +1,86 @@
+"""The plan of a training in shards: what they have in common, and each of them written as examples."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.propensity_audit import Audits, audited
+from banditloop.rl_core.events.usable import UsableInteractions
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.manifest import Manifest, Window
+from banditloop.rl_core.ports import Platform, action_counts
+from banditloop.rl_core.training.export import Export, next_window, write_usable
+from banditloop.rl_core.training.training import fit_encoding
+
+METADATA = "metadata.json"  # that of the examples of all shards, but for their own numbers
+log = logging.getLogger("banditloop.training")
+
+
+def write_plan(
+    config: Config,
+    platform: Platform,
+    latest: tuple[Manifest | None, Encoding | None],
+    more: dict[str, Any],
+    folder: Path,
+    as_of: str = "",
+) -> list[str]:
+    """Plan the next training on the loop's log in up to `training.shards` shards, and return their names.
+
+    The window of the log, what the training resumes from, and the encoder of contexts are written to a folder: all
+    shards must have the same ones. latest, as_of: as for `export_log`; more: metadata to add.
+
+    Raises:
+        InvalidInput: there is nothing to train on.
+    """
+    parent, window = next_window(config, platform, latest, as_of)
+    shards = platform.warehouse.shards(window, "training", config.training.shards)
+    encoding = latest[1] if parent else None
+    if encoding is None:
+        encoding = fit_encoding(Encoding.unfitted(config.task), _usable(config, platform, window, shards))
+    folder.mkdir(parents=True, exist_ok=True)
+    encoding.write(folder)
+    metadata = Export.of(window, parent, latest[0], {}).metadata | more
+    (folder / METADATA).write_bytes(orjson.dumps(metadata))
+    log.info("the training has %d interactions in %d shards", window.interactions, len(shards))
+    return shards
+
+
+def export_shard(config: Config, platform: Platform, plan: Path, shard: str, examples: Path) -> Export:
+    """Write a shard of the interactions of a plan as examples, with its encoder; there may be none in it.
+
+    Their audits are of this shard alone, and not checked: those of all shards are, once they are merged.
+    """
+    metadata, audits = read_plan(plan), Audits()
+    window, usable = planned_window(metadata), UsableInteractions(config.task, action_counts(platform.endpoint))
+    interactions = platform.warehouse.interactions(window, "training", shard)
+    rows = write_usable(config, usable, interactions, audits, examples, audited)
+    Encoding.read(plan).write(examples)
+    metadata |= {"interactions": rows, "example": usable.example}
+    return Export(metadata, {"interactions": rows} | usable.left_out)
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The metadata of a plan. InvalidInput: the folder is none."""
+    try:
+        return dict(orjson.loads((folder / METADATA).read_bytes()))
+    except (OSError, ValueError):
+        raise InvalidInput(f"plan {folder}: is not the output of a planner") from None
+
+
+def planned_window(metadata: dict[str, Any]) -> Window:
+    """The window of the log that a plan is for."""
+    return Window.parse({key: metadata[key] for key in Window.model_fields if key in metadata}, "plan")
+
+
+def _usable(config: Config, platform: Platform, window: Window, shards: list[str]) -> Iterator[pa.Table]:
+    """The usable interactions of the shards, one after another."""
+    usable = UsableInteractions(config.task, action_counts(platform.endpoint))
+    for shard in shards:
+        for batch in usable.of(platform.warehouse.interactions(window, "training", shard)):
+            yield pa.table(batch)
