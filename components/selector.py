@@ -39,7 +39,7 @@ def selector(
 
     from banditloop.rl_core.backends import connect_if_any
     from banditloop.rl_core.policies.manifest import read_manifest
-    from banditloop.rl_core.promotion.selection import select_policy
+    from banditloop.rl_core.promotion.selection import runs_of, select_policy
     from banditloop.rl_core.reports.selection_page import write_selection
     from banditloop.rl_core.usage import usage
 
@@ -50,6 +50,8 @@ def selector(
         best, compared = select_policy(settings, folders, trials, episodes, scratch)
     for name, value in write_selection(compared, Path(comparison.path), Path(report.path)).items():
         metrics.log_metric(name, value)
+    if platform and (page := platform.record_runs("policies", runs_of(compared))):
+        comparison.metadata["page"] = page
     shutil.copytree(best, policy.path, dirs_exist_ok=True)
     manifest = read_manifest(best)
     policy.metadata.update(version=manifest.version, interactions=manifest.interactions)

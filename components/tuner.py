@@ -48,4 +48,6 @@ def tuner(
         summary = tune(settings, platform, folder, Source(log.path if log else "", columns), run_id)
     for name, value in write_tuning(summary, Path(parameters.path), Path(report.path)).items():
         metrics.log_metric(name, value)
+    if summary["experiment"]:
+        parameters.metadata["page"] = summary["experiment"]
     return "better" if summary["better"] else "keep"

@@ -13,7 +13,7 @@ from banditloop.rl_core.ports.endpoint import (
     Vitals,
     action_counts,
 )
-from banditloop.rl_core.ports.platform import Platform, Resource, ResourceState, Scalars
+from banditloop.rl_core.ports.platform import ExperimentRun, Platform, Resource, ResourceState, Scalars
 from banditloop.rl_core.ports.runner import Run, RunArtifact, Runner, RunState, RunTask, Schedule, TaskState, Trial
 from banditloop.rl_core.ports.warehouse import EpisodeCounts, LogCounts, Warehouse
 
@@ -24,6 +24,7 @@ __all__ = [
     "CloudResource",
     "Endpoint",
     "EpisodeCounts",
+    "ExperimentRun",
     "Handler",
     "LogCounts",
     "Platform",

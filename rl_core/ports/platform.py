@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -15,6 +15,17 @@ from banditloop.rl_core.ports.runner import Runner
 from banditloop.rl_core.ports.warehouse import Warehouse
 
 Scalars = Sequence[tuple[int, float]]  # step and value
+
+
+class ExperimentRun(NamedTuple):
+    """One of several runs that are compared: what was tried, and what came of it."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    state: Literal["COMPLETE", "FAILED"] = "COMPLETE"
+
+
 ResourceState = Literal["present", "missing", "changed", "deferred", "obsolete", "absent"]
 
 
@@ -61,6 +72,13 @@ class Platform:
 
     def show_scalars(self, name: str, scalars: Mapping[str, Scalars]) -> str:
         """Show series of numbers, by their tags, as a run of the platform's TensorBoard; return its page. Idempotent.
+
+        Empty on a platform without one.
+        """
+        return ""
+
+    def record_runs(self, experiment: str, runs: Sequence[ExperimentRun]) -> str:
+        """Record runs, by their names, in the platform's tracking of experiments; return its page. Idempotent.
 
         Empty on a platform without one.
         """

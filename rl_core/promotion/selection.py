@@ -14,6 +14,7 @@ from banditloop.rl_core.environments.environment import known_rewards
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.ports import ExperimentRun
 from banditloop.rl_core.rollouts import Engine, chooses, engine, returns, standard_error
 
 SEED = (1 << 40) + 22  # of the episodes that all policies play
@@ -46,6 +47,18 @@ def select_policy(
         row["difference"], row["difference_error"] = float((values - best).mean()), standard_error(values - best)
     metric = "mean reward of an episode" if config.episodes else "mean reward"
     return policies[order[0]], {"metric": metric, "samples": len(best), "policies": [rows[number] for number in order]}
+
+
+def runs_of(comparison: Mapping[str, Any]) -> list[ExperimentRun]:
+    """The policies of a comparison as runs of an experiment, by their versions."""
+    return [
+        ExperimentRun(
+            row["version"],
+            row["hyperparameters"] | ({} if row["seed"] is None else {"seed": row["seed"]}),
+            {name: row[name] for name in ("value", "standard_error", "setting_value") if row[name] is not None},
+        )
+        for row in comparison["policies"]
+    ]
 
 
 def _earned(config: Config, policy: SavedPolicy, episodes: int, workers: Engine) -> np.ndarray:

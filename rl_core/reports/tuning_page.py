@@ -40,6 +40,8 @@ def write_page(summary: Mapping[str, Any], page: Path, shared: Path | None = Non
     body += html_page.section("trials", "Trials", text, _figure(summary["trials"]))
     rows = trial_rows(summary)
     body += html_page.table(list(rows[0]), [list(row.values()) for row in rows], text=("state",))
+    if experiment := summary.get("experiment"):
+        body += f'<p><a href="{html.escape(experiment)}">The trials beside those of other runs</a></p>'
     html_page.write_html(page, "Tuning", body, shared)
 
 

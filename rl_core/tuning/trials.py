@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.ports import Trial
+from banditloop.rl_core.ports import ExperimentRun, Trial
 from banditloop.rl_core.settings.search_space import with_parameters
 
 EXPLORATION = "policy.exploration"
@@ -20,6 +20,17 @@ def measured(
     mean = float(np.mean(values)) if values else None
     error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
     return Trial(number, parameters, state, mean, error, len(values))
+
+
+def runs_of(trials: Sequence[Trial], tuning: str) -> list[ExperimentRun]:
+    """The trials of a tuning, by its name, as runs of an experiment."""
+    return [_run(trial, f"{tuning}-trial-{trial.number}") for trial in trials]
+
+
+def _run(trial: Trial, name: str) -> ExperimentRun:
+    measured = {"value": trial.value, "standard_error": trial.standard_error, "seeds": trial.seeds}
+    metrics = {key: value for key, value in measured.items() if value is not None}
+    return ExperimentRun(name, trial.parameters, metrics, "FAILED" if trial.state == "failed" else "COMPLETE")
 
 
 def tried(config: Config, parameters: Parameters) -> Config:

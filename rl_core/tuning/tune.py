@@ -15,7 +15,7 @@ from banditloop.rl_core.tuning.attempt import attempt
 from banditloop.rl_core.tuning.comparison import Comparison
 from banditloop.rl_core.tuning.objective import Objective, Source, objective_of, with_source
 from banditloop.rl_core.tuning.trial import arguments_of
-from banditloop.rl_core.tuning.trials import best_first, tried
+from banditloop.rl_core.tuning.trials import best_first, runs_of, tried
 from banditloop.rl_core.tuning.workers import Workers, in_this_process
 
 OnTrial = Callable[[Trial], None]
@@ -54,7 +54,8 @@ def tune(
         tuned = _tuned(config, best, run_id) if comparison and comparison.is_better else None
         if tuned and platform:
             platform.endpoint.set_tuned(tuned)
-    return _summary(config, objective, trials, comparison, tuned)
+    page = platform.record_runs("tuning", runs_of(trials, run_id or "tuning")) if platform else ""
+    return _summary(config, objective, trials, comparison, tuned) | {"experiment": page}
 
 
 def _identity(config: Config, source: Source) -> str:

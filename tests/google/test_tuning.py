@@ -71,6 +71,9 @@ def test_the_job_is_accepted_and_its_result_is_used(jobs, tmp_path):
     assert (pool.machine_spec.machine_type, pool.container_spec.image_uri) == ("n1-standard-4", IMAGE)
     assert job.trial_job_spec.scheduling.disable_retries
     better, worse = summary["trials"]
+    recorded = [c.display_name for c in jobs.contexts.values() if f"{config.backend.endpoint}-tuning" in c.name]
+    assert sorted(recorded)[-2:] == ["tuning-trial-0", "tuning-trial-1"]
+    assert f"/experiments/{config.backend.endpoint}-tuning?" in summary["experiment"]
     assert better["value"] > worse["value"]
     assert summary["comparison"]["difference"]["low"] > 0
     best = {key.removeprefix("agent."): value for key, value in better["parameters"].items()}

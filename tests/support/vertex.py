@@ -15,12 +15,13 @@ from tests.support.custom_jobs import CustomJobs
 from tests.support.stand_ins import listen
 from tests.support.tuning_jobs import TuningJobs
 from tests.support.vertex_endpoints import Endpoints
+from tests.support.vertex_metadata import Metadata
 from tests.support.vertex_schedules import Schedules
 
-SERVICES = ("Pipeline", "Schedule", "Endpoint", "Model", "Prediction", "Job")
+SERVICES = ("Pipeline", "Schedule", "Endpoint", "Model", "Prediction", "Job", "Metadata")
 
 
-class Vertex(Schedules, Endpoints, TuningJobs, CustomJobs):
+class Vertex(Schedules, Endpoints, TuningJobs, CustomJobs, Metadata):
     """Handlers named after the API's methods."""
 
     def __init__(self, folder: Path) -> None:

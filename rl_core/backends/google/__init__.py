@@ -1,6 +1,6 @@
 """The Google Cloud backend: BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -11,6 +11,7 @@ import pyarrow as pa
 from banditloop.rl_core.backends.google.action_table import BigQueryTables, is_table_name
 from banditloop.rl_core.backends.google.bus import PubSubBus
 from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
+from banditloop.rl_core.backends.google.experiments import VertexExperiments
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.runner import VertexRunner
 from banditloop.rl_core.backends.google.scratch import scratch_folder
@@ -19,7 +20,7 @@ from banditloop.rl_core.backends.google.tensorboard import VertexTensorBoard
 from banditloop.rl_core.backends.google.warehouse import BigQueryWarehouse
 from banditloop.rl_core.backends.retries import with_retries
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.ports import Platform, Resource, Runner, Scalars
+from banditloop.rl_core.ports import ExperimentRun, Platform, Resource, Runner, Scalars
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 
@@ -44,6 +45,13 @@ class GooglePlatform(Platform):
         if not backend.tensorboard:
             return ""
         return with_retries(VertexTensorBoard(backend), GOOGLE).show(name, scalars)
+
+    def record_runs(self, experiment: str, runs: Sequence[ExperimentRun]) -> str:
+        backend = self.config.backend
+        assert isinstance(backend, GoogleBackend)
+        if backend.runner != "vertex":
+            return ""
+        return with_retries(VertexExperiments(backend), GOOGLE).record(experiment, runs)
 
     def resources(self, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
         from banditloop.rl_core.backends.google.provisioning import resources

@@ -6,6 +6,7 @@ no such variable, so this module defines one for each.
 
 import functools
 import os
+import re
 from typing import Any
 
 from google.auth import default, external_account_authorized_user
@@ -81,6 +82,11 @@ def _client(client: type[Any], emulator: str, endpoint: str | None = None, quota
 def location_name(backend: GoogleBackend) -> str:
     """Resource name of the project's location, the parent of regional resources."""
     return f"projects/{backend.project}/locations/{backend.location}"
+
+
+def resource_id(name: str) -> str:
+    """A name as the id of a resource: lower-case letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:128]
 
 
 def name_prefix(backend: GoogleBackend) -> str:

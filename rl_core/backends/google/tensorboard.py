@@ -1,6 +1,5 @@
 """Vertex AI TensorBoard: the curves of a training as series of numbers, under the endpoint's name."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from typing import Any
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import aiplatform_v1 as vertex_ai
 
-from banditloop.rl_core.backends.google.clients import vertex_client
+from banditloop.rl_core.backends.google.clients import resource_id, vertex_client
 from banditloop.rl_core.ports import Scalars
 from banditloop.rl_core.settings.backend import GoogleBackend
 
@@ -27,16 +26,20 @@ class VertexTensorBoard:
     def show(self, name: str, scalars: Mapping[str, Scalars]) -> str:
         """Write series of numbers as the run `name` of the endpoint's experiment, and return its page. Idempotent."""
         experiment = f"{self._backend.tensorboard}/experiments/{self._backend.endpoint}"
-        run = f"{experiment}/runs/{_id(name)}"
+        run = f"{experiment}/runs/{resource_id(name)}"
         about: dict[str, Any] = {"parent": self._backend.tensorboard}
         with suppress(AlreadyExists):
             self._client.create_tensorboard_experiment(about | {"tensorboard_experiment_id": self._backend.endpoint})
-        about = {"parent": experiment, "tensorboard_run_id": _id(name), "tensorboard_run": {"display_name": name}}
+        about = {
+            "parent": experiment,
+            "tensorboard_run_id": resource_id(name),
+            "tensorboard_run": {"display_name": name},
+        }
         with suppress(AlreadyExists):
             self._client.create_tensorboard_run(about)
         for tag in scalars:
             series = {"display_name": tag, "value_type": SCALAR, "plugin_name": "scalars"}
-            about = {"parent": run, "tensorboard_time_series_id": _id(tag), "tensorboard_time_series": series}
+            about = {"parent": run, "tensorboard_time_series_id": resource_id(tag), "tensorboard_time_series": series}
             with suppress(AlreadyExists):
                 self._client.create_tensorboard_time_series(about)
         for series in _requests(scalars):
@@ -55,9 +58,4 @@ def _requests(scalars: Mapping[str, Scalars]) -> Iterator[dict[str, Any]]:
         for start in range(0, len(points), MAX_POINTS):
             part = points[start : start + MAX_POINTS]
             values = [{"step": step, "scalar": {"value": value}, "wall_time": now} for step, value in part]
-            yield {"tensorboard_time_series_id": _id(tag), "value_type": SCALAR, "values": values}
-
-
-def _id(name: str) -> str:
-    """A name as a resource id: lower-case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:128]
+            yield {"tensorboard_time_series_id": resource_id(tag), "value_type": SCALAR, "values": values}
