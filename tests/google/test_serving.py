@@ -1,9 +1,12 @@
 """Serving on Vertex AI: one container that follows the release, or a deployment per version; what cannot start."""
 
+import numpy as np
 import pytest
+from google.cloud.aiplatform_v1 import PredictionServiceClient
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google import deployment, model_registry, release_deployments
+from banditloop.rl_core.backends.google.clients import vertex_client
 from banditloop.rl_core.errors import InvalidInput, PlatformError
 from banditloop.rl_core.events.json_format import decode
 from banditloop.rl_core.events.schema import event_schema
@@ -64,6 +67,25 @@ def test_one_container_follows_the_release(tmp_path, own_vertex):
     assert shares == {(first, 0.6), (second, 0.4), (second, 1.0)}
     assert sum(e["mode"] == "shadow" and e["policy_version"] == third for e in events) == len(INSTANCES)
     assert platform.endpoint.vitals().keys() == {second, third}
+
+
+def test_the_sdks_predict_takes_a_batch_of_observations_in_an_instance(tmp_path, own_vertex):
+    """As the simulator of Google's TF-Agents sample sends it; every number of the answer is a double."""
+    config, batch = google(tmp_path), np.random.default_rng(0).normal(size=(8, 20))
+    platform = connect(config)
+    platform.bus.deliver("decisions", lambda payloads: None)  # its subscription exists before the first message
+    follow(platform, None, Release(champion=add(platform, tmp_path, 1)))
+    [endpoint] = own_vertex.endpoints
+    client = vertex_client(config.backend, PredictionServiceClient)
+    answer = client.predict(endpoint=endpoint, instances=[{"observation": batch.tolist()}])
+    assert answer.deployed_model_id in own_vertex.serving
+    [prediction] = answer.predictions
+    decisions = {event["event_id"]: event for event in logged(config, platform, 8)}
+    in_order = [decisions[event_id] for event_id in prediction["event_id"]]
+    assert list(prediction["predicted_action"]) == [float(event["action"]) for event in in_order]
+    assert list(prediction["propensity"]) == [event["propensity"] for event in in_order]
+    contexts = np.array([event["context"]["observation"] for event in in_order], np.float32)
+    np.testing.assert_array_equal(contexts, batch.astype(np.float32))
 
 
 def test_every_policy_is_a_model_version_until_it_is_removed(tmp_path, own_vertex):

@@ -45,9 +45,9 @@ def test_propensities_equal_the_action_frequencies(folder):
 
 
 def test_googles_prediction_container_and_tf_agents_own_loader_read_the_directory_as_it_is(folder):
-    """The container by tf.saved_model.load, whose time step is a restart of a batch of observations."""
+    """The container by tf.saved_model.load, whose time step is a restart of the lists of a request."""
     observations = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    step = time_step.restart(tf.constant(observations), 50)
+    step = time_step.restart(observations.tolist(), tf.constant([50]))
     policy = SavedPolicy.load(folder)
     expected = policy.model.probabilities(observations).argmax(axis=1)
     container = tf.saved_model.load(str(folder))

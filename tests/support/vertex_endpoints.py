@@ -3,6 +3,7 @@
 Each replica of a deployed model is a container, or a local process of the predictor with the container's environment.
 """
 
+import json
 import subprocess
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.cloud import aiplatform_v1 as v1
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.json_format import MessageToDict
 from google.rpc.code_pb2 import FAILED_PRECONDITION
 
 from tests.support.custom_jobs import matches_label
@@ -100,15 +102,25 @@ class Endpoints(ModelRegistry, Operations):
         return finished(v1.UndeployModelResponse())
 
     def RawPredict(self, request: v1.RawPredictRequest, context) -> HttpBody:
-        endpoint = self.endpoints[request.endpoint]
-        [deployed] = self.draws.choices(*zip(*endpoint.traffic_split.items(), strict=True))
+        _, content = self._ask(request.endpoint, request.http_body.data, context)
+        return HttpBody(content_type="application/json", data=content)
+
+    def Predict(self, request: v1.PredictRequest, context) -> v1.PredictResponse:
+        """As RawPredict, but every number is a double on the way there and back."""
+        instances = [MessageToDict(instance) for instance in v1.PredictRequest.pb(request).instances]
+        deployed, content = self._ask(request.endpoint, json.dumps({"instances": instances}), context)
+        answer = {"predictions": json.loads(content)["predictions"], "deployedModelId": deployed}
+        return v1.PredictResponse.from_json(json.dumps(answer))
+
+    def _ask(self, endpoint: str, body: bytes | str, context) -> tuple[str, bytes]:
+        """The id of the deployed model that answers a request, and its answer."""
+        [deployed] = self.draws.choices(*zip(*self.endpoints[endpoint].traffic_split.items(), strict=True))
         replicas = self.serving[deployed]
         replicas.append(replicas.pop(0))  # in turn
-        url = f"http://127.0.0.1:{replicas[-1].port}/predict"
-        answer = requests.post(url, data=request.http_body.data, timeout=60)
+        answer = requests.post(f"http://127.0.0.1:{replicas[-1].port}/predict", data=body, timeout=60)
         if answer.status_code == 400:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, answer.text)
-        return HttpBody(content_type="application/json", data=answer.content)
+        return deployed, answer.content
 
     def _set_traffic(self, endpoint: v1.Endpoint, split: dict[str, int], context) -> None:
         unknown = split.keys() - {model.id for model in endpoint.deployed_models}
