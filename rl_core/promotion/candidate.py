@@ -45,7 +45,7 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
         unseen, _ = _held_out(platform, config, later, [champion, candidate])
         better, _ = kind.compare(unseen, champion, candidate, before, BettingTest())
     evaluation = kind.evaluate(heldout, champion, candidate)
-    decision, reason = decide_heldout(config, better, worse, release.champion, kind.evidence(evaluation))
+    decision, reason = decide_heldout(config, better, worse, release.champion, kind.evidence(evaluation, worse.count))
     verdict = Verdict(
         version=candidate.manifest.version,
         champion=release.champion,

@@ -34,19 +34,19 @@ class Thresholds(NamedTuple):
 
 
 def decide_heldout(
-    config: Config, better: BettingTest, worse: BettingTest, champion: str, evidence: str = ""
+    config: Config, better: BettingTest, worse: BettingTest, champion: str, evidence: str
 ) -> tuple[VerdictDecision, str]:
     """The decision on the evidence from held-out interactions or episodes, and its reason.
 
     Insufficient evidence never promotes. A candidate that is no worse is refused with probability at most α.
-    evidence: how much there is, as "1,234 held-out episodes"; empty: the number of interactions.
+    evidence: how much there is, as "1,234 held-out episodes".
     """
     needed = Thresholds.of(config)
     if worse.rejects(1 / needed.heldout_worse):
         return "refuse", f"earns less than {champion}: {_against_chance(worse, needed.heldout_worse)}"
     if better.rejects(1 / needed.heldout_better):
         return "promote", f"{claim(better, champion)}: {_against_chance(better, needed.heldout_better)}"
-    too_few = f"{evidence or f'{worse.count:,} held-out interactions'} are too few to decide"
+    too_few = f"{evidence} are too few to decide"
     return "canary", f"{too_few}: {odds(better)} that it {claim(better, champion)}, {needed.heldout_better:,.0f} needed"
 
 

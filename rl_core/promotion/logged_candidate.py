@@ -57,7 +57,7 @@ def evaluate_log(
     better, worse = BettingTest(margin=config.gate.noninferiority_margin), BettingTest()
     better, worse = kind.compare(window, baseline, candidate, better, worse)
     name, evaluation = baseline.manifest.version if baseline else THE_LOG, kind.evaluate(window, baseline, candidate)
-    decision, reason = decide_heldout(config, better, worse, name, kind.evidence(evaluation))
+    decision, reason = decide_heldout(config, better, worse, name, kind.evidence(evaluation, worse.count))
     verdict = Verdict(
         version=candidate.manifest.version,
         champion=name,

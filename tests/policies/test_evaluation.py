@@ -170,9 +170,9 @@ def test_the_evidence_does_not_depend_on_batches_or_order(config, policies):
     for batched, shuffled_evidence in zip(*evidence, strict=True):
         np.testing.assert_allclose(batched.log_wealths, shuffled_evidence.log_wealths, atol=1e-8)
     better, worse = evidence[0]
-    assert decide_heldout(config, better, worse, first)[0] == "promote"
-    assert decide_heldout(config, BettingTest(), better, first)[0] == "refuse"
-    assert decide_heldout(config, BettingTest(), BettingTest(), first)[0] == "canary"
+    assert decide_heldout(config, better, worse, first, "none")[0] == "promote"
+    assert decide_heldout(config, BettingTest(), better, first, "none")[0] == "refuse"
+    assert decide_heldout(config, BettingTest(), BettingTest(), first, "none")[0] == "canary"
 
 
 @pytest.mark.parametrize(

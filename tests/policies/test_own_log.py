@@ -9,6 +9,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.comparison import compare
 from banditloop.rl_core.evaluation.estimates import evaluate
+from banditloop.rl_core.evaluation.kinds import kind_of
 from banditloop.rl_core.promotion.logged_candidate import evaluate_log
 from banditloop.rl_core.reports.evaluation_page import write_page
 from tests.policies.test_evaluation import config as config
@@ -81,5 +82,7 @@ def test_in_a_loop_external_decisions_count_in_estimates_but_not_in_the_evidence
     better, worse = compare(window, champion, candidate, BettingTest(), BettingTest())
     alone, _ = compare(window_of(config, policies, own), champion, candidate, BettingTest(), BettingTest())
     assert (better.count, worse.count) == (1000, 1000)
+    text = kind_of(config).evidence(evaluation, worse.count)
+    assert text == "1,000 held-out interactions, beside 3,000 of unknown policies,"
     assert better.log_wealth() == pytest.approx(alone.log_wealth())
     assert window.logging_mix == {version: 0.25, "application": 0.75}
