@@ -107,6 +107,7 @@ class Instance(TypedDict, total=False):
 
 
 INSTANCE = TypeAdapter(Instance)
+KEYS = Instance.__annotations__
 SINGLE_KEYS = ("event_id", "deferred", "action", "probabilities", "actions", "step")
 
 
@@ -190,8 +191,8 @@ def _parse_instance(number: int, instance: Any) -> tuple[list[Any], InstanceOpti
 
 
 def _validate(number: int, instance: dict[str, Any]) -> Instance:
-    if len(instance) > len(Instance.__annotations__):  # not for Pydantic, which would list every unknown key
-        check_keys(instance, tuple(Instance.__annotations__), f"instance {number}")
+    if not instance.keys() <= KEYS.keys():
+        check_keys(instance, KEYS, f"instance {number}", "features belong in context; ")
     try:
         return INSTANCE.validate_python(instance)
     except ValidationError as error:

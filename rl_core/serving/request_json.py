@@ -1,12 +1,12 @@
 """Parsing of a request body as a JSON object."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, did_you_mean
 
 MAX_EVENTS = 10_000  # decisions, rewards or activations per request: each takes kilobytes of memory
 VALUES_PER_BRACKET = 4  # that a body may have
@@ -50,11 +50,12 @@ def _has_more_values(body: bytes, max_brackets: int) -> bool:
     return False
 
 
-def check_keys(values: dict[str, Any], known: Sequence[str], where: str) -> None:
-    """InvalidInput: a key is not one of those known."""
+def check_keys(values: dict[str, Any], known: Collection[str], where: str, note: str = "") -> None:
+    """InvalidInput: a key is not one of those known; names the nearest, or all of them after a note."""
     for key in values:
         if key not in known:
-            raise InvalidInput(f"{where}.{key:.80}: is unknown; the keys are: {', '.join(known)}")
+            hint = did_you_mean(key[:80], known) or f"{note}the keys are: {', '.join(known)}"
+            raise InvalidInput(f"{where}.{key:.80}: is unknown; {hint}")
 
 
 def check_count(events: int, what: str) -> None:

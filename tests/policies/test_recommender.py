@@ -220,7 +220,8 @@ def test_invalid_external_decisions_are_refused(splits, keys, message):
         ({"observation": [1.0], "step": 1}, "give episode_id too"),
         ({"observation": [1.0], "actions": []}, "instance 0.actions = []"),
         ({"observation": [1.0], "action": 1, "deferred": True}, "once it is shown"),
-        ({"observation": [1.0], "event-id": "a"}, "instance 0.event-id"),
+        ({"observation": [1.0], "event-id": "a"}, "instance 0.event-id: is unknown; did you mean 'event_id'?"),
+        ({"age": 34}, "instance 0.age: is unknown; features belong in context; the keys are: context, observation, "),
     ],
 )
 def test_an_invalid_instance_key_is_named(instance, message):

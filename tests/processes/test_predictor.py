@@ -280,19 +280,23 @@ def test_an_id_names_its_content_also_after_a_restart(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "body"),
+    ("path", "body", "hint"),
     [
-        ("/predict", {"instances": [[0.0] * 20], "request_id": "0123456789abcdef"}),
-        ("/predict", {"instances": [[0.0] * 20], "parameters": {"requestId": "0123456789abcdef"}}),
-        ("/predict", {"instances": [[0.0] * 20], "parameters": {"request_id": "0123456789abcdef", "user": "u"}}),
-        ("/reward", {"rewards": [{"event_id": "a", "value": 1}], "name": "click"}),
-        ("/activate", {"event_ids": ["a"], "rewards": []}),
+        ("/predict", {"instances": [[0.0] * 20], "request_id": "0123456789abcdef"}, "the keys are: instances, "),
+        ("/predict", {"instances": [[0.0] * 20], "parameters": {"requestId": "0" * 16}}, "did you mean 'request_id'?"),
+        (
+            "/predict",
+            {"instances": [[0.0] * 20], "parameters": {"request_id": "0" * 16, "user": "u"}},
+            "the keys are: ",
+        ),
+        ("/reward", {"rewards": [{"event_id": "a", "value": 1}], "name": "click"}, "the keys are: rewards"),
+        ("/activate", {"event_ids": ["a"], "rewards": []}, "the keys are: event_ids"),
     ],
 )
-def test_unknown_keys_around_the_events_are_refused(url, path, body):
+def test_unknown_keys_around_the_events_are_refused(url, path, body, hint):
     response = requests.post(url + path, json=body, timeout=10)
     assert response.status_code == 400
-    assert ": is unknown; the keys are: " in response.json()["error"]
+    assert f": is unknown; {hint}" in response.json()["error"]
 
 
 @pytest.mark.parametrize(
