@@ -1,23 +1,39 @@
-"""Columns of bytes, as Arrow's large binary, put together without touching a row in Python."""
+"""Columns of bytes, put together without touching a row in Python.
 
-from collections.abc import Callable
+They are Arrow's large binary [B] or, where all values have one size, their bytes [B, size]: what has no ends to be
+looked up is put together at the rate of copying.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 MANY_SIZES = 100_000  # largest size for which a table of all costs less than sorting
+Column: TypeAlias = pa.Array | np.ndarray
 
 
-def prefixed(values: pa.Array, before: Callable[[int], bytes]) -> pa.Array:
-    """Large binary [B], each with the bytes before it that its size calls for."""
-    return joined(prefixes(values, before), values)
+def prefixed(before: Callable[[int], bytes], *columns: Column) -> Column:
+    """The columns joined, each row with the bytes before it that its size calls for."""
+    return joined(prefixes(before, *columns), *columns)
 
 
-def prefixes(values: pa.Array, before: Callable[[int], bytes]) -> pa.Array:
-    """The bytes before each of large binary [B]; before: what they are, given the value's size."""
-    sizes, places = distinct(np.diff(parts(values)[0]))
-    return pa.array([before(int(size)) for size in sizes], pa.large_binary()).take(pa.array(places))
+def prefixes(before: Callable[[int], bytes], *columns: Column) -> Column:
+    """The bytes before each row [B] of the columns joined; before: what they are, given the row's size."""
+    sizes = sum(map(_sizes, columns))
+    if isinstance(sizes, int):
+        content = np.frombuffer(before(sizes), np.uint8)
+        return np.broadcast_to(content, (len(columns[0]), len(content)))
+    some, places = distinct(sizes)
+    return pa.array([before(int(size)) for size in some], pa.large_binary()).take(pa.array(places))
+
+
+def _sizes(values: Column) -> np.ndarray | int:
+    """The size of each value [B], or the one that all have."""
+    return values.shape[1] if isinstance(values, np.ndarray) else np.diff(parts(values)[0])
 
 
 def distinct(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -28,15 +44,51 @@ def distinct(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(occurs), (occurs.cumsum() - 1)[sizes]
 
 
-def joined(*columns: pa.Array) -> pa.Array:
-    """The values of large binary columns, one after the other in each row [B]."""
-    return pc.binary_join_element_wise(*columns, pa.scalar(b"", pa.large_binary()))
+def joined(*columns: Column) -> Column:
+    """The values of the columns, one after the other in each row [B]."""
+    merged = list(_merged(columns))
+    if len(merged) == 1:
+        return merged[0]
+    return pc.binary_join_element_wise(*map(large_binary, merged), pa.scalar(b"", pa.large_binary()))
 
 
-def binary(ends: np.ndarray, content: np.ndarray) -> pa.Array:
-    """Large binary whose values end at these bytes of the content."""
+def _merged(columns: tuple[Column, ...]) -> Iterator[Column]:
+    """The columns, those that follow each other and are of one size each as one."""
+    for kind, run in groupby(columns, type):
+        some = list(run)
+        yield from [_side_by_side(some)] if kind is np.ndarray else some
+
+
+def _side_by_side(columns: list[np.ndarray]) -> np.ndarray:
+    """Columns of one size each as one. All rows are copies of the first, in which the others' values are written."""
+    merged = np.tile(np.concatenate([column[:1] for column in columns], axis=1), (len(columns[0]), 1))
+    ends = np.cumsum([column.shape[1] for column in columns])
+    for column, end in zip(columns, ends, strict=True):
+        if column.shape[1] and column.strides[0]:  # those of strides of 0 are the same in all rows
+            _whole(merged[:, end - column.shape[1] : end])[:] = _whole(column)
+    return merged
+
+
+def _whole(column: np.ndarray) -> np.ndarray:
+    """Values of one size as such, which are copied at once, not byte by byte."""
+    return column.view(f"V{column.shape[1]}")
+
+
+def from_parts(ends: np.ndarray, content: np.ndarray) -> Column:
+    """The values that end at these bytes of the content, from 0 on [B + 1]."""
+    rows, size = len(ends) - 1, ends[1] if len(ends) > 1 else 0
+    if rows and (np.diff(ends) == size).all():
+        return content.reshape(rows, size)
     buffers = [None, pa.py_buffer(ends.astype(np.int64)), pa.py_buffer(np.ascontiguousarray(content))]
-    return pa.Array.from_buffers(pa.large_binary(), len(ends) - 1, buffers)
+    return pa.Array.from_buffers(pa.large_binary(), rows, buffers)
+
+
+def large_binary(values: Column) -> pa.Array:
+    """A column as large binary [B]."""
+    if not isinstance(values, np.ndarray):
+        return values
+    ends, content = parts(values)
+    return pa.Array.from_buffers(pa.large_binary(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(content)])
 
 
 def cut(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
@@ -48,8 +100,10 @@ def cut(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
     return alternating.take(pa.array(np.arange(0, 2 * len(starts), 2)))
 
 
-def parts(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of large binary values without nulls [B + 1], from 0 on, and their bytes."""
+def parts(values: Column) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of values without nulls [B + 1], from 0 on, and their bytes."""
+    if isinstance(values, np.ndarray):
+        return values.shape[1] * np.arange(len(values) + 1), np.ascontiguousarray(values).ravel()
     _, offsets, content = values.buffers()
     ends = np.frombuffer(offsets, np.int64)[values.offset : values.offset + len(values) + 1]
     held = np.frombuffer(content, np.uint8) if content else np.empty(0, np.uint8)

@@ -10,12 +10,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.events.binary_columns import binary, joined, parts, prefixed, prefixes
+from banditloop.rl_core.events.binary_columns import Column, from_parts, large_binary, parts, prefixed, prefixes
 
 LIST_TAGS = {"bytes_list": b"\x0a", "float_list": b"\x12", "int64_list": b"\x1a"}
 TAG, VALUE_TAG = b"\x0a", b"\x12"  # of a message's first field, and of a map entry's value; both length-prefixed
 EMPTY = pa.scalar(b"[]", pa.large_binary())
 VARINT_BYTES = 10  # of a negative integer; seven bits each
+LONGER = np.array([1 << 7 * places for places in range(1, VARINT_BYTES)], np.uint64)  # least integers of more bytes
 
 
 def records(columns: dict[str, pa.Array], kinds: dict[str, str]) -> pa.Array:
@@ -25,7 +26,7 @@ def records(columns: dict[str, pa.Array], kinds: dict[str, str]) -> pa.Array:
     structs are bytes. A null has no values.
     """
     entries = [part for name, column in columns.items() for part in _entries(name, column, kinds[name])]
-    return prefixed(joined(*entries), before_bytes)
+    return large_binary(prefixed(before_bytes, *entries))
 
 
 def json_column(column: pa.Array) -> pa.Array:
@@ -43,10 +44,19 @@ def from_json(texts: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.array([orjson.loads(text) for text in texts.to_pylist()], kind)
 
 
-def _entries(name: str, column: pa.Array, kind: str) -> tuple[pa.Array, pa.Array]:
+def _entries(name: str, column: pa.Array, kind: str) -> tuple[Column, Column]:
     """The entries of a feature in the map of features: what is before the bytes of their values, and these."""
+    if kind == "bytes_list" and not column.null_count and not pa.types.is_list(column.type):  # one in each row
+        values = _bytes(column)
+        return prefixes(lambda size: _before_one(name, size), values), values
     values = _lists(column, kind)
-    return prefixes(values, lambda size: before_values(name, kind, size)), values
+    return prefixes(lambda size: before_values(name, kind, size), values), values
+
+
+def _before_one(name: str, size: int) -> bytes:
+    """The bytes before the only one of a feature's values, of so many bytes."""
+    item = before_bytes(size)
+    return before_values(name, "bytes_list", len(item) + size) + item
 
 
 def before_values(name: str, kind: str, size: int) -> bytes:
@@ -63,40 +73,44 @@ def before_bytes(size: int) -> bytes:
     return TAG + _varint(size)
 
 
-def _lists(column: pa.Array, kind: str) -> pa.Array:
+def _lists(column: pa.Array, kind: str) -> Column:
     """The bytes of the values in each row, as its list holds them [B]."""
+    values = column.flatten() if pa.types.is_list(column.type) else column.drop_null() if column.null_count else column
+    if not len(values):  # as of fields that a loop does not use
+        return np.empty((len(column), 0), np.uint8)
     ends = _row_ends(column)
-    values = column.flatten() if pa.types.is_list(column.type) else column.drop_null()
     if kind == "float_list":
         content = values.cast(pa.float32()).to_numpy(zero_copy_only=False).astype("<f4", copy=False)
-        return binary(4 * ends, content.view(np.uint8))
+        return from_parts(4 * ends, content.view(np.uint8))
     if kind == "int64_list":
         lengths, content = _varints(values.cast(pa.int64()).to_numpy(zero_copy_only=False))
-        return binary(np.append(0, lengths.cumsum())[ends], content)
-    items = prefixed(values.cast(pa.large_binary()), before_bytes)
-    item_ends, content = parts(items)
-    return binary(item_ends[ends], content)
+        return from_parts(np.append(0, lengths.cumsum())[ends], content)
+    item_ends, content = parts(prefixed(before_bytes, _bytes(values)))
+    return from_parts(item_ends[ends], content)
+
+
+def _bytes(texts: pa.Array) -> Column:
+    return from_parts(*parts(texts.cast(pa.large_binary())))
 
 
 def _row_ends(column: pa.Array) -> np.ndarray:
     """Where the values of the rows end among all values [B + 1], from 0 on."""
-    lengths = pc.list_value_length(column) if pa.types.is_list(column.type) else column.is_valid().cast(pa.int64())
-    return np.append(0, lengths.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64).cumsum())
+    is_list = pa.types.is_list(column.type)
+    if column.null_count:
+        lengths = pc.list_value_length(column) if is_list else column.is_valid().cast(pa.int64())
+        return np.append(0, lengths.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64).cumsum())
+    offsets = column.offsets.to_numpy().astype(np.int64) if is_list else np.arange(len(column) + 1)
+    return offsets - offsets[0]
 
 
 def _varints(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Integers as varints: the number of bytes of each [B], and all bytes."""
-    left, groups = values.astype(np.int64).view(np.uint64), np.empty((len(values), VARINT_BYTES), np.uint8)
-    lengths = np.ones(len(values), np.int64)
-    for place in range(VARINT_BYTES):
-        groups[:, place] = left & np.uint64(0x7F)
-        left = left >> np.uint64(7)
-        goes_on = left > 0
-        if not goes_on.any():
-            break
-        lengths += goes_on
-        groups[goes_on, place] |= 0x80
-    return lengths, groups[np.arange(VARINT_BYTES) < lengths[:, None]]
+    bits = values.astype(np.int64).view(np.uint64)
+    lengths = 1 + np.searchsorted(LONGER, bits, side="right")
+    places = np.arange(lengths.max(initial=1))
+    groups = (bits[:, None] >> (7 * places).astype(np.uint64)).astype(np.uint8) | 0x80
+    groups[np.arange(len(groups)), lengths - 1] &= 0x7F
+    return lengths, groups[places < lengths[:, None]]
 
 
 def _varint(value: int) -> bytes:

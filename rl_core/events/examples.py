@@ -27,7 +27,7 @@ from banditloop.rl_core.events.transitions import transition_schema
 from banditloop.rl_core.settings.task import Task
 
 ROWS_PER_FILE = 100_000
-ROWS_ENCODED = 10_000  # at a time, which bounds the memory
+BYTES_ENCODED = 8 << 20  # about so many of the rows at a time, which bounds the memory
 ORDINAL = "ordinal"  # a feature that transitions have and interactions have not
 
 
@@ -52,8 +52,9 @@ def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBa
     """The rows in parts that are written at once, each with the number of its file."""
     rows = 0
     for batch in batches:
+        at_once = max(1, BYTES_ENCODED * batch.num_rows // max(1, batch.nbytes))
         while batch.num_rows:
-            part = batch.slice(0, min(ROWS_ENCODED, ROWS_PER_FILE - rows % ROWS_PER_FILE))
+            part = batch.slice(0, min(at_once, ROWS_PER_FILE - rows % ROWS_PER_FILE))
             check_items(part)
             yield rows // ROWS_PER_FILE, without_null_lists(part)
             rows, batch = rows + part.num_rows, batch.slice(part.num_rows)
