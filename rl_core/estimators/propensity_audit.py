@@ -4,6 +4,7 @@ import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -24,7 +25,8 @@ PRIOR_COUNTS = np.array([3.0, 30.0, 300.0])  # pseudo-counts of the learned alte
 WEIGHTS = np.array([0.1, 0.2, 0.2, 0.1, *[0.05] * 2, *[0.1] * 3])  # of all alternatives, in this order
 CELLS = 1024  # of actions: their ids are hashed, so that the counts of any number of actions have one size
 MIN_BLOCK, MAX_BLOCK = 16, 256  # decisions after which the learned alternatives are updated
-AUDIT_NUMBERS = 4_000_000  # at a time: each row takes a number per candidate
+AUDIT_NUMBERS = 400_000  # at a time: each row takes a number per candidate; so many stay in a cache
+AUDITED = ["event_id", "policy_version", "candidates", "action", "propensity", "probabilities", "mode"]
 
 
 @dataclass(frozen=True)
@@ -79,34 +81,35 @@ class PropensityAudit:
         audit = replace(
             self, count=self.count + len(actions), inconsistent=self.inconsistent + int((~consistent).sum())
         )
-        while len(rows):
-            size = int(np.clip(audit.expected.sum(), MIN_BLOCK, MAX_BLOCK))
-            block, rows = rows[:size], rows[size:]
-            audit = audit._bet(actions[block], probabilities[block] / sums[block, None], cells % CELLS)
-        return audit
+        return audit._bet(actions[rows], probabilities[rows] / sums[rows, None], cells % CELLS) if len(rows) else audit
 
     def _bet(self, actions: np.ndarray, probabilities: np.ndarray, cells: np.ndarray) -> Self:
-        """The audit after bets on a block of decisions; cells [K] of the candidates."""
+        """The audit after bets on decisions; cells [K] of the candidates."""
         row, greedy = np.arange(len(actions)), probabilities.argmax(axis=1)
         greedy_probabilities, is_greedy = probabilities[row, greedy], actions == greedy
         inverse = 1 / (probabilities[row, actions] * (probabilities > 0).sum(axis=1))
-        chosen_cells = np.where(is_greedy, CELLS, cells[actions])
-        others = probabilities.copy()
-        others[row, greedy] = 0.0
-        ratios = (self.chosen + PRIOR_COUNTS[:, None]) / (self.expected + PRIOR_COUNTS[:, None])
-        normalisers = others @ ratios[:, cells].T + np.outer(greedy_probabilities, ratios[:, CELLS])
+        shares = np.column_stack([probabilities, greedy_probabilities])  # of the most probable action apart, in the end
+        shares[row, greedy] = 0.0
+        used, place = np.unique(np.append(cells, CELLS), return_inverse=True)
+        chosen_place = place[np.where(is_greedy, -1, actions)]
+        ends = _blocks(round(self.expected.sum()), len(actions))
+        block = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        chosen = np.bincount(block * len(used) + chosen_place, minlength=len(used) * (len(ends) - 1))
+        chosen, expected = chosen.reshape(-1, len(used)), np.zeros((len(ends) - 1, len(used)))
+        np.add.at(expected.T, place, np.add.reduceat(shares, ends[:-1]).T)
+        ratios = _ratios(self.chosen[used] + _before(chosen), self.expected[used] + _before(expected))
+        pairs = zip(pairwise(ends), ratios, strict=True)
+        normalisers = np.concatenate([shares[start:end] @ own[:, place].T for (start, end), own in pairs])
         growth = [
             log_likelihood_ratios(is_greedy, greedy_probabilities, GREEDY_ODDS),
             np.log1p(UNIFORM_SHARES * (inverse[:, None] - 1)),
-            np.log(ratios[:, chosen_cells].T / normalisers),
+            np.log(ratios[block, :, chosen_place] / normalisers),
         ]
-        expected = np.bincount(cells, others.sum(axis=0), minlength=CELLS + 1)
-        expected[CELLS] = greedy_probabilities.sum()
         return replace(
             self,
-            chosen=self.chosen + np.bincount(chosen_cells, minlength=CELLS + 1),
-            expected=self.expected + expected,
-            log_wealths=self.log_wealths + np.hstack(growth).sum(axis=0),
+            chosen=self.chosen + np.bincount(used, chosen.sum(axis=0), CELLS + 1),
+            expected=self.expected + np.bincount(used, expected.sum(axis=0), CELLS + 1),
+            log_wealths=self.log_wealths + np.concatenate([logs.sum(axis=0) for logs in growth]),
         )
 
     def __add__(self, other: Self) -> Self:
@@ -170,9 +173,11 @@ def audited(batches: Iterable[pa.RecordBatch], audits: Audits, complete: bool = 
     """
     for batch in batches:
         yield batch
-        own = pa.table(batch.filter(pc.not_equal(batch["mode"], "external")))
+        table = pa.table(batch).select(AUDITED)
+        is_own = pc.not_equal(table["mode"], "external")
+        own = table if pc.all(is_own).as_py() else table.filter(is_own)
         ids = logged_ids(own)
-        rows = max(1, AUDIT_NUMBERS // max(1, len(ids)))
+        rows = max(MAX_BLOCK, AUDIT_NUMBERS // max(1, len(ids)))
         for start in range(0, own.num_rows, rows):
             for version, interactions in split_by_version(own.slice(start, rows)):
                 audits[version] = _added(audits.pop(version, PropensityAudit()), interactions, ids, complete)
@@ -183,6 +188,24 @@ def check_audits(audits: Audits) -> None:
     failures = [f"{version}: {audit.explain()}" for version, audit in audits.items() if not audit.passes()]
     if failures:
         raise InvalidInput(f"propensity audit: logged propensities contradict the actions of {'; '.join(failures)}")
+
+
+def _before(counts: np.ndarray) -> np.ndarray:
+    """The sums of the rows before each."""
+    return counts.cumsum(axis=0) - counts
+
+
+def _ratios(chosen: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """How often cells were chosen by how often they should have been [blocks, alternatives, cells]."""
+    return (chosen[:, None] + PRIOR_COUNTS[:, None]) / (expected[:, None] + PRIOR_COUNTS[:, None])
+
+
+def _blocks(bets: int, decisions: int) -> np.ndarray:
+    """Where blocks of decisions start after so many bets, and where the last one ends."""
+    starts = [0]
+    while starts[-1] < decisions:
+        starts.append(starts[-1] + min(max(bets + starts[-1], MIN_BLOCK), MAX_BLOCK))
+    return np.array([*starts[:-1], decisions])
 
 
 def _added(audit: PropensityAudit, interactions: pa.Table, ids: list[str], complete: bool) -> PropensityAudit:

@@ -74,8 +74,12 @@ def logged_candidates(table: pa.Table, ids: Sequence[str]) -> Candidates:
 
 def logged_probabilities(table: pa.Table, ids: Sequence[str]) -> np.ndarray:
     """The logged probabilities of all candidates among `ids` [B, K]; 0 where one could not be chosen."""
-    probabilities = np.zeros((table.num_rows, len(ids)))
-    probabilities[_cells(table, ids)] = pc.list_flatten(table["probabilities"]).to_numpy()
+    logged, shape = pc.list_flatten(table["probabilities"]).to_numpy(), (table.num_rows, len(ids))
+    is_full = len(logged) == table.num_rows * len(ids) and not _lengths(table, "candidates").any()
+    if is_full and list(ids) == [str(number) for number in range(len(ids))]:  # the common case of numbered actions
+        return logged.reshape(shape)
+    probabilities = np.zeros(shape)
+    probabilities[_cells(table, ids)] = logged
     return probabilities
 
 

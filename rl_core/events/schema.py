@@ -154,5 +154,6 @@ STORED_TABLES = {"decisions": "decisions_v3", "rewards": "rewards"}  # names in 
 def split_by_version(batch: pa.RecordBatch) -> Iterator[tuple[str, pa.Table]]:
     """Each policy version in a batch of interactions, with its rows."""
     table = pa.table(batch)
-    for version in table["policy_version"].unique().to_pylist():
-        yield version, table.filter(pc.equal(table["policy_version"], version))
+    versions = table["policy_version"].unique().to_pylist()
+    for version in versions:  # a filter copies all columns
+        yield version, table.filter(pc.equal(table["policy_version"], version)) if len(versions) > 1 else table

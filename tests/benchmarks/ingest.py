@@ -1,0 +1,45 @@
+"""The ingester beside the read of its interactions: decisions joined with their rewards, from a filled warehouse.
+
+Both by the processor time that they take, of all threads: what a machine with other work has to give.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from banditloop.rl_core.backends import connect
+from banditloop.rl_core.training.export import export_log
+from tests.benchmarks.filled import filled
+from tests.benchmarks.ratio import Row, at_least
+
+ROWS, REPEATS = 500_000, 5
+
+
+def rows() -> list[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [_row(Path(folder) / form, form) for form in ("tfrecord", "arrow")]
+
+
+def _row(root: Path, form: str) -> Row:
+    config = filled(root, ROWS, examples={"format": form})
+    platform = connect(config)
+    warehouse, examples = platform.warehouse, root / "examples"
+    window = warehouse.window(None)
+
+    def read() -> None:
+        for _ in warehouse.interactions(window, "training"):
+            pass
+
+    def ingest() -> None:
+        export_log(config, platform, (None, None), examples)
+
+    read(), ingest()  # warm
+    shares = [_processor_seconds(read) / _processor_seconds(ingest) for _ in range(REPEATS)]
+    return at_least(f"data: the ingester to {form}, of the joined read's own rate", shares, "of the rate", 0.5)
+
+
+def _processor_seconds(call: Callable[[], None]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
