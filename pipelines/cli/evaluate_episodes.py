@@ -43,17 +43,17 @@ def evaluate_log_of_episodes(
     features: np.ndarray | tuple[()] = ()
     if isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides):  # a model can be fitted
         features = target.observations(contexts(log.decisions))
-    weights = 1 / log.numbers("logging_probability", 1.0)
+    weights = 1 / log.columns.numbers("logging_probability", 1.0)
     inputs = {
-        "episode_id": log.values("episode_id"),
+        "episode_id": log.columns.values("episode_id"),
         "step": _steps(log),
-        "reward": np.nan_to_num(log.numbers("reward"), nan=log.default_reward or 0.0),
+        "reward": np.nan_to_num(log.columns.numbers("reward"), nan=log.default_reward or 0.0),
         "propensity": log.propensities(),
         "target": sides[0],
         "baseline": sides[1] if baseline is not None else None,
         "action": log.actions() if log.reads_decisions else None,
         "features": features,
-        "metrics": {name: np.nan_to_num(log.numbers(name)) for name in metrics},  # none: nothing was earned
+        "metrics": {name: np.nan_to_num(log.columns.numbers(name)) for name in metrics},  # none: nothing was earned
         "terminal": _flags(log, "terminal"),
         "truncated": _flags(log, "truncated"),
         "sample_weight": None if (weights == 1).all() else weights,
@@ -67,13 +67,13 @@ def evaluate_log_of_episodes(
 def _steps(log: LogToEvaluate) -> np.ndarray:
     """The steps of the rows in their episodes [B]."""
     if "step" not in log.fields:
-        return np.arange(sum(batch.table.num_rows for batch, _ in log.batches))  # in the order of the rows
+        return np.arange(log.columns.rows)  # in the order of the rows
     if not log.files.steps_are_places:
-        return log.numbers("step")
+        return log.columns.numbers("step")
     steps = Steps(sorted_steps(log.batches))
     return np.array([step for batch in log.batches for step in steps.read(*batch)[1]], float)
 
 
 def _flags(log: LogToEvaluate, name: str) -> np.ndarray | None:
     """A column of booleans as numbers [B], where missing ones are 0; None if the log does not have it."""
-    return log.numbers(name, 0.0) if name in log.fields else None
+    return log.columns.numbers(name, 0.0) if name in log.fields else None

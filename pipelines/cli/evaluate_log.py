@@ -10,15 +10,16 @@ import pyarrow as pa
 
 from banditloop.pipelines.cli.evaluated_policies import UNIFORM, Policy, probabilities_of
 from banditloop.pipelines.cli.known_propensities import rows_with_propensity
+from banditloop.pipelines.cli.log_columns import LogColumns
 from banditloop.pipelines.cli.progress import Report
 from banditloop.pipelines.cli.watched import watched_batches
-from banditloop.rl_core.errors import InvalidInput, nearest
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import LogEvaluation, evaluate
 from banditloop.rl_core.events.candidates import action_positions, logged_candidates, logged_ids, logged_probabilities
 from banditloop.rl_core.logs import values
-from banditloop.rl_core.logs.batches import RawBatch, combined
+from banditloop.rl_core.logs.batches import RawBatch
 from banditloop.rl_core.logs.choices import LoggingPolicy
-from banditloop.rl_core.logs.columns import RESERVED, Columns
+from banditloop.rl_core.logs.columns import Columns
 from banditloop.rl_core.logs.events import EventReader
 from banditloop.rl_core.logs.formats import LogFiles
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
@@ -43,6 +44,11 @@ class LogToEvaluate:
         self.batches = list(watched_batches(self.files.batches(), self.report, "reading"))
 
     @cached_property
+    def columns(self) -> LogColumns:
+        """The columns, by the name of a field, of a feature, or their own."""
+        return LogColumns(self.batches)
+
+    @cached_property
     def decisions(self) -> pa.Table:
         """The decisions, for policies that read their contexts and candidates."""
         reader = EventReader(self.files.task, "reward", "evaluated", self.logging_policy)
@@ -62,7 +68,7 @@ class LogToEvaluate:
         Raises:
             InvalidInput: the log or the policies do not allow for it; names the row or the column.
         """
-        inputs = self._inputs(target, baseline) | {"by": {name: self.values(name) for name in by}}
+        inputs = self._inputs(target, baseline) | {"by": {name: self.columns.values(name) for name in by}}
         inputs, self.without_propensity = rows_with_propensity(inputs, self.logging_policy)
         self.report("estimating")
         evaluation = evaluate(
@@ -76,9 +82,9 @@ class LogToEvaluate:
 
     def _inputs(self, target: Policy, baseline: Policy | None) -> dict[str, Any]:
         """The log as arguments of `estimators.evaluate`."""
-        weights = 1 / self.numbers("logging_probability", 1.0)
+        weights = 1 / self.columns.numbers("logging_probability", 1.0)
         given: dict[str, Any] = {
-            "reward": self.rewards(),
+            "reward": self.columns.rewards(self.files.task.rewards, self.default_reward),
             "propensity": self.propensities(),
             "target": self.probabilities(target),
             "baseline": None if baseline is None else self.probabilities(baseline),
@@ -96,7 +102,7 @@ class LogToEvaluate:
         name = policy.manifest.version if isinstance(policy, SavedPolicy) else policy
         files = ", ".join(path.name for path in self.files.paths)
         if policy == UNIFORM and not self.reads_decisions and "candidates" not in self.fields:
-            name = f"uniform among the {len(set(self.values('action').tolist()))} actions that occur"
+            name = f"uniform among the {len(set(self.columns.values('action').tolist()))} actions that occur"
         left_out, absent = dict(self.files.left_out), sorted(self.files.absent)
         if self.without_propensity:
             left_out[f"{'in episodes ' * self.has_episodes}without a propensity"] = self.without_propensity
@@ -106,7 +112,7 @@ class LogToEvaluate:
         """A policy's probabilities of all candidates [B, K]; those of a column, of the logged action alone [B]."""
         if isinstance(policy, SavedPolicy):
             return probabilities_of(policy, self.decisions, self.ids, self.report)
-        return self._uniform() if policy == UNIFORM else self.numbers(policy)
+        return self._uniform() if policy == UNIFORM else self.columns.numbers(policy)
 
     def actions(self) -> np.ndarray:
         """The positions of the actions among `ids` [B]."""
@@ -117,43 +123,44 @@ class LogToEvaluate:
         known = self.reads_decisions and "probabilities" in self.fields
         return logged_probabilities(self.decisions, self.ids) if known else None
 
-    def numbers(self, name: str, default: float = np.nan) -> np.ndarray:
-        """The numbers of a column, or of a field's [B].
-
-        Raises:
-            InvalidInput: there is no such column and no default; names the nearest.
-        """
-        sources = [batch.cells(self._source(name, columns, np.isnan(default))) for batch, columns in self.batches]
-        numbers = np.concatenate([values.numbers(cells) for cells in sources])
-        return np.where(np.isnan(numbers), default, numbers)
-
-    def values(self, name: str) -> np.ndarray:
-        """The values of a column, a field or a feature [B], whatever they are."""
-        arrays = [combined(batch.cells(self._source(name, columns)).values) for batch, columns in self.batches]
-        return np.array([value for array in arrays for value in array.to_pylist()], object)
-
     def propensities(self) -> np.ndarray:
         """The logged propensities [B], NaN where one is missing. InvalidInput: there are none, and none are told."""
-        if "propensity" in self.fields and self.logging_policy != UNIFORM:
-            return self.numbers("propensity")
+        if self.logging_policy == UNIFORM and self.reads_decisions:
+            return self.decisions["propensity"].to_numpy()
+        found = (
+            self.columns.numbers("propensity") if "propensity" in self.fields else np.full(self.columns.rows, np.nan)
+        )
+        if self._has_probabilities and np.isnan(found).any():
+            found = np.where(np.isnan(found), self._of_probabilities(), found)
+        if self.logging_policy == UNIFORM:
+            return np.where(np.isnan(found), self._uniform(), found)
+        if "propensity" in self.fields or self._has_probabilities:
+            return found
         if self.logging_policy == "unknown":
             raise InvalidInput(NO_PROPENSITIES)
-        if self.reads_decisions:
-            return self.decisions["propensity"].to_numpy()
-        if "*" in self.fields.get("probabilities", ""):
+        raise InvalidInput(
+            "--map propensity=COLUMN: which column has the probability of the action? If actions were chosen "
+            "uniformly, say --logging-policy uniform"
+        )
+
+    @property
+    def _has_probabilities(self) -> bool:
+        """Whether the log tells which probability is the action's: columns are named after it, or lists follow ids."""
+        column = self.fields.get("probabilities", "")
+        return "*" in column or bool(column and self.reads_decisions)
+
+    def _of_probabilities(self) -> np.ndarray:
+        """The actions' probabilities by those of all candidates [B], NaN where there are none."""
+        by_action = "*" in self.fields["probabilities"]
+        if by_action and not self.reads_decisions:
             return np.concatenate([columns.of_action(batch) for batch, columns in self.batches])
-        if self.logging_policy != UNIFORM:
-            raise InvalidInput(
-                "--map propensity=COLUMN: which column has the probability of the action? If actions were chosen "
-                "uniformly, say --logging-policy uniform"
-            )
-        logged = self.numbers("propensity") if "propensity" in self.fields else np.nan
-        return np.where(np.isnan(logged), self._uniform(), logged)
+        logged = self.decisions["propensity"].to_numpy()
+        return logged if by_action else np.where(self.columns.are_given("probabilities"), logged, np.nan)
 
     @property
     def fields(self) -> Mapping[str, str]:
         """The columns of fields."""
-        return self.batches[-1][1].fields
+        return self.columns.fields
 
     @property
     def has_episodes(self) -> bool:
@@ -166,19 +173,6 @@ class LogToEvaluate:
         has_both = {"candidates", "probabilities"} <= self.fields.keys()
         return self.files.task.actions != OPEN or bool(self.files.task.context) or has_both
 
-    def rewards(self) -> np.ndarray:
-        """The rewards [B], in the task's range."""
-        (low, high), default = self.files.task.rewards, self.default_reward
-        found = []
-        for batch, columns in self.batches:
-            cells = batch.cells(self._source("reward", columns))
-            numbers = values.numbers(cells)
-            cells.refuse(np.isnan(numbers) & (default is None), "has no reward; give --default-reward")
-            inside = np.isnan(numbers) | self.files.task.rewards.contains(numbers)
-            cells.refuse(~inside, f"is outside the range {low:g} to {high:g}; give --reward-range")
-            found.append(np.where(np.isnan(numbers), default, numbers) if default is not None else numbers)
-        return np.concatenate(found)
-
     def _uniform(self) -> np.ndarray:
         """The uniform policy's probability of the logged action [B], or of all candidates [B, K]."""
         if self.reads_decisions:
@@ -187,14 +181,5 @@ class LogToEvaluate:
         if "candidates" in self.fields:
             cells = [batch.cells(self.fields["candidates"]) for batch, _ in self.batches]
             return 1 / np.array([len(ids or ()) for each in cells for ids in values.lists(each, "give a list of ids")])
-        actions = self.values("action")
+        actions = self.columns.values("action")
         return np.full(len(actions), 1 / len(set(actions.tolist())))
-
-    def _source(self, name: str, columns: Columns, required: bool = True) -> str:
-        """The column of a field, of a feature, or of its own name."""
-        feature = columns.features.get(name)
-        column = columns.fields.get(name) or (feature if isinstance(feature, str) else name)
-        if required and not any(column in batch.table.column_names for batch, _ in self.batches):
-            known = [each for each in self.batches[0][0].table.column_names if not each.startswith(RESERVED)]
-            raise InvalidInput(f"{name!r}: the log has no such column; {nearest(name, known, 'the log')}")
-        return column

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
@@ -208,6 +209,38 @@ def test_probabilities_in_columns_by_action_are_enough(loop, log):
     assert columns["estimates"] == single["estimates"]
     with pytest.raises(InvalidInput, match="which column has the probability of the action"):
         run("evaluate", loop / "columns.csv", *options)
+
+
+PROBABILITIES = {"a": 0.5, "b": 0.25, "c": 0.25}
+
+
+@pytest.mark.parametrize("form", ["columns", "columns beside propensities", "lists"])
+def test_an_unknown_policy_may_have_logged_the_probabilities_of_all_actions(log, tmp_path, form):
+    """Rows are left out only where neither a propensity nor the actions' probabilities are known."""
+    missing = pc.equal(log["country"], "DE").to_numpy()
+    table, expected = log.drop_columns("p"), log
+    if form == "lists":
+        given = [None if row else [*PROBABILITIES.values()] for row in missing]
+        table = table.append_column("candidates", [[[*PROBABILITIES]] * ROWS]).append_column("probabilities", [given])
+        files = [table.filter(missing), table.filter(~missing)]  # a column is empty in the whole file, or nowhere
+        expected = log.filter(~missing)
+    else:
+        for action, probability in PROBABILITIES.items():
+            table = table.append_column(f"p_{action}", [np.full(ROWS, probability)])
+        if form != "columns":
+            table = table.append_column("p", pc.if_else(missing, None, log["p"]))
+        files = [table]
+    for number, file in enumerate(files):
+        pyarrow.parquet.write_table(file, tmp_path / f"{number}.parquet")
+    pyarrow.parquet.write_table(expected, tmp_path / "expected.parquet")
+    options = ["--map", "action=arm", "--map", "reward=clicked", "--policy", "mine", "--json"]
+    mapped = [] if form == "lists" else ["--map", "probabilities=p_*"]
+    mapped += ["--map", "propensity=p"] if "p" in table.column_names else []
+    paths = [tmp_path / f"{number}.parquet" for number in range(len(files))]
+    found = json.loads(run("evaluate", *paths, *options, *mapped, "--logging-policy", "unknown"))
+    known = json.loads(run("evaluate", tmp_path / "expected.parquet", *options, "--map", "propensity=p"))
+    assert found["left_out"] == ({"without a propensity": int(missing.sum())} if form == "lists" else {})
+    assert found["estimates"]["ips"] == known["estimates"]["ips"]
 
 
 @pytest.mark.parametrize(
