@@ -23,7 +23,7 @@ def check_canary(config: Config, platform: Platform) -> tuple[VerdictDecision | 
         return None, f"{window.interactions} of {interval} interactions until the next check"
     evidence = updated_evidence(config, platform, release, release.evidence, window)
     if config.episodes and evidence is release.evidence:
-        limit = f"; one that nothing ends is after episodes.window_seconds = {config.episodes.window_seconds:,g}"
+        limit = f"; one that nothing ends is after episodes.window_seconds = {config.episodes.window_seconds:,.10g}"
         return None, f"the episodes that began first are not complete{limit}"
     decision, reason = decide_canary(config, evidence, release.champion)
     if config.episodes and _judged(evidence) == _judged(release.evidence):
@@ -48,7 +48,7 @@ def _guardrail_violation(config: Config, platform: Platform, challenger: str) ->
     champion = [of.p95_latency_ms for version, of in vitals.items() if version != challenger]
     allowed = max([config.release.max_p95_latency_ms, *(CHAMPION_LATENCY_FACTOR * latency for latency in champion)])
     if own.p95_latency_ms > allowed:
-        return f"has a p95 latency of {own.p95_latency_ms:.3g} ms, above the limit of {allowed:.3g} ms"
+        return f"has a p95 latency of {own.p95_latency_ms:,.1f} ms, above the limit of {allowed:,.1f} ms"
     return ""
 
 

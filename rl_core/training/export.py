@@ -83,7 +83,7 @@ def next_window(
     if as_of:
         window = window.model_copy(update={"until": min(window.until, parse_time(as_of))})
     if not window.interactions:
-        seconds = f"{config.reward.attribution_window_seconds:g} s (reward.attribution_window_seconds)"
+        seconds = f"{config.reward.attribution_window_seconds:,.10g} s (reward.attribution_window_seconds)"
         raise InvalidInput(
             f"warehouse: no complete interactions since {window.since or 'the beginning'}; one is complete within "
             f"{seconds} after it is logged"

@@ -151,6 +151,13 @@ def test_ingesting_without_interactions_is_refused(config, tmp_path):
         ingest(config, artifact(dsl.Dataset, tmp_path))
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(14 * 86_400.0, "1,209,600 s"), (0.01, "0.01 s")])
+def test_the_seconds_until_an_interaction_is_complete_are_written_out(tmp_path, seconds, text):
+    config = make_config(tmp_path, reward={"attribution_window_seconds": seconds})
+    with pytest.raises(InvalidInput, match=rf"one is complete within {text} \(reward.attribution_window_seconds\)"):
+        ingest(config, artifact(dsl.Dataset, tmp_path))
+
+
 def test_interactions_of_another_environment_are_refused(config, tmp_path):
     generate(config, 50)
     smaller = make_config(tmp_path, environment={"rank": 5})
