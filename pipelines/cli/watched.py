@@ -40,6 +40,8 @@ class _WatchedLog:
         self._warehouse, self._shares, self._report = warehouse, shares, report
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_warehouse":  # of a copy that has no attributes yet
+            raise AttributeError(name)
         return getattr(self._warehouse, name)
 
     def reading(self, task: Task) -> "_WatchedLog":
@@ -70,29 +72,30 @@ def watched_batches(
 def watched_training(total: int, report: Report) -> Iterator[None]:
     """Report the rows that the training of the block logs as read, of so many in all."""
     report("training", 0, total, "rows")
-    logger, handler = logging.getLogger(TRAINING), _LoggedRows(total, report)
-    level = logger.level
-    logger.addHandler(handler)
+    logger = logging.getLogger(TRAINING)
+    level, rows = logger.level, _LoggedRows(logger.getEffectiveLevel(), total, report)
+    logger.addFilter(rows)
     logger.setLevel(logging.DEBUG)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.removeFilter(rows)
         logger.setLevel(level)
 
 
-class _LoggedRows(logging.Handler):
-    """Reports the number of rows in what is logged."""
+class _LoggedRows(logging.Filter):
+    """Reports the number of rows in what is logged, and lets only through what would be logged without it."""
 
-    def __init__(self, total: int, report: Report) -> None:
+    def __init__(self, level: int, total: int, report: Report) -> None:
         super().__init__()
-        self._total, self._report = total, report
+        self._level, self._total, self._report = level, total, report
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def filter(self, record: logging.LogRecord) -> bool:
         """Report one number."""
         match record.args:
             case (int(rows),):
                 self._report(f"training: {rows:,} rows", rows, self._total, "rows")
+        return record.levelno >= self._level
 
 
 class WatchedEngine:

@@ -53,6 +53,8 @@ class _WithRetries:
         self._port, self._policy = port, policy
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_port":  # of a copy that has no attributes yet
+            raise AttributeError(name)
         attribute = getattr(self._port, name)
         return functools.partial(call_with_retries, self._policy, attribute) if callable(attribute) else attribute
 

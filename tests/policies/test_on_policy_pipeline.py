@@ -83,7 +83,7 @@ def test_the_evaluator_judges_it_by_the_whole_log_and_retraining_adds_that_log(c
         trained = train_step(config, platform, folder, tmp_path / "next", export.metadata, "")
     count = export.metrics["interactions"]
     assert shown[-1] == (f"training: {count:,} rows", count, count, "rows")
-    assert not logging.getLogger(TRAINING).handlers
+    assert not logging.getLogger(TRAINING).filters
     assert trained.metadata["interactions"] == 1600 + export.metrics["interactions"] > 2900
     assert SavedPolicy.load(tmp_path / "next").manifest.generation == 2
 
