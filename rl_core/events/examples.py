@@ -18,11 +18,10 @@ from banditloop.rl_core.events.actions_seen import ActionsSeen
 from banditloop.rl_core.events.arrow_examples import SUFFIX, arrow_names, read_arrow, write_arrow
 from banditloop.rl_core.events.example_columns import from_json, json_column, records
 from banditloop.rl_core.events.example_layout import Ragged
-from banditloop.rl_core.events.example_message import Example
 from banditloop.rl_core.events.null_lists import check_items, without_null_lists
-from banditloop.rl_core.events.parsed_examples import ROWS_PER_BATCH, parse_examples
+from banditloop.rl_core.events.parsed_examples import ROWS_PER_BATCH, first_names, parse_examples
 from banditloop.rl_core.events.schema import interaction_schema
-from banditloop.rl_core.events.tfrecords import framed, read_records
+from banditloop.rl_core.events.tfrecords import framed
 from banditloop.rl_core.events.transitions import transition_schema
 from banditloop.rl_core.settings.task import Task
 
@@ -92,10 +91,7 @@ def are_transitions(files: Iterable[Path]) -> bool:
 
 def _first_names(file: Path) -> Collection[str]:
     """The names of the features of the first example in a file; none if it has no example."""
-    if file.suffix == SUFFIX:
-        return arrow_names(file)
-    first = next(read_records(file), None)
-    return set(Example.FromString(first).features.feature) if first is not None else ()
+    return arrow_names(file) if file.suffix == SUFFIX else first_names(file)
 
 
 def read_examples(files: Iterable[Path], task: Task) -> Iterator[pa.Table]:

@@ -4,6 +4,7 @@ Those laid out as ours are read by column. Others are parsed one by one: a few i
 five times as fast, but takes seconds to import.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from itertools import accumulate, chain
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow as pa
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.example_layout import OtherLayout, Ragged, columns
 from banditloop.rl_core.events.example_message import DecodeError, Example
-from banditloop.rl_core.events.tfrecords import read_columns
+from banditloop.rl_core.events.tfrecords import read_columns, read_records
 
 ROWS_PER_BATCH = 8_192
 MANY_BYTES = 32 << 20  # a file of about this size takes as long to parse in Python as TensorFlow to import
@@ -36,18 +37,43 @@ def parse_examples(file: Path, kinds: Kinds) -> Iterator[dict[str, Ragged]]:
             yield _parsed(file, records, kinds)
 
 
+def first_names(file: Path) -> set[str]:
+    """The names of the features of the first example in a TFRecord file, none if it has no example.
+
+    Raises:
+        InvalidInput: the file is damaged, or holds something else.
+    """
+    with _told(file):
+        first = next(read_records(file), None)
+        return set() if first is None else set(Example.FromString(first).features.feature)
+
+
 def _parsed(file: Path, records: pa.Array, kinds: Kinds) -> dict[str, Ragged]:
     parse = parse_with_tensorflow if file.stat().st_size >= MANY_BYTES else parse_in_python
-    try:
+    with _told(file):
         return parse(records, kinds)
-    except DecodeError:
-        raise InvalidInput(f"{file}: holds no tf.train.Examples") from None
+
+
+@contextlib.contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """A block that reads examples. InvalidInput: they are none of the task; names the file."""
+    try:
+        yield
+    except DecodeError as error:
+        raise InvalidInput(f"{file}: holds no tf.train.Examples of the task: {error}") from None
 
 
 def parse_in_python(records: pa.Array, kinds: Kinds) -> dict[str, Ragged]:
-    """The features of any Examples, large binary [B]. DecodeError: they are none."""
+    """The features of any Examples, large binary [B]. DecodeError: they are none, or a feature is of another kind."""
     features = [Example.FromString(record).features.feature for record in records.to_pylist()]
-    return {name: _ragged([getattr(row[name], kind).value for row in features], kind) for name, kind in kinds.items()}
+    return {name: _ragged([_values(row[name], name, kind) for row in features], kind) for name, kind in kinds.items()}
+
+
+def _values(feature: Any, name: str, kind: str) -> Any:
+    """The values of a feature, none where it is absent."""
+    if (found := feature.WhichOneof("kind")) not in (kind, None):
+        raise DecodeError(f"the feature {name} is of the kind {found}, it must be of {kind}")
+    return getattr(feature, kind).value
 
 
 def parse_with_tensorflow(records: pa.Array, kinds: Kinds) -> dict[str, Ragged]:
@@ -59,6 +85,7 @@ def parse_with_tensorflow(records: pa.Array, kinds: Kinds) -> dict[str, Ragged]:
     try:
         parsed = tf.io.parse_example(records.to_pylist(), features)
     except tf.errors.InvalidArgumentError as error:
+        parse_in_python(records, kinds)  # which says in words of ours what is wrong, if it finds it
         raise DecodeError(error.message) from None
     return {
         name: _typed(rows.flat_values.numpy(), rows.row_splits.numpy(), kinds[name]) for name, rows in parsed.items()

@@ -131,8 +131,32 @@ def test_examples_of_other_writers_are_read(tmp_path):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(parsed_examples, "MANY_BYTES", many_bytes)
             [read] = examples.read_examples([file], vector_task())
-            write_records(tmp_path / "none.tfrecord", [b"a"])
-            with pytest.raises(InvalidInput, match="tfrecord: holds no tf"):
-                list(examples.read_examples([tmp_path / "none.tfrecord"], vector_task()))
         assert read["event_id"].to_pylist() == table["event_id"].to_pylist()
         assert read["context"].combine_chunks() == table["context"].combine_chunks()
+
+
+def test_what_holds_no_examples_of_the_task_is_refused_by_name(tmp_path, monkeypatch):
+    """Such as integers for a number, which would be read as if it was missing."""
+    examples.write_examples(random_interactions(20).to_batches(), tmp_path)
+    [file] = examples.example_files(tmp_path)
+    other = Example.FromString(next(read_records(file)))
+    other.features.feature["reward"].int64_list.value.append(1)
+    write_records(file, [*read_records(file), other.SerializeToString()])
+    write_records(tmp_path / "none.tfrecord", [b"a"])
+    none, message = tmp_path / "none.tfrecord", r"tfrecord: holds no tf.train.Examples of the task: "
+    for many_bytes in (0, parsed_examples.MANY_BYTES):  # by TensorFlow, and in Python
+        monkeypatch.setattr(parsed_examples, "MANY_BYTES", many_bytes)
+        with pytest.raises(InvalidInput, match=f"{message}the feature reward is of the kind int64_list, it must be"):
+            list(examples.read_examples([file], vector_task()))
+        with pytest.raises(InvalidInput, match=f"{message}Error parsing message"):
+            list(examples.read_examples([none], vector_task()))
+    with pytest.raises(InvalidInput, match=f"{message}Error parsing message"):
+        examples.are_transitions([none])
+
+
+def test_what_only_tensorflow_finds_is_told_in_its_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(parsed_examples, "MANY_BYTES", 0)
+    monkeypatch.setattr(parsed_examples, "parse_in_python", lambda records, kinds: {})
+    write_records(tmp_path / "none.tfrecord", [b"a"])
+    with pytest.raises(InvalidInput, match=r"tfrecord: holds no tf.train.Examples of the task: .*Could not parse"):
+        list(examples.read_examples([tmp_path / "none.tfrecord"], vector_task()))
