@@ -2,20 +2,15 @@
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.special import logsumexp
 
-from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.tilted_odds import log_likelihood_ratios
-from banditloop.rl_core.events.candidates import action_positions, logged_ids, logged_probabilities
-from banditloop.rl_core.events.schema import split_by_version
 
 LEVEL = 2e-6  # probability that correct propensities of a version ever fail
 TOLERANCE = 1e-6
@@ -25,8 +20,6 @@ PRIOR_COUNTS = np.array([3.0, 30.0, 300.0])  # pseudo-counts of the learned alte
 WEIGHTS = np.array([0.1, 0.2, 0.2, 0.1, *[0.05] * 2, *[0.1] * 3])  # of all alternatives, in this order
 CELLS = 1024  # of actions: their ids are hashed, so that the counts of any number of actions have one size
 MIN_BLOCK, MAX_BLOCK = 16, 256  # decisions after which the learned alternatives are updated
-AUDIT_NUMBERS = 400_000  # at a time: each row takes a number per candidate; so many stay in a cache
-AUDITED = ["event_id", "policy_version", "candidates", "action", "propensity", "probabilities", "mode"]
 
 
 @dataclass(frozen=True)
@@ -137,59 +130,6 @@ class PropensityAudit:
         return f"{text}; {odds} (the most probable action: {greedy:.2%} of {bets:,.0f}, expected {expected:.2%})"
 
 
-Audits = dict[str, PropensityAudit]  # by policy version, the latest in the log last
-
-
-def merged_audits(parts: Iterable[Audits]) -> Audits:
-    """The audits of all interactions, given those of disjoint parts of them."""
-    merged = Audits()
-    for part in parts:
-        for version, audit in part.items():
-            merged[version] = merged.pop(version, PropensityAudit()) + audit
-    return merged
-
-
-def audit_propensities(
-    batches: Iterable[pa.RecordBatch], audits: Audits | None = None, complete: bool = True
-) -> Iterator[pa.RecordBatch]:
-    """Pass interactions through unchanged while adding them to the audits, as `audited` does, and check these.
-
-    Raises:
-        InvalidInput: after the last batch, if a version's propensities contradict its actions.
-    """
-    audits = {} if audits is None else audits
-    yield from audited(batches, audits, complete)
-    check_audits(audits)
-
-
-def audited(batches: Iterable[pa.RecordBatch], audits: Audits, complete: bool = True) -> Iterator[pa.RecordBatch]:
-    """Pass interactions through unchanged while adding them to the audits of their policy versions.
-
-    audits: of earlier interactions, updated in place. complete: False if decisions without a reward are left out.
-
-    Decisions of the application state its own propensities: they are not audited. Whether a deferred decision or, if
-    not `complete`, any decision becomes an interaction may depend on its action: these are checked for consistency, but
-    how often their actions occur proves nothing.
-    """
-    for batch in batches:
-        yield batch
-        table = pa.table(batch).select(AUDITED)
-        is_own = pc.not_equal(table["mode"], "external")
-        own = table if pc.all(is_own).as_py() else table.filter(is_own)
-        ids = logged_ids(own)
-        rows = max(MAX_BLOCK, AUDIT_NUMBERS // max(1, len(ids)))
-        for start in range(0, own.num_rows, rows):
-            for version, interactions in split_by_version(own.slice(start, rows)):
-                audits[version] = _added(audits.pop(version, PropensityAudit()), interactions, ids, complete)
-
-
-def check_audits(audits: Audits) -> None:
-    """InvalidInput: a version's propensities contradict its actions."""
-    failures = [f"{version}: {audit.explain()}" for version, audit in audits.items() if not audit.passes()]
-    if failures:
-        raise InvalidInput(f"propensity audit: logged propensities contradict the actions of {'; '.join(failures)}")
-
-
 def _before(counts: np.ndarray) -> np.ndarray:
     """The sums of the rows before each."""
     return counts.cumsum(axis=0) - counts
@@ -206,10 +146,3 @@ def _blocks(bets: int, decisions: int) -> np.ndarray:
     while starts[-1] < decisions:
         starts.append(starts[-1] + min(max(bets + starts[-1], MIN_BLOCK), MAX_BLOCK))
     return np.array([*starts[:-1], decisions])
-
-
-def _added(audit: PropensityAudit, interactions: pa.Table, ids: list[str], complete: bool) -> PropensityAudit:
-    """The audit with interactions of its version, among candidates of these ids."""
-    actions, probabilities = action_positions(interactions, ids), logged_probabilities(interactions, ids)
-    bet = pc.not_equal(interactions["mode"], "deferred").to_numpy() & complete
-    return audit.add(actions, interactions["propensity"].to_numpy(), probabilities, ids, bet)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.propensity_audit import Audits, audit_propensities
+from banditloop.rl_core.estimators.log_audit import Audits, audit_propensities
 from banditloop.rl_core.events.examples import write_examples
 from banditloop.rl_core.events.transitions import KIND
 from banditloop.rl_core.events.usable import UsableInteractions

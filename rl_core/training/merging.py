@@ -22,7 +22,7 @@ from banditloop.rl_core.agents import (
 )
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.propensity_audit import check_audits, merged_audits
+from banditloop.rl_core.estimators.log_audit import check_audits, merged_audits
 from banditloop.rl_core.events.actions_seen import ActionsSeen
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.audits import read_audits, write_audits

@@ -9,7 +9,7 @@ import pytest
 from banditloop.pipelines.cli.import_log import import_
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.propensity_audit import audit_propensities
+from banditloop.rl_core.estimators.log_audit import audit_propensities
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.promotion.transitions import ensure_champion
 from tests.conftest import make_config
