@@ -12,6 +12,7 @@ def deployer(
     policy: dsl.Input[dsl.Model],
     vertex_model: dsl.Output[VertexModel],
     vertex_endpoint: dsl.Output[VertexEndpoint],
+    metrics: dsl.Output[dsl.Metrics],
     decision: str = "canary",
     ungated: bool = False,
 ) -> str:
@@ -31,16 +32,19 @@ def deployer(
         Output: Version of the policy on the endpoint.
         vertex_model: On Vertex AI, the version in its model registry, for Google's components; elsewhere empty.
         vertex_endpoint: On Vertex AI, the endpoint, for Google's components; elsewhere empty.
+        metrics: Time, memory and bytes.
     """
     from pathlib import Path
 
     from banditloop.rl_core.backends import connect_loop
     from banditloop.rl_core.promotion.start import check_start
     from banditloop.rl_core.promotion.transitions import deploy
+    from banditloop.rl_core.usage import usage
 
-    settings, platform = connect_loop(config)
-    check_start(settings, platform)
-    version = deploy(settings, platform.endpoint, Path(policy.path), decision, ungated)
+    with usage(metrics.log_metric, [policy.path]):
+        settings, platform = connect_loop(config)
+        check_start(settings, platform)
+        version = deploy(settings, platform.endpoint, Path(policy.path), decision, ungated)
     resources = platform.endpoint.resources(version)
     for artifact, kind in ((vertex_model, "model"), (vertex_endpoint, "endpoint")):
         if resource := resources.get(kind):

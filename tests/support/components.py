@@ -25,5 +25,7 @@ def ingest(config: Config, examples: dsl.Artifact, metrics: dsl.Artifact | None 
 def deploy_policy(config: Config, policy: dsl.Artifact, decision: str = "canary", ungated: bool = False) -> str:
     """Run the deployer, and return the version."""
     vertex = {name: artifact(dsl.Artifact, name) for name in ("vertex_model", "vertex_endpoint")}
-    vertex |= {"decision": decision, "ungated": ungated}
-    return deployer.python_func(config=config.to_dict(), policy=policy, **vertex)
+    vertex |= {"metrics": artifact(dsl.Metrics, "metrics"), "decision": decision, "ungated": ungated}
+    version: str = deployer.python_func(config=config.to_dict(), policy=policy, **vertex)
+    assert vertex["metrics"].metadata["seconds"] > 0
+    return version

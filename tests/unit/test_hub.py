@@ -86,6 +86,7 @@ def test_the_readme_has_a_row_for_every_parameter_and_the_result(folders):
         ("policy", "dsl.Input[dsl.Model]", "`None`"),
         ("vertex_model", "dsl.Output[dsl.Artifact]", "`None`"),
         ("vertex_endpoint", "dsl.Output[dsl.Artifact]", "`None`"),
+        ("metrics", "dsl.Output[dsl.Metrics]", "`None`"),
         ("decision", "str", "`canary`"),
         ("ungated", "bool", "`False`"),
     ]
