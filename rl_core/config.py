@@ -147,14 +147,16 @@ class Config(Section):
         return dimensions(self.tuning, agents)
 
     def _check_search_space(self) -> None:
-        on_log = self.tuning.objective == "log"
+        objective, on_log = self.tuning.objective, self.tuning.objective == "log"
+        if self.tuning.search_space.on_policy and (on_log or not (objective == "on_policy" or self.episodes)):
+            raise InvalidInput(f"tuning.search_space.on_policy: is not tried by {objective = !r}; give 'on_policy'")
         if on_log and self.tuning.search_space.policy:
             raise InvalidInput(
                 "tuning.search_space.policy: a log shows what exploration costs, not what it teaches; tune it with "
                 "objective = 'simulation'"
             )
         if self.environment is None and not on_log:
-            raise InvalidInput("tuning.objective = 'simulation': needs an environment; add one, or give 'log'")
+            raise InvalidInput(f"tuning.{objective = !r}: needs an environment; add one, or give 'log'")
         if list(self.tuning.parameters()):
             check_space(self.search_space(), self.to_dict() | {"tuning": {}}, type(self).parse)
 

@@ -32,8 +32,9 @@ def tune(
     """Try the settings in the config's [tuning.search_space], and test the best ones against those in use.
 
     They are compared by their off-policy value on the log or, with `tuning.objective = "simulation"`, by the rewards of
-    simulated loops. Only if the best ones are better on data that no trial has seen, the loop's next trainings use
-    them. A tuning that was interrupted, or killed, goes on where it ended.
+    simulated loops, or with "on_policy" by those of policies that on-policy training makes. Only if the best ones are
+    better on data that no trial has seen, the loop's next trainings use them. A tuning that was interrupted, or killed,
+    goes on where it ended.
 
     Example: `banditloop tune -c loop.toml --trials 50 --parallel 2`
 

@@ -5,8 +5,11 @@ from typing import Any, NamedTuple
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.loop import PolicySection
+from banditloop.rl_core.settings.on_policy import OnPolicySection
 from banditloop.rl_core.settings.section import Section
 from banditloop.rl_core.settings.tuning import AGENT_NAME, Parameter, TuningSection
+
+SECTIONS: dict[str, type[Section]] = {"policy": PolicySection, "on_policy": OnPolicySection}
 
 
 class Dimension(NamedTuple):
@@ -44,8 +47,8 @@ def dimensions(tuning: TuningSection, agents: Mapping[str, type[Section]]) -> li
         section, _, setting = key.partition(".")
         names = _agents_with(key, setting, parameter, agents) if section == "agent" else tuple(agents)
         if section != "agent" and parameter.agents:
-            raise InvalidInput(f"tuning.search_space.{key}.agents: settings of the policy are tried with every agent")
-        classes = [agents[name] for name in names] if section == "agent" else [PolicySection]
+            raise InvalidInput(f"tuning.search_space.{key}.agents: settings of {section} are tried with every agent")
+        classes = [agents[name] for name in names] if section == "agent" else [SECTIONS[section]]
         whole = any(kind.model_fields[setting].annotation is int for kind in classes if setting in kind.model_fields)
         found.append(Dimension(key, parameter, names, whole))
     return found

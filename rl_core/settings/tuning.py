@@ -54,6 +54,7 @@ class SearchSpace(Section):
 
     agent: dict[str, Parameter] = Field({}, description="settings of the agent; `name` among them: agents to try")
     policy: dict[str, Parameter] = Field({}, description="settings of the policy, in simulation")
+    on_policy: dict[str, Parameter] = Field({}, description="settings of on-policy training, where policies come of it")
 
 
 class TuningSection(Section):
@@ -62,12 +63,14 @@ class TuningSection(Section):
     search_space: SearchSpace = Field(
         default_factory=SearchSpace,
         description="values to try, by key: agent.alpha = {low = 0.1, high = 10, log = true}, agent.l2 = {values = "
-        "[0.3, 1]}, in simulation also of policy; with agent.name, others are tried with the agents that have them",
+        "[0.3, 1]}, in simulation also of policy and on_policy; with agent.name, others are tried with the agents that "
+        "have them",
     )
-    objective: Literal["log", "simulation"] = Field(
+    objective: Literal["log", "simulation", "on_policy"] = Field(
         "log",
-        description="what is maximised: the off-policy value on the log (log) or the mean reward of a loop simulated "
-        "in the environment, or of an episode of the policy that on-policy training makes there (simulation)",
+        description="what is maximised: the off-policy value on the log (log), the mean reward of a loop simulated in "
+        "the environment (simulation), or that of the policy which on-policy training makes there (on_policy; of "
+        "episodes, simulation is the same)",
     )
     trials: int = Field(20, ge=1, le=10_000, description="settings to try")
     seeds: int = Field(
@@ -98,6 +101,9 @@ class TuningSection(Section):
 
     def parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Every parameter with its key, such as agent.alpha; that of the agent's name first."""
-        space = {"agent": self.search_space.agent, "policy": self.search_space.policy}
-        keyed = [(f"{section}.{key}", value) for section, values in space.items() for key, value in values.items()]
+        keyed = [
+            (f"{section}.{key}", value)
+            for section in SearchSpace.model_fields
+            for key, value in getattr(self.search_space, section).items()
+        ]
         return iter(sorted(keyed, key=lambda item: item[0] != AGENT_NAME))

@@ -14,9 +14,10 @@ log = logging.getLogger("banditloop.training")
 
 
 def tuned_base(config: Config) -> str:
-    """The digest of what settings are tuned for: the config's agent, policy and task."""
+    """The digest of what settings are tuned for: the config's agent, policy and task, and the rest that is tuned."""
     policy = config.policy.model_dump(mode="json", exclude={"saved_model"})
-    return digest([config.agent.model_dump(mode="json"), policy, task_digest(config)])
+    on_policy = [config.on_policy.model_dump(mode="json")] if config.tuning.search_space.on_policy else []
+    return digest([config.agent.model_dump(mode="json"), policy, task_digest(config), *on_policy])
 
 
 def with_tuned(config: Config, tuned: Tuned | None) -> Config:
@@ -24,10 +25,13 @@ def with_tuned(config: Config, tuned: Tuned | None) -> Config:
     if tuned is None:
         return config
     if tuned.base != tuned_base(config):
-        log.warning("the tuned settings of %s are not used: agent, policy or task have changed since", tuned.at)
+        log.warning(
+            "the tuned settings of %s are not used: agent, policy, on_policy or task have changed since", tuned.at
+        )
         return config
     values = config.to_dict()
-    return Config.parse(values | {"agent": tuned.agent, "policy": values["policy"] | tuned.policy})
+    changed = {key: values[key] | getattr(tuned, key) for key in ("policy", "on_policy")}
+    return Config.parse(values | {"agent": tuned.agent} | changed)
 
 
 def with_tuned_of(config: Config, metadata: Mapping[str, Any]) -> Config:

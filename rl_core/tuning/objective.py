@@ -1,4 +1,4 @@
-"""What a tuning maximises: the reward of a simulated loop, or the off-policy value on a log."""
+"""What a tuning maximises: the reward of a simulated loop or of a policy, or the off-policy value on a log."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +11,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.tuning.comparison import Comparison, Estimate
 from banditloop.rl_core.tuning.episodes import episode_reward
+from banditloop.rl_core.tuning.on_policy import on_policy_reward
 from banditloop.rl_core.tuning.simulation import simulated_reward
 
 TEST_SEED = 1_000_000  # the first seed of the test; trials have 0, 1, …
@@ -39,7 +40,11 @@ class Simulated(NamedTuple):
     @classmethod
     def of(cls, config: Config) -> "Simulated":
         """That of a config's environment: of single decisions, or of episodes."""
-        return cls("mean reward of an episode", episode_reward) if config.episodes else cls()
+        if config.episodes:
+            return cls("mean reward of an episode", episode_reward)
+        if config.tuning.objective == "on_policy":
+            return cls("mean reward of a policy trained on-policy", on_policy_reward)
+        return cls()
 
     def value(self, config: Config, seed: int) -> float:
         """The mean reward with one seed."""
@@ -71,9 +76,11 @@ def objective_of(config: Config, platform: Platform | None, source: Source) -> O
     Raises:
         InvalidInput: there is no log, or too little of it.
     """
-    if config.tuning.objective == "simulation":
+    if config.tuning.objective != "log":
         if source.log:
-            raise InvalidInput("log: is not read by objective = 'simulation'; give tuning.objective = 'log'")
+            raise InvalidInput(
+                f"log: is not read by objective = {config.tuning.objective!r}; give tuning.objective = 'log'"
+            )
         return Simulated.of(config)
     from banditloop.rl_core.tuning.off_policy import OffPolicy, window_of_file, window_of_loop
 
@@ -86,7 +93,7 @@ def objective_of(config: Config, platform: Platform | None, source: Source) -> O
 
 def with_source(config: Config, platform: Platform | None, source: Source) -> Source:
     """The source with the time up to which the loop's log is complete now, so that all trials read the same."""
-    if config.tuning.objective == "simulation" or source.log or source.as_of or platform is None:
+    if config.tuning.objective != "log" or source.log or source.as_of or platform is None:
         return source
     until: Any = platform.warehouse.window(None).until
     return source._replace(as_of=until.isoformat())

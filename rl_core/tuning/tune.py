@@ -9,7 +9,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.tuned import Tuned
 from banditloop.rl_core.ports import Platform, Trial
-from banditloop.rl_core.settings.section import digest
+from banditloop.rl_core.settings.section import Section, digest
 from banditloop.rl_core.training.tuned import tuned_base, with_tuned
 from banditloop.rl_core.tuning.attempt import attempt
 from banditloop.rl_core.tuning.comparison import Comparison
@@ -49,7 +49,7 @@ def tune(
         if not trials or trials[0].state != "complete":
             raise InvalidInput("tuning: no trial could be trained; the log of this process says why")
         best = tried(used, trials[0].parameters)
-        changed = (best.agent, best.policy) != (used.agent, used.policy)
+        changed = (best.agent, best.policy, best.on_policy) != (used.agent, used.policy, used.on_policy)
         comparison = objective.compare(used, best) if changed else None
         tuned = _tuned(config, best, run_id) if comparison and comparison.is_better else None
         if tuned and platform:
@@ -61,7 +61,8 @@ def tune(
 def _identity(config: Config, source: Source) -> str:
     """The name of an attempt: another one for other settings. More trials, or more at a time, continue it."""
     tuning = config.tuning.model_dump(mode="json", exclude={"trials", "parallel", "test_seeds"})
-    return digest([tuned_base(config), tuning, source.log, dict(source.columns)])
+    trained_by = config.on_policy.model_dump(mode="json") if config.tuning.objective != "log" else None
+    return digest([tuned_base(config), tuning, trained_by, source.log, dict(source.columns)])
 
 
 def _trials(
@@ -82,10 +83,18 @@ def _trials(
 
 def _tuned(config: Config, best: Config, run_id: str) -> Tuned:
     """The settings to save, for the config as it is written."""
-    written, policy = (part.policy.model_dump(mode="json") for part in (config, best))
-    changed = {key: value for key, value in policy.items() if value != written[key]}
+    changed = {
+        "policy": _changed(config.policy, best.policy),
+        "on_policy": _changed(config.on_policy, best.on_policy),
+    }
     agent = best.agent.model_dump(mode="json")
-    return Tuned(base=tuned_base(config), agent=agent, policy=changed, at=datetime.now(UTC), run=run_id)
+    return Tuned(base=tuned_base(config), agent=agent, at=datetime.now(UTC), run=run_id, **changed)
+
+
+def _changed(written: Section, best: Section) -> dict[str, Any]:
+    """The settings of a section that differ from those written."""
+    before = written.model_dump(mode="json")
+    return {key: value for key, value in best.model_dump(mode="json").items() if value != before[key]}
 
 
 def _summary(
@@ -100,7 +109,7 @@ def _summary(
         "comparison": compared,
         "tested_on": comparison.data if comparison else "",
         "better": tuned is not None,
-        "settings": tuned.model_dump(mode="json", include={"agent", "policy"}) if tuned else None,
+        "settings": tuned.model_dump(mode="json", include={"agent", "policy", "on_policy"}) if tuned else None,
         "finding": _finding(comparison),
     }
 

@@ -57,4 +57,4 @@ def test_settings_tuned_for_another_config_are_not_used(loop, tmp_path, changed,
     assert TUNED not in metadata
     assert manifest.agent == config.agent.model_dump(mode="json")
     assert manifest.exploration == config.policy.exploration
-    assert "are not used: agent, policy or task have changed since" in caplog.text
+    assert "are not used: agent, policy, on_policy or task have changed since" in caplog.text

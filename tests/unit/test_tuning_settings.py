@@ -26,6 +26,19 @@ def test_settings_are_tried_with_the_agents_that_have_them():
     assert (units.key, units.agents, units.whole) == ("agent.hidden_units", ("neural_epsilon_greedy",), True)
 
 
+def test_settings_of_on_policy_training_are_tried_where_policies_come_of_it():
+    space = {"on_policy": {"training_loops": {"values": [4, 16]}, "exploration": {"low": 0, "high": 0.5}}}
+    values = {"environment": {"name": "linear"}, "agent": {"name": "linucb"}}
+    config = Config.parse(values | {"tuning": {"search_space": space, "objective": "on_policy"}})
+    loops, exploration = config.search_space()
+    assert (loops.key, loops.agents, loops.whole) == ("on_policy.training_loops", ("linucb",), True)
+    assert (exploration.key, exploration.whole) == ("on_policy.exploration", False)
+    for objective, message in (("simulation", "is not tried by objective = 'simulation'"), ("on_policy", "batch_sise")):
+        wrong = {"on_policy": {"batch_sise": {"values": [1]}}} if objective == "on_policy" else space
+        with pytest.raises(InvalidInput, match=message):
+            Config.parse(values | {"tuning": {"search_space": wrong, "objective": objective}})
+
+
 def test_a_search_space_travels_as_json_in_which_all_numbers_are_floats():
     config = tuned({"alpha": ALPHA, "l2": {"values": [0.3, 1]}})
     assert Config.parse(json.loads(json.dumps(config.to_dict()), parse_int=float)) == config
@@ -47,6 +60,7 @@ def test_a_search_space_travels_as_json_in_which_all_numbers_are_floats():
             r"search_space.agent.alpha = 0.01: is no key",
         ),
         ({"policy": {"exploration": {"values": [0.1]}}}, r"search_space.policy: a log shows .* 'simulation'"),
+        ({"on_policy": {"batch_size": {"values": [4]}}}, r"search_space.on_policy: is not tried by objective = 'log'"),
         ({"release": {"canary_percent": {"values": [1]}}}, r"search_space.release = .*: is no key"),
     ],
 )
