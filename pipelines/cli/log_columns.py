@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditloop.rl_core.errors import InvalidInput, nearest
 from banditloop.rl_core.logs import values
 from banditloop.rl_core.logs.batches import Cells, RawBatch, combined
-from banditloop.rl_core.logs.columns import RESERVED, Columns
+from banditloop.rl_core.logs.columns import Columns, no_column
 from banditloop.rl_core.settings.reward_range import RewardRange
 
 
@@ -66,6 +65,5 @@ class LogColumns:
         feature = columns.features.get(name)
         column = columns.fields.get(name) or (feature if isinstance(feature, str) else name)
         if required and not any(column in batch.table.column_names for batch, _ in self.batches):
-            known = [each for each in self.batches[0][0].table.column_names if not each.startswith(RESERVED)]
-            raise InvalidInput(f"{name!r}: the log has no such column; {nearest(name, known, 'the log')}")
+            raise no_column(name, self.batches[0][0].table.column_names)
         return column

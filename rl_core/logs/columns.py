@@ -51,6 +51,14 @@ def parse_mapping(texts: Iterable[str]) -> dict[str, str]:
     return mapping
 
 
+def no_column(name: str, names: Sequence[str]) -> InvalidInput:
+    """The error that a log with these columns has none of a name, or none that is known to be a field."""
+    hint = nearest(name, [each for each in names if not each.startswith(RESERVED)], "the log")
+    if name in FIELDS:
+        return InvalidInput(f"--map {name}=COLUMN: which column is it? {hint}")
+    return InvalidInput(f"{name!r}: the log has no such column; {hint}")
+
+
 @dataclass(frozen=True)
 class Columns:
     """The columns of a log: of each field by its name, of each feature, and those that are neither.

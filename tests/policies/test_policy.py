@@ -211,3 +211,6 @@ def test_a_changed_manifest_is_refused(copy, change):
 def test_a_directory_without_a_manifest_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="not a policy directory"):
         read_manifest(tmp_path)
+    make_policy(tmp_path / "policy")
+    with pytest.raises(InvalidInput, match=rf"did you mean {tmp_path}/policy\?"):
+        read_manifest(tmp_path)

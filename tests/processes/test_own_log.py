@@ -248,6 +248,7 @@ def test_an_unknown_policy_may_have_logged_the_probabilities_of_all_actions(log,
     [
         (["--policy", "min"], r"'min': the log has no such column; did you mean 'mine'\?"),
         (["--policy", "no/such"], "--policy 'no/such': there is no such directory"),
+        (["--policy", "mine", "--by", "step"], r"--map step=COLUMN: which column is it\? the log has: id, "),
         (["--policy", "mine", "--by", "contry"], r"'contry': the log has no such column; did you mean 'country'\?"),
         (["--policy", "mine", "--reward-range", "0,0.5"], r"clicked = '1': is outside the range 0 to 0.5"),
     ],
