@@ -93,18 +93,20 @@ def _choices(environment: Environment, contexts: Contexts, rows: int, random: np
     if listed is None:
         ids = _all_ids(environment)
         actions = [ids[number] for number in random.integers(len(ids), size=rows)]
-        candidates = [[] if environment.task.numbered else ids] * rows
-        return _columns(actions, candidates, [len(ids)] * rows)
+        candidates = () if environment.task.numbered else tuple(ids)
+        share = 1 / len(ids)
+        return {"action": actions, "candidates": candidates, "propensity": share, "probabilities": (share,) * len(ids)}
     actions = [ids[int(uniform * len(ids))] for ids, uniform in zip(listed, random.random(rows), strict=True)]
     features = features_by_id(environment)
     rows_of_features = [[features[action] for action in ids] if features else [] for ids in listed]
-    return _columns(actions, listed, list(map(len, listed))) | {"candidate_features": rows_of_features}
-
-
-def _columns(actions: list[str], candidates: list[list[str]], counts: list[int]) -> dict[str, Any]:
-    probabilities = [[1 / count] * count for count in counts]
-    propensities = [1 / count for count in counts]
-    return {"action": actions, "candidates": candidates, "propensity": propensities, "probabilities": probabilities}
+    shares = [1 / len(ids) for ids in listed]
+    return {
+        "action": actions,
+        "candidates": listed,
+        "candidate_features": rows_of_features,
+        "propensity": shares,
+        "probabilities": [[share] * len(ids) for share, ids in zip(shares, listed, strict=True)],
+    }
 
 
 def _all_ids(environment: Environment) -> list[str]:

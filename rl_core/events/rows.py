@@ -68,7 +68,7 @@ def reward_row(
 
 
 def decision_table(task: Task, **columns: Any) -> pa.Table:
-    """Table of decisions from the arguments of `decision_row`, each [B] or one value for all B rows."""
+    """Table of decisions from the arguments of `decision_row`, each [B] or one value for all B rows, a tuple."""
     return _table(decision_schema(task), decision_row(**columns))
 
 
@@ -86,11 +86,10 @@ def with_times(rewards: pa.Table, received_at: datetime) -> pa.Table:
 
 def _table(schema: pa.Schema, columns: Row) -> pa.Table:
     rows = len(columns["event_id"])
-    values = {name: columns[name] for name in schema.names}
-    return pa.table(
-        {
-            name: value if isinstance(value, list | np.ndarray | pa.Array) else [value] * rows
-            for name, value in values.items()
-        },
-        schema=schema,
-    )
+    values = {field.name: _values(columns[field.name], field.type, rows) for field in schema}
+    return pa.table(values, schema=schema)
+
+
+def _values(value: Any, kind: pa.DataType, rows: int) -> Any:
+    is_column = isinstance(value, list | np.ndarray | pa.Array)
+    return value if is_column else pa.array([value], kind).take(pa.array(np.zeros(rows, np.int64)))

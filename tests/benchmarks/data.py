@@ -14,7 +14,7 @@ from banditloop.rl_core.events.example_message import Example
 from banditloop.rl_core.events.examples import example_files, read_examples, write_examples
 from banditloop.rl_core.events.tfrecords import read_records, write_records
 from banditloop.rl_core.tf import tf
-from tests.benchmarks import ingest
+from tests.benchmarks import generate, ingest
 from tests.benchmarks.ratio import Row, at_least, seconds, times_faster
 from tests.conftest import random_interactions, vector_task
 
@@ -54,6 +54,7 @@ def rows() -> list[Row]:
                 0.3,
             ),
             *ingest.rows(),
+            *generate.rows(),
         ]
 
 
