@@ -80,7 +80,7 @@ def _sorted_products(z: np.ndarray, weighted: np.ndarray, counts: np.ndarray) ->
         rows = slice(starts[arm], starts[arm] + counts[arm])
         yield _split(int(arm), weighted[rows].T @ z[rows])
     at_once = max(1, GROUP_NUMBERS // (z.shape[1] * weighted.shape[1]))
-    for count in range(1, FEW_ROWS + 1):
+    for count in np.unique(counts[(counts > 0) & (counts <= FEW_ROWS)]):
         arms = np.flatnonzero(counts == count)
         for start in range(0, len(arms), at_once):
             some = arms[start : start + at_once]

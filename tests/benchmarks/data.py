@@ -13,15 +13,20 @@ import pyarrow as pa
 from banditloop.rl_core.events.example_message import Example
 from banditloop.rl_core.events.examples import example_files, read_examples, write_examples
 from banditloop.rl_core.events.tfrecords import read_records, write_records
-from banditloop.rl_core.tf import tf
-from tests.benchmarks import generate, ingest
+from tests.benchmarks import append, generate, ingest, learn_files
+from tests.benchmarks.parsed import parsed
 from tests.benchmarks.ratio import Row, at_least, seconds, times_faster
 from tests.conftest import random_interactions, vector_task
 
-ROWS, REPEATS, ROWS_PARSED = 50_000, 5, 8_192  # at a time
+ROWS, REPEATS = 50_000, 5
 
 
 def rows() -> list[Row]:
+    parts = (generate, append, ingest, learn_files)
+    return [*_files(), *(row for part in parts for row in part.rows())]
+
+
+def _files() -> list[Row]:
     table = random_interactions(ROWS)
     batches = table.combine_chunks().to_batches()
     with tempfile.TemporaryDirectory() as name:
@@ -50,11 +55,9 @@ def rows() -> list[Row]:
             _rate(
                 "data: reading TFRecords, of the rate of tf.data with vectorised parsing",
                 lambda: list(read_examples(files, vector_task())),
-                lambda: _parsed(files),
+                lambda: parsed(files),
                 0.3,
             ),
-            *ingest.rows(),
-            *generate.rows(),
         ]
 
 
@@ -91,13 +94,3 @@ def _write(content: bytes, folder: Path) -> None:
 def _write_ipc(table: pa.Table, folder: Path) -> None:
     with pa.OSFile(str(folder / "plain"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
         file.write_table(table)
-
-
-def _parsed(files: list[Path]) -> None:
-    """All features of the Examples in files, by the parser that Google's own code has."""
-    first = Example.FromString(next(read_records(files[0]))).features.feature
-    dtypes = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
-    features = {name: tf.io.RaggedFeature(dtypes[value.WhichOneof("kind")]) for name, value in first.items()}
-    records = tf.data.TFRecordDataset([str(file) for file in files]).batch(ROWS_PARSED)
-    for _ in records.map(lambda batch: tf.io.parse_example(batch, features)):
-        pass

@@ -4,14 +4,12 @@ Both by the processor time that they take, of all threads: what a machine with o
 """
 
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.training.export import export_log
 from tests.benchmarks.filled import filled
-from tests.benchmarks.ratio import Row, at_least
+from tests.benchmarks.ratio import Row, at_least, processor_seconds
 
 ROWS, REPEATS = 500_000, 5
 
@@ -35,11 +33,5 @@ def _row(root: Path, form: str) -> Row:
         export_log(config, platform, (None, None), examples)
 
     read(), ingest()  # warm
-    shares = [_processor_seconds(read) / _processor_seconds(ingest) for _ in range(REPEATS)]
+    shares = [processor_seconds(read) / processor_seconds(ingest) for _ in range(REPEATS)]
     return at_least(f"data: the ingester to {form}, of the joined read's own rate", shares, "of the rate", 0.5)
-
-
-def _processor_seconds(call: Callable[[], None]) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start
