@@ -3,8 +3,10 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from banditloop.rl_core.tf import tf
@@ -13,12 +15,16 @@ from banditloop.rl_core.tf import tf
 from tf_agents.policies.py_tf_eager_policy import SavedModelPyTFEagerPolicy
 from tf_agents.trajectories import time_step
 
+from banditloop.components.ingester import ingester
+from banditloop.components.trainer import trainer
 from banditloop.rl_core.agents import WEIGHTS, read_arrays
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.observations import check_observations
 from banditloop.rl_core.policies.manifest import MANIFEST, read_manifest
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
+from banditloop.rl_core.testing import run_component
 from tests.conftest import AGENTS, make_policy
+from tests.policies.test_own_pipelines import COLUMNS, CONTEXT, TASK, visits
 
 DRAWS = 40_000
 
@@ -54,6 +60,20 @@ def test_googles_prediction_container_and_tf_agents_own_loader_read_the_director
     np.testing.assert_array_equal(container.action(step).action.numpy(), expected)
     eager = SavedModelPyTFEagerPolicy(str(folder), load_specs_from_pbtxt=True)
     assert [eager.action(time_step.restart(row)).action for row in observations[:10]] == expected[:10].tolist()
+
+
+def test_the_container_takes_the_features_of_a_task_encoded(tmp_path):
+    config = TASK | {"policy": {"saved_model": True}}
+    pq.write_table(visits(300), tmp_path / "log.parquet")
+    ingested = run_component(ingester, config=config, log=str(tmp_path / "log.parquet"), columns=COLUMNS)
+    trained = run_component(trainer, config=config, examples=ingested["examples"])
+    policy = SavedPolicy.load(Path(trained["policy"].path))
+    observations = policy.observations(visits(50, seed=1).select(list(CONTEXT)).to_pylist())
+    step = time_step.restart(observations.tolist(), tf.constant([50]))
+    container = tf.saved_model.load(trained["policy"].path)
+    actions = container.action(step).action.numpy()
+    np.testing.assert_array_equal(actions, policy.model.probabilities(observations).argmax(axis=1))
+    assert len(set(actions.tolist())) > 1
 
 
 def test_every_action_has_at_least_its_exploration_probability(folder):
