@@ -45,6 +45,15 @@ def test_the_readme_is_one_screen_to_start_and_has_the_words_of_the_field():
     assert [word for word in FIELD if word.lower() not in " ".join(text.lower().split())] == []
 
 
+def test_the_readme_says_when_its_loop_learns():
+    """Rewards that a reader sends by hand are in time, and the first training needs as many interactions as it says."""
+    [block] = blocks(README, "toml")
+    config = Config.parse(tomllib.loads(block.text))
+    needed = config.retraining.needed(0)
+    assert f"after {needed} interactions, each with its reward or ten minutes old" in " ".join(prose(README).split())
+    assert config.reward.attribution_window_seconds == 600
+
+
 @pytest.mark.parametrize("page", [*PAGES, *NEIGHBOURS], ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_to_a_page_and_a_heading_of_it(page):
     for link in links(page):
