@@ -25,7 +25,7 @@ def filled(root: Path, rows: int, **sections: dict[str, object]) -> Config:
         count = min(FILE_ROWS, rows - start)
         rewards = log.rewards(start, count).slice(0, int(log.REWARDED * count))
         for name, events in {"decisions": _decisions(start, count), "rewards": rewards}.items():
-            logged_at = pa.array([log.START + timedelta(days=1, seconds=start)] * events.num_rows, TIME)
+            logged_at = pa.array([log.START + timedelta(days=30, milliseconds=start)] * events.num_rows, TIME)
             write_deltalake(warehouse / STORED_TABLES[name], events.append_column(LOGGED_AT, logged_at), mode="append")
     return config
 
