@@ -94,9 +94,12 @@ def _first_names(file: Path) -> Collection[str]:
     return arrow_names(file) if file.suffix == SUFFIX else first_names(file)
 
 
-def read_examples(files: Iterable[Path], task: Task) -> Iterator[pa.Table]:
-    """Interactions of a task in files, as tables of up to parsed_examples.ROWS_PER_BATCH rows of one of them."""
-    return _read(files, interaction_schema(task))
+def read_examples(files: Iterable[Path], task: Task, columns: Collection[str] | None = None) -> Iterator[pa.Table]:
+    """Interactions of a task in files, as tables of up to parsed_examples.ROWS_PER_BATCH rows of one of them.
+
+    columns: the names of those to read; None: all.
+    """
+    return _read(files, interaction_schema(task), columns)
 
 
 def read_transitions(files: Iterable[Path], task: Task, metrics: Sequence[str] = ()) -> Iterator[pa.Table]:
@@ -112,8 +115,9 @@ def read_transitions(files: Iterable[Path], task: Task, metrics: Sequence[str] =
         yield table.set_column(place, table.schema.field(place), followed)
 
 
-def _read(files: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
+def _read(files: Iterable[Path], schema: pa.Schema, columns: Collection[str] | None = None) -> Iterator[pa.Table]:
     kinds = {name: _list_kind(kind) for name, kind in _leaves(schema)}
+    schema = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for file in files:
         if file.suffix == SUFFIX:
             yield from read_arrow(file, schema, ROWS_PER_BATCH)

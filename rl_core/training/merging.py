@@ -31,7 +31,7 @@ from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.training.plan import METADATA, planned_window, read_plan
 from banditloop.rl_core.training.policy import resumed_folders
-from banditloop.rl_core.training.train import finite, initial_statistics, train, with_action_features
+from banditloop.rl_core.training.train import finite, initial_statistics, learned_columns, train, with_action_features
 from banditloop.rl_core.training.training import Training, with_seen
 from banditloop.rl_core.training.tuned import TUNED
 
@@ -52,7 +52,7 @@ def write_shard(
     encoding = with_seen(plan, config, seen)
     parent, _ = resumed_folders(platform, metadata)
     before = initial_statistics(config, encoding, parent) if learns_from_before(agent) else {}
-    tables = read_examples(example_files(examples), config.task)
+    tables = read_examples(example_files(examples), config.task, learned_columns(agent))
     start = agent.initial_statistics(encoding.context.dim, len(encoding.action_ids))
     statistics = train(config, encoding, tables, start, before)
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.examples import example_files, read_examples, read_transitions
 from banditloop.rl_core.features.encoding import Encoding
-from banditloop.rl_core.training.train import initial_statistics, train
+from banditloop.rl_core.training.train import initial_statistics, learned_columns, train
 from banditloop.rl_core.training.transitions import train_on_episodes
 
 LOGGER = logging.getLogger(__name__)
@@ -86,7 +86,8 @@ def _trained(
 ) -> Statistics:
     """The statistics with the examples of files added; shard_of: as for `train`."""
     if config.episodes is None:
-        return train(config, encoding, _logged(read_examples(files, config.task)), statistics, shard_of)
+        rows = read_examples(files, config.task, learned_columns(config.agent))
+        return train(config, encoding, _logged(rows), statistics, shard_of)
     rows = read_transitions(files, config.task, config.episodes.metrics)
     return train_on_episodes(config, encoding, _logged(rows), statistics)
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.agents import (
     ACTION_FEATURES,
     STATISTICS,
+    Agent,
     Batch,
     Statistics,
     check_shapes,
@@ -67,6 +68,12 @@ def train(
     if merging and shard_of is not None:
         return finite(merging.add(statistics, batches, shard_of))
     return finite(agent.update(statistics, batches))
+
+
+def learned_columns(agent: Agent) -> tuple[str, ...]:
+    """The columns of interactions that an agent is trained on."""
+    eligible = ("candidates", "probabilities") if agent.learns_from_eligible else ()
+    return "event_id", "context", "action", "propensity", "logging_probability", "reward", *eligible
 
 
 def finite(statistics: Statistics) -> Statistics:
