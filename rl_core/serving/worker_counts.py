@@ -5,6 +5,7 @@ The counts of a worker outlive it, so that a killed one leaves no gap: the next 
 
 import mmap
 import threading
+import time
 from collections.abc import Collection
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 ROWS, KEY_BYTES, VALUES = 400, 256, 12
 ROW = np.dtype([("key", f"S{KEY_BYTES}"), ("values", "f8", (VALUES,))])
 STOPPED, WAITING, SERVING = range(3)  # states of a worker; a waiting one answers, but has no policy yet
-BEATS, STATE, HELD = range(3)  # of the values of its first row
+BEATS, STATE, HELD, BEAT_AT = range(4)  # of the values of its first row
+SILENT_SECONDS = 3.0  # since a worker has noted that it answers, as it does every second: then it seems to hang
 
 
 def counts_bytes(workers: int) -> int:
@@ -70,13 +72,15 @@ class WorkerCounts:
         """Note that this worker answers, and whether it has a policy."""
         own = self._values[self.worker, 0]
         own[BEATS] += 1
+        own[BEAT_AT] = time.monotonic()  # which all processes of a machine share
         own[STATE] = SERVING if is_serving else WAITING
 
     def holds_more(self, connections: int) -> bool:
-        """Note how many connections this worker holds; whether a running one holds fewer, by more than one."""
+        """Note how many connections this worker holds; whether one that answers holds fewer, by more than one."""
         first = self._values[:, 0]
         first[self.worker, HELD] = connections
-        return bool(connections > 1 + first[first[:, STATE] != STOPPED, HELD].min(initial=connections))
+        answers = (first[:, STATE] != STOPPED) & (first[:, BEAT_AT] > time.monotonic() - SILENT_SECONDS)
+        return bool(connections > 1 + first[answers, HELD].min(initial=connections))
 
     def stopped(self, worker: int) -> None:
         """Note that a worker has ended."""

@@ -1,10 +1,19 @@
 """Counts in shared memory: each worker has its own rows, which outlive it and are dropped by kind."""
 
 import tempfile
+import time
 
 import pytest
 
-from banditloop.rl_core.serving.worker_counts import ROWS, SERVING, STOPPED, WAITING, WorkerCounts, counts_bytes
+from banditloop.rl_core.serving.worker_counts import (
+    ROWS,
+    SERVING,
+    SILENT_SECONDS,
+    STOPPED,
+    WAITING,
+    WorkerCounts,
+    counts_bytes,
+)
 
 
 @pytest.fixture
@@ -55,3 +64,17 @@ def test_the_states_of_workers(file):
     assert (second.beats(0), second.beats(1)) == (1, 1)
     second.stopped(0)
     assert first.states() == [STOPPED, WAITING]
+
+
+def test_a_worker_that_is_silent_is_left_no_connections(file, monkeypatch):
+    """Each would wait for it in vain."""
+    first, second, now = WorkerCounts(0, 2, file), WorkerCounts(1, 2, file), time.monotonic()
+    for counts in (first, second):
+        counts.beat(is_serving=True)
+    assert not first.holds_more(1)
+    assert first.holds_more(2)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2 * SILENT_SECONDS)
+    first.beat(is_serving=True)
+    assert not first.holds_more(2)
+    second.beat(is_serving=True)
+    assert first.holds_more(2)

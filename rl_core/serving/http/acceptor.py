@@ -10,7 +10,7 @@ from collections.abc import Callable, Sized
 
 from banditloop.rl_core.serving.worker_counts import WorkerCounts
 
-WAIT_SECONDS, MAX_WAITS = 0.001, 20  # that a worker leaves a connection to others, which may hang
+WAIT_SECONDS, MAX_WAITS = 0.001, 20  # that a worker leaves a connection to others, which may have begun to hang
 FULL_SECONDS = 1.0  # until connections are accepted again when file descriptors have run out
 
 
