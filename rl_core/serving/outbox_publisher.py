@@ -19,6 +19,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Bus
 from banditloop.rl_core.serving.outbox import send
+from banditloop.rl_core.serving.restarts import Restarts
 
 TOPICS = ("decisions", "rewards")
 RETRY_SECONDS, LOCK_WAIT_SECONDS = 1.0, 10.0
@@ -72,16 +73,25 @@ async def keep_publishing() -> None:
 
     If this process is killed, its publisher empties them too before it exits.
     """
+    restarts, command = Restarts(), (sys.executable, "-m", "banditloop.rl_core.serving.outbox_publisher")
     while True:
-        command = sys.executable, "-m", "banditloop.rl_core.serving.outbox_publisher"
-        publisher = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
-        assert publisher.stdin
         try:
-            log.error("the publisher exited with status %s; restarting it", await publisher.wait())
-            await asyncio.sleep(RETRY_SECONDS)
-        finally:
-            publisher.stdin.close()
-            await publisher.wait()
+            publisher = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+        except OSError as error:  # out of memory or processes
+            log.error("the publisher cannot be started: %s", error)
+        else:
+            await _publish_with(publisher)
+        await restarts.pause()
+
+
+async def _publish_with(publisher: asyncio.subprocess.Process) -> None:
+    """Wait until a publisher exits. When cancelled, wait until it has emptied the outboxes."""
+    assert publisher.stdin
+    try:
+        log.error("the publisher exited with status %s; restarting it", await publisher.wait())
+    finally:
+        publisher.stdin.close()
+        await publisher.wait()
 
 
 if __name__ == "__main__":

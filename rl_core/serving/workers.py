@@ -15,10 +15,11 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 
 from banditloop.rl_core.serving.outbox_publisher import keep_publishing
+from banditloop.rl_core.serving.restarts import Restarts
 from banditloop.rl_core.serving.worker_counts import WorkerCounts, counts_bytes
 
 CHECK_SECONDS, PATIENCE_SECONDS = 5.0, 60.0  # between two looks at a worker; until one that does nothing is killed
-RESTART_SECONDS, STOP_SECONDS = 0.5, 8.0  # before a worker is started again; for it to finish its requests
+STOP_SECONDS = 8.0  # for a worker to finish its requests
 WRONG_INPUT = 2  # exit status of a worker whose config is wrong: another start would not help
 log = logging.getLogger("banditloop.predictor")
 
@@ -58,6 +59,7 @@ async def _keep(command: Sequence[str], inherited: tuple[int, int], counts: Work
 async def _keep_worker(worker: int, command: Sequence[str], inherited: tuple[int, int], counts: WorkerCounts) -> None:
     """Keep a worker running until cancelled; return if it finds its input wrong."""
     arguments, pipe = [*command, str(worker), *map(str, inherited)], asyncio.subprocess.PIPE
+    restarts = Restarts()
     while True:
         try:
             process = await asyncio.create_subprocess_exec(*arguments, stdin=pipe, pass_fds=inherited)
@@ -70,7 +72,7 @@ async def _keep_worker(worker: int, command: Sequence[str], inherited: tuple[int
             if status == WRONG_INPUT:
                 return
             log.error("worker %d ended with status %s; it is started again", worker, status)
-        await asyncio.sleep(RESTART_SECONDS)
+        await restarts.pause()
 
 
 @contextlib.asynccontextmanager
