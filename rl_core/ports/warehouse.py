@@ -110,6 +110,9 @@ class Warehouse(Protocol):
         clocks differ). Reading a window again gives the same interactions. They are streamed, never all in memory.
         """
 
+    def episode_ids(self, window: Window) -> pa.Array:
+        """The ids of the episodes of a window's interactions, text [E], each once and in no order."""
+
     def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
         """The timeline of the episodes that became complete in a window, or of one fold of them, by transition_schema.
 

@@ -85,9 +85,8 @@ class _Log:
         """The ids of the episodes that may go on after a time: with a decision in `window_seconds` before it."""
         if time is None:
             return pa.array([], pa.string())
-        window = Window(since=time - timedelta(seconds=section.window_seconds), until=time, interactions=0)
-        found = [batch["episode_id"] for batch in self.warehouse.interactions(window)]
-        return pa.chunked_array(found, pa.string()).unique().drop_null()
+        since = time - timedelta(seconds=section.window_seconds)
+        return self.warehouse.episode_ids(Window(since=since, until=time, interactions=0))
 
     def complete_part(self, since: datetime, until: datetime, earlier: pa.Array) -> _Part:
         """The part between two times up to the first episode that is not complete; earlier: ids of those before."""

@@ -101,6 +101,12 @@ FROM decisions AS d {"" if ignores else "LEFT"} JOIN rewarded ON rewarded.event_
 WHERE d.logged_at > @since AND d.logged_at <= @until {FOLD_FILTERS[fold]}"""
 
 
+def episode_ids(dataset: str, aggregation: str, ignores: bool) -> str:
+    """The ids of the episodes of the interactions logged after @since and up to @until."""
+    query = interactions(dataset, aggregation, ["episode_id"], None, ignores)
+    return f"SELECT DISTINCT episode_id FROM ({query}) WHERE episode_id IS NOT NULL"
+
+
 def transitions(dataset: str, aggregation: str, columns: list[str], values: int, fold: Fold | None) -> str:
     """The decisions of the episodes complete after @complete_since and up to @until; see episode_query.timeline."""
     query = episode_query.timeline(EPISODES, columns, values, aggregation, fold)

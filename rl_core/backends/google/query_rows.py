@@ -1,7 +1,7 @@
 """Queries of BigQuery with parameters, and transactions that are tried again."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from google.api_core.exceptions import BadRequest
@@ -31,7 +31,9 @@ def query_rows(client: bigquery.Client, query: str, parameters: dict[str, Any]) 
 
 
 def _parameter(name: str, value: Any) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
-    """A parameter; a list is one of texts."""
+    """A parameter; a list is one of texts, a duration a number of microseconds."""
     if isinstance(value, list):
         return bigquery.ArrayQueryParameter(name, "STRING", value)
+    if isinstance(value, timedelta):
+        value = value // timedelta(microseconds=1)
     return bigquery.ScalarQueryParameter(name, TYPES[type(value)], value)

@@ -1,15 +1,10 @@
-"""Times and durations in queries of the log."""
+"""Times in queries of the log."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from banditloop.rl_core.ports.warehouse import MAX_SKEW
 
 EPOCH, END_OF_TIME = datetime.fromtimestamp(0, UTC), datetime(9999, 1, 1, tzinfo=UTC)
-
-
-def microseconds(duration: timedelta) -> int:
-    """The whole microseconds of a duration."""
-    return duration // timedelta(microseconds=1)
 
 
 def logged_since(*times: datetime) -> datetime:

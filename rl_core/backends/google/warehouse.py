@@ -20,7 +20,7 @@ from banditloop.rl_core.backends.google.read_streams import stream_batches, stre
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.staging import staged
 from banditloop.rl_core.backends.google.tables import create_tables
-from banditloop.rl_core.backends.google.times import END_OF_TIME, EPOCH, logged_since, microseconds
+from banditloop.rl_core.backends.google.times import END_OF_TIME, EPOCH, logged_since
 from banditloop.rl_core.backends.google.upgrade import upgrade
 from banditloop.rl_core.backends.retries import with_retries
 from banditloop.rl_core.errors import InvalidInput
@@ -84,7 +84,7 @@ class BigQueryWarehouse:
             "logged_since": logged_since(times["min"] - horizon, datetime.now(UTC)),
             "first_id": ids["min"],  # prunes the clusters where ids sort by time
             "last_id": ids["max"],
-            "max_lead": microseconds(MAX_LEAD),
+            "max_lead": MAX_LEAD,
         }
         with staged(self._client, f"{self._backend.project}.{self._backend.dataset}", table, events) as staging:
             query = queries.append(self._backend.dataset, table, events.schema.names, staging)
@@ -118,6 +118,11 @@ class BigQueryWarehouse:
         parameters = self._default | ({"held_out": self._held_out} if fold else {})
         return self._query(query, self._parameters(window.since or EPOCH, window.until) | parameters)
 
+    def episode_ids(self, window: Window) -> pa.Array:
+        query = queries.episode_ids(self._backend.dataset, self._reward.aggregation, self._ignores)
+        rows = self._query(query, self._parameters(window.since or EPOCH, window.until) | self._default)
+        return rows.to_arrow(bqstorage_client=self._reader)["episode_id"].combine_chunks()
+
     def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
         episodes, names = self._in_episodes, self._in_episodes.value_names(self._reward.name)
         columns, aggregation = decision_schema(self._task).names, self._reward.aggregation
@@ -146,7 +151,7 @@ class BigQueryWarehouse:
         return LogCounts(received, duplicate, inactive=counts.pop("eligible") - counts["shown"], **counts)
 
     def repair(self) -> int:
-        [(repaired,)] = self._query(queries.repair(self._backend.dataset), {"max_lead": microseconds(MAX_LEAD)})
+        [(repaired,)] = self._query(queries.repair(self._backend.dataset), {"max_lead": MAX_LEAD})
         return int(repaired)
 
     def upgrade(self) -> int:
@@ -173,9 +178,9 @@ class BigQueryWarehouse:
             "logged_since": logged_since(earliest or since, since),
             "name": self._reward.name,
             "activation": ACTIVATION,
-            "window": microseconds(self._attribution),
-            "max_skew": microseconds(MAX_SKEW),
-            "max_wait": microseconds(self._max_wait),
+            "window": self._attribution,
+            "max_skew": MAX_SKEW,
+            "max_wait": self._max_wait,
         }
 
     def _episode_parameters(self, since: datetime, until: datetime) -> dict[str, Any]:

@@ -69,22 +69,33 @@ class LocalWarehouse:
         return [f"{number}/{count}" for number in range(count)]
 
     def interactions(self, window: Window, fold: Fold | None = None, shard: str = "") -> Iterator[pa.RecordBatch]:
+        schema = interaction_schema(self._log.task)
+        for batch in self._read("* EXCLUDE (logged_at, number)", window, fold, shard):
+            yield without_null_lists(batch.select(schema.names).cast(schema))
+
+    def episode_ids(self, window: Window) -> pa.Array:
+        found = [batch["episode_id"] for batch in self._read("DISTINCT episode_id", window)]
+        return pa.chunked_array(found, pa.string()).unique().drop_null()
+
+    def _read(
+        self, columns: str, window: Window, fold: Fold | None = None, shard: str = ""
+    ) -> Iterator[pa.RecordBatch]:
+        """Columns of the interactions of a window, of some files of decisions at a time."""
         query = f"""WITH {self._log.rewarded}
-            SELECT d.* EXCLUDE (logged_at, number), {self._log.value} AS reward
-            FROM decisions d {"" if self._log.ignores else "LEFT"} JOIN rewarded USING (number)
-            WHERE d.logged_at > $since AND d.logged_at <= $until {queries.FOLD_FILTERS[fold]}
-            {queries.SHARD_FILTERS[bool(shard)]}"""
+            SELECT {columns} FROM (
+                SELECT d.*, {self._log.value} AS reward
+                FROM decisions d {"" if self._log.ignores else "LEFT"} JOIN rewarded USING (number)
+                WHERE d.logged_at > $since AND d.logged_at <= $until {queries.FOLD_FILTERS[fold]}
+                {queries.SHARD_FILTERS[bool(shard)]})"""
         parameters: dict[str, Any] = {"held_out": self._held_out} if fold else {}
         if shard:
             parameters |= zip(("shard", "shards"), map(int, shard.split("/")), strict=True)
         parameters |= {"since": window.since or EPOCH, "until": window.until} | self._log.default
-        schema = interaction_schema(self._log.task)
         decisions = self._log.snapshots()["decisions"].logged(window.since or EPOCH, window.until)
         for files in slices(decisions):
             with self._log.connection(files) as connection:
                 relation = connection.sql(query, params=parameters | self._log.reward_parameters())
-                for batch in relation.to_arrow_reader(batch_rows(files)):
-                    yield without_null_lists(batch.select(schema.names).cast(schema))
+                yield from relation.to_arrow_reader(batch_rows(files))
 
     def transitions(self, window: Window, fold: Fold | None = None) -> Iterator[pa.RecordBatch]:
         return timeline.transitions(self._log, window, fold, self._held_out)

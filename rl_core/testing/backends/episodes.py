@@ -90,6 +90,18 @@ class EpisodeContract(BackendFixtures):
         assert _ids(warehouse, Window(until=until, interactions=0)) == ["a1"]
         assert warehouse.episode_counts(until) == EpisodeCounts(1, 1, 0, 0, 0, 2)
 
+    def test_the_ids_of_episodes_are_those_of_the_windows_interactions(self, configure: Configure) -> None:
+        warehouse = episodic(configure)
+        warehouse.append("decisions", steps(["a0", "a1", "b0"], ["a", "a", "b"], [0, 1, 0]))
+        before = warehouse.window(None)
+        deferred = steps(["d0"], "d", [0], mode="deferred")
+        shown = [steps(["b1", "c0"], ["b", "c"], [1, 0]), decisions(["no episode"], mode="simulated")]
+        warehouse.append("decisions", pa.concat_tables([*shown, steps(["s0"], "s", [0], mode="shadow"), deferred]))
+        after = Window(since=before.until, until=datetime.now(UTC) + timedelta(hours=1), interactions=0)
+        for window, expected in ((before, ["a", "b"]), (after, ["b", "c"])):
+            assert sorted(warehouse.episode_ids(window).to_pylist()) == expected
+        assert warehouse.episode_ids(Window(since=after.until, until=after.until, interactions=0)).to_pylist() == []
+
     def test_a_decision_waits_for_its_end_though_its_reward_is_there(self, configure: Configure) -> None:
         warehouse = episodic(configure)
         warehouse.append("rewards", rewards(["a0"]))
