@@ -34,7 +34,7 @@ class Bag(ExploringAgent):
         return True
 
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
-        return together(*[self.reward_model.initial_statistics(dim, actions)] * (1 + self.policies))
+        return together(*(self.reward_model.initial_statistics(dim, actions) for _ in range(1 + self.policies)))
 
     def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
         return together(*(self.reward_model.with_actions(part, actions) for part in apart(statistics, self.policies)))

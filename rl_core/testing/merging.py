@@ -30,6 +30,11 @@ class MergeConformance:
         first, second, *others = (trained(agent, shard) for shard in shards)
         assert_same(agent.merge(agent.merge(first, second), agent.merge(*others)), trained(agent, *shards))
 
+    def test_initial_statistics_have_arrays_of_their_own(self) -> None:
+        """They are added to in place."""
+        arrays = [array for array in self.agent.initial_statistics(DIM, ACTIONS).values() if array.size]
+        assert not any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2))
+
     def test_shards_of_a_training_that_resumes_merge(self) -> None:
         agent, (first, *shards) = self.agent, [noise(seed, 30) for seed in range(4)]
         before = trained(agent, first)

@@ -24,6 +24,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.log_audit import check_audits, merged_audits
 from banditloop.rl_core.events.actions_seen import ActionsSeen
+from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.audits import read_audits, write_audits
 from banditloop.rl_core.policies.directory import write_policy
@@ -35,6 +36,7 @@ from banditloop.rl_core.training.train import finite, initial_statistics, learne
 from banditloop.rl_core.training.training import Training, with_seen
 from banditloop.rl_core.training.tuned import TUNED
 
+ACTIONS = "actions"  # of a shard's metadata: those of its statistics
 PLANNED = "since", "until", "parent", "previous", TUNED  # metadata that all shards of a training have in common
 
 
@@ -49,7 +51,7 @@ def write_shard(
 
     agent, seen = _merging(config), example_actions(examples, config.task)
     plan = Encoding.read(examples)
-    encoding = with_seen(plan, config, seen)
+    encoding = with_seen(plan, config, seen).with_actions(_candidates(config, examples))
     parent, _ = resumed_folders(platform, metadata)
     before = initial_statistics(config, encoding, parent) if learns_from_before(agent) else {}
     tables = read_examples(example_files(examples), config.task, learned_columns(agent))
@@ -60,7 +62,7 @@ def write_shard(
     seen.write(folder)
     write_audits(folder, read_audits(examples))
     write_arrays(folder / STATISTICS, statistics)
-    (folder / METADATA).write_bytes(orjson.dumps(dict(metadata)))
+    (folder / METADATA).write_bytes(orjson.dumps({**metadata, ACTIONS: encoding.action_ids}))
     return statistics
 
 
@@ -81,9 +83,8 @@ def merge_shards(
     read_table = [platform.read_table] if platform else []
     training = Training.of(config, plan, ActionsSeen.of(parts), parent, previous, *read_table)
     agent, statistics = _merging(config), initial_statistics(config, training.encoding, parent)
-    for shard, seen in zip(shards, parts, strict=True):
-        added = _placed(agent, shard / STATISTICS, with_seen(plan, config, seen), training.encoding)
-        statistics = agent.merge(statistics, added)
+    for shard in shards:
+        statistics = agent.merge(statistics, _placed(agent, shard, training.encoding))
     statistics = with_action_features(finite(statistics), training.encoding)
     manifest, encoding = training.result(planned_window(metadata), statistics, run_id)
     write_policy(folder, manifest, statistics, encoding, config.policy.saved_model, audits)
@@ -97,17 +98,30 @@ def _merging(config: Config) -> MergeableAgent:
     return agent
 
 
-def _placed(agent: MergeableAgent, path: Path, own: Encoding, encoding: Encoding) -> Statistics:
-    """The statistics of a shard, in its own encoding, with the actions of another one, which has all of these."""
-    arrays, dim = read_arrays(path), own.context.dim
-    check_shapes(path, arrays, agent.initial_statistics(dim, len(own.action_ids)))
-    if len(own.action_ids) == len(encoding.action_ids):
+def _candidates(config: Config, examples: Path) -> set[str]:
+    """The candidates of a shard's decisions, if the agent learns of those that were not chosen: other shards may be."""
+    from banditloop.rl_core.events.examples import example_files, read_examples
+
+    if not config.agent.learns_from_eligible:
+        return set()
+    tables = read_examples(example_files(examples), config.task, ("candidates", "probabilities"))
+    return {action for table in tables for action in logged_ids(table)}
+
+
+def _placed(agent: MergeableAgent, shard: Path, encoding: Encoding) -> Statistics:
+    """The statistics of a shard for the actions of an encoding; it lacks those that were nowhere chosen."""
+    arrays, own, dim = read_arrays(shard / STATISTICS), read_plan(shard)[ACTIONS], encoding.context.dim
+    check_shapes(shard / STATISTICS, arrays, agent.initial_statistics(dim, len(own)))
+    if tuple(own) == encoding.action_ids:
         return arrays
-    places = np.array([encoding.index[action] for action in own.action_ids], int)
+    kept = np.flatnonzero([action in encoding.index for action in own])
+    places = np.array([encoding.index[own[number]] for number in kept], int)
     placed = agent.initial_statistics(dim, len(encoding.action_ids))
+    one, two = agent.initial_statistics(dim, 1), agent.initial_statistics(dim, 2)
     for name, array in arrays.items():
-        differing = np.flatnonzero(np.array(array.shape) != np.array(placed[name].shape))  # the axis of the actions
-        placed[name][(slice(None),) * int(differing[0]) + (places,) if len(differing) else ...] = array
+        axes = np.flatnonzero(np.array(one[name].shape) != np.array(two[name].shape)).tolist()  # that of the actions
+        where = (slice(None),) * axes[0] + (places,) if axes else ...
+        placed[name][where] = array.take(kept, axes[0]) if axes else array
     return placed
 
 

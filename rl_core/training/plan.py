@@ -18,7 +18,7 @@ from banditloop.rl_core.ports import Platform, action_counts
 from banditloop.rl_core.training.export import Export, next_window, write_usable
 from banditloop.rl_core.training.training import fit_encoding
 
-METADATA = "metadata.json"  # that of the examples of all shards, but for their own numbers
+METADATA = "metadata.json"  # of a plan: what the examples of all its shards have in common; of sums: also their own
 log = logging.getLogger("banditloop.training")
 
 
@@ -40,14 +40,16 @@ def write_plan(
     """
     parent, window = next_window(config, platform, latest, as_of)
     shards = platform.warehouse.shards(window, "training", config.training.shards)
+    if not shards:
+        raise InvalidInput(f"warehouse: all interactions since {window.since or 'the beginning'} are held out")
     encoding = latest[1] if parent else None
     if encoding is None:
-        encoding = fit_encoding(Encoding.unfitted(config.task), _usable(config, platform, window, shards))
+        encoding = fit_encoding(Encoding.unfitted(config.task), _usable(config, platform, window))
     folder.mkdir(parents=True, exist_ok=True)
     encoding.write(folder)
     metadata = Export.of(window, parent, latest[0], {}).metadata | more
     (folder / METADATA).write_bytes(orjson.dumps(metadata))
-    log.info("the training has %d interactions in %d shards", window.interactions, len(shards))
+    log.info("the window has %d interactions, some held out, in %d shards", window.interactions, len(shards))
     return shards
 
 
@@ -78,9 +80,7 @@ def planned_window(metadata: dict[str, Any]) -> Window:
     return Window.parse({key: metadata[key] for key in Window.model_fields if key in metadata}, "plan")
 
 
-def _usable(config: Config, platform: Platform, window: Window, shards: list[str]) -> Iterator[pa.Table]:
-    """The usable interactions of the shards, one after another."""
+def _usable(config: Config, platform: Platform, window: Window) -> Iterator[pa.Table]:
+    """The usable interactions of a window, in the order in which one training would read them."""
     usable = UsableInteractions(config.task, action_counts(platform.endpoint))
-    for shard in shards:
-        for batch in usable.of(platform.warehouse.interactions(window, "training", shard)):
-            yield pa.table(batch)
+    return map(pa.table, usable.of(platform.warehouse.interactions(window, "training")))

@@ -3,8 +3,17 @@
 from collections.abc import Iterator
 
 import pyarrow as pa
+from google.api_core.exceptions import FailedPrecondition, InvalidArgument, NotFound
 from google.cloud.bigquery import TableReference
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
+
+from banditloop.rl_core.errors import PlatformError
+
+
+def kept(table: str, query: str) -> str:
+    """SQL that keeps the result of a query in a table for a day; without one it may have 10 GB at most."""
+    expiration = "expiration_timestamp = TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY)"
+    return f"CREATE TABLE `{table}` OPTIONS ({expiration}) AS {query}"
 
 
 def stream_names(client: BigQueryReadClient, table: TableReference, count: int) -> list[str]:
@@ -18,5 +27,15 @@ def stream_names(client: BigQueryReadClient, table: TableReference, count: int) 
 
 
 def stream_batches(client: BigQueryReadClient, stream: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a stream in batches; one that is interrupted is resumed."""
-    return (page.to_arrow() for page in client.read_rows(stream).rows().pages)
+    """The rows of a stream in batches; one that is interrupted is resumed.
+
+    Raises:
+        PlatformError: it has ended.
+    """
+    try:
+        for page in client.read_rows(stream).rows().pages:
+            yield page.to_arrow()
+    except (FailedPrecondition, InvalidArgument, NotFound) as error:
+        raise PlatformError(
+            f"shard {stream}: cannot be read, as from six hours after it was planned; start the run again ({error})"
+        ) from None

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import uuid
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,7 +17,7 @@ from banditloop.rl_core.backends import episode_query
 from banditloop.rl_core.backends.google import queries
 from banditloop.rl_core.backends.google.clients import credentials, reader
 from banditloop.rl_core.backends.google.query_rows import query_rows
-from banditloop.rl_core.backends.google.read_streams import stream_batches, stream_names
+from banditloop.rl_core.backends.google.read_streams import kept, stream_batches, stream_names
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.staging import staged
 from banditloop.rl_core.backends.google.tables import create_tables
@@ -52,9 +53,10 @@ class BigQueryWarehouse:
         max_wait: timedelta,
     ) -> None:
         """max_wait: how long a window waits for rewards that were received and are not logged yet."""
-        self._max_wait = max_wait
+        self._max_wait, self._attribution = max_wait, timedelta(seconds=reward.attribution_window_seconds)
         self._backend, self._task, self._reward, self._held_out = backend, task, reward, hash_bound(held_out)
         self._ignores, self._episodes = reward.default == "ignore", episodes
+        self._default: dict[str, Any] = {} if self._ignores else {"default": reward.default}
 
     @cached_property
     def _connection(self) -> bigquery.Client:
@@ -102,21 +104,24 @@ class BigQueryWarehouse:
         return Window(since=since, until=until or since or EPOCH, interactions=interactions)
 
     def shards(self, window: Window, fold: Fold | None, count: int) -> list[str]:
-        job = self._client.get_job(self._interactions(window, fold).job_id)  # its result stays for a day
-        return stream_names(self._reader, job.destination, count)
+        table = f"{self._backend.dataset}.shards_{uuid.uuid4().hex}"
+        query, parameters = self._of_interactions(window, fold)
+        self._query(kept(table, query), parameters)
+        return stream_names(self._reader, bigquery.TableReference.from_string(table, self._backend.project), count)
 
     def interactions(self, window: Window, fold: Fold | None = None, shard: str = "") -> Iterator[pa.RecordBatch]:
         schema = interaction_schema(self._task)
-        rows = None if shard else self._interactions(window, fold)
-        batches = rows.to_arrow_iterable(self._reader) if rows else stream_batches(self._reader, shard)
-        for batch in batches:
+        for batch in stream_batches(self._reader, shard) if shard else self._read_interactions(window, fold):
             yield without_null_lists(batch.select(schema.names).cast(schema))
 
-    def _interactions(self, window: Window, fold: Fold | None) -> bigquery.table.RowIterator:
+    def _read_interactions(self, window: Window, fold: Fold | None) -> Iterator[pa.RecordBatch]:
+        return iter(self._query(*self._of_interactions(window, fold)).to_arrow_iterable(self._reader))
+
+    def _of_interactions(self, window: Window, fold: Fold | None) -> tuple[str, dict[str, Any]]:
         columns, ignores = decision_schema(self._task).names, self._ignores
         query = queries.interactions(self._backend.dataset, self._reward.aggregation, columns, fold, ignores)
         parameters = self._default | ({"held_out": self._held_out} if fold else {})
-        return self._query(query, self._parameters(window.since or EPOCH, window.until) | parameters)
+        return query, self._parameters(window.since or EPOCH, window.until) | parameters
 
     def episode_ids(self, window: Window) -> pa.Array:
         query = queries.episode_ids(self._backend.dataset, self._reward.aggregation, self._ignores)
@@ -193,11 +198,3 @@ class BigQueryWarehouse:
         if self._episodes is None:
             raise InvalidInput(NO_EPISODES)
         return self._episodes
-
-    @property
-    def _default(self) -> dict[str, Any]:
-        return {} if self._ignores else {"default": self._reward.default}
-
-    @property
-    def _attribution(self) -> timedelta:
-        return timedelta(seconds=self._reward.attribution_window_seconds)
