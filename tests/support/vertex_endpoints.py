@@ -118,8 +118,9 @@ class Endpoints(ModelRegistry, Operations):
         replicas = self.serving[deployed]
         replicas.append(replicas.pop(0))  # in turn
         answer = requests.post(f"http://127.0.0.1:{replicas[-1].port}/predict", data=body, timeout=60)
-        if answer.status_code == 400:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, answer.text)
+        if answer.status_code != 200:
+            invalid, unavailable = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAVAILABLE
+            context.abort(invalid if answer.status_code == 400 else unavailable, answer.text)
         return deployed, answer.content
 
     def _set_traffic(self, endpoint: v1.Endpoint, split: dict[str, int], context) -> None:
