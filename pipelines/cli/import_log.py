@@ -171,8 +171,8 @@ def _sample(files: list[Path], config: Config, logging_policy: LoggingPolicy | N
 
 
 def _show(found: dict[str, Any]) -> None:
-    duplicate = f"{found['duplicate']:,} had been imported before, or have the id of another"
-    display.line(f"imported {found['added']:,} decisions; {duplicate}")
+    others = f"; {found['duplicate']:,} had been imported before, or have the id of another"
+    display.line(f"imported {found['added']:,} decisions{others if found['duplicate'] else ''}")
     if unknown := found.get("without_propensity"):
         display.line(
             f"{unknown:,} have no propensity: they are learned from, and left out where policies are evaluated"

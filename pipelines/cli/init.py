@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -21,6 +22,7 @@ from banditloop.rl_core.settings.feature_kinds import kind_text
 from banditloop.rl_core.settings.task import OPEN, Task
 
 CONFIG_FILE = "loop.toml"
+ACTION, REWARD = "the action", "the reward"  # notes on columns of a log
 PORT = 8080
 WIDTH = 78  # characters of a line about the actions
 
@@ -65,7 +67,7 @@ def init(
     task = _task(values, actions, feature, reward_range)
     written = _write(folder, NewLoop(task, name, port, contexts or example_contexts(task.context), notes))
     content = {"files": list(map(str, written)), "task": task.model_dump(mode="json"), "notes": notes}
-    display.json_or_call(content, as_json, lambda: _show(folder, task, notes))
+    display.json_or_call(content, as_json, lambda: _show(folder, task, notes, log))
 
 
 def _task(values: dict[str, Any], actions: str, features: list[str], reward_range: str) -> Task:
@@ -91,7 +93,7 @@ def _inferred(log: Path, action: str, reward: str) -> tuple[dict[str, Any], list
         "reward_range": infer_range(table[reward]),
         "context": features.kinds,
     }
-    chosen = {action: "the action", reward: "the reward"}
+    chosen = {action: ACTION, reward: REWARD}
     return values, features.examples, chosen | features.notes
 
 
@@ -161,7 +163,7 @@ def _write(folder: Path, loop: NewLoop) -> list[Path]:
     return written
 
 
-def _show(folder: Path, task: Task, notes: dict[str, str]) -> None:
+def _show(folder: Path, task: Task, notes: dict[str, str], log: Path | None) -> None:
     actions = task.actions if isinstance(task.actions, int | str) else f"{len(task.action_ids or ())}: "
     ids = "" if isinstance(task.actions, int) else ", ".join(task.action_ids or ())
     display.line(_shortened(f"actions: {actions}{ids}"))
@@ -171,6 +173,11 @@ def _show(folder: Path, task: Task, notes: dict[str, str]) -> None:
     if notes:
         display.table("columns of the log", [{"column": name, "is": note} for name, note in notes.items()])
     display.line(f"wrote {folder}; next: banditloop serve -c {folder / CONFIG_FILE}")
+    if log:
+        chosen = [f"{note.split()[-1]}={name}" for name, note in notes.items() if note in (ACTION, REWARD)]
+        maps = [word for each in chosen for word in ("--map", each)]
+        display.line("to learn from the log, too, import it once:")
+        display.line(shlex.join(["banditloop", "import", str(log), *maps, "-c", str(folder / CONFIG_FILE)]))
 
 
 def _shortened(text: str) -> str:

@@ -49,7 +49,8 @@ def test_a_loop_is_written_from_a_log(log, tmp_path):
     assert "event_id" in output
     assert "looks like an id" in output
     assert "Age (years): is called Age_years" in (folder / "README.md").read_text()
-    lines = output.replace(str(folder), "DIR").splitlines()
+    lines = output.replace(str(folder), "DIR").replace(str(log), "LOG").splitlines()
+    assert lines[-1] == "banditloop import LOG --map action=article --map reward=click -c 'DIR/loop.toml'"
     assert max(map(len, lines)) <= 80, lines
 
 
