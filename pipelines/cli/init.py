@@ -22,7 +22,7 @@ from banditloop.rl_core.settings.feature_kinds import kind_text
 from banditloop.rl_core.settings.task import OPEN, Task
 
 CONFIG_FILE = "loop.toml"
-ACTION, REWARD = "the action", "the reward"  # notes on columns of a log
+ACTION, REWARD, LEFT_OUT = "the action", "the reward", "left out"  # notes on columns of a log; or: is called NAME
 PORT = 8080
 WIDTH = 78  # characters of a line about the actions
 
@@ -174,10 +174,15 @@ def _show(folder: Path, task: Task, notes: dict[str, str], log: Path | None) -> 
         display.table("columns of the log", [{"column": name, "is": note} for name, note in notes.items()])
     display.line(f"wrote {folder}; next: banditloop serve -c {folder / CONFIG_FILE}")
     if log:
-        chosen = [f"{note.split()[-1]}={name}" for name, note in notes.items() if note in (ACTION, REWARD)]
-        maps = [word for each in chosen for word in ("--map", each)]
         display.line("to learn from the log, too, import it once:")
-        display.line(shlex.join(["banditloop", "import", str(log), *maps, "-c", str(folder / CONFIG_FILE)]))
+        display.line(shlex.join(["banditloop", "import", str(log), *_mapped(notes), "-c", str(folder / CONFIG_FILE)]))
+
+
+def _mapped(notes: dict[str, str]) -> list[str]:
+    """The options of an import by which the log's columns are what the notes say."""
+    named = {column: note.split()[-1] for column, note in notes.items() if not note.startswith(LEFT_OUT)}
+    options = [word for column, name in named.items() for word in ("--map", f"{name}={column}")]
+    return options if len(named) == len(notes) else [*options, "--ignore-others"]
 
 
 def _shortened(text: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 
@@ -49,9 +50,13 @@ def test_a_loop_is_written_from_a_log(log, tmp_path):
     assert "event_id" in output
     assert "looks like an id" in output
     assert "Age (years): is called Age_years" in (folder / "README.md").read_text()
-    lines = output.replace(str(folder), "DIR").replace(str(log), "LOG").splitlines()
-    assert lines[-1] == "banditloop import LOG --map action=article --map reward=click -c 'DIR/loop.toml'"
-    assert max(map(len, lines)) <= 80, lines
+    lines = output.replace(str(folder), "DIR").splitlines()
+    assert lines[-2] == "to learn from the log, too, import it once:"
+    command = shlex.split(output.splitlines()[-1])
+    assert command[:2] == ["banditloop", "import"]
+    result = CliRunner().invoke(app, [*command[1:], "--json"])
+    assert json.loads(result.output)["added"] == 50, result.output
+    assert max(map(len, lines[:-1])) <= 80, lines  # the last one is a command to copy
 
 
 def test_the_application_is_valid_short_and_says_that_its_visitors_are_simulated(log, tmp_path):
