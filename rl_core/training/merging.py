@@ -30,14 +30,14 @@ from banditloop.rl_core.policies.audits import read_audits, write_audits
 from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.ports import Platform
-from banditloop.rl_core.training.plan import METADATA, planned_window, read_plan
+from banditloop.rl_core.training.plan import METADATA, SHARD, SHARDS, planned_window, read_plan
 from banditloop.rl_core.training.policy import resumed_folders
 from banditloop.rl_core.training.train import finite, initial_statistics, learned_columns, train, with_action_features
 from banditloop.rl_core.training.training import Training, with_seen
 from banditloop.rl_core.training.tuned import TUNED
 
 ACTIONS = "actions"  # of a shard's metadata: those of its statistics
-PLANNED = "since", "until", "parent", "previous", TUNED  # metadata that all shards of a training have in common
+PLANNED = "since", "until", "parent", "previous", TUNED, SHARDS  # metadata that all shards of a training have in common
 
 
 def write_shard(
@@ -131,6 +131,9 @@ def _merged_metadata(shards: Sequence[Path]) -> dict[str, Any]:
     plans = [{key: values[key] for key in PLANNED if key in values} for values in own]
     if not shards or any(plan != plans[0] for plan in plans):
         raise InvalidInput("sums: are of different trainings; give those of all shards of one")
+    names, count = {values[SHARD] for values in own}, int(plans[0][SHARDS])
+    if not len(names) == len(own) == count:
+        raise InvalidInput(f"sums: are {len(own)}, of {len(names)} of {count} shards; give those of each one once")
     rows = sum(int(values["interactions"]) for values in own)
     if not rows:
         example = next((values["example"] for values in own if values.get("example")), "")

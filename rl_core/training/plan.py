@@ -19,6 +19,7 @@ from banditloop.rl_core.training.export import Export, next_window, write_usable
 from banditloop.rl_core.training.training import fit_encoding
 
 METADATA = "metadata.json"  # of a plan: what the examples of all its shards have in common; of sums: also their own
+SHARDS, SHARD = "shards", "shard"  # in this metadata: how many there are, and which one the examples are
 log = logging.getLogger("banditloop.training")
 
 
@@ -47,7 +48,7 @@ def write_plan(
         encoding = fit_encoding(Encoding.unfitted(config.task), _usable(config, platform, window))
     folder.mkdir(parents=True, exist_ok=True)
     encoding.write(folder)
-    metadata = Export.of(window, parent, latest[0], {}).metadata | more
+    metadata = Export.of(window, parent, latest[0], {}).metadata | more | {SHARDS: len(shards)}
     (folder / METADATA).write_bytes(orjson.dumps(metadata))
     log.info("the window has %d interactions, some held out, in %d shards", window.interactions, len(shards))
     return shards
@@ -63,7 +64,7 @@ def export_shard(config: Config, platform: Platform, plan: Path, shard: str, exa
     interactions = platform.warehouse.interactions(window, "training", shard)
     rows = write_usable(config, usable, interactions, audits, examples, audited)
     Encoding.read(plan).write(examples)
-    metadata |= {"interactions": rows, "example": usable.example}
+    metadata |= {SHARD: shard, "interactions": rows, "example": usable.example}
     return Export(metadata, {"interactions": rows} | usable.left_out)
 
 
