@@ -63,8 +63,8 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json((folder / MANIFEST).read_text())
     except OSError as error:
         below = folder / "policy"  # as `banditloop train` writes it
-        hint = f"did you mean {below}?" if (below / MANIFEST).is_file() else "not a policy directory"
-        raise InvalidInput(f"policy {folder}: {MANIFEST}: {error.strerror}; {hint}") from None
+        hint = f"; did you mean {below}?" if (below / MANIFEST).is_file() else ""
+        raise InvalidInput(f"policy {folder}: {MANIFEST}: {error.strerror}; not a policy directory{hint}") from None
     except UnicodeDecodeError as error:
         raise InvalidInput(f"policy {folder}: {MANIFEST}: {error}") from None
     except ValidationError as error:

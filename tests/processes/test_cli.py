@@ -124,9 +124,9 @@ def test_compile_and_export_write_files_and_print_their_paths(tmp_path):
     assert [Path(path).name for path in paths] == names
     assert "example.com/y:1" in (tmp_path / "p" / "startup.yaml").read_text()
     exported = banditloop("export-components", "-o", tmp_path / "c")
-    assert exported.stdout.count("wrote ") == 8
+    assert exported.stdout.count("wrote ") == 11
     assert "the image banditloop:latest is in no registry" in exported.stderr
-    assert len(list((tmp_path / "c").glob("*.yaml"))) == 8
+    assert len(list((tmp_path / "c").glob("*.yaml"))) == 11
     hub = banditloop("export-components", "--hub", tmp_path / "hub", "--approver", "octocat", "--json")
     assert (Path(json.loads(hub.stdout)[0]) / "metadata.yaml").exists()
 
