@@ -104,7 +104,7 @@ def test_the_tutorial_ends_with_a_promotion_and_its_report_with_verdicts(site):
     assert endpoint.release().champion.startswith("v")
     report = json.loads((site.folder / "build" / "report" / "report.json").read_text())
     assert "promote" in {row["decision"] for row in report["verdicts"]}
-    assert len(list((site.folder / "build" / "components").glob("*.yaml"))) == 8
+    assert len(list((site.folder / "build" / "components").glob("*.yaml"))) == 11
 
 
 @pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "ini")], ids=str)
