@@ -11,7 +11,7 @@ from banditloop.rl_core.promotion.current import released
 from banditloop.rl_core.promotion.start import check_start
 from banditloop.rl_core.promotion.steps import Trained, of_a_loop, tuned_settings
 from banditloop.rl_core.training.export import Export
-from banditloop.rl_core.training.merging import merge_shards, write_shard
+from banditloop.rl_core.training.merging import merge_policy, write_shard
 from banditloop.rl_core.training.plan import export_shard, read_plan, write_plan
 from banditloop.rl_core.training.tuned import with_tuned_of
 
@@ -48,5 +48,5 @@ def merge_step(config: Config, platform: Platform | None, sums: Sequence[Path], 
     config = with_tuned_of(config, read_plan(sums[0]))
     if platform:
         check_start(config, platform)
-    manifest, statistics = merge_shards(config, platform, sums, policy, run_id)
+    manifest, statistics = merge_policy(config, platform, sums, policy, run_id)
     return Trained.of(config, manifest, statistics)

@@ -66,7 +66,7 @@ def write_shard(
     return statistics
 
 
-def merge_shards(
+def merge_policy(
     config: Config, platform: Platform | None, shards: Sequence[Path], folder: Path, run_id: str = ""
 ) -> tuple[Manifest, Statistics]:
     """Add the statistics of shards to those that the training resumes from, and write the policy.
@@ -136,9 +136,6 @@ def _merged_metadata(shards: Sequence[Path]) -> dict[str, Any]:
         raise InvalidInput(f"sums: are {len(own)}, of {len(names)} of {count} shards; give those of each one once")
     rows = sum(int(values["interactions"]) for values in own)
     if not rows:
-        example = next((values["example"] for values in own if values.get("example")), "")
-        raise InvalidInput(
-            f"warehouse: none of the interactions since {plans[0].get('since') or 'the beginning'} can be learned "
-            f"from. {example}".strip()
-        )
+        since = plans[0].get("since") or "the beginning"
+        raise InvalidInput(f"warehouse: no interaction since {since} can be learned from; the ingesters' logs say why")
     return plans[0] | {"interactions": rows}

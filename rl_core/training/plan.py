@@ -64,7 +64,7 @@ def export_shard(config: Config, platform: Platform, plan: Path, shard: str, exa
     interactions = platform.warehouse.interactions(window, "training", shard)
     rows = write_usable(config, usable, interactions, audits, examples, audited)
     Encoding.read(plan).write(examples)
-    metadata |= {SHARD: shard, "interactions": rows, "example": usable.example}
+    metadata |= {SHARD: shard, "interactions": rows}
     return Export(metadata, {"interactions": rows} | usable.left_out)
 
 

@@ -177,6 +177,14 @@ def test_what_is_no_shard_of_one_training_is_refused(tmp_path):
             merge_step(config, platform, given, tmp_path / "policy", "")
     with pytest.raises(InvalidInput, match="sums: are none"):
         merge_step(config, platform, [], tmp_path / "policy", "")
+    early = plan_step(config, platform, plan, "2000-01-01", "")  # before anything was logged
+    for number, shard in enumerate(early):
+        export = export_shard_step(config, platform, plan, shard, tmp_path / "none")
+        add_up_step(config, platform, tmp_path / "none", tmp_path / f"none-{number}", export.metadata)
+    with pytest.raises(
+        InvalidInput, match="no interaction since the beginning can be learned from; the ingesters' logs"
+    ):
+        merge_step(config, platform, [tmp_path / "none-0", tmp_path / "none-1"], tmp_path / "policy", "")
     with pytest.raises(InvalidInput, match="is not the output of a planner"):
         export_shard_step(config, platform, tmp_path / "examples", "0/2", tmp_path / "others")
     with pytest.raises(InvalidInput, match="shard: is missing"):
