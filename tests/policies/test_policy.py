@@ -62,6 +62,7 @@ def test_googles_prediction_container_and_tf_agents_own_loader_read_the_director
     assert [eager.action(time_step.restart(row)).action for row in observations[:10]] == expected[:10].tolist()
 
 
+@pytest.mark.slow
 def test_the_container_takes_the_features_of_a_task_encoded(tmp_path):
     config = TASK | {"policy": {"saved_model": True}}
     pq.write_table(visits(300), tmp_path / "log.parquet")

@@ -108,6 +108,7 @@ print(json.dumps(tune(config, connect(config), Path(sys.argv[2]), on_trial=lambd
 """
 
 
+@pytest.mark.slow
 def test_a_tuning_that_was_killed_goes_on_where_it_ended(tmp_path):
     """Two trials at a time, in processes that end with the one that is killed."""
     config, folder = tuning_config(tmp_path, trials=10_000, parallel=2, pruning="none"), tmp_path / "attempts"
