@@ -23,7 +23,7 @@ from tests.support.processes import wait_until
 from tests.support.ratings import write_ratings
 from tests.support.ticks import ticking
 
-INTERACTIONS, VISITS, USERS, SEED = 300, 4, 50, 3
+INTERACTIONS, VISITS, USERS, SEED = 300, 6, 50, 3
 SECTIONS = {
     "release": {"canary_percent": 50, "check_every_interactions": 40},
     "retraining": {"min_new_interactions": VISITS * USERS},
