@@ -28,7 +28,7 @@ from banditloop.rl_core.agents.epsilon_greedy import EpsilonGreedy
 from banditloop.rl_core.agents.fitted_q import FittedQ
 from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.agents.linucb import LinUCB
-from banditloop.rl_core.agents.mergeable import MergeableAgent, learns_from_before, mergeable
+from banditloop.rl_core.agents.mergeable import MergeableAgent, mergeable
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.agents.neural_linear import NeuralLinear
 from banditloop.rl_core.agents.online_agent import Learned, OnlineAgent
@@ -94,7 +94,6 @@ __all__ = [
     "append_zeros",
     "best_actions",
     "check_shapes",
-    "learns_from_before",
     "mergeable",
     "one_hot",
     "read_arrays",

@@ -103,6 +103,11 @@ class Agent(Section, abc.ABC):
         """Whether training needs `Batch.ids`, which take a while to compute."""
         return True
 
+    @property
+    def learns_from_before(self) -> bool:
+        """Whether the training of a shard needs the statistics that the whole training resumes from."""
+        return False
+
     @abc.abstractmethod
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         """Training metrics: how many interactions were learned from, and how well."""

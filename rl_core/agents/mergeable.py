@@ -24,15 +24,11 @@ class MergeableAgent(Agent):
     def merge(self, left: Statistics, right: Statistics) -> Statistics:
         """The statistics of the interactions of both, as if they had been accumulated together."""
 
-    @property
-    def learns_from_before(self) -> bool:
-        """Whether `add` needs the statistics from before the training."""
-        return False
-
     def add(self, statistics: Statistics, batches: Iterable[Batch], before: Statistics | None) -> Statistics:
         """The statistics with the batches added; may add them to the arrays that are given.
 
-        before: what the whole training resumed from, of which a shard has no other part; None if it is not needed.
+        before: what the whole training resumed from, of which a shard has no other part; None if the agent does not
+            learn from it.
         """
         return reduce(self.accumulate, batches, statistics)
 
@@ -43,9 +39,3 @@ class MergeableAgent(Agent):
 def mergeable(agent: Agent) -> MergeableAgent | None:
     """The agent, if its statistics merge."""
     return agent if isinstance(agent, MergeableAgent) and agent.is_mergeable else None
-
-
-def learns_from_before(agent: Agent) -> bool:
-    """Whether a shard of the agent's training needs the statistics from before it."""
-    merging = mergeable(agent)
-    return merging is not None and merging.learns_from_before

@@ -1,5 +1,6 @@
 """The manifest of a policy directory: the identity of a policy and how it was trained."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,14 @@ class Window(Section):
     )
     until: datetime = Field(strict=False, description="inclusive end of the range")
     interactions: int = Field(ge=0, description="number of interactions in the range")
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any], where: str) -> "Window":
+        """The window of examples or of a plan with this metadata, which may have other keys. InvalidInput: it has none.
+
+        where: what the metadata are of, for error messages.
+        """
+        return cls.parse({key: metadata[key] for key in cls.model_fields if key in metadata}, where)
 
 
 class Manifest(Section):

@@ -15,7 +15,6 @@ from banditloop.rl_core.agents import (
     MergeableAgent,
     Statistics,
     check_shapes,
-    learns_from_before,
     mergeable,
     read_arrays,
     write_arrays,
@@ -28,9 +27,9 @@ from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.audits import read_audits, write_audits
 from banditloop.rl_core.policies.directory import write_policy
-from banditloop.rl_core.policies.manifest import Manifest
+from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.ports import Platform
-from banditloop.rl_core.training.plan import METADATA, SHARD, SHARDS, planned_window, read_plan
+from banditloop.rl_core.training.plan import METADATA, SHARD, SHARDS, read_plan
 from banditloop.rl_core.training.policy import resumed_folders
 from banditloop.rl_core.training.train import finite, initial_statistics, learned_columns, train, with_action_features
 from banditloop.rl_core.training.training import Training, with_seen
@@ -53,7 +52,7 @@ def write_shard(
     plan = Encoding.read(examples)
     encoding = with_seen(plan, config, seen).with_actions(_candidates(config, examples))
     parent, _ = resumed_folders(platform, metadata)
-    before = initial_statistics(config, encoding, parent) if learns_from_before(agent) else {}
+    before = initial_statistics(config, encoding, parent) if agent.learns_from_before else None
     tables = read_examples(example_files(examples), config.task, learned_columns(agent))
     start = agent.initial_statistics(encoding.context.dim, len(encoding.action_ids))
     statistics = train(config, encoding, tables, start, before)
@@ -75,7 +74,8 @@ def merge_policy(
         InvalidInput: they are shards of different trainings or have no interaction together, or a version's actions
             were not chosen as often as their logged propensities imply.
     """
-    metadata, plan = _merged_metadata(shards), Encoding.read(shards[0])
+    own = [read_plan(shard) for shard in shards]
+    metadata, plan = _merged_metadata(own), Encoding.read(shards[0])
     parent, previous = resumed_folders(platform, metadata)
     parts = [ActionsSeen.read(shard) or ActionsSeen() for shard in shards]
     audits = merged_audits([read_audits(parent) if parent else {}, *map(read_audits, shards)])
@@ -83,10 +83,10 @@ def merge_policy(
     read_table = [platform.read_table] if platform else []
     training = Training.of(config, plan, ActionsSeen.of(parts), parent, previous, *read_table)
     agent, statistics = _merging(config), initial_statistics(config, training.encoding, parent)
-    for shard in shards:
-        statistics = agent.merge(statistics, _placed(agent, shard, training.encoding))
+    for shard, values in zip(shards, own, strict=True):
+        statistics = agent.merge(statistics, _placed(agent, shard / STATISTICS, values[ACTIONS], training.encoding))
     statistics = with_action_features(finite(statistics), training.encoding)
-    manifest, encoding = training.result(planned_window(metadata), statistics, run_id)
+    manifest, encoding = training.result(Window.of(metadata, "plan"), statistics, run_id)
     write_policy(folder, manifest, statistics, encoding, config.policy.saved_model, audits)
     return manifest, statistics
 
@@ -108,10 +108,10 @@ def _candidates(config: Config, examples: Path) -> set[str]:
     return {action for table in tables for action in logged_ids(table)}
 
 
-def _placed(agent: MergeableAgent, shard: Path, encoding: Encoding) -> Statistics:
-    """The statistics of a shard for the actions of an encoding; it lacks those that were nowhere chosen."""
-    arrays, own, dim = read_arrays(shard / STATISTICS), read_plan(shard)[ACTIONS], encoding.context.dim
-    check_shapes(shard / STATISTICS, arrays, agent.initial_statistics(dim, len(own)))
+def _placed(agent: MergeableAgent, path: Path, own: Sequence[str], encoding: Encoding) -> Statistics:
+    """The statistics of a shard, of its own actions, for those of an encoding, which lacks what was nowhere chosen."""
+    arrays, dim = read_arrays(path), encoding.context.dim
+    check_shapes(path, arrays, agent.initial_statistics(dim, len(own)))
     if tuple(own) == encoding.action_ids:
         return arrays
     kept = np.flatnonzero([action in encoding.index for action in own])
@@ -125,11 +125,10 @@ def _placed(agent: MergeableAgent, shard: Path, encoding: Encoding) -> Statistic
     return placed
 
 
-def _merged_metadata(shards: Sequence[Path]) -> dict[str, Any]:
-    """The plan's metadata, with the number of interactions of all shards."""
-    own = [read_plan(shard) for shard in shards]
+def _merged_metadata(own: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The plan's metadata, with the number of interactions of all shards, given each one's."""
     plans = [{key: values[key] for key in PLANNED if key in values} for values in own]
-    if not shards or any(plan != plans[0] for plan in plans):
+    if any(plan != plans[0] for plan in plans):
         raise InvalidInput("sums: are of different trainings; give those of all shards of one")
     names, count = {values[SHARD] for values in own}, int(plans[0][SHARDS])
     if not len(names) == len(own) == count:

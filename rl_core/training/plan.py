@@ -60,7 +60,7 @@ def export_shard(config: Config, platform: Platform, plan: Path, shard: str, exa
     Their audits are of this shard alone, and not checked: those of all shards are, once they are merged.
     """
     metadata, audits = read_plan(plan), Audits()
-    window, usable = planned_window(metadata), UsableInteractions(config.task, action_counts(platform.endpoint))
+    window, usable = Window.of(metadata, "plan"), UsableInteractions(config.task, action_counts(platform.endpoint))
     interactions = platform.warehouse.interactions(window, "training", shard)
     rows = write_usable(config, usable, interactions, audits, examples, audited)
     Encoding.read(plan).write(examples)
@@ -74,11 +74,6 @@ def read_plan(folder: Path) -> dict[str, Any]:
         return dict(orjson.loads((folder / METADATA).read_bytes()))
     except (OSError, ValueError):
         raise InvalidInput(f"plan {folder}: is not the output of a planner") from None
-
-
-def planned_window(metadata: dict[str, Any]) -> Window:
-    """The window of the log that a plan is for."""
-    return Window.parse({key: metadata[key] for key in Window.model_fields if key in metadata}, "plan")
 
 
 def _usable(config: Config, platform: Platform, window: Window) -> Iterator[pa.Table]:

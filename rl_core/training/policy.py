@@ -85,8 +85,7 @@ def _train(config: Config, examples: Path, encoding: Encoding, parent: Path | No
 def _window(examples: Path, metadata: Mapping[str, Any], task: Task) -> tuple[Window, str]:
     """The window of the log that examples are, and a digest that tells them from others; empty for a loop's log."""
     if "until" in metadata:
-        window = {key: metadata[key] for key in Window.model_fields if key in metadata}
-        return Window.parse(window, "examples"), metadata.get("digest", "")
+        return Window.of(metadata, "examples"), metadata.get("digest", "")
     from banditloop.rl_core.events.examples import example_files, read_examples  # imports TensorFlow
 
     files, sha = example_files(examples), hashlib.sha256()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.agents import Statistics, learns_from_before, mergeable, read_arrays, write_arrays
+from banditloop.rl_core.agents import Statistics, mergeable, read_arrays, write_arrays
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.examples import example_files, read_examples, read_transitions
@@ -40,7 +40,7 @@ def seed_shards(config: Config, work: Path, statistics: Statistics, encoding: En
     """
     work.mkdir(parents=True, exist_ok=True)
     encoding.write(work)
-    if learns_from_before(config.agent) and not (work / BEFORE).exists():
+    if config.agent.learns_from_before and not (work / BEFORE).exists():
         _write(work / BEFORE, statistics)
     if not _path(work, 0).exists():
         _checkpoint(_path(work, 0), statistics, 0)
@@ -82,12 +82,12 @@ def merge_shards(config: Config, examples: Path, work: Path, shards: int) -> Sta
 
 
 def _trained(
-    config: Config, encoding: Encoding, files: list[Path], statistics: Statistics, shard_of: Statistics | None = None
+    config: Config, encoding: Encoding, files: list[Path], statistics: Statistics, before: Statistics | None = None
 ) -> Statistics:
-    """The statistics with the examples of files added; shard_of: as for `train`."""
+    """The statistics with the examples of files added; before: as for `train`."""
     if config.episodes is None:
         rows = read_examples(files, config.task, learned_columns(config.agent))
-        return train(config, encoding, _logged(rows), statistics, shard_of)
+        return train(config, encoding, _logged(rows), statistics, before)
     rows = read_transitions(files, config.task, config.episodes.metrics)
     return train_on_episodes(config, encoding, _logged(rows), statistics)
 

@@ -49,15 +49,15 @@ def train(
     encoding: Encoding,
     interactions: Iterable[pa.Table],
     statistics: Statistics,
-    shard_of: Statistics | None = None,
+    before: Statistics | None = None,
 ) -> Statistics:
     """The statistics with the interactions added.
 
     Where the order matters, each table is sorted by event id, since a log has no order of its own: the result must not
     depend on how it is read.
 
-    shard_of: what the whole training resumes from, where these are the interactions of a shard of it; the statistics
-    may then be changed.
+    before: what the whole training resumes from, for a shard of it whose agent learns from that; the statistics may
+    then be changed.
 
     Raises:
         InvalidInput: an interaction does not fit the encoding, or the trained statistics are not finite.
@@ -65,8 +65,8 @@ def train(
     agent, merging = config.agent, mergeable(config.agent)
     tables = interactions if merging else (table.sort_by("event_id") for table in interactions)
     batches = (batch(table, encoding, agent.learns_from_eligible, agent.learns_from_ids) for table in tables)
-    if merging and shard_of is not None:
-        return finite(merging.add(statistics, batches, shard_of))
+    if merging and before is not None:
+        return finite(merging.add(statistics, batches, before))
     return finite(agent.update(statistics, batches))
 
 

@@ -4,7 +4,7 @@ from itertools import count
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import episode_seeds
-from banditloop.rl_core.training.on_policy import train_on_policy
+from banditloop.rl_core.training.on_policy import seeded, train_on_policy
 from banditloop.rl_core.training.on_policy.episodic_simulation import EpisodicSimulation
 
 TEST_SEED = 1 << 40  # added to the seed of a training, for the seed of the episodes that test it
@@ -16,9 +16,8 @@ def episode_reward(config: Config, seed: int) -> float:
 
     It decides as it is served, with `policy.exploration`. The same seed, the same episodes, whatever the settings.
     """
-    section = config.on_policy.model_copy(update={"seed": seed})
     simulation = EpisodicSimulation(config)
-    statistics, _ = train_on_policy(config.model_copy(update={"on_policy": section}), simulation)
+    statistics, _ = train_on_policy(seeded(config, seed), simulation)
     rounds = (episode_seeds(TEST_SEED + seed, number * EPISODES, EPISODES) for number in count())
     model, exploration = config.agent.model(statistics), config.policy.exploration
     return float(simulation.play(model, exploration, rounds, config.tuning.interactions).returns.mean())

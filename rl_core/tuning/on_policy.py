@@ -3,9 +3,9 @@
 import numpy as np
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.training.on_policy import train_on_policy
+from banditloop.rl_core.training.on_policy import seeded, train_on_policy
 from banditloop.rl_core.training.on_policy.simulation import Simulation
-from banditloop.rl_core.training.on_policy.vectorised import drawn
+from banditloop.rl_core.training.on_policy.vectorised import drawn, explored
 from banditloop.rl_core.training.train import with_action_features
 
 TEST = 1 << 40  # added to the seed of a training, for the decisions that test it
@@ -16,14 +16,11 @@ def on_policy_reward(config: Config, seed: int) -> float:
 
     It decides as it is served, with `policy.exploration`. The same seed, the same contexts, whatever the settings.
     """
-    section = config.on_policy.model_copy(update={"seed": seed})
     trained_in, tested_in = Simulation(config), Simulation(config)
-    statistics, _ = train_on_policy(config.model_copy(update={"on_policy": section}), trained_in)
+    statistics, _ = train_on_policy(seeded(config, seed), trained_in)
     random = np.random.default_rng([TEST, seed])
     visits = tested_in.visits(config.tuning.interactions, random)
     model = config.agent.model(with_action_features(statistics, trained_in.encoding))
-    probabilities = model.probabilities(visits.observations, visits.eligible)
-    eligible = np.ones_like(probabilities) if visits.eligible is None else visits.eligible.astype(float)
-    floor = config.policy.exploration
-    served = (1 - floor) * probabilities + floor * eligible / eligible.sum(axis=1, keepdims=True)
+    learned = model.probabilities(visits.observations, visits.eligible)
+    served = explored(learned, config.policy.exploration, visits.eligible)
     return float(tested_in.feedback(visits, drawn(served, random), TEST)[0].mean())

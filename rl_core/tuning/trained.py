@@ -15,7 +15,7 @@ from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.training.lineage import next_manifest
 from banditloop.rl_core.training.train import initial_statistics, train, with_action_features
-from banditloop.rl_core.training.training import fit_encoding
+from banditloop.rl_core.training.training import fit_encoding, with_seen
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -26,8 +26,7 @@ def encoding_of(config: Config, interactions: Sequence[pa.Table]) -> Encoding:
     seen = ActionsSeen()
     for _ in seen.watch(interactions):
         pass
-    encoding = encoding.with_actions([*(config.task.action_ids or ()), *seen.ids])
-    return encoding.with_features(config.task, seen.features)
+    return with_seen(encoding, config, seen).with_features(config.task, seen.features)
 
 
 def train_policy(config: Config, encoding: Encoding, interactions: Iterable[pa.Table]) -> SavedPolicy:

@@ -140,7 +140,7 @@ def train_on_shuffled_rewards(config, platform, folder):
     shuffled = np.random.default_rng(0).permutation(table["reward"].to_numpy())
     column = table.schema.get_field_index("reward")
     table = table.set_column(column, table.schema.field(column), pa.array(shuffled))
-    window = Window.parse({key: examples.metadata[key] for key in Window.model_fields if key in examples.metadata})
+    window = Window.of(examples.metadata, "examples")
     encoding = Encoding.unfitted(config.task)
     manifest = next_manifest(config, window, None, encoding, 1, "sabotage")
     statistics = train(config, encoding, [table], initial_statistics(config, encoding, None))

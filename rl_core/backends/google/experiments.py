@@ -29,10 +29,9 @@ class VertexExperiments:
         self._make_store()
         experiment = resource_id(f"{self._backend.endpoint}-{name}")
         parent = self._write(experiment, experiment, "system.Experiment", {"experiment_deleted": False})
-        names = [resource_id(run.name) for run in runs]
+        by_id = {resource_id(run.name): run for run in runs}
         written = [
-            self._write(f"{experiment}-{name}", name, "system.ExperimentRun", _content(run))
-            for name, run in zip(names, runs, strict=True)
+            self._write(f"{experiment}-{id_}", id_, "system.ExperimentRun", _content(by_id[id_])) for id_ in by_id
         ]
         self._client.add_context_children(context=parent, child_contexts=written)
         where = f"locations/{self._backend.location}/experiments/{experiment}"

@@ -14,7 +14,7 @@ def fold_filters(column: str) -> dict[Fold | None, str]:
 
 
 FOLD_FILTERS = fold_filters("event_id")
-SHARD_FILTERS = {False: "", True: "AND hash(d.event_id) % $shards = $shard"}
+SHARD_FILTER = "AND hash(d.event_id) % $shards = $shard"
 REWARDED_COUNT = "count(*) FILTER (number IN (SELECT number FROM rewarded))"
 IS_LATE = """(r.timestamp > d.timestamp + to_microseconds($window)
     OR least(r.received_at, r.logged_at) > d.logged_at + to_microseconds($window)

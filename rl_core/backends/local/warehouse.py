@@ -86,7 +86,7 @@ class LocalWarehouse:
                 SELECT d.*, {self._log.value} AS reward
                 FROM decisions d {"" if self._log.ignores else "LEFT"} JOIN rewarded USING (number)
                 WHERE d.logged_at > $since AND d.logged_at <= $until {queries.FOLD_FILTERS[fold]}
-                {queries.SHARD_FILTERS[bool(shard)]})"""
+                {queries.SHARD_FILTER if shard else ""})"""
         parameters: dict[str, Any] = {"held_out": self._held_out} if fold else {}
         if shard:
             parameters |= zip(("shard", "shards"), map(int, shard.split("/")), strict=True)

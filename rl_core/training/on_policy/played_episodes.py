@@ -14,6 +14,7 @@ from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.saved_policy import Decisions, draw_actions
 from banditloop.rl_core.rollouts import Played
 from banditloop.rl_core.settings.task import Task
+from banditloop.rl_core.training.on_policy.vectorised import explored
 
 
 class PlayedEpisodes(NamedTuple):
@@ -50,8 +51,7 @@ class Recorder:
         eligible = np.zeros((count, len(self._encoding.action_ids)), bool)
         eligible[:, positions] = candidates.mask(count)
         learned = self._model.probabilities(observations, None if eligible.all() else eligible)
-        uniform = eligible / eligible.sum(axis=1, keepdims=True)
-        probabilities = (1 - self._exploration) * learned + self._exploration * uniform
+        probabilities = explored(learned, self._exploration, eligible)
         decisions = draw_actions(probabilities[:, positions], uniforms)
         self._add(
             observations=observations,

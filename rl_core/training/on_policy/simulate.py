@@ -24,9 +24,14 @@ def simulate(config: Config, seed: int | None = None, on_loop: Callable[[Curve],
         InvalidInput: the config has no environment, or its agent cannot act in it.
     """
     if seed is not None:
-        config = config.model_copy(update={"on_policy": config.on_policy.model_copy(update={"seed": seed})})
+        config = seeded(config, seed)
     with engine(config.rollouts) as workers:
         return train_on_policy(config, make_simulation(config, workers), on_loop=on_loop)[1]
+
+
+def seeded(config: Config, seed: int) -> Config:
+    """The config with another seed of on-policy training."""
+    return config.model_copy(update={"on_policy": config.on_policy.model_copy(update={"seed": seed})})
 
 
 def train_on_policy(

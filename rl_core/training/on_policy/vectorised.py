@@ -44,11 +44,18 @@ class VectorisedLearner:
 
     def _probabilities(self, observations: np.ndarray, eligible: np.ndarray | None) -> np.ndarray:
         model = self._agent.model(with_action_features(self._statistics, self._simulation.encoding))
-        learned = model.probabilities(observations, eligible)
-        if not (floor := self._settings.exploration):
-            return learned
-        uniform = np.ones_like(learned) if eligible is None else eligible.astype(float)
-        return (1 - floor) * learned + floor * uniform / uniform.sum(axis=1, keepdims=True)
+        return explored(model.probabilities(observations, eligible), self._settings.exploration, eligible)
+
+
+def explored(learned: np.ndarray, fraction: float, eligible: np.ndarray | None) -> np.ndarray:
+    """Probabilities [B, actions] where a fraction of the decisions is drawn uniformly among the eligible actions.
+
+    eligible: bool [B, actions]; None: all.
+    """
+    if not fraction:
+        return learned
+    uniform = np.ones_like(learned) if eligible is None else eligible.astype(float)
+    return (1 - fraction) * learned + fraction * uniform / uniform.sum(axis=1, keepdims=True)
 
 
 def drawn(probabilities: np.ndarray, random: np.random.Generator) -> np.ndarray:
