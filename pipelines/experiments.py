@@ -2,10 +2,9 @@
 
 from kfp import dsl
 
-from banditloop.components.deployer import deployer
-from banditloop.components.evaluator import evaluator
 from banditloop.components.on_policy_trainer import on_policy_trainer
 from banditloop.components.selector import selector
+from banditloop.pipelines.tasks import evaluate_and_deploy, name_tasks
 
 
 @dsl.pipeline(name="banditloop-experiments")
@@ -23,9 +22,5 @@ def experiments(config: dict, trials: list, run_id: str = "", episodes: int = 20
         trained = on_policy_trainer(config=config, run_id=run_id, **settings)
     policies = dsl.Collected(trained.outputs["policy"])
     selected = selector(config=config, policies=policies, trials=trials, episodes=episodes)
-    evaluated = evaluator(config=config, policy=selected.outputs["policy"], run_id=run_id)
-    with dsl.If(evaluated.outputs["Output"] != "refuse", name="not-refused"):
-        deployed = deployer(config=config, policy=selected.outputs["policy"], decision=evaluated.outputs["Output"])
-    tasks = {trained: "Train on-policy", selected: "Select", evaluated: "Evaluate", deployed: "Deploy"}
-    for task, name in tasks.items():
-        task.set_display_name(name).set_caching_options(False)  # each reads or changes the warehouse or the endpoint
+    released = evaluate_and_deploy(config, selected.outputs["policy"], run_id)
+    name_tasks({trained: "Train on-policy", selected: "Select", **released})

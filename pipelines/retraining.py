@@ -2,10 +2,9 @@
 
 from kfp import dsl
 
-from banditloop.components.deployer import deployer
-from banditloop.components.evaluator import evaluator
 from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
+from banditloop.pipelines.tasks import evaluate_and_deploy, name_tasks
 
 
 @dsl.pipeline(name="banditloop-retraining")
@@ -18,14 +17,5 @@ def retraining(config: dict, run_id: str = ""):
     """
     ingested = ingester(config=config)
     trained = trainer(config=config, examples=ingested.outputs["examples"], run_id=run_id)
-    evaluated = evaluator(config=config, policy=trained.outputs["policy"], run_id=run_id)
-    with dsl.If(evaluated.outputs["Output"] != "refuse", name="not-refused"):
-        deployed = deployer(config=config, policy=trained.outputs["policy"], decision=evaluated.outputs["Output"])
-    tasks = {
-        ingested: "Export interactions",
-        trained: "Train",
-        evaluated: "Evaluate",
-        deployed: "Deploy",
-    }
-    for task, name in tasks.items():
-        task.set_display_name(name).set_caching_options(False)  # a cached task would return outdated interactions
+    released = evaluate_and_deploy(config, trained.outputs["policy"], run_id)
+    name_tasks({ingested: "Export interactions", trained: "Train", **released})

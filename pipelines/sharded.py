@@ -5,12 +5,11 @@ from typing import Any
 from kfp import dsl
 
 from banditloop.components.accumulator import accumulator
-from banditloop.components.deployer import deployer
-from banditloop.components.evaluator import evaluator
 from banditloop.components.generator import generator
 from banditloop.components.ingester import ingester
 from banditloop.components.merger import merger
 from banditloop.components.planner import planner
+from banditloop.pipelines.tasks import evaluate_and_deploy, name_tasks
 
 
 def _train_and_release(config: Any, run_id: Any, planned: dsl.PipelineTask) -> None:  # KFP calls pipelines at once
@@ -18,23 +17,13 @@ def _train_and_release(config: Any, run_id: Any, planned: dsl.PipelineTask) -> N
         ingested = ingester(config=config, plan=planned.outputs["plan"], shard=shard)
         added = accumulator(config=config, examples=ingested.outputs["examples"])
     merged = merger(config=config, sums=dsl.Collected(added.outputs["sums"]), run_id=run_id)
-    evaluated = evaluator(config=config, policy=merged.outputs["policy"], run_id=run_id)
-    with dsl.If(evaluated.outputs["Output"] != "refuse", name="not-refused"):
-        deployed = deployer(config=config, policy=merged.outputs["policy"], decision=evaluated.outputs["Output"])
     tasks = {
         planned: "Plan the shards",
         ingested: "Export a shard's interactions",
         added: "Add up a shard",
         merged: "Merge the shards",
-        evaluated: "Evaluate",
-        deployed: "Deploy",
     }
-    _name(tasks)
-
-
-def _name(tasks: dict[dsl.PipelineTask, str]) -> None:
-    for task, name in tasks.items():
-        task.set_display_name(name).set_caching_options(False)  # each reads or changes the warehouse or the endpoint
+    name_tasks(tasks | evaluate_and_deploy(config, merged.outputs["policy"], run_id))
 
 
 @dsl.pipeline(name="banditloop-retraining")
@@ -59,5 +48,5 @@ def sharded_startup(config: dict, interactions: int = 1000, seed: int = 0, run_i
         run_id: Id of this run, recorded in the policy's manifest and in the verdict.
     """
     generated = generator(config=config, interactions=interactions, seed=seed)
-    _name({generated: "Simulate the first interactions"})
+    name_tasks({generated: "Simulate the first interactions"})
     _train_and_release(config, run_id, planner(config=config).after(generated))

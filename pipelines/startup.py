@@ -2,11 +2,10 @@
 
 from kfp import dsl
 
-from banditloop.components.deployer import deployer
-from banditloop.components.evaluator import evaluator
 from banditloop.components.generator import generator
 from banditloop.components.ingester import ingester
 from banditloop.components.trainer import trainer
+from banditloop.pipelines.tasks import evaluate_and_deploy, name_tasks
 
 
 @dsl.pipeline(name="banditloop-startup")
@@ -22,15 +21,7 @@ def startup(config: dict, interactions: int = 1000, seed: int = 0, run_id: str =
     generated = generator(config=config, interactions=interactions, seed=seed)
     ingested = ingester(config=config).after(generated)
     trained = trainer(config=config, examples=ingested.outputs["examples"], run_id=run_id)
-    evaluated = evaluator(config=config, policy=trained.outputs["policy"], run_id=run_id)
-    with dsl.If(evaluated.outputs["Output"] != "refuse", name="not-refused"):
-        deployed = deployer(config=config, policy=trained.outputs["policy"], decision=evaluated.outputs["Output"])
-    tasks = {
-        generated: "Simulate the first interactions",
-        ingested: "Export interactions",
-        trained: "Train",
-        evaluated: "Evaluate",
-        deployed: "Deploy",
-    }
-    for task, name in tasks.items():
-        task.set_display_name(name).set_caching_options(False)  # each reads or changes the warehouse or the endpoint
+    released = evaluate_and_deploy(config, trained.outputs["policy"], run_id)
+    name_tasks(
+        {generated: "Simulate the first interactions", ingested: "Export interactions", trained: "Train", **released}
+    )
