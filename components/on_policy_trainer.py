@@ -63,5 +63,6 @@ def on_policy_trainer(
     for name, value in write_on_policy(settings, trained, Path(curve.path), Path(report.path)).items():
         metrics.log_metric(name, value)
     policy.metadata.update(version=trained.manifest.version, interactions=trained.manifest.interactions)
-    if platform and (page := platform.show_scalars(run_id or trained.manifest.version, trained.curve.scalars())):
+    name = run_id or trained.manifest.version
+    if platform and (page := platform.show_scalars(name, trained.curve.scalars(), logs)):
         tensorboard.metadata["page"] = page

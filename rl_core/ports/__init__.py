@@ -13,13 +13,14 @@ from banditloop.rl_core.ports.endpoint import (
     Vitals,
     action_counts,
 )
-from banditloop.rl_core.ports.platform import ExperimentRun, Platform, Resource, ResourceState, Scalars
+from banditloop.rl_core.ports.platform import TRACES, ExperimentRun, Platform, Resource, ResourceState, Scalars
 from banditloop.rl_core.ports.runner import Run, RunArtifact, Runner, RunState, RunTask, Schedule, TaskState, Trial
 from banditloop.rl_core.ports.warehouse import EpisodeCounts, LogCounts, Warehouse
 
 __all__ = [
     "HEALTH_ROUTE",
     "PREDICT_ROUTE",
+    "TRACES",
     "Bus",
     "CloudResource",
     "Endpoint",

@@ -15,6 +15,7 @@ from banditloop.rl_core.ports.runner import Runner
 from banditloop.rl_core.ports.warehouse import Warehouse
 
 Scalars = Sequence[tuple[int, float]]  # step and value
+TRACES = "plugins/profile"  # where TensorFlow's profiler writes, below a folder of TensorBoard's logs
 
 
 class ExperimentRun(NamedTuple):
@@ -70,10 +71,11 @@ class Platform:
         """
         return self.table_file.read(name)
 
-    def show_scalars(self, name: str, scalars: Mapping[str, Scalars]) -> str:
+    def show_scalars(self, name: str, scalars: Mapping[str, Scalars], logs: Path | None = None) -> str:
         """Show series of numbers, by their tags, as a run of the platform's TensorBoard; return its page. Idempotent.
 
-        Empty on a platform without one.
+        logs: folder of TensorBoard's logs, whose traces of the profiler are shown, too. Empty on a platform without a
+        TensorBoard.
         """
         return ""
 

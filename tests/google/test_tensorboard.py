@@ -1,7 +1,15 @@
 """Curves in Vertex AI TensorBoard, on a stand-in."""
 
+from pathlib import PurePosixPath
+
 import grpc
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform_v1 as v1
+from google.cloud import storage
+from google.cloud.aiplatform.tensorboard.plugins.tf_profiler import profile_uploader
+from google.cloud.aiplatform.tensorboard.upload_tracker import UploadTracker
+from google.cloud.aiplatform.tensorboard.uploader_utils import RateLimiter
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google.clients import VERTEX_API
@@ -9,7 +17,8 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput, PlatformError
 from banditloop.rl_core.training.on_policy import simulate
 from tests.conftest import make_config
-from tests.support.tensorboards import TensorBoards
+from tests.ports.conftest import _emulators
+from tests.support.tensorboards import BLOBS, TensorBoards
 
 NAME = "projects/123/locations/us-central1/tensorboards/456"
 IMAGE = f"example.com/banditloop@sha256:{0:064}"
@@ -44,6 +53,34 @@ def test_the_curve_of_a_run_is_shown_once_however_often_it_is_tried(tmp_path, te
     assert set(series) == {"metrics-averagereturn", "metrics-regretmetric", "metrics-numberofepisodes"}
     assert series["metrics-regretmetric"] == [(loop.interactions, loop.regret) for loop in curve.loops]
     assert len(tensorboards.resources) == 1 + 1 + 1 + 3
+
+
+def test_a_trace_of_the_profiler_is_shown_as_by_googles_own_uploader(tmp_path, tensorboards, monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", _emulators()["STORAGE_EMULATOR_HOST"])
+    session = "2026_11_27_10_20_30"
+    trace = tmp_path / "logs" / "plugins" / "profile" / session / "host.xplane.pb"
+    trace.parent.mkdir(parents=True)
+    trace.write_bytes(b"a trace")
+    name, _, folder = BLOBS.partition("/")
+    bucket = storage.Client("a-project", AnonymousCredentials()).create_bucket(name)
+    for _ in range(2):
+        connect(config(tmp_path)).show_scalars("run", {"a": [(1, 2.0)]}, tmp_path / "logs")
+    [ours], [blob] = tensorboards.files, bucket.list_blobs()
+    assert blob.download_as_bytes() == b"a trace"
+
+    transport = v1.TensorboardServiceClient.get_transport_class("grpc")
+    client = v1.TensorboardServiceClient(transport=transport(channel=grpc.insecure_channel(tensorboards.address)))
+    unlimited = {"rpc_rate_limiter": RateLimiter(0), "max_blob_request_size": 1e9, "max_blob_size": 1e9}
+    run = str(PurePosixPath(ours).parents[1])
+    to = {"blob_storage_bucket": bucket, "blob_storage_folder": folder, "tracker": UploadTracker(verbosity=0)}
+    sender = profile_uploader._FileRequestSender(run, client, **unlimited, **to)
+    sender.add_files([str(trace)], session, "profile", None)
+    [theirs] = tensorboards.files.keys() - {ours}
+    assert tensorboards.files[ours] == tensorboards.files[theirs] == ["host.xplane.pb"]
+    assert tensorboards.kinds[ours] == tensorboards.kinds[theirs]
+    [copy] = {other.name for other in bucket.list_blobs()} - {blob.name}
+    theirs_id, ours_id = (series.rpartition("/")[2] for series in (theirs, ours))
+    assert blob.name == copy.replace(f"/{theirs_id}/", f"/{ours_id}/")
 
 
 def test_a_tensorboard_that_is_not_there_is_reported_in_one_line(tmp_path, tensorboards):

@@ -45,7 +45,12 @@ def outputs(config, tmp_path_factory):
     written = {name: artifact(kind, folder / name) for name, kind in kinds.items()}
     written["metrics"] = artifact(dsl.Metrics, "metrics")
     on_policy_trainer.python_func(
-        config=config.to_dict(), hyperparameters={"alpha": 2.0}, training_loops=100, run_id="a-run", **written
+        config=config.to_dict(),
+        hyperparameters={"alpha": 2.0},
+        training_loops=100,
+        profile=True,
+        run_id="a-run",
+        **written,
     )
     return written
 
@@ -63,7 +68,9 @@ def test_the_component_writes_a_policy_its_curve_and_logs_of_tensorboard(outputs
     assert outputs["metrics"].metadata["final_average_return"] > curve["baselines"]["best_fixed"]
     assert Path(outputs["report"].path).read_text().startswith("<!doctype html>")
     assert len(list(Path(outputs["tensorboard"].path).glob("events*"))) == 1
-    assert [*Path(outputs["tensorboard"].metadata["page"]).glob("a-run/events*")]  # beside those of other runs
+    page = Path(outputs["tensorboard"].metadata["page"])  # with the runs of others
+    assert [*page.glob("a-run/events*")]
+    assert [*page.glob("a-run/plugins/profile/*/*.xplane.pb")]
 
 
 def test_the_evaluator_judges_it_by_the_whole_log_and_retraining_adds_that_log(config, outputs, tmp_path):

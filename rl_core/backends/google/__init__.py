@@ -39,12 +39,12 @@ class GooglePlatform(Platform):
     def read_table(self, name: str) -> pa.Table | None:
         return self.tables.read(name) if is_table_name(name) else super().read_table(name)
 
-    def show_scalars(self, name: str, scalars: Mapping[str, Scalars]) -> str:
+    def show_scalars(self, name: str, scalars: Mapping[str, Scalars], logs: Path | None = None) -> str:
         backend = self.config.backend
         assert isinstance(backend, GoogleBackend)
         if not backend.tensorboard:
             return ""
-        return with_retries(VertexTensorBoard(backend), GOOGLE).show(name, scalars)
+        return with_retries(VertexTensorBoard(backend), GOOGLE).show(name, scalars, logs)
 
     def record_runs(self, experiment: str, runs: Sequence[ExperimentRun]) -> str:
         backend = self.config.backend

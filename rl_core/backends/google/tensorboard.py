@@ -1,19 +1,23 @@
-"""Vertex AI TensorBoard: the curves of a training as series of numbers, under the endpoint's name."""
+"""Vertex AI TensorBoard: curves of a training as series of numbers, its profile as files, under the endpoint."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from google.api_core.exceptions import AlreadyExists
 from google.cloud import aiplatform_v1 as vertex_ai
+from google.cloud import storage
 
-from banditloop.rl_core.backends.google.clients import resource_id, vertex_client
-from banditloop.rl_core.ports import Scalars
+from banditloop.rl_core.backends.google.clients import credentials, resource_id, vertex_client
+from banditloop.rl_core.ports import TRACES, Scalars
 from banditloop.rl_core.settings.backend import GoogleBackend
 
+TRACE_TIME = "%Y_%m_%d_%H_%M_%S"  # the name of the folder of a trace
 MAX_POINTS = 1_000  # in a request, which Vertex AI limits in bytes
 SCALAR = vertex_ai.TensorboardTimeSeries.ValueType.SCALAR
+FILES = vertex_ai.TensorboardTimeSeries.ValueType.BLOB_SEQUENCE
 
 
 class VertexTensorBoard:
@@ -23,8 +27,11 @@ class VertexTensorBoard:
         self._backend = backend
         self._client = vertex_client(backend, vertex_ai.TensorboardServiceClient)
 
-    def show(self, name: str, scalars: Mapping[str, Scalars]) -> str:
-        """Write series of numbers as the run `name` of the endpoint's experiment, and return its page. Idempotent."""
+    def show(self, name: str, scalars: Mapping[str, Scalars], logs: Path | None = None) -> str:
+        """Write series of numbers as the run `name` of the endpoint's experiment, and return its page. Idempotent.
+
+        logs: folder of TensorBoard's logs, whose traces of the profiler are shown, too.
+        """
         experiment = f"{self._backend.tensorboard}/experiments/{self._backend.endpoint}"
         run = f"{experiment}/runs/{resource_id(name)}"
         about: dict[str, Any] = {"parent": self._backend.tensorboard}
@@ -38,13 +45,39 @@ class VertexTensorBoard:
         with suppress(AlreadyExists):
             self._client.create_tensorboard_run(about)
         for tag in scalars:
-            series = {"display_name": tag, "value_type": SCALAR, "plugin_name": "scalars"}
-            about = {"parent": run, "tensorboard_time_series_id": resource_id(tag), "tensorboard_time_series": series}
-            with suppress(AlreadyExists):
-                self._client.create_tensorboard_time_series(about)
+            self._create_series(run, tag, SCALAR, "scalars")
         for series in _requests(scalars):
             self._client.write_tensorboard_run_data(tensorboard_run=run, time_series_data=[series])
+        for trace in sorted(logs.glob(f"{TRACES}/*")) if logs else ():
+            self._show_trace(run, trace)
         return self._page(experiment)
+
+    def _create_series(self, run: str, tag: str, kind: int, plugin: str) -> None:
+        series = {"display_name": tag, "value_type": kind, "plugin_name": plugin}
+        about = {"parent": run, "tensorboard_time_series_id": resource_id(tag), "tensorboard_time_series": series}
+        with suppress(AlreadyExists):
+            self._client.create_tensorboard_time_series(about)
+
+    def _show_trace(self, run: str, trace: Path) -> None:
+        """Copy the files of a trace, in a folder named after its time, to the page's own bucket, and name them."""
+        self._create_series(run, trace.name, FILES, "profile")
+        files = sorted(trace.iterdir())
+        bucket, folder = self._files_of(f"{run}/timeSeries/{resource_id(trace.name)}")
+        for file in files:
+            bucket.blob(f"{folder}/{file.name}").upload_from_filename(file)
+        time = datetime.strptime(trace.name, TRACE_TIME).replace(tzinfo=UTC)
+        names = {"wall_time": time, "blobs": {"values": [{"id": file.name} for file in files]}}
+        data = {"tensorboard_time_series_id": resource_id(trace.name), "value_type": FILES, "values": [names]}
+        self._client.write_tensorboard_run_data(tensorboard_run=run, time_series_data=[data])
+
+    def _files_of(self, series: str) -> tuple[storage.Bucket, str]:
+        """Bucket and folder where the page looks for the files of a series, as Google's own uploader has them."""
+        board = self._client.get_tensorboard(name=self._backend.tensorboard)
+        name, _, prefix = board.blob_storage_path_prefix.partition("/")
+        ids = self._client.parse_tensorboard_time_series_path(series)
+        folder = f"tensorboard-{ids['tensorboard']}/{ids['experiment']}/{ids['run']}/{ids['time_series']}"
+        bucket = storage.Client(self._backend.project, credentials()).bucket(name)
+        return bucket, f"{prefix}/{folder}" if prefix else folder
 
     def _page(self, experiment: str) -> str:
         host = f"{self._backend.location}.tensorboard.googleusercontent.com"

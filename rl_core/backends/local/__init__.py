@@ -1,6 +1,7 @@
 """The local backend: all ports on one machine, in files under one root folder."""
 
 import functools
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from banditloop.rl_core.backends.local.waiting import waiting_since
 from banditloop.rl_core.backends.local.warehouse import LocalWarehouse
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.ports import Platform, Scalars
+from banditloop.rl_core.ports import TRACES, Platform, Scalars
 from banditloop.rl_core.settings.backend import LocalBackend
 
 FORBIDDEN_CHARACTERS = "[]{}*?%\\"  # deltalake parses them as part of a URL, DuckDB as a glob pattern
@@ -24,11 +25,13 @@ class LocalPlatform(Platform):
 
     tensorboard: Path
 
-    def show_scalars(self, name: str, scalars: Mapping[str, Scalars]) -> str:
+    def show_scalars(self, name: str, scalars: Mapping[str, Scalars], logs: Path | None = None) -> str:
         """As the port says; the page is the folder for `tensorboard --logdir`."""
         from banditloop.rl_core.backends.local.tensorboard import write_scalars
 
         write_scalars(self.tensorboard / name, scalars)
+        if logs and (traces := logs / TRACES).is_dir():
+            shutil.copytree(traces, self.tensorboard / name / TRACES, dirs_exist_ok=True)
         return str(self.tensorboard)
 
 
