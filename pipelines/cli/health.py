@@ -2,8 +2,9 @@
 
 import time
 
-import requests
+import httpx
 
+from banditloop.rl_core.client.requests import trusted
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import HEALTH_ROUTE, Endpoint
 
@@ -29,8 +30,8 @@ class HealthProbe:
             return False
         self._probed = now
         try:
-            requests.get(f"{self._endpoint.url()}{HEALTH_ROUTE}", timeout=ANSWER_SECONDS)  # type: ignore[attr-defined]
+            httpx.get(f"{self._endpoint.url()}{HEALTH_ROUTE}", timeout=ANSWER_SECONDS, verify=trusted())  # type: ignore[attr-defined]
             self._answered = time.monotonic()
-        except (InvalidInput, requests.RequestException):
+        except (InvalidInput, httpx.HTTPError):
             pass
         return time.monotonic() - self._answered > PATIENCE_SECONDS

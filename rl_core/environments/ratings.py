@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
-import requests
 from pyarrow.fs import FileSystem, FileType
 
 from banditloop.rl_core.environments.disk_cache import cache_folder
@@ -119,11 +118,13 @@ def _download(cache: Path) -> Path:
     folder = cache / "ml-100k"
     if folder.exists():
         return folder
+    import httpx
+
     log.warning("downloading MovieLens-100K: %s", LICENCE)
     try:
-        response = requests.get(URL, timeout=60)
+        response = httpx.get(URL, timeout=60, follow_redirects=True)
         response.raise_for_status()
-    except requests.RequestException as error:
+    except httpx.HTTPError as error:
         raise InvalidInput(f"{RATINGS} = 'download': {error}; {SOURCES_HINT}") from None
     if hashlib.md5(response.content, usedforsecurity=False).hexdigest() != MD5:
         raise InvalidInput(f"{RATINGS} = 'download': {URL} does not have the published checksum {MD5}")

@@ -15,7 +15,6 @@ An Asymptotically Optimal Policy for Finite Support Models in the Multiarmed Ban
 import math
 
 import numpy as np
-from scipy.special import rel_entr
 
 from banditloop.rl_core.errors import InvalidInput
 
@@ -64,6 +63,8 @@ def mean_interval(
 
 def _least_plausible(fraction: np.ndarray, divergence: float) -> np.ndarray:
     """The smallest probabilities m with kl(fraction, m) <= divergence, by bisection."""
+    from scipy.special import rel_entr  # takes a tenth of a second to import
+
     low, high = np.zeros_like(fraction), fraction
     for _ in range(BISECTIONS):
         middle = (low + high) / 2

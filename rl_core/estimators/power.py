@@ -15,14 +15,15 @@ weights make up the estimate, it is too small, and so is n. A test that may be l
 """
 
 import math
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.value_interval import ValueSums
 
 POWER = 0.8
+NORMAL = NormalDist()
 INFLUENCE = np.array([1.0, 0.0, -1.0, 1.0])  # of z = w1 r + w2 (1 - r), w1, w2 and the model's term
 
 
@@ -39,7 +40,7 @@ def interactions_needed(variance: float, difference: float, level: float = 0.95,
     for name, value in (("level", level), ("power", power)):
         if not 0 < value < 1:
             raise InvalidInput(f"{name} = {value:g}: must be above 0 and below 1")
-    quantiles = float(ndtri((1 + level) / 2) + ndtri(power))
+    quantiles = NORMAL.inv_cdf((1 + level) / 2) + NORMAL.inv_cdf(power)
     return math.ceil(variance * max(quantiles, 0.0) ** 2 / difference**2)
 
 

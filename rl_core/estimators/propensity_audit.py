@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Self
 
 import numpy as np
-from scipy.special import logsumexp
 
 from banditloop.rl_core.estimators.tilted_odds import log_likelihood_ratios
 
@@ -110,7 +109,7 @@ class PropensityAudit:
 
     def log_wealth(self) -> float:
         """The logarithm of the alternatives' mean wealth: the odds against chance."""
-        return float(logsumexp(self.log_wealths, b=WEIGHTS))
+        return float(np.logaddexp.reduce(self.log_wealths + np.log(WEIGHTS)))
 
     def passes(self, level: float = LEVEL) -> bool:
         """Whether all decisions are consistent and the test does not reject.

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.estimators.confidence_sequence import ConfidenceSequence
@@ -69,10 +68,12 @@ def drifted_features(
     """
     if not (training.rows and recent.rows):
         return []
+    from scipy.stats import ks_2samp  # takes half a second to import
+
     before, after = np.concatenate(training.parts), np.concatenate(recent.parts)
     drifts = []
     for feature, name in enumerate(names):
-        test = stats.ks_2samp(before[:, feature], after[:, feature], method="asymp")
+        test = ks_2samp(before[:, feature], after[:, feature], method="asymp")
         p_value = min(1.0, float(test.pvalue) * before.shape[1])
         means = float(before[:, feature].mean()), float(after[:, feature].mean())
         drifted = bool(p_value < MAX_P_VALUE and test.statistic > MIN_DISTANCE)

@@ -18,10 +18,10 @@ class Estimate(NamedTuple):
     @classmethod
     def of_mean(cls, values: Sequence[float] | np.ndarray) -> "Estimate":
         """The mean of at least two values, with Student's interval."""
-        from scipy.stats import t  # takes half a second to import
+        from scipy.special import stdtrit  # takes a tenth of a second to import
 
         mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
-        width = float(t.ppf((1 + LEVEL) / 2, len(values) - 1)) * error
+        width = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * error
         return cls(mean, mean - width, mean + width)
 
 

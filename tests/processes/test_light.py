@@ -11,7 +11,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import deploy, make_config, make_policy
 
-HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly"
+HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly", "scipy"
 
 SCRIPTS = {
     "logger": """

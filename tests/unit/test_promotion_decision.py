@@ -1,6 +1,7 @@
 """The comparison of a canary with the champion on their common log: its error rates and time to a decision."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,40 +13,47 @@ from banditloop.rl_core.promotion.decision import MAX_CHECKS
 ARMS, EPSILON, ALPHA = 7, 0.1, 0.05
 
 
-def paired_logs(
-    random, rows: int, gain: float, fraction: float, model: str = "good", min_reward: float = 0.0
-) -> tuple[Logged, Logged]:
-    """One log as challenger and champion see it; the challenger serves `fraction` of the users.
+def paired_logs(random, rows: int, *arguments, **options) -> tuple[Logged, Logged]:
+    """One check of `paired_checks`."""
+    return next(paired_checks(random, 1, rows, *arguments, **options))
+
+
+def paired_checks(
+    random, checks: int, rows: int, gain: float, fraction: float, model: str = "good", min_reward: float = 0.0
+) -> Iterator[tuple[Logged, Logged]]:
+    """One log as challenger and champion see it, by checks; the challenger serves `fraction` of the users.
 
     The champion is right for 70 % of the users, the challenger for `gain` more. The right arm earns 1, the others
     `min_reward`. The reward model predicts this ("good"), always 0 ("none") or the opposite ("bad").
     """
-    best_arms, uniforms, row = random.integers(ARMS, size=rows), random.random(rows), np.arange(rows)
-    wrong_arms = (best_arms + 1 + random.integers(ARMS - 1, size=rows)) % ARMS
+    count = checks * rows
+    best_arms, uniforms, row = random.integers(ARMS, size=count), random.random(count), np.arange(count)
+    wrong_arms = (best_arms + 1 + random.integers(ARMS - 1, size=count)) % ARMS
     accuracies = 0.7 + gain / (1 - EPSILON), 0.7
     greedy_actions = [np.where(uniforms < accuracy, best_arms, wrong_arms) for accuracy in accuracies]
     policies = [(1 - EPSILON) * np.eye(ARMS)[greedy] + EPSILON / ARMS for greedy in greedy_actions]
-    served = np.where((random.random(rows) < fraction)[:, None], *policies)
-    actions = (served.cumsum(axis=1) < random.random((rows, 1))).sum(axis=1).clip(max=ARMS - 1)
+    served = np.where((random.random(count) < fraction)[:, None], *policies)
+    actions = (served.cumsum(axis=1) < random.random((count, 1))).sum(axis=1).clip(max=ARMS - 1)
     expected = {
         "good": 0.02 + 0.96 * np.eye(ARMS)[best_arms],
-        "none": np.zeros((rows, ARMS)),
+        "none": np.zeros((count, ARMS)),
         "bad": 1 - np.eye(ARMS)[best_arms],
     }[model]
     expected = expected if model == "none" else min_reward + (1 - min_reward) * expected
     mixture = fraction * policies[0] + (1 - fraction) * policies[1]
-    logs = [
-        Logged(
-            np.where(actions == best_arms, 1.0, min_reward),
-            mixture[row, actions],
-            policy[row, actions],
-            expected[row, actions],
-            (expected * policy).sum(axis=1),
-            1 / (own + (1 - own) * EPSILON / ARMS),
-        )
-        for policy, own in zip(policies, (fraction, 1 - fraction), strict=True)
+    rewards = np.where(actions == best_arms, 1.0, min_reward)
+    chosen, values = expected[row, actions], [(expected * policy).sum(axis=1) for policy in policies]
+    columns = [
+        (rewards, mixture[row, actions], policy[row, actions], chosen, value)
+        for policy, value in zip(policies, values, strict=True)
     ]
-    return logs[0], logs[1]
+    limits = [1 / (own + (1 - own) * EPSILON / ARMS) for own in (fraction, 1 - fraction)]
+    for start in range(0, count, rows):
+        part = slice(start, start + rows)
+        challenger, champion = (
+            Logged(*(column[part] for column in log), limit) for log, limit in zip(columns, limits, strict=True)
+        )
+        yield challenger, champion
 
 
 @pytest.mark.slow
@@ -56,8 +64,8 @@ def test_equal_or_worse_challengers_are_rarely_promoted(gain, fraction, model):
     random, promoted = np.random.default_rng(0), 0
     for _ in range(1000):
         evidence = BettingTest()
-        for _check in range(48):
-            evidence = evidence.add(*paired_logs(random, 50, gain, fraction, model))
+        for logs in paired_checks(random, 48, 50, gain, fraction, model):
+            evidence = evidence.add(*logs)
             if evidence.rejects(ALPHA):
                 promoted += 1
                 break
@@ -71,8 +79,7 @@ def test_an_equal_or_better_challenger_is_rarely_rolled_back(gain):
     random, rolled_back = np.random.default_rng(1), 0
     for _ in range(500):
         worse = BettingTest()
-        for _check in range(MAX_CHECKS):
-            challenger, champion = paired_logs(random, 50, gain, 0.2)
+        for challenger, champion in paired_checks(random, MAX_CHECKS, 50, gain, 0.2):
             worse = worse.restarted().add_losses(challenger, champion)
             if worse.rejects(ALPHA / MAX_CHECKS):
                 rolled_back += 1
@@ -86,9 +93,10 @@ def test_a_challenger_whose_users_earn_the_same_is_rarely_rolled_back():
     random, rolled_back = np.random.default_rng(5), 0
     for _ in range(500):
         evidence = BettingTest()
-        for _check in range(MAX_CHECKS):
-            by_challenger = np.arange(50) < np.clip(random.binomial(50, 0.2), 1, 49)
-            rewards, fraction = (random.random(50) < 0.7).astype(float), by_challenger.mean()
+        answered = np.arange(50) < random.binomial(50, 0.2, size=(MAX_CHECKS, 1)).clip(1, 49)
+        earned = (random.random(answered.shape) < 0.7).astype(float)
+        for by_challenger, rewards in zip(answered, earned, strict=True):
+            fraction = by_challenger.mean()
             propensity = np.where(by_challenger, fraction, 1 - fraction)
             logs = (
                 Logged(rewards, propensity, by_challenger * 1.0, max_weight=1 / fraction),
@@ -107,8 +115,7 @@ def test_a_challenger_that_turns_bad_is_soon_rolled_back_even_after_many_good_ch
     random, durations = np.random.default_rng(2), []
     for _ in range(100):
         worse = BettingTest()
-        for _check in range(good_checks):
-            challenger, champion = paired_logs(random, 50, 0.05, 0.2)
+        for challenger, champion in paired_checks(random, good_checks, 50, 0.05, 0.2):
             worse = worse.restarted().add_losses(challenger, champion)
         interactions = 0
         while not worse.rejects(ALPHA / MAX_CHECKS):

@@ -16,6 +16,7 @@ from banditloop.rl_core.backends.local.files import REPAIRED, identity, write_at
 from banditloop.rl_core.backends.local.verdict_file import VerdictFile
 from banditloop.rl_core.backends.local.version_folder import VersionFolder
 from banditloop.rl_core.client import Client, Decision
+from banditloop.rl_core.client.requests import trusted
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
@@ -133,7 +134,7 @@ class LocalEndpoint:
 
     def vitals(self) -> dict[str, Vitals]:
         try:
-            versions = httpx.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5).json().get("versions", {})
+            versions = httpx.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5, verify=trusted()).json().get("versions", {})
         except (InvalidInput, httpx.HTTPError):
             return {}
         return {version: Vitals(*values) for version, values in versions.items()}

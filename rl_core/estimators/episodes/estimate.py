@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 ROUNDING = 1e-12  # of weights that sum to 1
 
@@ -38,7 +37,9 @@ class Estimate:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Student's interval of the policy's value; infinite with fewer than two episodes."""
-        half_width = stats.t.ppf((1 + level) / 2, self.degrees_of_freedom()) * self.standard_error()
+        from scipy.special import stdtrit  # takes a tenth of a second to import
+
+        half_width = stdtrit(self.degrees_of_freedom(), (1 + level) / 2) * self.standard_error()
         return self.value - float(half_width), self.value + float(half_width)
 
     def __add__(self, other: "Estimate") -> "Estimate":

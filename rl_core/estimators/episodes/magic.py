@@ -7,7 +7,6 @@ Thomas, Brunskill: Data-Efficient Off-Policy Policy Evaluation for Reinforcement
 """
 
 import numpy as np
-from scipy.optimize import nnls
 
 from banditloop.rl_core.estimators.episodes.estimate import Estimate, weighted_means
 from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisodes
@@ -43,6 +42,8 @@ def _returns(episodes: LoggedEpisodes) -> tuple[np.ndarray, np.ndarray]:
 
 def _mixture(values: np.ndarray, influences: np.ndarray) -> np.ndarray:
     """The weights [J] of the returns: the least x' (Ω + b b') x of all x >= 0 that sum to 1."""
+    from scipy.optimize import nnls  # takes a quarter of a second to import
+
     count = len(influences)
     low, high = Estimate(float(values[-1]), influences[:, -1]).interval(BIAS_LEVEL)
     bias = values - values.clip(low, high)
