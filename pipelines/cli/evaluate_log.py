@@ -106,7 +106,8 @@ class LogToEvaluate:
         left_out, absent = dict(self.files.left_out), sorted(self.files.absent)
         if self.without_propensity:
             left_out[f"{'in episodes ' * self.has_episodes}without a propensity"] = self.without_propensity
-        return {"policy": f"{name}, on {files}", "left_out": left_out, "features_without_column": absent}
+        described = {"policy": f"{name}, on {files}", "columns": dict(self.files.fields)}
+        return described | {"left_out": left_out, "features_without_column": absent}
 
     def probabilities(self, policy: Policy) -> np.ndarray:
         """A policy's probabilities of all candidates [B, K]; those of a column, of the logged action alone [B]."""

@@ -16,6 +16,7 @@ from banditloop.pipelines.cli.progress import progress, watched
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.estimators.log_table import listed_columns
 from banditloop.rl_core.events.propensities import has_unknown_propensity
 from banditloop.rl_core.logs.choices import LoggingPolicy
 from banditloop.rl_core.logs.columns import parse_mapping
@@ -148,7 +149,7 @@ def _log(files: LogFiles, config: Config, source: str, logging_policy: LoggingPo
 
     def found() -> dict[str, Any]:
         columns = {"ignored_columns": sorted(files.others), "features_without_column": sorted(files.absent)}
-        return {**unknown, "left_out": dict(files.left_out), **columns}
+        return {**unknown, "columns": files.fields, "left_out": dict(files.left_out), **columns}
 
     return Read(tables, found)
 
@@ -177,6 +178,8 @@ def _show(found: dict[str, Any]) -> None:
         display.line(
             f"{unknown:,} have no propensity: they are learned from, and left out where policies are evaluated"
         )
+    if renamed := listed_columns(found.get("columns", {})):
+        display.line(renamed)
     for key in ("left_out", "ignored_columns", "features_without_column"):
         if value := found.get(key):
             listed = (

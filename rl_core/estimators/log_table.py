@@ -1,6 +1,7 @@
 """The evaluation of a log as text, at most 80 columns wide."""
 
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 from banditloop.rl_core.estimators.value_interval import TOO_LITTLE
@@ -56,9 +57,16 @@ def _diagnostics(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
+def listed_columns(columns: Mapping[str, str]) -> str:
+    """The columns that were read as fields of another name, in a sentence; empty without any."""
+    listed = ", ".join(f"{column} as {field}" for field, column in columns.items() if column != field)
+    return f"columns: {listed}" if listed else ""
+
+
 def not_used(summary: dict[str, Any]) -> list[str]:
-    """What a reader of files left out of them."""
-    lines = [f"left out: {count:,} {reason}" for reason, count in summary.get("left_out", {}).items()]
+    """What a reader of files took from them by other names, and left out."""
+    lines = textwrap.wrap(listed_columns(summary.get("columns", {})), WIDTH, subsequent_indent="  ")
+    lines += [f"left out: {count:,} {reason}" for reason, count in summary.get("left_out", {}).items()]
     if absent := summary.get("features_without_column"):
         listed = f"the policy's features without a column, taken as missing: {', '.join(absent)}"
         lines += textwrap.wrap(listed, WIDTH, subsequent_indent="  ")

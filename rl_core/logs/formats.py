@@ -11,7 +11,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.logs import open_bandit, reagent
 from banditloop.rl_core.logs.batches import RawBatch
 from banditloop.rl_core.logs.choices import LoggingPolicy
-from banditloop.rl_core.logs.columns import Columns
+from banditloop.rl_core.logs.columns import RESERVED, Columns
 from banditloop.rl_core.logs.dsjson import read_dsjson
 from banditloop.rl_core.logs.episodes import EpisodeReader, LastStep, Steps, last_steps, sorted_steps
 from banditloop.rl_core.logs.events import EventReader, LoggedEvents
@@ -50,6 +50,7 @@ class LogFiles:
     rewards: Sequence[str] = ()  # names of further rewards
     last_step: LastStep | None = None
     left_out: Counter[str] = field(default_factory=Counter, init=False)  # lines that are no decisions, by reason
+    fields: dict[str, str] = field(default_factory=dict, init=False)  # columns that were read as fields, by the field
     others: set[str] = field(default_factory=set, init=False)  # columns that were left out
     absent: set[str] = field(default_factory=set, init=False)  # features that no column has
     _names: dict[str, None] = field(default_factory=dict, init=False)  # of all columns so far, in order
@@ -61,7 +62,7 @@ class LogFiles:
             InvalidInput: a file cannot be read, is given twice, or has columns that are not known.
         """
         self.left_out.clear()
-        self.others, self.absent, self._names = set(), set(self.task.context), {}
+        self.fields, self.others, self.absent, self._names = {}, set(), set(self.task.context), {}
         resolved = [path.resolve() for path in self.paths]
         for path in resolved:
             if resolved.count(path) > 1:
@@ -127,6 +128,7 @@ class LogFiles:
         columns = Columns.of(names, usable | dict(self.mapping), self.task.context, self.rewards)
         if not self.ignore_others:
             columns.check_others(self.task.context)
+        self.fields |= {name: column for name, column in columns.fields.items() if not column.startswith(RESERVED)}
         self.others |= set(columns.others)
         self.absent &= set(columns.absent)
         return columns

@@ -50,6 +50,7 @@ def _diagnostics(summary: dict[str, Any]) -> str:
     """Whether the log supports the estimates."""
     rows = [
         *([label, diagnostic(key, summary["diagnostics"][key])] for key, label in DIAGNOSTICS.items()),
+        *([f"column of {name}", column] for name, column in summary.get("columns", {}).items()),
         *([f"left out: {reason}", count] for reason, count in summary.get("left_out", {}).items()),
         *(["feature without a column, taken as missing", name] for name in summary.get("features_without_column", ())),
     ]

@@ -103,6 +103,7 @@ def _diagnostics(summary: dict[str, Any]) -> str:
         ["without overlap: weight 0", html_page.percent(weights["without_overlap"])],
         ["least logged propensity", f"{weights['least_propensity']:.4g}"],
         ["propensity audit", passed],
+        *([f"column of {name}", column] for name, column in summary.get("columns", {}).items()),
         *([f"left out: {reason}", count] for reason, count in summary.get("left_out", {}).items()),
         *(["feature without a column, taken as missing", name] for name in summary.get("features_without_column", ())),
     ]

@@ -74,6 +74,7 @@ def test_a_log_is_imported_in_pieces_and_twice(loop, log):
         options = ["--ignore-others", "-c", loop / "loop.json", "--json"]
         found = json.loads(run("import", loop / file, *MAP, *options))
         assert (found["added"], found["ignored_columns"]) == (added, ["mine"])
+        assert found["columns"] == {"event_id": "id", "action": "arm", "reward": "clicked", "propensity": "p"}
     stored = interactions(loop).sort_by("event_id")
     given = log.sort_by([("id", "ascending")])
     assert stored["propensity"].to_pylist() == given["p"].to_pylist()
@@ -103,6 +104,8 @@ def test_a_column_and_the_uniform_policy_are_evaluated_alike(loop, log):
     assert column["estimates"]["snips"]["value"] == pytest.approx((w * r).sum() / w.sum(), abs=1e-9)
     assert [row["segment"] for row in column["segments"]] == ["country = DE", "country = FR"]
     assert column["detect"]["interactions"] > 0
+    text = run("evaluate", loop / "log.csv", "--policy", "uniform")  # by the columns' usual names
+    assert "columns: arm as action, p as propensity, clicked as reward" in text
 
 
 def test_rows_without_a_propensity_are_left_out_and_counted(log, tmp_path):
