@@ -7,9 +7,6 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1 as v1
 from google.cloud import storage
-from google.cloud.aiplatform.tensorboard.plugins.tf_profiler import profile_uploader
-from google.cloud.aiplatform.tensorboard.upload_tracker import UploadTracker
-from google.cloud.aiplatform.tensorboard.uploader_utils import RateLimiter
 
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google.clients import VERTEX_API
@@ -56,6 +53,12 @@ def test_the_curve_of_a_run_is_shown_once_however_often_it_is_tried(tmp_path, te
 
 
 def test_a_trace_of_the_profiler_is_shown_as_by_googles_own_uploader(tmp_path, tensorboards, monkeypatch):
+    from google.cloud.aiplatform.tensorboard.plugins.tf_profiler import profile_uploader
+    from google.cloud.aiplatform.tensorboard.upload_tracker import UploadTracker
+    from google.cloud.aiplatform.tensorboard.uploader_utils import RateLimiter
+
+    import banditloop.rl_core.tf  # noqa: F401, before the uploader imports TensorFlow
+
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", _emulators()["STORAGE_EMULATOR_HOST"])
     session = "2026_11_27_10_20_30"
     trace = tmp_path / "logs" / "plugins" / "profile" / session / "host.xplane.pb"

@@ -138,6 +138,7 @@ GOOD = {
 LIST_KEYS = {"request": "instances", "reward request": "rewards"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DECODERS)
 @settings(max_examples=DECODER, **DETERMINISTIC)
 @given(data=st.data())
