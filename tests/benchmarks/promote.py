@@ -6,6 +6,8 @@ uncapped fractions and α = .025, on the same doubly robust differences.
 """
 
 import math
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -15,8 +17,9 @@ from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.promotion.decision import Thresholds
 from tests.benchmarks.ratio import Row, at_most
 from tests.unit.test_anytime_valid import canary_logs, rows_of
+from tests.unit.test_promotion_decision import MODELS, WORTHLESS, promoted, rolled_back
 
-REPEATS, RUNS, EQUAL_RUNS = 5, 40, 400
+REPEATS, RUNS, EQUAL_RUNS, LINES, CANARIES = 5, 40, 400, 2_000, 1_000
 LIMITS = {0.1: 30_000, 0.05: 90_000, 0.02: 500_000}  # interactions by which all are promoted, by the relative gain
 ALPHA, MINIMUM = 0.025, 3.0
 
@@ -41,10 +44,16 @@ def rows() -> list[Row]:
         for _ in range(RUNS)
     ]
     results.append(at_most("promote: +10% after an equal candidate", after_equal, "interactions", 5500))
-    promoted = [
-        _interactions(BettingTest(), canary_logs(random, 20_000, 0), needed) < 20_000 for _ in range(EQUAL_RUNS)
-    ]
-    results.append(at_most("promote: an equal candidate within 20,000", [float(np.mean(promoted))], "of runs", 0.05))
+    equal = [_interactions(BettingTest(), canary_logs(random, 20_000, 0), needed) < 20_000 for _ in range(EQUAL_RUNS)]
+    results.append(at_most("promote: an equal candidate within 20,000", [float(np.mean(equal))], "of runs", 0.05))
+    for gain, fraction in WORTHLESS:
+        name = f"promote: {gain:+.2f} at {fraction:.0%} of the traffic, by any reward model"
+        with ProcessPoolExecutor() as pool:
+            shares = list(pool.map(partial(promoted, gain, fraction, lines=LINES), MODELS))
+        results.append(at_most(name, shares, f"of {LINES:,} lines", 0.05, worst=True))
+    for gain in (0.0, 0.05):
+        share = rolled_back(gain, CANARIES)
+        results.append(at_most(f"promote: {gain:+.2f}, rolled back", [share], f"of {CANARIES:,} canaries", 0.05))
     return results
 
 

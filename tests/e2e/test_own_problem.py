@@ -26,7 +26,7 @@ NEW_ARTICLES = [
     "weather",
 ]  # of day 2, in place of the first two: one that most click on, and one that few do
 COUNTRIES, DEVICES = ["de", "fr", "uk", "us"], ["phone", "tablet", "desktop"]
-VISITS_BETWEEN = 50  # checks that the loop has kept up
+VISITS_BETWEEN = 100  # checks that the loop has kept up
 MEASURED = slice(1500, 2000)
 
 
@@ -147,9 +147,11 @@ def test_a_news_site_learns_from_nothing_and_goes_on_when_articles_change(folder
     command = banditloop("init", shop, "--from", log, "--feature", f"device={','.join(DEVICES)}", "--port", free_port())
     subprocess.run(command, check=True, cwd="/")
     text = (shop / "loop.toml").read_text()
-    (shop / "loop.toml").write_text(
-        text.replace("[retraining]", "[retraining]\ngrowth = 10.0")
-    )  # few: each takes seconds
+    assert "min_new_interactions = 200\n" in text
+    rarely = text.replace(
+        "min_new_interactions = 200", "min_new_interactions = 250\ngrowth = 10.0"
+    )  # each takes seconds
+    (shop / "loop.toml").write_text(rarely)
     config = Config.load(shop / "loop.toml")
     assert config.task.context == {"age": "number", "country": "category", "device": DEVICES}
     assert config.task.actions == sorted(ARTICLES)
