@@ -41,7 +41,7 @@ test: test-local  ## run all tests: units first, then those that need this machi
 test-fast: $(READY)  ## run the unit tests, in under a minute
 	$(BIN)/python -m pytest tests/unit -n auto --dist worksteal -m "not ($(NEEDS_MORE))"
 
-test-local: test-fast  ## run all but slow tests and those of clouds, containers and the browser, in about six minutes
+test-local: test-fast  ## run all but slow tests and those of clouds, containers and the browser, in about five minutes
 	$(BIN)/python -m pytest --ignore tests/unit -m "not ($(NEEDS_MORE))"
 
 test-cloud: $(READY)  ## run those of Google Cloud and containers, on emulators that install and start themselves

@@ -65,6 +65,7 @@ def evaluate(config, policy, folder):
     return metrics.metadata["held_out_interactions"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("inconsistent", "values", "reason", "count"),
     [(INCONSISTENT, [], "inconsistent", 5 * len(INCONSISTENT)), ([], [-1.0] * 20 + [1e6] * 10, "outside_range", 30)],

@@ -99,6 +99,7 @@ def test_the_upgraded_log_is_appended_to_and_knows_its_events(config):
     assert counts.received["rewards"] == counts.joined + counts.duplicate["rewards"]
 
 
+@pytest.mark.slow
 def test_concurrent_upgrades_copy_every_decision_once(config):
     with get_context("spawn").Pool(3) as pool:
         copied = pool.map(_upgrade, [config] * 3)

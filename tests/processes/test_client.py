@@ -74,6 +74,7 @@ def test_threads_share_a_client(client):
     assert len({decision.event_id for decision in decisions}) == 50
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_starts_late_is_waited_for(tmp_path):
     backend, serving = {"root": str(tmp_path / "loop")}, {"port": free_port()}
     config = Config.parse({"task": TASK, "backend": backend, "serving": serving})

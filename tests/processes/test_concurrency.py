@@ -69,6 +69,7 @@ class Reader(threading.Thread):
             self.problems.append(problem)
 
 
+@pytest.mark.slow
 def test_a_reader_sees_whole_batches_and_a_monotone_watermark(running, monkeypatch):
     monkeypatch.delenv(TOKEN, raising=False)
     platform, urls = running

@@ -130,6 +130,7 @@ def test_an_interrupt_during_a_query_raises_keyboard_interrupt():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 def test_a_killed_publisher_is_replaced(tmp_path):
     with served(tmp_path) as platform:
         for _ in range(2):
@@ -145,6 +146,7 @@ def publishers(root: Path) -> list[str]:
     return processes_with(str(root), "serving.outbox_publisher")
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_run_or_serve(config, tmp_path):
     """kill -9 of a run ends its task; kill -9 of `serve` ends its predictor and logger."""
     platform = connect(config)

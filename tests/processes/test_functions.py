@@ -80,6 +80,7 @@ def test_an_event_of_another_shape_is_refused():
 
 @settings(max_examples=5)
 @given(st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_events_delivered_twice_and_shuffled_are_stored_once(tmp_path_factory, shuffler):
     config = make_config(tmp_path_factory.mktemp("twice"))
     platform = connect(config)

@@ -128,6 +128,7 @@ def test_concurrent_triggers_submit_one_run(config, tmp_path, monkeypatch):
     assert len(platform.runner.runs()) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_retried_under_a_new_id(config, tmp_path):
     platform = deployed(config, tmp_path)
     _, template = compile_pipelines(tmp_path / "pipelines")
