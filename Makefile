@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+LOCKED := --no-deps --require-hashes --requirement requirements.lock
 ENGINE ?= $(notdir $(or $(shell command -v podman),$(shell command -v docker),docker))
 IMAGE ?= banditloop:$(shell git rev-parse --short=12 HEAD)
 
@@ -13,9 +14,12 @@ setup: $(READY)  ## install everything into .venv
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "Python 3.11 to 3.13 is needed; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 2; }
-	@echo "Setting up .venv: about 150 packages, TensorFlow among them. This takes a few minutes, once."
+	@echo "Setting up .venv: about 150 packages, TensorFlow among them. This takes a minute or two, once."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement .venv/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --system-certs --compile-bytecode $(LOCKED) \
+		|| $(BIN)/python -m pip install --quiet $(LOCKED)  # where only pip knows the package index
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -36,7 +40,7 @@ demo-newsvendor: $(READY)  ## learn orders of stock in simulation by several lea
 NEEDS_MORE := slow or cloud or container or browser
 
 test: test-local  ## run all tests: units first, then those that need this machine only, then the rest
-	$(BIN)/python -m pytest -m "$(NEEDS_MORE)"
+	$(BIN)/python -m pytest -n 3 -m "$(NEEDS_MORE)"  # one more than cores, as they wait for others
 
 test-fast: $(READY)  ## run the unit tests, in under a minute
 	$(BIN)/python -m pytest tests/unit -n auto --dist worksteal -m "not ($(NEEDS_MORE))"
