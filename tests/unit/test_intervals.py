@@ -96,6 +96,7 @@ def test_confidence_sequences_are_at_most_twice_as_wide_as_fixed_intervals_at_an
     assert high - low < 2 * (exact[1] - exact[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [1e-3, 0.01, 0.3])
 def test_confidence_sequences_hold_at_all_of_25_checks(rate):
     """They miss the mean at any check in at most 5 % of 200 logs of 50 expected rewards."""
