@@ -73,8 +73,10 @@ class Endpoints(ModelRegistry, Operations):
         if self.never_ends:
             return operation
         deployed.id = self.new_id()
-        is_started = self._start(deployed, model)
-        del self.operations[operation.name]
+        try:
+            is_started = self._start(deployed, model)
+        finally:
+            del self.operations[operation.name]
         if not is_started:
             return failed(
                 FAILED_PRECONDITION, "Model server exited unexpectedly. Model server logs can be found at ..."
@@ -159,4 +161,7 @@ class Endpoints(ModelRegistry, Operations):
 
 
 def _is_healthy(port: int) -> bool:
-    return listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
+    try:
+        return listening(port) and requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
+    except requests.RequestException:  # it listens, and does not answer yet
+        return False
