@@ -63,7 +63,6 @@ def image() -> str:
             base.unlink()
         options = ["--network=host"]
         options += [f"--volume={path}:{path}:ro" for path in HOST_FILES if Path(path).exists()]
-        options += ["--layers=false"] if os.environ.get("CI") else []  # kept for the next build, where there is one
         build_command = f"make image ENGINE=podman IMAGE={IMAGE} BASE={BASE} BUILD='{' '.join(options)}'"
         subprocess.run(build_command, shell=True, cwd=ROOT, env=environment(), check=True)
     return IMAGE
