@@ -13,6 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pyarrow.parquet
 from pyarrow.fs import FileSystem, FileType
@@ -118,8 +119,6 @@ def _download(cache: Path) -> Path:
     folder = cache / "ml-100k"
     if folder.exists():
         return folder
-    import httpx
-
     log.warning("downloading MovieLens-100K: %s", LICENCE)
     try:
         response = httpx.get(URL, timeout=60, follow_redirects=True)

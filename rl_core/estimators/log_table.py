@@ -28,7 +28,7 @@ def table(summary: dict[str, Any]) -> str:
             bounds(summary["difference"]),
         )
     ]
-    lines += ["", finding(summary), *_diagnostics(summary), *not_used(summary)]
+    lines += ["", finding(summary), *_diagnostics(summary), *reading_of_files(summary)]
     lines += _segments(summary) + _detect(summary)
     return "\n".join(lines)
 
@@ -63,8 +63,8 @@ def listed_columns(columns: Mapping[str, str]) -> str:
     return f"columns: {listed}" if listed else ""
 
 
-def not_used(summary: dict[str, Any]) -> list[str]:
-    """What a reader of files took from them by other names, and left out."""
+def reading_of_files(summary: dict[str, Any]) -> list[str]:
+    """Lines on the columns that were read as fields of another name, and on what was left out."""
     lines = textwrap.wrap(listed_columns(summary.get("columns", {})), WIDTH, subsequent_indent="  ")
     lines += [f"left out: {count:,} {reason}" for reason, count in summary.get("left_out", {}).items()]
     if absent := summary.get("features_without_column"):

@@ -72,7 +72,7 @@ def fetch_by_name(sql: str, params: list | None = None) -> list:
 
 
 def lake(project: str) -> str:
-    """Where DuckLake keeps its own tables of a project."""
+    """The quoted name of the database with DuckLake's own tables of a project."""
     return database.quote(f"__ducklake_metadata_{project}")
 
 

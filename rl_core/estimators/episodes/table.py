@@ -4,7 +4,7 @@ import textwrap
 from typing import Any
 
 from banditloop.rl_core.estimators.episodes.diagnostics import LEAST_SIZES
-from banditloop.rl_core.estimators.log_table import WIDTH, bounds, finding, line, not_used, number
+from banditloop.rl_core.estimators.log_table import WIDTH, bounds, finding, line, number, reading_of_files
 
 
 def table(summary: dict[str, Any]) -> str:
@@ -13,7 +13,7 @@ def table(summary: dict[str, Any]) -> str:
     lines = [*textwrap.wrap(summary.get("policy", ""), WIDTH), f"{episodes}, {rows}, discount {summary['discount']:g}"]
     for name, returns in summary["returns"].items():
         lines += ["", *_of_reward(name, returns, summary)]
-    return "\n".join([*lines, "", *_diagnostics(summary), *not_used(summary)])
+    return "\n".join([*lines, "", *_diagnostics(summary), *reading_of_files(summary)])
 
 
 def _of_reward(name: str, returns: dict[str, Any], summary: dict[str, Any]) -> list[str]:
