@@ -10,6 +10,7 @@ from google.cloud import aiplatform_v1 as v1
 from google.protobuf.empty_pb2 import Empty
 
 from tests.support.processes import start_as_process
+from tests.support.stand_ins import Records
 
 RESTARTS = 5  # of a replica
 State = v1.JobState
@@ -21,9 +22,9 @@ class CustomJobs:
 
     def __init__(self) -> None:
         super().__init__()
-        self.custom_jobs: dict[str, v1.CustomJob] = {}
-        self.replicas: dict[str, dict[ReplicaKey, subprocess.Popen[bytes]]] = {}
-        self.restarts: dict[str, list[ReplicaKey]] = {}
+        self.custom_jobs: Records[v1.CustomJob] = Records()
+        self.replicas: Records[dict[ReplicaKey, subprocess.Popen[bytes]]] = Records()
+        self.restarts: Records[list[ReplicaKey]] = Records()
 
     def CreateCustomJob(self, request: v1.CreateCustomJobRequest, context) -> v1.CustomJob:
         job, pools = request.custom_job, request.custom_job.job_spec.worker_pool_specs

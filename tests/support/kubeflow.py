@@ -20,6 +20,7 @@ from cronsim import CronSim, CronSimError
 
 from banditloop.rl_core.backends.local.runner import LocalRunner
 from banditloop.rl_core.errors import InvalidInput
+from tests.support.stand_ins import Records
 
 STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
 MAX_PAGE_SIZE = 200
@@ -33,9 +34,9 @@ class Kubeflow:
     """The service; its public methods are the routes below /apis/v2beta1, named METHOD_RESOURCE[_item|_VERB]."""
 
     def __init__(self, folder: Path) -> None:
-        self.experiments: dict[str, api.V2beta1Experiment] = {}
-        self.runs: dict[str, api.V2beta1Run] = {}
-        self.recurring: dict[str, api.V2beta1RecurringRun] = {}
+        self.experiments: Records[api.V2beta1Experiment] = Records()
+        self.runs: Records[api.V2beta1Run] = Records()
+        self.recurring: Records[api.V2beta1RecurringRun] = Records()
         self._folder, self._runner = folder, LocalRunner(folder / "runs")
         self.faults: list[int] = []  # statuses of the next mutating calls, raised by turns before and after they act
 

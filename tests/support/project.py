@@ -27,7 +27,7 @@ from banditloop.rl_core.backends.google.provisioning.rest import EMULATOR
 from tests.support.fresh_project import NUMBER
 from tests.support.project_functions import SERVICE, CloudFunctions
 from tests.support.proxy import Request, Response, proxy
-from tests.support.stand_ins import finished, listen
+from tests.support.stand_ins import Records, finished, listen
 
 SERVICES = {
     "google.cloud.run.v2.Services": run_v2,
@@ -51,13 +51,13 @@ class Project(CloudFunctions):
 
     def __init__(self) -> None:
         super().__init__()
-        self.services: dict[str, run_v2.Service] = {}
-        self.jobs: dict[str, scheduler_v1.Job] = {}
-        self.accounts: dict[str, iam_admin_v1.ServiceAccount] = {}
+        self.services: Records[run_v2.Service] = Records()
+        self.jobs: Records[scheduler_v1.Job] = Records()
+        self.accounts: Records[iam_admin_v1.ServiceAccount] = Records()
         self.policies: dict[str, Policy] = defaultdict(lambda: Policy(etag=b"0"))
         self.buckets: dict[str, dict[str, Any]] = defaultdict(dict)
         self.topics_and_subscriptions: set[str] = set()
-        self.errors: dict[str, tuple[grpc.StatusCode, str]] = {}  # by method, its error
+        self.errors: Records[tuple[grpc.StatusCode, str]] = Records()  # by method, its error
         self.faults: list[grpc.StatusCode] = []
 
     def on_call(self, name: str, context: grpc.ServicerContext) -> None:

@@ -14,7 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from banditloop.rl_core.backends.google.clients import credentials
 from tests.support.rest_apis import RestApis
-from tests.support.stand_ins import failed, finished
+from tests.support.stand_ins import Records, failed, finished
 
 SERVICE = "google.cloud.functions.v2.FunctionService"
 FUNCTION_ID = re.compile("[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -34,9 +34,9 @@ class CloudFunctions(RestApis):
 
     def __init__(self) -> None:
         super().__init__()
-        self.functions: dict[str, functions_v2.Function] = {}
+        self.functions: Records[functions_v2.Function] = Records()
         self.builds: list[str] = []  # names of the functions, one for each build
-        self.archives: dict[str, bytes] = {}  # by function, what it was last built from
+        self.archives: Records[bytes] = Records()  # by function, what it was last built from
 
     def GetFunction(self, request: functions_v2.GetFunctionRequest, context) -> functions_v2.Function:
         self._check_apis(context)

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from tests.support.fresh_project import FreshProject
 from tests.support.proxy import Request, Response
+from tests.support.stand_ins import Records
 
 
 class RestApis(FreshProject):
@@ -15,7 +16,7 @@ class RestApis(FreshProject):
     def __init__(self) -> None:
         super().__init__()
         self.missing_images: set[str] = set()  # by PROJECT/REPOSITORY/PACKAGE
-        self.repository_policies: dict[str, dict[str, Any]] = {}  # by PROJECT/REPOSITORY
+        self.repository_policies: Records[dict[str, Any]] = Records()  # by PROJECT/REPOSITORY
         self.changes: list[str] = []  # names of the calls that were not reads
 
     def handle_rest(self, request: Request, forward: object) -> Response:

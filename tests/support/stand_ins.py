@@ -1,13 +1,31 @@
 """gRPC servers that stand in for Google's services on this machine, with the SDKs' own messages."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.any_pb2 import Any as Packed
+
+Record = TypeVar("Record")
+
+
+class Records(dict[str, Record]):
+    """A stand-in's records by name. One is read through while other calls add and remove some: as it was at first."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def keys(self) -> list[str]:
+        return list(super().keys())
+
+    def values(self) -> list[Record]:
+        return list(super().values())
+
+    def items(self) -> list[tuple[str, Record]]:
+        return list(super().items())
 
 
 def listen(

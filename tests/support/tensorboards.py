@@ -5,7 +5,7 @@ import re
 import grpc
 from google.cloud import aiplatform_v1 as v1
 
-from tests.support.stand_ins import listen
+from tests.support.stand_ins import Records, listen
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 BLOBS = "tensorboard-files/folder"  # bucket and prefix of what is no number
@@ -17,9 +17,9 @@ class TensorBoards:
 
     def __init__(self, name: str) -> None:
         self.resources = {name: None}  # experiments, runs and time series by name
-        self.points: dict[str, list[tuple[int, float]]] = {}  # by the name of the time series
-        self.kinds: dict[str, tuple[str, int, str]] = {}  # name to show, type of values and plugin, likewise
-        self.files: dict[str, list[str]] = {}  # ids of blobs, likewise
+        self.points: Records[list[tuple[int, float]]] = Records()  # by the name of the time series
+        self.kinds: Records[tuple[str, int, str]] = Records()  # name to show, type of values and plugin, likewise
+        self.files: Records[list[str]] = Records()  # ids of blobs, likewise
         self.faults: list[grpc.StatusCode] = []
         self.server, self.address = listen(self, [("google.cloud.aiplatform.v1.TensorboardService", v1)])
 

@@ -12,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from tests.support.custom_jobs import matches_label
 from tests.support.processes import start_as_process
+from tests.support.stand_ins import Records
 
 State, TrialState = v1.JobState, v1.Trial.State
 
@@ -21,7 +22,7 @@ class TuningJobs:
 
     def __init__(self) -> None:
         super().__init__()
-        self.tuning_jobs: dict[str, v1.HyperparameterTuningJob] = {}
+        self.tuning_jobs: Records[v1.HyperparameterTuningJob] = Records()
 
     def CreateHyperparameterTuningJob(self, request: v1.CreateHyperparameterTuningJobRequest, context) -> Any:
         job = request.hyperparameter_tuning_job

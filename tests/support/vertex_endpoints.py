@@ -18,7 +18,7 @@ from google.rpc.code_pb2 import FAILED_PRECONDITION
 
 from tests.support.custom_jobs import matches_label
 from tests.support.processes import free_port, listening, start_as_process, wait_until
-from tests.support.stand_ins import failed, finished
+from tests.support.stand_ins import Records, failed, finished
 from tests.support.vertex_models import ModelRegistry
 from tests.support.vertex_operations import Operations
 
@@ -33,7 +33,7 @@ class Endpoints(ModelRegistry, Operations):
 
     def __init__(self) -> None:
         super().__init__()
-        self.serving: dict[str, list[Replica]] = {}  # by id of the deployed model
+        self.serving: Records[list[Replica]] = Records()  # by id of the deployed model
         self.start = start_as_process  # starts a container from its command and environment variables
         self.never_ends, self.deployments = False, 0
 

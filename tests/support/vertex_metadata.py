@@ -5,7 +5,7 @@ import re
 import grpc
 from google.cloud import aiplatform_v1 as v1
 
-from tests.support.stand_ins import finished
+from tests.support.stand_ins import Records, finished
 
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 SCHEMAS = {"system.Experiment", "system.ExperimentRun"}
@@ -17,7 +17,7 @@ class Metadata:
     def __init__(self) -> None:
         super().__init__()
         self.stores: set[str] = set()
-        self.contexts: dict[str, v1.Context] = {}
+        self.contexts: Records[v1.Context] = Records()
 
     def CreateMetadataStore(self, request, context):
         name = f"{request.parent}/metadataStores/{request.metadata_store_id}"

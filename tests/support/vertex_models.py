@@ -5,7 +5,7 @@ from google.cloud import aiplatform_v1 as v1
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
 
-from tests.support.stand_ins import finished
+from tests.support.stand_ins import Records, finished
 
 
 class ModelRegistry:
@@ -13,8 +13,8 @@ class ModelRegistry:
 
     def __init__(self) -> None:
         super().__init__()
-        self.models: dict[str, list[v1.Model]] = {}
-        self.endpoints: dict[str, v1.Endpoint] = {}  # what is deployed on them cannot be deleted
+        self.models: Records[list[v1.Model]] = Records()
+        self.endpoints: Records[v1.Endpoint] = Records()  # what is deployed on them cannot be deleted
 
     def GetModel(self, request: v1.GetModelRequest, context) -> v1.Model:
         return self.find_model(request.name, context)

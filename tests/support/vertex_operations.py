@@ -7,13 +7,15 @@ import grpc
 from google.longrunning import operations_pb2
 from google.longrunning.operations_pb2 import Operation
 
+from tests.support.stand_ins import Records
+
 
 class Operations:
     """Handlers named after the API's methods, and the ids that Vertex AI assigns."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.operations: dict[str, Operation] = {}  # those that are running
+        self.operations: Records[Operation] = Records()  # those that are running
         self.draws = random.Random(0)
         self._lock = threading.Lock()
 

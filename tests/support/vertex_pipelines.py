@@ -15,6 +15,7 @@ from banditloop.rl_core.backends.local.runner import LocalRunner
 from banditloop.rl_core.pipeline_specs.template import declared_parameters, read_template
 from banditloop.rl_core.ports import RunTask
 from tests.support.custom_jobs import matches_label
+from tests.support.stand_ins import Records
 
 STATES = {"running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED"}
 
@@ -24,8 +25,8 @@ class PipelineJobs:
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.jobs: dict[str, v1.PipelineJob] = {}
-        self.cancelled: dict[str, int] = {}  # by job, the number of reads until it has ended
+        self.jobs: Records[v1.PipelineJob] = Records()
+        self.cancelled: Records[int] = Records()  # by job, the number of reads until it has ended
         self._runner, self._folder = LocalRunner(folder / "runs"), folder
         self._creating = threading.Lock()
 

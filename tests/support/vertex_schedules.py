@@ -10,7 +10,7 @@ from google.cloud import aiplatform_v1 as v1
 from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
 
-from tests.support.stand_ins import finished
+from tests.support.stand_ins import Records, finished
 from tests.support.vertex_operations import Operations
 from tests.support.vertex_pipelines import PipelineJobs
 
@@ -20,7 +20,7 @@ class Schedules(PipelineJobs, Operations):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.schedules: dict[str, v1.Schedule] = {}
+        self.schedules: Records[v1.Schedule] = Records()
 
     def CreateSchedule(self, request: v1.CreateScheduleRequest, context) -> v1.Schedule:
         schedule = request.schedule
