@@ -5,6 +5,7 @@ Example: `banditloop init news --from log.csv`, then `banditloop serve -c news/l
 Example: `banditloop status -c loop.toml`
 """
 
+import gc
 import importlib.metadata
 import sys
 from typing import Annotated, NoReturn
@@ -71,6 +72,7 @@ def banditloop(
 
 def main() -> None:
     """Run the command line. Exit status: 0 success, 1 failure, 2 wrong input."""
+    gc.freeze()  # garbage collections then skip everything that was imported
     try:
         app(standalone_mode=True)
     except InvalidInput as error:
