@@ -39,9 +39,8 @@ demo-newsvendor: $(READY)  ## learn orders of stock in simulation by several lea
 
 NEEDS_MORE := slow or cloud or container or browser
 
-# Three at a time: many of the rest wait for processes, containers and emulators.
 test: test-local  ## run all tests: units first, then those that need this machine only, then the rest
-	$(BIN)/python -m pytest -n 3 -m "$(NEEDS_MORE)"
+	$(BIN)/python -m pytest -m "$(NEEDS_MORE)"
 
 test-fast: $(READY)  ## run the unit tests, in under a minute
 	$(BIN)/python -m pytest tests/unit -n auto --dist worksteal -m "not ($(NEEDS_MORE))"
