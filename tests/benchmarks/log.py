@@ -14,6 +14,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.backends.local.event_table import LOG_SETTINGS
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.json_format import encode
 from banditloop.rl_core.events.rows import decision_table
@@ -119,7 +120,8 @@ def store(root: Path, versions: int = 1) -> None:
             if table == "rewards":
                 events = events.slice(0, int(REWARDED * FILE_ROWS))
             logged_at = pa.array([START + timedelta(days=1, seconds=start)] * events.num_rows, TIME)
-            write_deltalake(root / STORED_TABLES[table], events.append_column(LOGGED_AT, logged_at), mode="append")
+            rows = events.append_column(LOGGED_AT, logged_at)
+            write_deltalake(root / STORED_TABLES[table], rows, mode="append", configuration=LOG_SETTINGS)
 
 
 def decisions(start: int, count: int, versions: int = 1) -> pa.Table:

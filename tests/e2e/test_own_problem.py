@@ -28,6 +28,8 @@ NEW_ARTICLES = [
 COUNTRIES, DEVICES = ["de", "fr", "uk", "us"], ["phone", "tablet", "desktop"]
 VISITS_BETWEEN = 100  # checks that the loop has kept up
 MEASURED = slice(1500, 2000)
+UNTRAINED = 50  # visits before the first training
+UNIFORM = 0.44  # expected share of the best clicks, of articles drawn at random; of the best single article .62
 
 
 class Site:
@@ -175,8 +177,9 @@ def test_a_news_site_learns_from_nothing_and_goes_on_when_articles_change(folder
     promotions = [verdict for verdict in platform.endpoint.verdicts() if verdict.decision == "promote"]
     assert promotions[0].champion == RANDOM
     assert promotions[0].by in ("evaluator", "monitor")
-    assert share_of_best(shown[: config.retraining.min_new_interactions]) < 0.6
-    assert share_of_best(shown[MEASURED]) >= 0.85
+    assert share_of_best(shown[:UNTRAINED]) < UNIFORM + 4 * 0.055  # the standard error of so many
+    # The first policies have .75. One of them may still be the champion, whose users are half of all, beside .95.
+    assert share_of_best(shown[MEASURED]) > 0.78
 
     articles = [*NEW_ARTICLES, *ARTICLES[2:]]
     text = (shop / "loop.toml").read_text()

@@ -10,6 +10,7 @@ import pytest
 
 from banditloop.functions.trigger import tick
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.backends.local import event_table
 from banditloop.rl_core.backends.local.endpoint import RELEASE_FILES
 from banditloop.rl_core.errors import InvalidInput, PlatformError
 from banditloop.rl_core.evaluation.log_window import logged_window
@@ -132,6 +133,31 @@ def test_a_missing_log_stops_the_warehouse_in_one_line_and_nothing_is_written(co
         with pytest.raises(PlatformError, match="_delta_log: is missing, but 3 data files are there; restore it"):
             call()
     assert not list(table.glob("_delta_log/*"))
+
+
+@pytest.mark.parametrize("damaged", ["empty", "short", "zeroed"])
+def test_before_a_damaged_checkpoint_the_earlier_one_is_read_and_the_commits_since(
+    config, damaged, caplog, monkeypatch
+):
+    monkeypatch.setattr(event_table, "LOG_SECONDS", 0)
+    for number in range(35):
+        append(config, [number])
+    table, read_before = connect(config).warehouse._root / "decisions_v3", connect(config)
+    ids = [f"{number:02}" for number in range(35)]
+    assert event_ids(read_before) == ids
+    assert not commit_of(table, 0).exists()  # the checkpoints took its place
+    *earlier, last = sorted(table.glob(f"_delta_log/{event_table.CHECKPOINTS}"))
+    assert len(earlier) == 1
+    content = last.read_bytes()
+    zeroed = content[:4] + bytes(len(content) - 8) + content[-4:]
+    last.write_bytes({"empty": b"", "short": content[:600], "zeroed": zeroed}[damaged])
+    assert event_ids(read_before) == ids  # by a process that had read it before, and by a new one
+    assert event_ids(connect(config)) == ids
+    assert caplog.messages == [f"{last}: was damaged; the commits before it are read instead"]
+    for number in range(35, 50):  # beyond the next checkpoint
+        append(config, [number])
+    assert event_ids(read_before) == [f"{number:02}" for number in range(50)]
+    assert len(list(table.glob("_delta_log/*"))) < 40
 
 
 def test_a_log_without_its_first_commit_stops_the_warehouse_in_one_line(config):

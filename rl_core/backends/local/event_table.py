@@ -35,10 +35,12 @@ MAX_SMALL_FILES = 50
 COMPACTION_TARGET_BYTES = (1 << 20, 64 << 20)  # two levels, so that small appends do not rewrite large files
 RETENTION_HOURS = 24  # of compacted files, for readers that have opened them
 log = logging.getLogger("banditloop.warehouse")
-LOG_SETTINGS = {  # every commit lists the log files: without a retention limit, commits would become slower and slower
-    "delta.logRetentionDuration": "interval 1 minutes",
+LOG_SETTINGS = {
+    "delta.checkpointInterval": "10",  # commits, of which all since the last checkpoint are read at every append
+    "delta.enableExpiredLogCleanup": "false",  # it would leave one checkpoint, which a disk may damage
     "delta.deletedFileRetentionDuration": f"interval {RETENTION_HOURS} hours",
 }
+CHECKPOINTS, LOG_SECONDS = "*.checkpoint.parquet", 60  # for which readers may still need what has expired
 
 
 class EventTable:
@@ -76,6 +78,7 @@ class EventTable:
             write_deltalake(delta, rows, mode="append", schema_mode="merge", commit_properties=commit)
             try:
                 _compact(delta, commit)
+                _expire(self.path / "_delta_log")
             except Exception as error:  # the events are committed; the next append retries
                 log.warning("%s: not compacted: %r", self._name, error)
             return new.num_rows
@@ -159,3 +162,11 @@ def _compact(delta: DeltaTable, commit: CommitProperties) -> None:
         if sum(smaller / 2 <= size < target / 2 for size in sizes) > MAX_SMALL_FILES:
             delta.optimize.compact(target_size=target, commit_properties=commit)
             delta.vacuum(RETENTION_HOURS, dry_run=False, enforce_retention_duration=False, commit_properties=commit)
+
+
+def _expire(delta_log: Path) -> None:
+    """Remove what led up to the checkpoint before the last one: every append lists the files of the log."""
+    versions = sorted(path.name.partition(".")[0] for path in delta_log.glob(CHECKPOINTS))
+    for path in delta_log.glob("[0-9]*") if len(versions) > 2 else ():
+        if path.name.partition(".")[0] < versions[-2] and path.stat().st_mtime < time.time() - LOG_SECONDS:
+            path.unlink()

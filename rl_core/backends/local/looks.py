@@ -49,7 +49,8 @@ class Looks:
                 return Look(kept.sums, tables)
             query.read_events(kept.until)
             until = {table: rows.last or kept.until[table] for table, rows in new.items()}
-            added_up = kept.sums.plus(query.sums(kept.until), -1).plus(query.sums(until))
+            before, after = query.sums(kept.until), query.sums(until)
+            added_up = kept.sums.plus(after.plus(before, -1))  # the small ones first: there may be many versions
             rows = {table: kept.rows[table] + rows.added - rows.ahead for table, rows in new.items()}
             self._keep(KeptSums(until, rows, added_up))
             if any(rows.ahead for rows in new.values()):

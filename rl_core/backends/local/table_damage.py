@@ -1,6 +1,7 @@
 """Damage that a disk does to an event table: found whenever a file changes, mended as far as possible, and logged.
 
 * A damaged commit: the events of its data files, which are still there, are appended again.
+* A damaged checkpoint of the log: the one before it is read, and the commits since.
 * A damaged or missing data file: its rows are lost, and it is removed from the table. Damage inside a file whose ends
   are whole is found by `repair`; until then, queries that need its pages fail.
 * A missing log: nothing says which data files belong to the table, so it is not used until a person restores it.
@@ -20,7 +21,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from banditloop.rl_core.backends.local.database import database
-from banditloop.rl_core.backends.local.event_table import EventTable
+from banditloop.rl_core.backends.local.event_table import CHECKPOINTS, EventTable
 from banditloop.rl_core.backends.local.files import REPAIRED, sync, write_atomically
 from banditloop.rl_core.backends.local.table_snapshot import (
     RECEIVED_KEY,
@@ -84,6 +85,10 @@ class DamageCheck:
             damaged = [path for path in sorted(self._log.glob("*.json")) if not _is_whole(path)]
             for commit in damaged:
                 _replace(commit, {MENDING: "true"})
+            for checkpoint in (path for path in self._log.glob(CHECKPOINTS) if not _is_whole(path)):
+                log.error("%s: was damaged; the commits before it are read instead", checkpoint, extra=REPAIRED)
+                (self._log / "_last_checkpoint").unlink(missing_ok=True)
+                checkpoint.rename(checkpoint.with_suffix(".damaged"))
             delta = self._load()
             self._remove_damaged_files(delta, _is_whole)
         if damaged:
@@ -146,10 +151,14 @@ def _data_file(path: str) -> DataFile:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a commit is lines of JSON and was not being mended, or a Parquet file has its first and last bytes."""
+    """Whether a commit is lines of JSON and was not being mended, a checkpoint can be read, or other Parquet files have
+    their first and last bytes.
+    """
     try:
         if path.suffix == ".json":
             return not any(MENDING in action.get("commitInfo", {}) for action in _actions(path))
+        if path.match(CHECKPOINTS):
+            return _is_readable(path)
         with path.open("rb") as file:
             first = file.read(len(PARQUET))
             file.seek(-len(PARQUET), 2)
