@@ -16,10 +16,7 @@ class Records(dict[str, Record]):
     """A stand-in's records by name. One is read through while other calls add and remove some: as it was at first."""
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.keys())
-
-    def keys(self) -> list[str]:
-        return list(super().keys())
+        return iter(list(super().__iter__()))
 
     def values(self) -> list[Record]:
         return list(super().values())
