@@ -6,7 +6,7 @@ from typing import Any
 
 from banditloop.rl_core.reports import html_page
 from banditloop.rl_core.reports.episode_evaluation import DIAGNOSTICS, LABELS, diagnostic
-from banditloop.rl_core.reports.log_page import intervals, outcome
+from banditloop.rl_core.reports.log_page import intervals, outcome, reading_of_files
 
 
 def write_page(summary: dict[str, Any], path: Path, shared: Path | None = None) -> None:
@@ -50,8 +50,6 @@ def _diagnostics(summary: dict[str, Any]) -> str:
     """Whether the log supports the estimates."""
     rows = [
         *([label, diagnostic(key, summary["diagnostics"][key])] for key, label in DIAGNOSTICS.items()),
-        *([f"column of {name}", column] for name, column in summary.get("columns", {}).items()),
-        *([f"left out: {reason}", count] for reason, count in summary.get("left_out", {}).items()),
-        *(["feature without a column, taken as missing", name] for name in summary.get("features_without_column", ())),
+        *reading_of_files(summary),
     ]
     return f"<section><h2>Diagnostics</h2>{html_page.table(['log', ''], rows)}</section>"

@@ -103,8 +103,15 @@ def _diagnostics(summary: dict[str, Any]) -> str:
         ["without overlap: weight 0", html_page.percent(weights["without_overlap"])],
         ["least logged propensity", f"{weights['least_propensity']:.4g}"],
         ["propensity audit", passed],
+        *reading_of_files(summary),
+    ]
+    return f"<section><h2>Diagnostics</h2>{html_page.table(['log', ''], rows)}</section>"
+
+
+def reading_of_files(summary: dict[str, Any]) -> list[list[Any]]:
+    """Rows on the columns that were read as fields, and on what was left out."""
+    return [
         *([f"column of {name}", column] for name, column in summary.get("columns", {}).items()),
         *([f"left out: {reason}", count] for reason, count in summary.get("left_out", {}).items()),
         *(["feature without a column, taken as missing", name] for name in summary.get("features_without_column", ())),
     ]
-    return f"<section><h2>Diagnostics</h2>{html_page.table(['log', ''], rows)}</section>"
