@@ -40,7 +40,8 @@ LOG_SETTINGS = {
     "delta.enableExpiredLogCleanup": "false",  # it would leave one checkpoint, which a disk may damage
     "delta.deletedFileRetentionDuration": f"interval {RETENTION_HOURS} hours",
 }
-CHECKPOINTS, LOG_SECONDS = "*.checkpoint.parquet", 60  # for which readers may still need what has expired
+CHECKPOINTS = "*.checkpoint.parquet"
+LOG_SECONDS = 60  # for which a reader may need what it has found in the log
 
 
 class EventTable:
@@ -165,8 +166,12 @@ def _compact(delta: DeltaTable, commit: CommitProperties) -> None:
 
 
 def _expire(delta_log: Path) -> None:
-    """Remove what led up to the checkpoint before the last one: every append lists the files of the log."""
-    versions = sorted(path.name.partition(".")[0] for path in delta_log.glob(CHECKPOINTS))
-    for path in delta_log.glob("[0-9]*") if len(versions) > 2 else ():
-        if path.name.partition(".")[0] < versions[-2] and path.stat().st_mtime < time.time() - LOG_SECONDS:
+    """Remove what led up to a checkpoint that is old enough and not the last: every append lists the files of the log.
+
+    Files go once in some checkpoints, not one by one, since everybody checks the table for damage when some are gone.
+    """
+    earlier = sorted(delta_log.glob(CHECKPOINTS))[:-1]
+    old = [path.name for path in earlier if path.stat().st_mtime < time.time() - LOG_SECONDS]
+    for path in delta_log.glob("[0-9]*") if old else ():
+        if path.name.partition(".")[0] < old[-1].partition(".")[0]:
             path.unlink()

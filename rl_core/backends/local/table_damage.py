@@ -151,8 +151,10 @@ def _data_file(path: str) -> DataFile:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a commit is lines of JSON and was not being mended, a checkpoint can be read, or other Parquet files have
-    their first and last bytes.
+    """Whether a commit, checkpoint or data file looks undamaged.
+
+    A commit is lines of JSON and was not being mended; a checkpoint can be read; a data file has its first and last
+    bytes.
     """
     try:
         if path.suffix == ".json":
