@@ -8,7 +8,6 @@ from tenacity import AsyncRetrying
 
 from banditloop.rl_core.client.requests import (
     Context,
-    Decision,
     Json,
     Options,
     RewardOptions,
@@ -18,6 +17,7 @@ from banditloop.rl_core.client.requests import (
     instance,
     predict_request,
 )
+from banditloop.rl_core.events.decision import Decision
 
 
 class AsyncClient(Settings):

@@ -4,12 +4,13 @@ import functools
 import ssl
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 import httpx
 from tenacity import retry_if_exception, stop_after_delay, wait_random_exponential
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.decision import Decision
 from banditloop.rl_core.settings.secrets import token as token_from_environment
 
 Json = dict[str, Any]
@@ -36,19 +37,6 @@ class RewardOptions(TypedDict, total=False):
     name: str  # default: the config's
     timestamp: str  # time at which it was earned, in ISO 8601 with a time zone; default: now
     source_id: str  # distinguishes several rewards of one decision
-
-
-class Decision(NamedTuple):
-    """The chosen action, the probability with which it was chosen, and the version of the policy that chose it.
-
-    probabilities: of all candidates, by id, where the request asked to explain.
-    """
-
-    event_id: str
-    action: Any
-    propensity: float
-    policy_version: str
-    probabilities: dict[str, float] | None = None
 
 
 class Unavailable(Exception):

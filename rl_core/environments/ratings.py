@@ -13,7 +13,6 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pyarrow.parquet
 from pyarrow.fs import FileSystem, FileType
@@ -119,6 +118,8 @@ def _download(cache: Path) -> Path:
     folder = cache / "ml-100k"
     if folder.exists():
         return folder
+    import httpx  # takes a tenth of a second to import
+
     log.warning("downloading MovieLens-100K: %s", LICENCE)
     try:
         response = httpx.get(URL, timeout=60, follow_redirects=True)

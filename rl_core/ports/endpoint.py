@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from banditloop.rl_core.client import Decision
+from banditloop.rl_core.events.decision import Decision
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.tuned import Tuned

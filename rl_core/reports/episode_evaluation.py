@@ -6,7 +6,7 @@ from banditloop.rl_core.estimators.episodes.diagnostics import LEAST_SIZES
 from banditloop.rl_core.evaluation.episodes.summary import REWARD, headlines
 from banditloop.rl_core.evaluation.summary import Summary
 from banditloop.rl_core.reports import evaluation_plots as plots
-from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports import figures, html_page
 
 LABELS = {
     "weighted_dr": "weighted doubly robust",
@@ -59,14 +59,14 @@ alone: it has no interval, since none would contain the model's bias, and neithe
 differ much, or the effective sample size is small, only a canary can tell."""
     rows = summary["returns"][REWARD]
     labels = {name: LABELS[name] for name in rows["estimates"]}
-    figure = html_page.empty_figure("mean return", "", 110 + 34 * len(labels))
+    figure = figures.empty_figure("mean return", "", 110 + 34 * len(labels))
     for side, key in SIDES.items():
         if estimates := rows[key]:
             plots.add_intervals(figure, side, list(labels.values()), [estimates[name] for name in labels])
     if labels:
-        figure.add_vline(rows["logged"]["value"], line_color=html_page.GREY, line_dash="dot")
+        figure.add_vline(rows["logged"]["value"], line_color=figures.GREY, line_dash="dot")
     figure.update_layout(scattermode="group", scattergap=0.5)
-    return html_page.section("returns", "Counterfactual returns", text, figure if labels else None)
+    return figures.section("returns", "Counterfactual returns", text, figure if labels else None)
 
 
 def _of_reward(reward: str, row: Summary) -> str:

@@ -4,7 +4,7 @@ import html
 from pathlib import Path
 from typing import Any
 
-from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports import figures, html_page
 from banditloop.rl_core.reports.episode_evaluation import DIAGNOSTICS, LABELS, diagnostic
 from banditloop.rl_core.reports.log_page import intervals, outcome, reading_of_files
 
@@ -43,7 +43,7 @@ def _returns(name: str, summary: dict[str, Any]) -> str:
 have had, by estimator, with intervals of {summary["level"]:.0%} where these keep their level. The log had
 {html_page.interval(found["logged"])}. Relative to it: {", ".join(relative)}."""
     rows = {LABELS[key]: row for key, row in found["estimates"].items()}
-    return html_page.section(f"returns-{name}", title, text, intervals("mean return", rows))
+    return figures.section(f"returns-{name}", title, text, intervals("mean return", rows))
 
 
 def _diagnostics(summary: dict[str, Any]) -> str:

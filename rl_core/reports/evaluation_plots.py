@@ -6,9 +6,9 @@ import plotly.graph_objects as go
 
 from banditloop.rl_core.evaluation.episodes.summary import is_of_episodes
 from banditloop.rl_core.evaluation.summary import Summary
-from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports import figures, html_page
 
-SIDES = {"candidate": html_page.BLUE, "champion": html_page.ORANGE}
+SIDES = {"candidate": figures.BLUE, "champion": figures.ORANGE}
 ESTIMATOR_LABELS = {
     "replay": "replay",
     "ips": "IPS",
@@ -29,13 +29,13 @@ log. Where there is none, the log has too little to tell. Large disagreement bet
 overlap or a wrong reward model; the doubly robust estimate is correct if either the propensities or the reward model
 are."""
     labels = {name: ESTIMATOR_LABELS.get(name, name) for name in summary["estimates"]}
-    figure = html_page.empty_figure("mean reward", "", 110 + 34 * len(labels))
+    figure = figures.empty_figure("mean reward", "", 110 + 34 * len(labels))
     for side in SIDES:
         rows = [summary["estimates"][name][side] for name in labels]
         add_intervals(figure, side, list(labels.values()), rows)
     figure.update_layout(scattermode="group", scattergap=0.5)
     has_data = any(row["value"] is not None for sides in summary["estimates"].values() for row in sides.values())
-    return html_page.section("estimates", "Off-policy estimates", text, figure if has_data else None)
+    return figures.section("estimates", "Off-policy estimates", text, figure if has_data else None)
 
 
 def wealth(summary: Summary) -> str:
@@ -49,8 +49,8 @@ one after the other, earn more than it. If none does, the probability that the w
 candidate earns less are {html_page.odds(summary["verdict"]["worse"])}."""
     positions, log_wealth = [check["interactions"] for check in checks], [check["log_wealth"] for check in checks]
     names = [check["version"] for check in checks]
-    figure = html_page.wealth_figure(f"held-out {unit}s", positions, log_wealth, names, needed)
-    return html_page.section("wealth", "Evidence that the candidate earns more", text, figure if checks else None)
+    figure = figures.wealth_figure(f"held-out {unit}s", positions, log_wealth, names, needed)
+    return figures.section("wealth", "Evidence that the candidate earns more", text, figure if checks else None)
 
 
 def weights(summary: Summary) -> str:
@@ -60,26 +60,26 @@ policy resembles those that wrote the log; an estimate that depends on a few lar
     weights = summary["weights"]
     pairs = zip(weights["edges"], weights["edges"][1:], strict=False)
     labels = [f"{low:g}–{high:g}" if high is not None else f"over {low:g}" for low, high in pairs]
-    figure = html_page.empty_figure("importance weight", "fraction of the interactions")
+    figure = figures.empty_figure("importance weight", "fraction of the interactions")
     for side, colour in SIDES.items():
         fractions = [count / max(1, sum(weights[side])) for count in weights[side]]
         figure.add_bar(x=labels, y=fractions, name=side, marker_color=colour, hovertemplate="%{x}: %{y:.1%}")
     figure.update_layout(xaxis_type="category", yaxis_tickformat=".0%", xaxis_tickangle=-45)
     has_data = any(sum(weights[side]) for side in SIDES)
-    return html_page.section("weights", "Importance weights", text, figure if has_data else None)
+    return figures.section("weights", "Importance weights", text, figure if has_data else None)
 
 
 def actions(summary: Summary) -> str:
     """How often each policy takes each action."""
     text = "How often each policy would take each action for the users of the held-out interactions."
-    figure = html_page.empty_figure("action", "fraction of the decisions")
-    ids = [html_page.escape_for_plotly(action) for action in summary["action_ids"]]
+    figure = figures.empty_figure("action", "fraction of the decisions")
+    ids = [figures.escape_for_plotly(action) for action in summary["action_ids"]]
     for side, colour in SIDES.items():
         bars = {"x": ids, "y": summary["actions"][side]}
         figure.add_bar(**bars, name=side, marker_color=colour, hovertemplate="%{x}: %{y:.1%}")
     figure.update_layout(xaxis_type="category", yaxis_tickformat=".0%")
     has_data = any(fraction for side in SIDES for fraction in summary["actions"][side])
-    return html_page.section("actions", "Actions", text, figure if has_data else None)
+    return figures.section("actions", "Actions", text, figure if has_data else None)
 
 
 def segments(summary: Summary) -> str:
@@ -88,31 +88,31 @@ def segments(summary: Summary) -> str:
 mean of a feature, or with and without a category: the segments with the largest differences, without those of which
 the log has too little to tell. In a segment whose interval is left of 0 users would earn less."""
     rows = summary["segments"]
-    figure = html_page.empty_figure("difference", "", 90 + 34 * len(rows))
+    figure = figures.empty_figure("difference", "", 90 + 34 * len(rows))
     labels = [
-        f"{html_page.escape_for_plotly(row['segment'])}<br>{html_page.percent(row['fraction'])} of the interactions"
+        f"{figures.escape_for_plotly(row['segment'])}<br>{html_page.percent(row['fraction'])} of the interactions"
         for row in rows
     ]
     add_intervals(figure, "candidate", labels, rows)
-    figure.add_vline(0, line_color=html_page.GREY, line_dash="dot")
-    return html_page.section("segments", "Segments", text, figure if rows else None)
+    figure.add_vline(0, line_color=figures.GREY, line_dash="dot")
+    return figures.section("segments", "Segments", text, figure if rows else None)
 
 
 def learning(summary: Summary) -> str:
     """The mean reward of every version."""
     text = "Mean reward of each version's decisions while it was served, exploration included, oldest first."
     rows = summary["learning"]
-    figure = html_page.empty_figure("", "mean reward")
+    figure = figures.empty_figure("", "mean reward")
     figure.add_scatter(
-        x=[html_page.escape_for_plotly(row["version"]) for row in rows],
+        x=[figures.escape_for_plotly(row["version"]) for row in rows],
         y=[row["mean_reward"] for row in rows],
         text=[f"{html_page.number(row['interactions'])} interactions" for row in rows],
         mode="lines+markers",
-        line_color=html_page.ORANGE,
+        line_color=figures.ORANGE,
         hovertemplate="%{x}: %{y:.3f}, %{text}<extra></extra>",
     )
     figure.update_layout(xaxis_type="category")
-    return html_page.section("learning", "Learning curve", text, figure if rows else None)
+    return figures.section("learning", "Learning curve", text, figure if rows else None)
 
 
 def add_intervals(figure: go.Figure, side: str, labels: list[str], rows: list[Summary]) -> None:
@@ -125,6 +125,6 @@ def add_intervals(figure: go.Figure, side: str, labels: list[str], rows: list[Su
         orientation="h",
         marker={"color": SIDES[side], "size": 8},
         hovertemplate="%{y}: %{text}",
-        **html_page.error_bars("x", rows),
+        **figures.error_bars("x", rows),
     )
     figure.update_yaxes(autorange="reversed", type="category", ticklabelstandoff=6)

@@ -1,4 +1,4 @@
-"""Parts of HTML pages, which work offline: the page itself, tables, tiles and responsive plots."""
+"""Parts of HTML pages, which work offline: the page itself, tables, tiles, and numbers as text."""
 
 import html
 import math
@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from banditloop.rl_core.estimators.value_interval import TOO_LITTLE
 
-BLUE, ORANGE, GREY = "#2563eb", "#d97706", "#8b949e"  # candidate or challenger, champion, all others
 LONG_CELL = 24  # characters above which a table cell wraps its text
 STYLE = """*{box-sizing:border-box}
 body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;
@@ -35,14 +33,6 @@ table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:t
 th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid #ddd;white-space:nowrap;vertical-align:top}
 th:first-child,td:first-child,.text{text-align:left}
 .long{white-space:normal;min-width:9rem}.text.long{min-width:17rem}"""
-# No dragging or zooming: touching a plot scrolls the page.
-LAYOUT: dict[str, Any] = {
-    "template": "plotly_white",
-    "font": {"family": "system-ui, sans-serif", "size": 12},
-    "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    "margin": {"l": 45, "r": 10, "t": 30, "b": 45},
-    "dragmode": False,
-}
 
 
 def write_html(path: Path, title: str, body: str, shared: Path | None = None) -> None:
@@ -77,49 +67,6 @@ def _plotly(folder: Path, shared: Path | None) -> str:
 def decision(content: str, kind: str = "") -> str:
     """The highlighted first paragraph of a page, from HTML. Kind: good, unsure, bad, or "" for neutral."""
     return f'<p id="decision" class="{kind}">{content}</p>\n'
-
-
-def section(name: str, title: str, text: str, figure: go.Figure | None) -> str:
-    """A plot below a title and an explanation, as HTML; without a figure a note that there is no data yet."""
-    content = plot(name, figure) if figure else "<p><em>No data yet.</em></p>"
-    return f"<section><h2>{title}</h2><p>{text}</p>{content}</section>\n"
-
-
-def plot(name: str, figure: go.Figure) -> str:
-    """A figure as HTML, as wide as the element that contains it."""
-    # Modules run after the whole page is laid out and elements have widths. to_json escapes "</script>".
-    draw = f'Plotly.newPlot("{name}",{{...{figure.to_json()},config:{{responsive:true,displayModeBar:false}}}})'
-    return f'<div class="plot" id="{name}"></div><script type="module">{draw}</script>'
-
-
-def empty_figure(x: str, y: str, height: int = 320) -> go.Figure:
-    """A figure without traces, with axis titles. The height is in pixels."""
-    return go.Figure(layout=LAYOUT | {"height": height, "xaxis": {"title": x}, "yaxis": {"title": y}})
-
-
-def error_bars(axis: str, rows: Sequence[Mapping[str, Any]], key: str = "value") -> dict[str, Any]:
-    """Keyword arguments of add_scatter that draw the interval [low, high] of every row around its value."""
-    above, below = ([_gap(row.get(end), row[key], sign) for row in rows] for end, sign in (("high", 1), ("low", -1)))
-    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 0}
-    return {f"error_{axis}": bars, "text": [interval(row, key) for row in rows]}
-
-
-def wealth_figure(
-    x: str, positions: Sequence[float], log_wealth: Sequence[float | None], names: Sequence[str], needed: float
-) -> go.Figure:
-    """Log wealth after every check, starting from 0, and the threshold `needed`; `x` is the title of the x axis."""
-    figure = empty_figure(x, "log wealth")
-    labels = [escape_for_plotly(f"{name}: {odds(wealth)}") for name, wealth in zip(names, log_wealth, strict=True)]
-    figure.add_scatter(
-        x=[0, *positions],
-        y=[0, *log_wealth],
-        text=["start", *labels],
-        hovertemplate="%{text}<extra></extra>",
-        line_color=BLUE,
-    )
-    label = {"text": f"needed: {needed:.2f}, {odds(needed)}", "yanchor": "bottom", "xshift": 8}
-    figure.add_hline(needed, line_dash="dot", line_color=GREY, annotation=label, annotation_position="top left")
-    return figure
 
 
 def tiles(content: Mapping[str, tuple[str, str]]) -> str:
@@ -177,16 +124,6 @@ def odds(log_wealth: float | None) -> str:
         return "–"
     wealth = math.exp(min(log_wealth, 700))
     return f"{wealth:,.0f} to 1" if 100 <= wealth < 1e6 else f"{wealth:.3g} to 1"
-
-
-def escape_for_plotly(text: str) -> str:
-    """Text that a plot shows literally: plotly interprets HTML tags in labels."""
-    return html.escape(text, quote=False)
-
-
-def _gap(end: float | None, value: float | None, sign: int) -> float | None:
-    """The distance of an end of an interval from the value; negative if the value is beyond it."""
-    return None if end is None or value is None else sign * (end - value)
 
 
 def _cell(style: str, cell: Any) -> str:

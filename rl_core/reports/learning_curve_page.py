@@ -5,14 +5,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports import figures, html_page
 from banditloop.rl_core.reports.versions import DATES
 
 BASELINES = {"oracle": "best action for each user", "best_fixed": "best single action", "uniform": "uniform choice"}
 CURVES = {
     "mean_reward": ("mean reward", "#1a7f37"),
-    "value": ("value as served", html_page.ORANGE),
-    "greedy_value": ("greedy value", html_page.BLUE),
+    "value": ("value as served", figures.ORANGE),
+    "greedy_value": ("greedy value", figures.BLUE),
 }
 
 
@@ -28,7 +28,7 @@ def write_page(summary: dict[str, Any], path: Path) -> None:
         for version in summary["versions"]
     ]
     header = "version", "interactions", *(CURVES[key][0] for key in curves), *(f"{name} (UTC)" for name in DATES)
-    plot, table = html_page.plot("learning", _curve(summary, curves)), html_page.table(header, rows)
+    plot, table = figures.plot("learning", _curve(summary, curves)), html_page.table(header, rows)
     html_page.write_html(path, "Learning curve", html_page.decision(_text(summary)) + plot + table)
 
 
@@ -53,7 +53,7 @@ def _curve(summary: dict[str, Any], curves: list[str]) -> go.Figure:
     versions = summary["versions"]
     earlier_interactions = [sum(v["interactions"] for v in versions[:i]) for i in range(len(versions))]
     unit = "return of an episode" if "episodes" in summary else "reward per recommendation"
-    figure = html_page.empty_figure("interactions before the version", unit, height=450)
+    figure = figures.empty_figure("interactions before the version", unit, height=450)
     for key in reversed([key for key in curves if not ("episodes" in summary and key == "mean_reward")]):
         name, colour = CURVES[key]
         figure.add_scatter(
@@ -62,7 +62,7 @@ def _curve(summary: dict[str, Any], curves: list[str]) -> go.Figure:
             name=name,
             mode="lines+markers",
             line_color=colour,
-            text=[html_page.escape_for_plotly(version["version"]) for version in versions],
+            text=[figures.escape_for_plotly(version["version"]) for version in versions],
             hovertemplate="%{text}: %{y:.3f}",
         )
     for key, name in BASELINES.items():

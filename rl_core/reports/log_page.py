@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from banditloop.rl_core.estimators.log_table import UNVARIED, finding
-from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports import figures, html_page
 from banditloop.rl_core.reports.evaluation_plots import ESTIMATOR_LABELS
 
 ROW_HEIGHT = 34  # pixels
@@ -58,34 +58,34 @@ def _estimates(summary: dict[str, Any]) -> str:
 reward itself with a probability of at least {summary["level"]:.0%}: an estimate outside is contradicted by the log.
 Where there is none, the log has too little to tell. The mean reward of the log is {summary["mean_reward"]:.4g}."""
     rows = {ESTIMATOR_LABELS.get(name, name): row for name, row in summary["estimates"].items()}
-    return html_page.section("estimates", "Off-policy estimates", text, intervals("mean reward", rows))
+    return figures.section("estimates", "Off-policy estimates", text, intervals("mean reward", rows))
 
 
 def _segments(summary: dict[str, Any]) -> str:
     text = f"""Difference to {summary["baseline"]}, by segment. Each interval has its level for itself alone: of twenty
 segments without any difference, one may seem to have one."""
     rows = {
-        f"{html_page.escape_for_plotly(row['segment'])}<br>{html_page.percent(row['fraction'])}": {
+        f"{figures.escape_for_plotly(row['segment'])}<br>{html_page.percent(row['fraction'])}": {
             "value": row["difference"],
             "low": row["difference_low"],
             "high": row["difference_high"],
         }
         for row in summary["segments"]
     }
-    return html_page.section("segments", "Segments", text, intervals("difference", rows)) if rows else ""
+    return figures.section("segments", "Segments", text, intervals("difference", rows)) if rows else ""
 
 
 def intervals(title: str, rows: Mapping[str, Mapping[str, Any]]) -> go.Figure:
     """A plot of values with their intervals, by the names of rows."""
-    figure = html_page.empty_figure(title, "", 90 + ROW_HEIGHT * len(rows))
+    figure = figures.empty_figure(title, "", 90 + ROW_HEIGHT * len(rows))
     values = list(rows.values())
     figure.add_scatter(
         x=[row["value"] for row in values],
         y=list(rows),
         mode="markers",
-        marker={"color": html_page.BLUE, "size": 8},
+        marker={"color": figures.BLUE, "size": 8},
         hovertemplate="%{y}: %{text}<extra></extra>",
-        **html_page.error_bars("x", values),
+        **figures.error_bars("x", values),
     )
     return figure.update_yaxes(autorange="reversed", type="category", ticklabelstandoff=6)
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.promotion.on_policy import OnPolicy
-from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports import figures, html_page
 from banditloop.rl_core.reports.learning_curve_page import BASELINES
 from banditloop.rl_core.training.on_policy import Curve
 
@@ -73,13 +73,13 @@ def write_page(shown: Mapping[str, Any], path: Path) -> None:
     per = "episode" if "episodes" in summary else "decision"
     returns = _curve(loops, "average_return", f"reward per {per}", shown["baselines"])
     body = html_page.decision(_text(shown, per)) + _tiles(summary)
-    body += html_page.section("return", "Average return", f"The mean reward of a loop's {per}s.", returns)
+    body += figures.section("return", "Average return", f"The mean reward of a loop's {per}s.", returns)
     for name, first in loops[0].items():
         if name not in COUNTS and first is not None:
             title, unit, about = MEASURES.get(
                 name, (name.replace("_", " ").capitalize(), name, "As the agent tells it.")
             )
-            body += html_page.section(name, title, about, _curve(loops, name, unit, {}))
+            body += figures.section(name, title, about, _curve(loops, name, unit, {}))
     html_page.write_html(path, TITLE, body)
 
 
@@ -104,17 +104,17 @@ def _tiles(summary: Mapping[str, Any]) -> str:
 
 
 def _curve(loops: Sequence[Mapping[str, Any]], key: str, title: str, baselines: Mapping[str, float]) -> go.Figure:
-    figure = html_page.empty_figure("decisions", title)
+    figure = figures.empty_figure("decisions", title)
     parts = np.array_split(np.arange(len(loops)), min(MAX_POINTS, len(loops)))
     figure.add_scatter(
         x=[loops[part[-1]]["interactions"] for part in parts],
         y=[float(np.mean([loops[row][key] for row in part])) for part in parts],
         mode="lines+markers" if len(parts) < 50 else "lines",
-        line={"color": html_page.BLUE, "width": 1.5},
+        line={"color": figures.BLUE, "width": 1.5},
         hovertemplate="%{x:,} decisions: %{y:.3f}<extra></extra>",
     )
     for name, value in baselines.items():
         text = f"{BASELINES[name]} {value:.2f}".replace("for each user", "for each context")
         label = {"text": text, "bgcolor": "rgba(255,255,255,.8)"}
-        figure.add_hline(value, line_dash="dot", line_color=html_page.GREY, annotation=label)
+        figure.add_hline(value, line_dash="dot", line_color=figures.GREY, annotation=label)
     return figure

@@ -6,9 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from banditloop.rl_core.reports import html_page, release_tables
+from banditloop.rl_core.reports import figures, html_page, release_tables
 
-SERVING = {"champion": html_page.ORANGE, "canary": html_page.BLUE, "shadow": "#8250df"}  # status -> colour
+SERVING = {"champion": figures.ORANGE, "canary": figures.BLUE, "shadow": "#8250df"}  # status -> colour
 MAX_FEATURES = 15
 Report = dict[str, Any]
 
@@ -69,22 +69,22 @@ def _reward(report: Report) -> str:
     text = f"""Mean reward of each version's decisions so far, as the log grew. {bars}Versions that no longer serve are
 grey."""
     status = {row["version"]: row["status"] for row in report["versions"]}
-    figure = html_page.empty_figure("interactions logged", "mean reward", 400)
+    figure = figures.empty_figure("interactions logged", "mean reward", 400)
     for version in dict.fromkeys(period["version"] for period in report["periods"]):
         kind = status.get(version, "")
         rows = [period for period in report["periods"] if period["version"] == version]
         name = f"{kind} {version}" if kind in SERVING else "not serving"
-        _add_line(figure, name, SERVING.get(kind, html_page.GREY), rows)
-    return html_page.section("reward", "Reward of the versions", text, figure if report["periods"] else None)
+        _add_line(figure, name, SERVING.get(kind, figures.GREY), rows)
+    return figures.section("reward", "Reward of the versions", text, figure if report["periods"] else None)
 
 
 def _add_line(figure: go.Figure, name: str, colour: str, rows: list[Report]) -> None:
     first = name not in {trace.legendgroup for trace in figure.data}
-    labels = [f"{html_page.escape_for_plotly(row['version'])}, {html_page.moment(row['until'])}" for row in rows]
+    labels = [f"{figures.escape_for_plotly(row['version'])}, {html_page.moment(row['until'])}" for row in rows]
     figure.add_scatter(
         x=[row["interactions"] for row in rows],
         y=[row["mean_reward"] for row in rows],
-        name=html_page.escape_for_plotly(name),
+        name=figures.escape_for_plotly(name),
         legendgroup=name,
         showlegend=first,
         mode="lines+markers",
@@ -92,7 +92,7 @@ def _add_line(figure: go.Figure, name: str, colour: str, rows: list[Report]) -> 
         line_color=colour,
         customdata=labels,
         hovertemplate="%{customdata}: %{text}<extra></extra>",
-        **html_page.error_bars("y", rows, "mean_reward"),
+        **figures.error_bars("y", rows, "mean_reward"),
     )
 
 
@@ -106,22 +106,22 @@ The odds are {odds["better"]}. The odds that {challenger} earns less are {odds["
 {odds["needed_worse"]}."""
     checks = list(range(1, len(evidence["wealth"]) + 1))
     names = [f"check {check}" for check in checks]
-    figure = html_page.wealth_figure("checks", checks, evidence["wealth"], names, evidence["needed"])
-    return html_page.section("evidence", "Evidence that the challenger earns more", text, figure)
+    figure = figures.wealth_figure("checks", checks, evidence["wealth"], names, evidence["needed"])
+    return figures.section("evidence", "Evidence that the challenger earns more", text, figure)
 
 
 def _features(features: list[Report]) -> str:
     text = f"""Means of the observations' features in the champion's training and since: at most {MAX_FEATURES}, the
 smallest p-values first (Kolmogorov-Smirnov tests, corrected for the number of features)."""
     rows = sorted(features, key=lambda row: row["p_value"])[:MAX_FEATURES]
-    labels = [f"{html_page.escape_for_plotly(row['feature'])}, p {row['p_value']:.2g}" for row in rows]
-    figure = html_page.empty_figure("mean", "", 90 + 28 * len(rows))
+    labels = [f"{figures.escape_for_plotly(row['feature'])}, p {row['p_value']:.2g}" for row in rows]
+    figure = figures.empty_figure("mean", "", 90 + 28 * len(rows))
     x = [value for row in rows for value in (row["training_mean"], row["recent_mean"], None)]
     y = [value for label in labels for value in (label, label, None)]
-    figure.add_scatter(x=x, y=y, mode="lines", line_color=html_page.GREY, hoverinfo="skip", showlegend=False)
-    series = ("training_mean", "in training", html_page.GREY), ("recent_mean", "since", html_page.BLUE)
+    figure.add_scatter(x=x, y=y, mode="lines", line_color=figures.GREY, hoverinfo="skip", showlegend=False)
+    series = ("training_mean", "in training", figures.GREY), ("recent_mean", "since", figures.BLUE)
     for key, name, colour in series:
         values = [row[key] for row in rows]
         figure.add_scatter(x=values, y=labels, name=name, mode="markers", marker={"color": colour, "size": 9})
     figure.update_yaxes(autorange="reversed", type="category")
-    return html_page.section("features", "Drift of the observations", text, figure)
+    return figures.section("features", "Drift of the observations", text, figure)

@@ -8,10 +8,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from banditloop.rl_core.reports import html_page
+from banditloop.rl_core.reports import figures, html_page
 
 NAMES = {"present": "settings in use", "best": "best settings", "difference": "difference"}
-COLOURS = {"complete": html_page.BLUE, "pruned": html_page.GREY}
+COLOURS = {"complete": figures.BLUE, "pruned": figures.GREY}
 ERRORS = 1.96  # standard errors shown on either side
 
 
@@ -37,7 +37,7 @@ def write_page(summary: Mapping[str, Any], page: Path, shared: Path | None = Non
         compared = [[NAMES[name], html_page.interval(part)] for name, part in summary["comparison"].items()]
         body += html_page.table(("", f"{summary['metric']}, on {summary['tested_on']}, with 95 % interval"), compared)
     text = f"The {summary['metric']}, with 95 % intervals over the seeds; grey: ended early."
-    body += html_page.section("trials", "Trials", text, _figure(summary["trials"]))
+    body += figures.section("trials", "Trials", text, _figure(summary["trials"]))
     rows = trial_rows(summary)
     body += html_page.table(list(rows[0]), [list(row.values()) for row in rows], text=("state",))
     if experiment := summary.get("experiment"):
@@ -58,7 +58,7 @@ def trial_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _figure(trials: Sequence[Mapping[str, Any]]) -> go.Figure:
     """The value of every trial, by number."""
-    figure = html_page.empty_figure("trial", "value")
+    figure = figures.empty_figure("trial", "value")
     for state, colour in COLOURS.items():
         rows = [
             {"number": trial["number"], "value": trial["value"], "text": _settings(trial)}
@@ -72,7 +72,7 @@ def _figure(trials: Sequence[Mapping[str, Any]]) -> go.Figure:
             mode="markers",
             name=state,
             marker_color=colour,
-            **html_page.error_bars("y", rows) | {"text": [row["text"] for row in rows]},
+            **figures.error_bars("y", rows) | {"text": [row["text"] for row in rows]},
             hovertemplate="%{y:.4g}<br>%{text}<extra></extra>",
         )
     return figure
@@ -92,4 +92,4 @@ def _settings(trial: Mapping[str, Any]) -> str:
         f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
         for key, value in trial["parameters"].items()
     )
-    return html_page.escape_for_plotly(", ".join(settings))
+    return figures.escape_for_plotly(", ".join(settings))

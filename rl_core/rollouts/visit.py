@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from banditloop.rl_core.client import Decision
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments.episodic import Episodes, EpisodicEnvironment, Steps, episode_seeds
 from banditloop.rl_core.environments.history import chosen_actions
 from banditloop.rl_core.events.contexts import context_rows, take
+from banditloop.rl_core.events.decision import Decision
 from banditloop.rl_core.events.rows import Row, reward_row
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.rollouts.play import step_limit, take_step

@@ -16,9 +16,9 @@ from banditloop.rl_core.backends.google.release_deployments import ReleaseDeploy
 from banditloop.rl_core.backends.google.release_object import ReleaseState, ReleaseStore
 from banditloop.rl_core.backends.google.server_reports import ServerReports
 from banditloop.rl_core.backends.google.storage import download, remove, upload
-from banditloop.rl_core.client import Decision
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.decision import Decision
 from banditloop.rl_core.policies.manifest import MANIFEST, Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy

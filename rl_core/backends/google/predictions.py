@@ -9,9 +9,9 @@ from google.api_core.exceptions import FailedPrecondition, InvalidArgument
 from google.cloud import aiplatform_v1 as vertex_ai
 
 from banditloop.rl_core.backends.google.clients import dedicated_client, vertex_client
-from banditloop.rl_core.client import Decision
 from banditloop.rl_core.client.requests import decisions, predict_request
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.decision import Decision
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 SHARED_BYTES, DEDICATED_BYTES = 1_500_000, 10_000_000  # Vertex AI's limits on a request

@@ -6,23 +6,24 @@ import os
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 from filelock import FileLock
 from pydantic import ValidationError
 
 from banditloop.rl_core.backends.local.files import REPAIRED, identity, write_atomically
 from banditloop.rl_core.backends.local.verdict_file import VerdictFile
 from banditloop.rl_core.backends.local.version_folder import VersionFolder
-from banditloop.rl_core.client import Client, Decision
-from banditloop.rl_core.client.requests import trusted
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.decision import Decision
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release, Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.policies.tuned import Tuned
 from banditloop.rl_core.ports import HEALTH_ROUTE, CloudResource, Vitals
+
+if TYPE_CHECKING:
+    from banditloop.rl_core.client import Client
 
 PREDICT_SECONDS = 60.0  # that a prediction may take, and for which it is sent again
 RELEASE_FILES = ("release.json", "release.copy.json")  # the second is read where the first is damaged
@@ -134,8 +135,16 @@ class LocalEndpoint:
 
     def vitals(self) -> dict[str, Vitals]:
         try:
-            versions = httpx.get(f"{self.url()}{HEALTH_ROUTE}", timeout=5, verify=trusted()).json().get("versions", {})
-        except (InvalidInput, httpx.HTTPError):
+            url = self.url()
+        except InvalidInput:
+            return {}
+        import httpx  # takes a tenth of a second to import
+
+        from banditloop.rl_core.client.requests import trusted
+
+        try:
+            versions = httpx.get(f"{url}{HEALTH_ROUTE}", timeout=5, verify=trusted()).json().get("versions", {})
+        except httpx.HTTPError:
             return {}
         return {version: Vitals(*values) for version, values in versions.items()}
 
@@ -143,7 +152,9 @@ class LocalEndpoint:
         return self._client.rank_all(instances)
 
     @cached_property
-    def _client(self) -> Client:
+    def _client(self) -> "Client":
+        from banditloop.rl_core.client import Client
+
         return Client(self.url, timeout=PREDICT_SECONDS, retry_seconds=PREDICT_SECONDS)
 
     def url(self) -> str:
