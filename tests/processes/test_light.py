@@ -1,4 +1,4 @@
-"""Processes that must start fast and small never import TensorFlow, KFP or a cloud SDK."""
+"""Processes that must start fast and small never import TensorFlow, KFP, a cloud SDK or an HTTP client."""
 
 import json
 import os
@@ -11,7 +11,17 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import deploy, make_config, make_policy
 
-HEAVY = "tensorflow", "tf_agents", "keras", "kfp", "google.cloud.bigquery", "google.cloud.aiplatform", "plotly", "scipy"
+HEAVY = (
+    "tensorflow",
+    "tf_agents",
+    "keras",
+    "kfp",
+    "google.cloud.bigquery",
+    "google.cloud.aiplatform",
+    "plotly",
+    "scipy",
+    "httpx",
+)
 
 SCRIPTS = {
     "logger": """
@@ -31,7 +41,7 @@ assert f.check_canary(config, platform) == (None, 'there is no challenger')
 """,
     "simulator": """
 import banditloop.functions.simulator as f
-from banditloop.rl_core.client import Decision
+from banditloop.rl_core.events.decision import Decision
 config, platform = f.platform_from_environment()
 platform.endpoint.__class__.predict = lambda self, x: [Decision(str(i), 0, .05, '') for i in range(len(x))]
 f.simulate(config, platform, f.Visit(users=3))
