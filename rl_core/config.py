@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from pydantic import SerializeAsAny
 
-from banditloop.rl_core.agents import Agent, LinearThompson, SequentialAgent, mergeable
+from banditloop.rl_core.agents import Agent, SequentialAgent, mergeable
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.config_defaults import REGISTRIES, completed
 from banditloop.rl_core.environments import EpisodicEnvironment, Simulated
 from banditloop.rl_core.errors import InvalidInput

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from banditloop.rl_core.agents import AGENTS, DQN, Agent
+from banditloop.rl_core.agents import AGENTS, Agent
 from banditloop.rl_core.environments import ENVIRONMENTS, EpisodicEnvironment, Simulated
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import BACKENDS, Backend
@@ -34,7 +34,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(values.get("environment"), EpisodicEnvironment) and values.get("episodes") is None:
         values["episodes"] = {}
     if values.get("episodes") is not None:
-        values.setdefault("agent", DQN())
+        values.setdefault("agent", AGENTS["dqn"](name="dqn"))
     if "agent" in values and isinstance(policy := values.get("policy", {}), Mapping):
         values["policy"] = {"exploration": values["agent"].EXPLORATION} | dict(policy)
     if isinstance(bus := values.get("bus", {}), Mapping):

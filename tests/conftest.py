@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 
-from banditloop.rl_core.agents import LinearThompson, LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
+from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import synthetic
 from banditloop.rl_core.events.contexts import context_array

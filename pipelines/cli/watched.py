@@ -1,11 +1,10 @@
 """Progress of what is read or played: of the loop's log, of a log in files, of episodes."""
 
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -30,7 +29,7 @@ def watched_platform(platform: Platform, config: Config, report: Report) -> Plat
     """The platform with a report of what is read of its log."""
     shares: dict[Fold | None, float] = {None: 1.0, "held_out": config.gate.holdout_fraction}
     log = _WatchedLog(platform.warehouse, shares | {"training": 1 - config.gate.holdout_fraction}, report)
-    return dataclasses.replace(platform, warehouse=cast(Warehouse, log))
+    return platform.with_ports(warehouse=log)
 
 
 class _WatchedLog:

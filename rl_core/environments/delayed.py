@@ -5,6 +5,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from pydantic import Field, SerializeAsAny, field_validator
 
+from banditloop.rl_core.environments import ENVIRONMENTS
 from banditloop.rl_core.environments.environment import Environment
 from banditloop.rl_core.environments.noise import exponentials
 from banditloop.rl_core.events.contexts import Contexts
@@ -22,8 +23,6 @@ class Delayed(Environment):
     @field_validator("environment", mode="before")
     @classmethod
     def _find_environment(cls, values: Any) -> Environment:
-        from banditloop.rl_core.environments import ENVIRONMENTS  # which contains this class
-
         return cast(Environment, registered(ENVIRONMENTS, Environment, values, "environment"))
 
     @property

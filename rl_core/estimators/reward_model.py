@@ -9,7 +9,8 @@ from functools import reduce
 
 import numpy as np
 
-from banditloop.rl_core.agents import Batch, LinUCB, Statistics
+from banditloop.rl_core.agents import Batch, Statistics
+from banditloop.rl_core.agents.linucb import LinUCB
 
 
 class RewardModel:

@@ -1,9 +1,10 @@
 """A platform: its four ports connected, and what it must be provisioned with."""
 
+import abc
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import pyarrow as pa
 
@@ -46,16 +47,42 @@ class Resource(Protocol):
         """Remove it. Returns False, and keeps it, if it does not belong to this loop."""
 
 
-@dataclass(frozen=True)
-class Platform:
-    """The four connected ports of a backend, and a scratch folder on this machine that survives restarts."""
+class Platform(abc.ABC):
+    """The four ports of a backend, and a scratch folder on this machine that survives restarts.
 
-    warehouse: Warehouse
-    bus: Bus
-    endpoint: Endpoint
-    runner: Runner
-    scratch: Path
-    table_file: TableFile = field(default_factory=TableFile, compare=False)
+    Backends make a port a cached property, which imports and connects it at its first use: a process starts with those
+    that it uses, and without the others.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        self.table_file = TableFile()
+
+    @property
+    @abc.abstractmethod
+    def warehouse(self) -> Warehouse:
+        """The log of decisions and rewards."""
+
+    @property
+    @abc.abstractmethod
+    def bus(self) -> Bus:
+        """The queues of events on their way to the log."""
+
+    @property
+    @abc.abstractmethod
+    def endpoint(self) -> Endpoint:
+        """What serves the policies of the loop."""
+
+    @property
+    @abc.abstractmethod
+    def runner(self) -> Runner:
+        """What runs its pipelines."""
+
+    def with_ports(self, **ports: Any) -> Self:
+        """This platform with other ports, by their names."""
+        other = copy.copy(self)
+        vars(other).update(ports)  # where a cached property looks first
+        return other
 
     def fetch(self, uri: str) -> Path:
         """Local directory with the content of a path or object-store URI, which must be immutable."""

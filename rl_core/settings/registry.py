@@ -5,7 +5,7 @@ name it was chosen by.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar, cast
 
@@ -13,6 +13,29 @@ from banditloop.rl_core.errors import InvalidInput, did_you_mean
 from banditloop.rl_core.settings.section import Section
 
 S = TypeVar("S", bound=Section)
+
+
+class Registry(Mapping[str, type[S]]):
+    """The built-in classes by name, as `module:Class` of a package, each imported when it is asked for.
+
+    So a process starts with the classes that its config names, and without the others.
+    """
+
+    def __init__(self, package: str, classes: Mapping[str, str]) -> None:
+        self._package, self._classes = package, classes
+
+    def __getitem__(self, name: str) -> type[S]:
+        module, _, attribute = self._classes[name].partition(":")
+        return cast(type[S], getattr(importlib.import_module(f"{self._package}.{module}"), attribute))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
 
 
 def registered(registry: Mapping[str, type[S]], base: type[Any], values: Any, where: str) -> S:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import Agent, Batch, LinUCB, SequentialAgent
+from banditloop.rl_core.agents import Agent, Batch, SequentialAgent
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Manifest, Window, read_manifest

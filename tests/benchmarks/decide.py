@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import Agent, LinearThompson, LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.agents import Agent
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
+from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.tf import tf
 from tests.benchmarks.ratio import Row, at_most, seconds, times_faster

@@ -14,7 +14,8 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
-from banditloop.rl_core.agents import AGENTS, Agent, LinUCB
+from banditloop.rl_core.agents import AGENTS, Agent
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.settings.registry import registered
 from tests.benchmarks.learning.deciders import Decider, OurDecider

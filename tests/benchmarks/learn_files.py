@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.agents import Batch, LinUCB
+from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.examples import example_files, write_examples
 from banditloop.rl_core.features.encoding import Encoding

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import Batch, LinUCB
+from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.directory import write_policy

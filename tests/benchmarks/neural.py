@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from banditloop.rl_core.agents import Batch, NeuralEpsilonGreedy
+from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.tf import tf
 from tests.benchmarks.ratio import Row, at_least, at_most
 

@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from banditloop.rl_core.agents import LinearThompson, NeuralEpsilonGreedy
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from tests.benchmarks.load import Measure

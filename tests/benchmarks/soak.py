@@ -6,7 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from banditloop.rl_core.agents import Agent, LinearThompson, LinUCB, NeuralLinear
+from banditloop.rl_core.agents import Agent
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
+from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.neural_linear import NeuralLinear
 from banditloop.rl_core.backends import connect
 from tests.benchmarks.load import measure
 from tests.benchmarks.ratio import Row

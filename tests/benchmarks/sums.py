@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import AGENTS, STATISTICS, Agent, Batch, LinUCB, read_arrays, write_arrays
+from banditloop.rl_core.agents import AGENTS, STATISTICS, Agent, Batch, read_arrays, write_arrays
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.examples import write_examples
 from banditloop.rl_core.features.encoding import Encoding

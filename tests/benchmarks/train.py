@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from banditloop.rl_core.agents import Batch, LinUCB
+from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.events.trajectories import trajectories
 from banditloop.rl_core.tf import tf
 from tests.benchmarks.ratio import Row, times_faster

@@ -66,6 +66,6 @@ def test_a_table_of_actions_is_read_again_once_it_was_modified(tmp_path):
     client.query(f"INSERT INTO `{name}` VALUES ('b', 2.5)").result()
     assert sorted(platform.read_table(name)["article"].to_pylist()) == ["a", "b"]
     assert platform.read_table(name) is None
-    assert platform.tables._client is platform.tables._client  # none is made at every look
+    assert platform._tables._client is platform._tables._client  # none is made at every look
     with pytest.raises(InvalidInput, match="nowhere"):
         platform.read_table(f"{dataset}.nowhere")

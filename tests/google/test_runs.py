@@ -1,6 +1,5 @@
 """The list of runs on Vertex AI, which every tick reads, stays small however many there are; ids are never reused."""
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -58,6 +57,6 @@ def test_the_trigger_takes_the_first_free_number_where_old_attempts_are_not_list
     monkeypatch.setattr(own_vertex, "_run", lambda parent, job, run: submitted.append(run) or job)
     endpoint = SimpleNamespace(release=lambda: Release(champion="v1"), verdicts=list, versions=lambda: [version])
     warehouse = SimpleNamespace(window=lambda since: SimpleNamespace(interactions=1))
-    platform = dataclasses.replace(connect(config), endpoint=endpoint, warehouse=warehouse)
+    platform = connect(config).with_ports(endpoint=endpoint, warehouse=warehouse)
     assert tick(config, platform) == ("retraining-v1-3", "1 new interactions")
     assert submitted == [f"{config.backend.endpoint}-retraining-v1-3"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from kfp import compiler, dsl
 
 from banditloop.pipelines.compile import TRAINERS, compile_pipelines, export_components
-from banditloop.rl_core.agents import LinUCB, NeuralEpsilonGreedy
+from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.google import custom_job
 from banditloop.rl_core.backends.google.clients import location_name, vertex_client

@@ -7,18 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from banditloop.rl_core.agents import (
-    ACTION_FEATURES,
-    AGENTS,
-    Batch,
-    LinearThompson,
-    LinUCB,
-    MergeableAgent,
-    NeuralEpsilonGreedy,
-    NeuralLinear,
-)
+from banditloop.rl_core.agents import ACTION_FEATURES, AGENTS, Batch, MergeableAgent
 from banditloop.rl_core.agents.agent import best_actions
-from banditloop.rl_core.agents.linucb import LinUCBModel
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
+from banditloop.rl_core.agents.linucb import LinUCB, LinUCBModel
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
+from banditloop.rl_core.agents.neural_linear import NeuralLinear
 from banditloop.rl_core.testing.agents import AgentConformance
 from banditloop.rl_core.testing.merging import (
     MergeConformance,

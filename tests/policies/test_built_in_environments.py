@@ -9,13 +9,14 @@ import pyarrow.parquet
 import pytest
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import ENVIRONMENTS, MovieLens, baselines
+from banditloop.rl_core.environments import ENVIRONMENTS, baselines
 from banditloop.rl_core.environments.classification import Classification
 from banditloop.rl_core.environments.delayed import Delayed
 from banditloop.rl_core.environments.drifting import TIME, Drifting
 from banditloop.rl_core.environments.gymnasium_environment import GymnasiumEnvironment
 from banditloop.rl_core.environments.history import HISTORY_START, simulated_history
 from banditloop.rl_core.environments.linear import Linear
+from banditloop.rl_core.environments.movielens import MovieLens
 from banditloop.rl_core.environments.sparse_clicks import SparseClicks
 from banditloop.rl_core.environments.tf_agents_environment import TFAgentsEnvironment
 from banditloop.rl_core.environments.wheel import Wheel

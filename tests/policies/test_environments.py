@@ -10,8 +10,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from banditloop.rl_core.environments import MovieLens, baselines, policy_value
+from banditloop.rl_core.environments import baselines, policy_value
 from banditloop.rl_core.environments import ratings as ratings_module
+from banditloop.rl_core.environments.movielens import MovieLens
 from banditloop.rl_core.environments.movies import GENRES, load_movies
 from banditloop.rl_core.environments.ratings import load_ratings
 from banditloop.rl_core.errors import InvalidInput

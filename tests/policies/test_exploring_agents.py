@@ -3,11 +3,18 @@
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Bag, Batch, BestFixed, Cover, EpsilonGreedy, Softmax, SquareCB, Uniform, mergeable
+from banditloop.rl_core.agents import Batch, mergeable
 from banditloop.rl_core.agents.arrays import WEIGHTS, write_arrays
+from banditloop.rl_core.agents.bag import Bag
+from banditloop.rl_core.agents.best_fixed import BestFixed
+from banditloop.rl_core.agents.cover import Cover
+from banditloop.rl_core.agents.epsilon_greedy import EpsilonGreedy
 from banditloop.rl_core.agents.exploration import inverse_gap
 from banditloop.rl_core.agents.replicates import poisson_weights
 from banditloop.rl_core.agents.reward_models import Network, Ridge
+from banditloop.rl_core.agents.softmax import Softmax
+from banditloop.rl_core.agents.squarecb import SquareCB
+from banditloop.rl_core.agents.uniform import Uniform
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.testing.agents import AgentConformance

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from banditloop.rl_core.agents import ACTION_FEATURES, Batch, LinearThompson
+from banditloop.rl_core.agents import ACTION_FEATURES, Batch
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.agents.probability_of_best import probabilities_of_best
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.saved_policy import SavedPolicy

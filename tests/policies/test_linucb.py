@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Batch, LinUCB
+from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.agents.linucb import LinUCB
 
 ROWS, FLAGGED = 100_000, 8
 

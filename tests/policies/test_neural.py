@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Batch, LinUCB, NeuralEpsilonGreedy, NeuralLinear
-from banditloop.rl_core.agents.neural_epsilon_greedy import prediction_error
+from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy, prediction_error
+from banditloop.rl_core.agents.neural_linear import NeuralLinear
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, greedy_accuracy, linear, noise, saved_and_loaded, trained
 from banditloop.rl_core.training.train import train

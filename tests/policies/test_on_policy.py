@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Agent, LinUCB
+from banditloop.rl_core.agents import Agent
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments.environment import baselines
 from banditloop.rl_core.errors import InvalidInput

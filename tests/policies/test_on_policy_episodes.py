@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import DQN, PPO
+from banditloop.rl_core.agents.dqn import DQN
+from banditloop.rl_core.agents.ppo import PPO
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import episode_seeds
 from banditloop.rl_core.errors import InvalidInput

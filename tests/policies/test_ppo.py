@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import PPO, Transitions
+from banditloop.rl_core.agents import Transitions
 from banditloop.rl_core.agents.advantages import advantages, returns
+from banditloop.rl_core.agents.ppo import PPO
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.testing.planted import saved_and_loaded
 

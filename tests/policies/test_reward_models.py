@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Batch, NeuralEpsilonGreedy
+from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.agents.reward_models import Network, Ridge
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, noise

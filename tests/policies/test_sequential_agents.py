@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import DQN, BehaviourCloning, FittedQ
+from banditloop.rl_core.agents.behaviour_cloning import BehaviourCloning
+from banditloop.rl_core.agents.dqn import DQN
+from banditloop.rl_core.agents.fitted_q import FittedQ
 from banditloop.rl_core.testing.planted import noise_episodes, trained
 from banditloop.rl_core.testing.sequential_agents import SequentialAgentConformance
 from tests.support import grid_world

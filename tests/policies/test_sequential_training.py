@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from banditloop.rl_core.agents import DQN, FittedQ
+from banditloop.rl_core.agents.dqn import DQN
+from banditloop.rl_core.agents.fitted_q import FittedQ
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.examples import are_transitions, example_files, read_transitions, write_examples

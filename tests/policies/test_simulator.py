@@ -12,12 +12,12 @@ from banditloop.pipelines.cli.progress import Report
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.client import Decision
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.environments import MovieLens
 from banditloop.rl_core.environments.cartpole import CartPole
 from banditloop.rl_core.environments.classification import Classification
 from banditloop.rl_core.environments.delayed import Delayed
 from banditloop.rl_core.environments.drifting import Drifting
 from banditloop.rl_core.environments.linear import Linear
+from banditloop.rl_core.environments.movielens import MovieLens
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import draw_actions
 from banditloop.rl_core.promotion.transitions import ensure_champion

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import TFAgents
+from banditloop.rl_core.agents.tf_agents import TFAgents
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.testing.agents import AgentConformance
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, noise, saved_and_loaded, trained

@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from banditloop.rl_core.agents import Bag, LinearThompson, LinUCB
+from banditloop.rl_core.agents.bag import Bag
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.examples import write_examples

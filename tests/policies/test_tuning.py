@@ -10,7 +10,7 @@ from kfp import dsl
 
 from banditloop.components.tuner import tuner
 from banditloop.pipelines.compile import compile_on_request
-from banditloop.rl_core.agents import LinearThompson
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput

@@ -100,7 +100,7 @@ def test_light_parts_never_import_a_heavy_library_for_a_neural_champion(part, tm
 def test_a_network_is_trained_without_tensorflow(tmp_path):
     script = f"""
 import sys, pathlib
-from banditloop.rl_core.agents import NeuralEpsilonGreedy
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from tests.conftest import make_policy
 make_policy(pathlib.Path({str(tmp_path / "policy")!r}), agent=NeuralEpsilonGreedy(epochs=1))
 heavy = [name for name in {HEAVY!r} if name in sys.modules]
@@ -110,13 +110,24 @@ assert not heavy, heavy
 
 
 def test_the_google_backend_requires_no_other_extra(tmp_path):
+    absent = ["deltalake", "duckdb", "filelock", "kfp", "litequeue", "tensorflow", "uvicorn"]
+    connect_to_google(tmp_path, ["warehouse", "bus", "endpoint", "runner"], absent)
+
+
+def test_a_logger_of_google_needs_no_vertex_ai(tmp_path):
+    connect_to_google(tmp_path, ["warehouse", "bus"], ["google.cloud.aiplatform_v1", "httpx"])
+
+
+def connect_to_google(folder, ports, absent):
+    """Connect ports in a process that cannot import the modules in `absent`."""
     backend = {"name": "google", "project": "a-project", "bucket": "bucket", "image": "example.com/image:1"}
-    config = make_config(tmp_path, backend=backend)
-    script = """
+    config = make_config(folder, backend=backend)
+    script = f"""
 import sys
-sys.modules |= dict.fromkeys(["deltalake", "duckdb", "filelock", "kfp", "litequeue", "tensorflow", "uvicorn"])
+sys.modules |= dict.fromkeys({absent})
 from banditloop.rl_core.backends import platform_from_environment
-platform_from_environment()
+platform = platform_from_environment()[1]
+for port in {ports}: getattr(platform, port)
 """
     environment = os.environ | {ENVIRONMENT_VARIABLE: json.dumps(config.to_dict())}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)

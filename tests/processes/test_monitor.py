@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import requests
 
-from banditloop.rl_core.agents import NeuralEpsilonGreedy
+from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.events.contexts import context_array

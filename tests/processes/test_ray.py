@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import PPO
+from banditloop.rl_core.agents.ppo import PPO
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments import episode_seeds
 from banditloop.rl_core.environments.cartpole import CartPole

@@ -8,7 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import LinUCB, check_shapes, read_arrays, write_arrays
+from banditloop.rl_core.agents import check_shapes, read_arrays, write_arrays
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.errors import InvalidInput
 from tests.conftest import AGENTS
 

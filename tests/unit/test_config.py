@@ -10,6 +10,7 @@ from google.protobuf import json_format, struct_pb2
 from banditloop import pipelines
 from banditloop.pipelines.cli.options import DEFAULT_CONFIG, load_config
 from banditloop.rl_core.config import Config
+from banditloop.rl_core.config_defaults import REGISTRIES
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from banditloop.rl_core.settings.section import Section
@@ -214,6 +215,7 @@ def test_shipped_configs_are_valid(path):
 
 
 ENCODED = "rl_core.features"  # what is fitted at training, and no part of a config
+BUILT_IN = [part for registry, _ in REGISTRIES.values() for part in registry.values()]  # which imports them
 
 
 def all_sections(section: type[Section]) -> list[type[Section]]:

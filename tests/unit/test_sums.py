@@ -5,7 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Batch, LinearThompson, LinUCB, MergeableAgent, arrays, sums
+from banditloop.rl_core.agents import Batch, MergeableAgent, arrays, sums
+from banditloop.rl_core.agents.linear_thompson import LinearThompson
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.reward_models import Ridge
 from banditloop.rl_core.testing.planted import assert_same
 

@@ -1,94 +1,109 @@
 """The Google Cloud backend: BigQuery, Pub/Sub, Cloud Storage and Vertex AI."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from banditloop.rl_core.backends.google.action_table import BigQueryTables, is_table_name
-from banditloop.rl_core.backends.google.bus import PubSubBus
-from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
-from banditloop.rl_core.backends.google.experiments import VertexExperiments
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
-from banditloop.rl_core.backends.google.runner import VertexRunner
 from banditloop.rl_core.backends.google.scratch import scratch_folder
-from banditloop.rl_core.backends.google.storage import fetch
-from banditloop.rl_core.backends.google.tensorboard import VertexTensorBoard
-from banditloop.rl_core.backends.google.warehouse import BigQueryWarehouse
 from banditloop.rl_core.backends.retries import with_retries
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.ports import ExperimentRun, Platform, Resource, Runner, Scalars
+from banditloop.rl_core.ports import Bus, Endpoint, ExperimentRun, Platform, Resource, Runner, Scalars, Warehouse
 from banditloop.rl_core.settings.backend import GoogleBackend
+from banditloop.rl_core.settings.task import BIGQUERY_TABLE
+
+if TYPE_CHECKING:
+    from banditloop.rl_core.backends.google.action_table import BigQueryTables
 
 
-@dataclass(frozen=True, kw_only=True)
 class GooglePlatform(Platform):
-    """The ports on Google Cloud."""
+    """The ports on Google Cloud, whose client libraries take a second to import. Resources are created on first use."""
 
-    config: Config
-    tables: BigQueryTables
+    def __init__(self, config: Config, backend: GoogleBackend) -> None:
+        super().__init__(scratch_folder(backend))
+        self._config, self._backend = config, backend
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        from banditloop.rl_core.backends.google.warehouse import BigQueryWarehouse
+
+        config, backend = self._config, self._backend
+        # A message waits for the next run of the logger; one of a killed logger is delivered again after its lease.
+        max_wait = 2 * timedelta(minutes=backend.logger_minutes, seconds=config.bus.lease_seconds)
+        warehouse = BigQueryWarehouse(
+            backend, config.task, config.reward, config.episodes, config.gate.holdout_fraction, max_wait
+        )
+        return with_retries(warehouse, GOOGLE)
+
+    @cached_property
+    def bus(self) -> Bus:
+        from banditloop.rl_core.backends.google.bus import PubSubBus
+
+        return with_retries(PubSubBus(self._backend, self._config.bus.lease_seconds), GOOGLE)
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
+
+        return with_retries(VertexEndpoint(self._config, self._backend, self.scratch / "policies"), GOOGLE)
+
+    @cached_property
+    def runner(self) -> Runner:
+        if self._backend.runner == "local":
+            from banditloop.rl_core.backends.local.runner import LocalRunner
+
+            return LocalRunner(self.scratch / "runs")
+        if self._backend.runner == "kfp":
+            from banditloop.rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner
+
+            return with_retries(KubeflowRunner(self._backend), KUBEFLOW)
+        from banditloop.rl_core.backends.google.runner import VertexRunner
+
+        return with_retries(VertexRunner(self._backend), GOOGLE)
 
     def fetch(self, uri: str) -> Path:
         if not uri.startswith("gs://"):
             return Path(uri)
+        from banditloop.rl_core.backends.google.storage import fetch
+
         return fetch(uri, self.scratch / "fetched" / sha256(uri.encode()).hexdigest()[:16])
 
     def read_table(self, name: str) -> pa.Table | None:
-        return self.tables.read(name) if is_table_name(name) else super().read_table(name)
+        return self._tables.read(name) if re.fullmatch(BIGQUERY_TABLE, name) else super().read_table(name)
+
+    @cached_property
+    def _tables(self) -> "BigQueryTables":
+        from banditloop.rl_core.backends.google.action_table import BigQueryTables
+
+        return BigQueryTables(self._backend)
 
     def show_scalars(self, name: str, scalars: Mapping[str, Scalars], logs: Path | None = None) -> str:
-        backend = self.config.backend
-        assert isinstance(backend, GoogleBackend)
-        if not backend.tensorboard:
+        if not self._backend.tensorboard:
             return ""
-        return with_retries(VertexTensorBoard(backend), GOOGLE).show(name, scalars, logs)
+        from banditloop.rl_core.backends.google.tensorboard import VertexTensorBoard
+
+        return with_retries(VertexTensorBoard(self._backend), GOOGLE).show(name, scalars, logs)
 
     def record_runs(self, experiment: str, runs: Sequence[ExperimentRun]) -> str:
-        backend = self.config.backend
-        assert isinstance(backend, GoogleBackend)
-        if backend.runner != "vertex":
+        if self._backend.runner != "vertex":
             return ""
-        return with_retries(VertexExperiments(backend), GOOGLE).record(experiment, runs)
+        from banditloop.rl_core.backends.google.experiments import VertexExperiments
+
+        return with_retries(VertexExperiments(self._backend), GOOGLE).record(experiment, runs)
 
     def resources(self, templates: dict[str, bytes], simulator: bool) -> list[Resource]:
         from banditloop.rl_core.backends.google.provisioning import resources
 
-        return resources(self.config, templates, simulator)
+        return resources(self._config, templates, simulator)
 
 
 def connect(config: Config) -> Platform:
     """The ports on Google Cloud, and a scratch folder. Connections are opened and resources created on first use."""
-    backend = config.backend
-    assert isinstance(backend, GoogleBackend)
-    scratch = scratch_folder(backend)
-    # A message waits for the next run of the logger; one of a killed logger is delivered again after its lease.
-    max_wait = 2 * timedelta(minutes=backend.logger_minutes, seconds=config.bus.lease_seconds)
-    return GooglePlatform(
-        warehouse=with_retries(
-            BigQueryWarehouse(
-                backend, config.task, config.reward, config.episodes, config.gate.holdout_fraction, max_wait
-            ),
-            GOOGLE,
-        ),
-        bus=with_retries(PubSubBus(backend, config.bus.lease_seconds), GOOGLE),
-        endpoint=with_retries(VertexEndpoint(config, backend, scratch / "policies"), GOOGLE),
-        runner=_runner(backend, scratch),
-        scratch=scratch,
-        config=config,
-        tables=BigQueryTables(backend),
-    )
-
-
-def _runner(backend: GoogleBackend, scratch: Path) -> Runner:
-    if backend.runner == "local":
-        from banditloop.rl_core.backends.local.runner import LocalRunner  # its packages are not in the extra `google`
-
-        return LocalRunner(scratch / "runs")
-    if backend.runner == "kfp":
-        from banditloop.rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner  # kfp takes a second to import
-
-        return with_retries(KubeflowRunner(backend), KUBEFLOW)
-    return with_retries(VertexRunner(backend), GOOGLE)
+    assert isinstance(config.backend, GoogleBackend)
+    return GooglePlatform(config, config.backend)

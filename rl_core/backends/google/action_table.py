@@ -1,6 +1,5 @@
 """Tables of actions in BigQuery."""
 
-import re
 from datetime import datetime
 from functools import cached_property
 
@@ -11,12 +10,6 @@ from google.cloud import bigquery
 from banditloop.rl_core.backends.google.clients import credentials
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import GoogleBackend
-from banditloop.rl_core.settings.task import BIGQUERY_TABLE
-
-
-def is_table_name(name: str) -> bool:
-    """Whether a name is that of a BigQuery table, project.dataset.table."""
-    return re.fullmatch(BIGQUERY_TABLE, name) is not None
 
 
 class BigQueryTables:

@@ -7,18 +7,20 @@ no such variable, so this module defines one for each.
 import functools
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.auth import default, external_account_authorized_user
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
-from google.cloud.aiplatform_v1 import PredictionServiceClient
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 from google.oauth2 import credentials as authorized_user
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.backend import GoogleBackend
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import PredictionServiceClient
 
 LABEL = "banditloop"  # label key; its value is the endpoint's name
 READ_API, VERTEX_API = "BIGQUERY_STORAGE_EMULATOR_HOST", "VERTEX_EMULATOR_HOST"
@@ -60,8 +62,10 @@ def vertex_client(backend: GoogleBackend, client: type[Any]) -> Any:
 
 
 @functools.cache
-def dedicated_client(address: str) -> PredictionServiceClient:
+def dedicated_client(address: str) -> "PredictionServiceClient":
     """A client of the predictions of a dedicated endpoint, which has an address of its own."""
+    from google.cloud.aiplatform_v1 import PredictionServiceClient  # takes half a second to import
+
     return _client(PredictionServiceClient, VERTEX_API, address)
 
 

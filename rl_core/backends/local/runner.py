@@ -22,7 +22,6 @@ from banditloop.rl_core.backends.local.files import identity, read_text, remove_
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.features.encoding import Encoding
-from banditloop.rl_core.pipeline_specs.template import check_run
 from banditloop.rl_core.ports import Run, RunArtifact, RunState, RunTask, Schedule, Trial
 
 
@@ -46,6 +45,8 @@ class LocalRunner:
         return None
 
     def submit(self, template: Path, parameters: dict[str, Any], run_id: str) -> bool:
+        from banditloop.rl_core.pipeline_specs.template import check_run  # with YAML, which only a submission needs
+
         check_run(template, parameters)
         self.root.mkdir(parents=True, exist_ok=True)
         text, folder = read_text(template), Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
