@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 
 from banditloop.pipelines.cli.table import CONTROL_CHARACTERS, Row, cell, fitted, header
@@ -15,7 +16,7 @@ WIDE = 10_000  # characters; more than any table needs
 
 def line(text: str) -> None:
     """Print a line, or several, without markup, wrapping or anything that could move the cursor."""
-    console.print(CONTROL_CHARACTERS.sub("�", text), markup=False, highlight=False, soft_wrap=True)
+    typer.echo(CONTROL_CHARACTERS.sub("�", text))
 
 
 def json_or_text(content: Any, as_json: bool, text: str) -> None:

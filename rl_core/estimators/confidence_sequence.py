@@ -12,8 +12,8 @@ from typing import Self
 import numpy as np
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.logged import Logged
 from banditloop.rl_core.estimators.lower_bound import equal_events
+from banditloop.rl_core.evidence.logged import Logged
 
 # Fractions of the wealth from 0.9 down to a millionth: enough for means of 1e-4 after a thousand million rewards.
 BET_FRACTIONS = 1 / (1 + 2.0 ** np.arange(-3, 20))

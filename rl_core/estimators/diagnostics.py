@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from banditloop.rl_core.estimators.logged import Logged
+from banditloop.rl_core.evidence.logged import Logged
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 
-from banditloop.rl_core.estimators.logged import Logged
 from banditloop.rl_core.estimators.value_interval import ValueSums
+from banditloop.rl_core.evidence.logged import Logged
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.logged import Logged
 from banditloop.rl_core.estimators.value_interval import ValueSums
+from banditloop.rl_core.evidence.logged import Logged
 
 __all__ = ["Estimator", "Logged", "ratio"]
 

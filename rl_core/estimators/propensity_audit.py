@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from banditloop.rl_core.estimators.tilted_odds import log_likelihood_ratios
+from banditloop.rl_core.evidence.tilted_odds import log_likelihood_ratios
 
 LEVEL = 2e-6  # probability that correct propensities of a version ever fail
 TOLERANCE = 1e-6

@@ -19,8 +19,8 @@ from typing import Self
 import numpy as np
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.logged import Logged
 from banditloop.rl_core.estimators.lower_bound import lower_bound, mean_interval
+from banditloop.rl_core.evidence.logged import Logged
 
 ROUNDING = 1e-9
 CONTRADICTION = 0.999  # level at which mean weights other than 1 refute the largest possible weight

@@ -5,9 +5,9 @@ from datetime import datetime
 import numpy as np
 
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.interactions import predicted_rewards
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 

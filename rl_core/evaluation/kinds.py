@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.comparison import compare
 from banditloop.rl_core.evaluation.episodes.comparison import compare_episodes
 from banditloop.rl_core.evaluation.episodes.estimates import episode_estimates
@@ -13,6 +12,7 @@ from banditloop.rl_core.evaluation.episodes.window import episode_window
 from banditloop.rl_core.evaluation.estimates import Evaluation, evaluate
 from banditloop.rl_core.evaluation.log_window import logged_window
 from banditloop.rl_core.evaluation.summary import Summary, evaluation_summary
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 
 
 class EvaluationKind(NamedTuple):

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from banditloop.rl_core.estimators.sample_ratio import SampleRatioTest
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
+from banditloop.rl_core.evidence.sample_ratio import SampleRatioTest
 
 
 def check_shares(window: LoggedWindow, champion: str, challenger: str, before: SampleRatioTest) -> SampleRatioTest:

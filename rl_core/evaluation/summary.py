@@ -8,12 +8,12 @@ import numpy as np
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import Estimator
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.estimators.difference import Difference
 from banditloop.rl_core.estimators.value_interval import TOO_LITTLE, said
 from banditloop.rl_core.evaluation.estimates import WEIGHT_EDGES, Evaluation, PolicyEstimates
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
 from banditloop.rl_core.evaluation.window_audit import ALARM_LEVEL, audit_window
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.settings.reward_range import RewardRange
 

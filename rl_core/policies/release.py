@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
-from banditloop.rl_core.estimators.sample_ratio import SampleRatioTest
 from banditloop.rl_core.events.schema import RANDOM
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
+from banditloop.rl_core.evidence.sample_ratio import SampleRatioTest
 from banditloop.rl_core.settings.section import Section
 
 VerdictDecision = Literal["promote", "canary", "refuse", "rollback"]

@@ -6,10 +6,10 @@ from typing import Any
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.comparison import candidate_line
 from banditloop.rl_core.evaluation.kinds import kind_of
 from banditloop.rl_core.evaluation.summary import Summary
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy

@@ -8,7 +8,7 @@ import math
 from typing import NamedTuple, Self
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.estimators.anytime_valid import TOTAL_WEALTH, BettingTest
+from banditloop.rl_core.evidence.anytime_valid import TOTAL_WEALTH, BettingTest
 from banditloop.rl_core.policies.release import CanaryEvidence, VerdictDecision
 
 CANARY_ERROR = 0.8  # of the error α of a line of candidates; the rest is that of its held-out test

@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
 from banditloop.rl_core.evaluation.kinds import kind_of
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
 from banditloop.rl_core.evaluation.summary import Summary
 from banditloop.rl_core.events.usable import UsableInteractions
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.decision import Thresholds, decide_heldout

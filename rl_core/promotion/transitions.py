@@ -6,7 +6,7 @@ from pathlib import Path
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Manifest, read_manifest

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import ESTIMATORS
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.comparison import compare
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import interaction_schema
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.training.train import contexts
 from tests.benchmarks.ratio import Row, seconds, times_faster

@@ -13,7 +13,7 @@ import numpy as np
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.promotion.decision import Thresholds
 from tests.benchmarks.ratio import Row, at_most
 from tests.unit.test_anytime_valid import canary_logs, rows_of

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.comparison import Tests, add_by_version
 from banditloop.rl_core.evaluation.episodes.decisions import EpisodeDecisions
 from banditloop.rl_core.evaluation.episodes.returns import predicted_returns
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.promotion.decision import Thresholds
 from tests.benchmarks.ratio import Row, at_most
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.comparison import add_by_version
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from tests.benchmarks.ratio import Row, at_most
 from tests.support.right_actions import TRAINED, UNIFORM, held_out, shared
 

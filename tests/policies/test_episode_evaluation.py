@@ -10,7 +10,6 @@ import pytest
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.comparison import compare_episodes, compare_versions
 from banditloop.rl_core.evaluation.episodes.episode_rows import SAMPLED, SEVERAL, UNKNOWN, UNUSABLE
 from banditloop.rl_core.evaluation.episodes.estimates import episode_estimates
@@ -19,6 +18,7 @@ from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
 from banditloop.rl_core.events.rows import reward_table
 from banditloop.rl_core.events.schema import RANDOM
 from banditloop.rl_core.events.usable import UsableInteractions
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.candidate import evaluate_candidate

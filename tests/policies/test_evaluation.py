@@ -14,8 +14,6 @@ from banditloop.rl_core.agents import Batch
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments import policy_value
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
-from banditloop.rl_core.estimators.sample_ratio import SampleRatioTest
 from banditloop.rl_core.evaluation.comparison import compare, user_level_evidence
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.log_window import LoggedWindow, logged_window
@@ -25,6 +23,8 @@ from banditloop.rl_core.evaluation.window_audit import ALARM_LEVEL, audit_window
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import interaction_schema
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
+from banditloop.rl_core.evidence.sample_ratio import SampleRatioTest
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Window

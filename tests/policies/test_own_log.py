@@ -6,10 +6,10 @@ import pytest
 
 from banditloop.rl_core.environments import policy_value
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.comparison import compare
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.kinds import kind_of
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.promotion.logged_candidate import evaluate_log
 from banditloop.rl_core.reports.evaluation_page import write_page
 from tests.policies.test_evaluation import config as config

@@ -6,10 +6,10 @@ from dataclasses import fields, replace
 import numpy as np
 
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.comparison import Tests, add_episodes
 from banditloop.rl_core.evaluation.episodes.decisions import EpisodeDecisions
 from banditloop.rl_core.evaluation.episodes.returns import predicted_returns
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 
 UNIFORM, TRAINED = 0.5, 0.85  # probability of the right action, of the random policy and of a trained one
 

@@ -7,8 +7,8 @@ import pytest
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.estimators.anytime_valid import TOTAL_WEALTH, BettingTest
 from banditloop.rl_core.estimators.confidence_sequence import ConfidenceSequence
+from banditloop.rl_core.evidence.anytime_valid import TOTAL_WEALTH, BettingTest
 from tests.unit.test_estimators import TRUTH, logged
 
 

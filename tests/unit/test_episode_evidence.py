@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.comparison import add_by_version
 from banditloop.rl_core.evaluation.episodes.decisions import EpisodeDecisions
 from banditloop.rl_core.evaluation.episodes.returns import predicted_returns, return_range
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.reward_range import RewardRange
 from tests.benchmarks.sequential_canary import judged

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.promotion.decision import MAX_CHECKS
 
 ARMS, EPSILON, ALPHA = 7, 0.1, 0.05

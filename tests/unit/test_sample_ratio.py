@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from banditloop.rl_core.estimators.sample_ratio import SampleRatioTest
+from banditloop.rl_core.evidence.sample_ratio import SampleRatioTest
 
 
 def test_a_canary_at_20_percent_that_gets_12_is_told_within_20_000_interactions():

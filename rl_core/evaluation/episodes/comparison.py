@@ -1,10 +1,10 @@
 """Comparison of two policies by the returns of episodes: betting tests updated with a window of the log."""
 
 from banditloop.rl_core.estimators import Logged
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.evaluation.episodes.decisions import EpisodeDecisions
 from banditloop.rl_core.evaluation.episodes.targets import Targets
 from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 
 Tests = tuple[BettingTest, BettingTest]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
 from banditloop.rl_core.estimators.value_interval import TOO_LITTLE
 from banditloop.rl_core.evaluation.episodes.window import EpisodeWindow
 from banditloop.rl_core.evaluation.summary import Summary, finite, rewards_of_versions, wealth_of_line
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.release import Verdict
 
 EPISODES, REWARD = "episodes", "reward"

@@ -10,7 +10,7 @@ import pytest
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.anytime_valid import BettingTest
+from banditloop.rl_core.evidence.anytime_valid import BettingTest
 from banditloop.rl_core.policies.release import CanaryEvidence, Release, Verdict
 from banditloop.rl_core.policies.tuned import Tuned
 from banditloop.rl_core.ports import Platform

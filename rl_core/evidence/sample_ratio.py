@@ -6,8 +6,8 @@ from typing import Self
 import numpy as np
 from pydantic import Field
 
-from banditloop.rl_core.estimators.anytime_valid import log_mean_exp
-from banditloop.rl_core.estimators.tilted_odds import log_likelihood_ratios
+from banditloop.rl_core.evidence.anytime_valid import log_mean_exp
+from banditloop.rl_core.evidence.tilted_odds import log_likelihood_ratios
 from banditloop.rl_core.settings.section import Section
 
 LEVEL = 0.01  # probability that the check ever warns of a challenger that gets its share

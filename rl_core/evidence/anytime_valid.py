@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.estimator import Logged
+from banditloop.rl_core.evidence.logged import Logged
 from banditloop.rl_core.settings.section import Section
 
 BET_FRACTIONS = 0.95 * 0.5 ** np.arange(12)
