@@ -1,7 +1,6 @@
 """The simulator's requests and rewards in every kind of environment, and the learning curve that comes of them."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -61,7 +60,7 @@ class Published:
 def visit(environment, tmp_path, default=0, users=5):
     """The messages and the one request of a visit."""
     config = make_config(environment, tmp_path)
-    platform = replace(connect(config), endpoint=FirstCandidate(default), bus=Published())
+    platform = connect(config).with_ports(endpoint=FirstCandidate(default), bus=Published())
     visited = simulate(config, platform, Visit(users=users, seed=0))
     rewards = [event for _, _, events in platform.bus.messages for event in events]
     assert visited == (users, users, pytest.approx(np.mean([event["value"] for event in rewards])))
@@ -127,7 +126,7 @@ def test_an_episode_is_played_step_by_step_and_every_step_earns(tmp_path):
     """The requests name episode and step; the events that an episode ended or was cut off belong to its last step."""
     environment = CartPole(max_steps=10)  # with the same action at every step, the pole falls after 8 to 10
     config = make_config(environment, tmp_path, agent={"name": IDLE})
-    platform = replace(connect(config), endpoint=FirstCandidate(0), bus=Published())
+    platform = connect(config).with_ports(endpoint=FirstCandidate(0), bus=Published())
     visited = simulate(config, platform, Visit(users=20, seed=0))
     expected = returns(lambda *asked: always(0, len(asked[-1])), environment, seed=0, episodes=20)
     assert visited == (steps := expected.lengths.sum(), steps + 20, expected.undiscounted.mean())
@@ -148,7 +147,7 @@ def test_an_episode_is_played_step_by_step_and_every_step_earns(tmp_path):
 
 def test_the_configs_limit_cuts_episodes_off(tmp_path):
     config = make_config(CartPole(), tmp_path, agent={"name": IDLE}, episodes={"max_steps": 3})
-    platform = replace(connect(config), endpoint=FirstCandidate(0), bus=Published())
+    platform = connect(config).with_ports(endpoint=FirstCandidate(0), bus=Published())
     assert simulate(config, platform, Visit(users=2)) == (6, 8, 3.0)
     assert [event["name"] for event in platform.bus.messages[2][2]] == ["reward"] * 2 + ["truncated"] * 2
 
