@@ -2,11 +2,7 @@
 
 import time
 
-import httpx
-
-from banditloop.rl_core.client.requests import trusted
-from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.ports import HEALTH_ROUTE, Endpoint
+from banditloop.rl_core.ports import Endpoint
 
 PROBE_SECONDS, ANSWER_SECONDS = 5.0, 2.0  # between two probes; for an answer
 PATIENCE_SECONDS = 60.0  # without any answer, since its start or its last one, before the predictor counts as hung
@@ -29,9 +25,6 @@ class HealthProbe:
         if now - self._probed < PROBE_SECONDS:
             return False
         self._probed = now
-        try:
-            httpx.get(f"{self._endpoint.url()}{HEALTH_ROUTE}", timeout=ANSWER_SECONDS, verify=trusted())  # type: ignore[attr-defined]
+        if self._endpoint.health(ANSWER_SECONDS) is not None:  # type: ignore[attr-defined]
             self._answered = time.monotonic()
-        except (InvalidInput, httpx.HTTPError):
-            pass
         return time.monotonic() - self._answered > PATIENCE_SECONDS

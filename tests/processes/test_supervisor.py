@@ -1,6 +1,8 @@
 """The supervisor: what exits or hangs is started again, a crash loop is told, and logs stay small."""
 
 import signal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -78,3 +80,21 @@ def test_logs_are_rotated_while_they_are_written(config):
                 log.write(b"%d" % number * 1001)
             wait_until(lambda: not (logs / "logger.txt").stat().st_size)
             assert (logs / "logger.1.txt").read_bytes() == b"%d" % number * 1001
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'{"versions": {"v1": 1}}', b'{"versions": {"v1": [1]}}'])
+def test_another_program_at_the_servers_port_is_not_taken_for_the_server(config, answer):
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+    endpoint = connect(config).endpoint
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever).start()
+        endpoint.register_server(f"http://127.0.0.1:{server.server_port}")
+        assert endpoint.vitals() == {}
+        assert endpoint.health(5.0) == answer.decode()
+        server.shutdown()
+    assert endpoint.health(5.0) is None

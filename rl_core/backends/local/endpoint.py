@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 PREDICT_SECONDS = 60.0  # that a prediction may take, and for which it is sent again
 RELEASE_FILES = ("release.json", "release.copy.json")  # the second is read where the first is damaged
-TUNED_FILE = "tuned.json"
+TUNED_FILE, SERVER_FILE = "tuned.json", "server.json"
+VITALS_SECONDS = 5.0  # to wait for the figures of the serving process
 log = logging.getLogger("banditloop.endpoint")
 
 
@@ -135,18 +136,23 @@ class LocalEndpoint:
 
     def vitals(self) -> dict[str, Vitals]:
         try:
-            url = self.url()
-        except InvalidInput:
+            versions = json.loads(self.health(VITALS_SECONDS) or "{}").get("versions", {})
+            return {version: Vitals(*values) for version, values in versions.items()}
+        except (ValueError, TypeError, AttributeError):  # another program has the port that was the server's
             return {}
+
+    def health(self, seconds: float) -> str | None:
+        """The serving process's answer to a health check; None if none comes within these seconds."""
+        if not (self._folder / SERVER_FILE).exists():
+            return None
         import httpx  # takes a tenth of a second to import
 
         from banditloop.rl_core.client.requests import trusted
 
         try:
-            versions = httpx.get(f"{url}{HEALTH_ROUTE}", timeout=5, verify=trusted()).json().get("versions", {})
-        except httpx.HTTPError:
-            return {}
-        return {version: Vitals(*values) for version, values in versions.items()}
+            return httpx.get(f"{self.url()}{HEALTH_ROUTE}", timeout=seconds, verify=trusted()).text
+        except (InvalidInput, httpx.HTTPError):
+            return None
 
     def predict(self, instances: list[Any]) -> list[Decision]:
         return self._client.rank_all(instances)
@@ -160,7 +166,7 @@ class LocalEndpoint:
     def url(self) -> str:
         """URL of the serving process."""
         try:
-            return json.loads((self._folder / "server.json").read_text())["url"]
+            return json.loads((self._folder / SERVER_FILE).read_text())["url"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # the next server writes it again
             raise InvalidInput(f"endpoint {self._folder}: nothing serves it; start `banditloop serve`") from None
 
@@ -172,4 +178,4 @@ class LocalEndpoint:
 
     def register_server(self, url: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._folder / "server.json", json.dumps({"url": url, "pid": os.getpid()}))
+        write_atomically(self._folder / SERVER_FILE, json.dumps({"url": url, "pid": os.getpid()}))
