@@ -61,6 +61,11 @@ def append(config, numbers):
     connect(config).warehouse.append("rewards", rewards(ids))
 
 
+def append_one_by_one(platform, numbers):
+    for number in numbers:
+        platform.warehouse.append("decisions", decisions([f"{number:02}"], mode="simulated"))
+
+
 IDS = [f"{number:02}" for number in range(30)]
 
 
@@ -140,8 +145,7 @@ def test_before_a_damaged_checkpoint_the_earlier_one_is_read_and_the_commits_sin
     config, damaged, caplog, monkeypatch
 ):
     monkeypatch.setattr(event_table, "LOG_SECONDS", 0)
-    for number in range(35):
-        append(config, [number])
+    append_one_by_one(connect(config), range(35))
     table, read_before = connect(config).warehouse._root / "decisions_v3", connect(config)
     ids = [f"{number:02}" for number in range(35)]
     assert event_ids(read_before) == ids
@@ -154,8 +158,7 @@ def test_before_a_damaged_checkpoint_the_earlier_one_is_read_and_the_commits_sin
     assert event_ids(read_before) == ids  # by a process that had read it before, and by a new one
     assert event_ids(connect(config)) == ids
     assert caplog.messages == [f"{last}: was damaged; the commits before it are read instead"]
-    for number in range(35, 50):  # beyond the next checkpoint
-        append(config, [number])
+    append_one_by_one(connect(config), range(35, 50))  # beyond the next checkpoint
     assert event_ids(read_before) == [f"{number:02}" for number in range(50)]
     assert len(list(table.glob("_delta_log/*"))) < 40
 
