@@ -1,7 +1,6 @@
 """Implementations of the ports. The backend section of the config names the function that connects them."""
 
 import functools
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +8,12 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.process import log_as_json
+from banditloop.rl_core.settings.registry import imported
 
 
 def connect(config: Config) -> Platform:
     """The platform of the configured backend. Connections are opened, and folders created, on first use."""
-    module, _, function = config.backend.CONNECT.partition(":")
-    return getattr(importlib.import_module(module), function)(config)
+    return imported(config.backend.CONNECT)(config)
 
 
 def connect_loop(values: Mapping[str, Any]) -> tuple[Config, Platform]:

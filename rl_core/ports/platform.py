@@ -71,12 +71,12 @@ class Platform(abc.ABC):
     @property
     @abc.abstractmethod
     def endpoint(self) -> Endpoint:
-        """What serves the policies of the loop."""
+        """The endpoint that serves the loop's policies."""
 
     @property
     @abc.abstractmethod
     def runner(self) -> Runner:
-        """What runs its pipelines."""
+        """The runner of its pipelines."""
 
     def with_ports(self, **ports: Any) -> Self:
         """This platform with other ports, by their names."""

@@ -25,8 +25,7 @@ class Registry(Mapping[str, type[S]]):
         self._package, self._classes = package, classes
 
     def __getitem__(self, name: str) -> type[S]:
-        module, _, attribute = self._classes[name].partition(":")
-        return cast(type[S], getattr(importlib.import_module(f"{self._package}.{module}"), attribute))
+        return cast(type[S], imported(f"{self._package}.{self._classes[name]}"))
 
     def __contains__(self, name: object) -> bool:
         return name in self._classes
@@ -36,6 +35,12 @@ class Registry(Mapping[str, type[S]]):
 
     def __len__(self) -> int:
         return len(self._classes)
+
+
+def imported(name: str) -> Any:
+    """The attribute of a module that is named by `module:attribute`."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def registered(registry: Mapping[str, type[S]], base: type[Any], values: Any, where: str) -> S:
@@ -75,9 +80,8 @@ def _find_class(registry: Mapping[str, type[S]], name: Any, where: str) -> type[
 
 
 def _import_class(name: str, where: str) -> Any:
-    module, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return imported(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidInput(f"{where}.name = {name!r}: {error}; give module:Class of an importable module") from None
 

@@ -109,6 +109,17 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
+def test_no_built_in_agent_or_environment_imports_a_heavy_library():
+    script = f"""
+import sys
+from banditloop.rl_core.config_defaults import REGISTRIES
+for registry, _ in REGISTRIES.values(): assert list(registry.values())
+heavy = [name for name in {HEAVY!r} if name in sys.modules]
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
 def test_the_google_backend_requires_no_other_extra(tmp_path):
     absent = ["deltalake", "duckdb", "filelock", "kfp", "litequeue", "tensorflow", "uvicorn"]
     connect_to_google(tmp_path, ["warehouse", "bus", "endpoint", "runner"], absent)
