@@ -24,7 +24,8 @@ class MicroBatch(Generic[Request, Answer]):
         target_size: int,
     ) -> None:
         self._answer, self._size, self._target_size = answer, size, target_size
-        self._pending: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
+        self._requests: deque[Request] = deque()
+        self._futures: deque[asyncio.Future[Answer]] = deque()  # of these requests
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -32,27 +33,34 @@ class MicroBatch(Generic[Request, Answer]):
 
     def submit(self, request: Request) -> asyncio.Future[Answer]:
         """The future answer to a request; it raises the exception that `answer` returned or raised."""
-        if not self._pending:
+        if not self._requests:
             self._loop.call_soon(self._collect, 0)
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._pending.append((request, future))
+        self._requests.append(request)
+        self._futures.append(future)
         return future
 
     def _collect(self, previously_pending: int) -> None:
         """Flush as soon as a round of the event loop brings no further request."""
-        if previously_pending < len(self._pending):
-            self._loop.call_soon(self._collect, len(self._pending))
+        if previously_pending < len(self._requests):
+            self._loop.call_soon(self._collect, len(self._requests))
         else:
             self._flush()
 
     def _flush(self) -> None:
+        """Answer a batch. This frame, to which an error's traceback leads, must not hold the error: both would stay."""
         batch, size = [], 0
-        while self._pending and size < self._target_size:
-            batch.append(self._pending.popleft())
-            size += self._size(batch[-1][0])
-        if self._pending:
+        while self._requests and size < self._target_size:
+            batch.append(self._requests.popleft())
+            size += self._size(batch[-1])
+        if self._requests:
             self._loop.call_soon(self._flush)
-        for (_, future), answer in zip(batch, self._answers([request for request, _ in batch]), strict=True):
+        self._settle(len(batch), self._answers(batch))
+
+    def _settle(self, count: int, answers: Sequence[Answer | Exception]) -> None:
+        """Give the answers to the futures of the first `count` requests."""
+        futures = [self._futures.popleft() for _ in range(count)]
+        for future, answer in zip(futures, answers, strict=True):
             if future.done():  # cancelled: the client disconnected
                 continue
             if isinstance(answer, Exception):

@@ -213,6 +213,7 @@ def _loop(paced: bool) -> asyncio.AbstractEventLoop:
 
 def main(url: str, load: str, cores: str) -> None:
     os.sched_setaffinity(0, json.loads(cores))
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))  # interrupts no server on its core, as if remote
     options = json.loads(load)
     with asyncio.Runner(loop_factory=lambda: _loop(bool(options["rate"]))) as runner:
         print(json.dumps(asdict(runner.run(_run(url, **options)))))

@@ -14,7 +14,7 @@ from tests.benchmarks.ratio import Row, at_least, at_most
 from tests.benchmarks.server import Server, predictor
 from tests.conftest import deploy, make_config, make_policy
 
-REPEATS, SECONDS, WARM_SECONDS, CONNECTIONS = 7, 2.0, 1.0, 64
+REPEATS, SECONDS, WARM_SECONDS, CONNECTIONS = 21, 1.0, 1.0, 64  # many: a machine's noise is as large as the limit
 TWO_CORES = CORES[-2:]
 
 
