@@ -6,7 +6,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.reports.runs import run_row
 from banditloop.rl_core.reports.versions import DATES, TOTALS, version_rows
-from banditloop.rl_core.serving.metrics import log_counts
+from banditloop.rl_core.serving.log_counts import log_counts
 
 
 def status(config: Config, platform: Platform) -> dict[str, Any]:

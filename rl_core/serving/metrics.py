@@ -8,13 +8,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from banditloop.rl_core.ports import Platform, Vitals
+from banditloop.rl_core.serving.log_counts import log_counts
 from banditloop.rl_core.serving.worker_counts import STOPPED, WorkerCounts
 
 BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-OUTCOMES = {
-    "decisions": ("shown", "shadow", "inactive"),
-    "rewards": ("joined", "late", "early", "unnamed", "dangling"),
-}
 REQUEST, SECONDS = "request", len(BUCKET_SECONDS) + 1  # kind of row, and the position after the buckets in it
 
 
@@ -90,23 +87,6 @@ def outbox_family(pending: dict[str, int]) -> Metric:
     for topic, size in pending.items():
         gauge.add_metric([topic], size)
     return gauge
-
-
-def log_counts(platform: Platform) -> dict[str, dict[str, int]]:
-    """Events of each topic by outcome, as LogCounts describes them, exact across all processes and crashes.
-
-    The other outcomes add up to `received`, but for `dead`: messages, not events, that could not be logged.
-    """
-    counts = platform.warehouse.event_counts()
-    return {
-        topic: {
-            "received": counts.received[topic],
-            "duplicate": counts.duplicate[topic],
-            **{name: getattr(counts, name) for name in names},
-            "dead": len(platform.bus.dead_letters(topic)),
-        }
-        for topic, names in OUTCOMES.items()
-    }
 
 
 def log_family(platform: Platform) -> Metric:

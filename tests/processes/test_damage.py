@@ -12,6 +12,8 @@ from banditloop.functions.trigger import tick
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.backends.local import event_table
 from banditloop.rl_core.backends.local.endpoint import RELEASE_FILES
+from banditloop.rl_core.backends.local.table_damage import DamageCheck
+from banditloop.rl_core.backends.local.table_files import CHECKPOINT
 from banditloop.rl_core.errors import InvalidInput, PlatformError
 from banditloop.rl_core.evaluation.log_window import logged_window
 from banditloop.rl_core.policies.release import Release, Verdict
@@ -150,7 +152,7 @@ def test_before_a_damaged_checkpoint_the_earlier_one_is_read_and_the_commits_sin
     ids = [f"{number:02}" for number in range(35)]
     assert event_ids(read_before) == ids
     assert not commit_of(table, 0).exists()  # the checkpoints took its place
-    *earlier, last = sorted(table.glob(f"_delta_log/{event_table.CHECKPOINTS}"))
+    *earlier, last = sorted(table.glob(f"_delta_log/*{CHECKPOINT}"))
     assert len(earlier) == 1
     content = last.read_bytes()
     zeroed = content[:4] + bytes(len(content) - 8) + content[-4:]
@@ -161,6 +163,21 @@ def test_before_a_damaged_checkpoint_the_earlier_one_is_read_and_the_commits_sin
     append_one_by_one(connect(config), range(35, 50))  # beyond the next checkpoint
     assert event_ids(read_before) == [f"{number:02}" for number in range(50)]
     assert len(list(table.glob("_delta_log/*"))) < 40
+
+
+def test_commits_that_expire_are_no_damage(config, monkeypatch):
+    monkeypatch.setattr(event_table, "LOG_SECONDS", 0)
+    platform = connect(config)
+    append_one_by_one(platform, range(25))
+    table, searched, expired = platform.warehouse._root / "decisions_v3", [], 0
+    monkeypatch.setattr(DamageCheck, "_mend_all", lambda check: searched.append(check))
+    for number in range(25, 45):
+        before = {*table.glob("_delta_log/*")}
+        append_one_by_one(connect(config), [number])
+        expired += not before <= {*table.glob("_delta_log/*")}
+        assert len(event_ids(platform)) == number + 1
+    assert expired == 2
+    assert not searched
 
 
 def test_a_log_without_its_first_commit_stops_the_warehouse_in_one_line(config):

@@ -23,7 +23,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.events.schema import STORED_TABLES
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import Platform
-from banditloop.rl_core.serving.metrics import log_counts
+from banditloop.rl_core.serving.log_counts import log_counts
 from tests.conftest import deploy, make_config, make_policy
 from tests.support.processes import process, wait_until
 

@@ -65,6 +65,7 @@ import sys, banditloop.pipelines.cli.main as cli
 sys.argv = ['banditloop', 'status', '--json']
 try: cli.main()
 except SystemExit as stop: assert stop.code == 0
+assert 'prometheus_client' not in sys.modules
 """,
 }
 

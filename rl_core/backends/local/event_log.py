@@ -16,7 +16,8 @@ from banditloop.rl_core.backends.local.database import database
 from banditloop.rl_core.backends.local.event_table import EPOCH, EventTable
 from banditloop.rl_core.backends.local.key_hashes import KeyHashes
 from banditloop.rl_core.backends.local.log_connection import LogView, log_connection
-from banditloop.rl_core.backends.local.table_damage import DamageCheck, Files
+from banditloop.rl_core.backends.local.table_damage import DamageCheck
+from banditloop.rl_core.backends.local.table_files import Files
 from banditloop.rl_core.backends.local.table_snapshot import NO_TABLE, DataFile, Snapshot
 from banditloop.rl_core.backends.local.upgrade import is_upgraded
 from banditloop.rl_core.backends.local.views import create_view

@@ -17,6 +17,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from filelock import FileLock
 
 from banditloop.rl_core.backends.local.deduplication import KeyIndex
+from banditloop.rl_core.backends.local.table_files import CHECKPOINT
 from banditloop.rl_core.backends.local.table_snapshot import (
     NO_TABLE,
     Snapshot,
@@ -40,7 +41,6 @@ LOG_SETTINGS = {
     "delta.enableExpiredLogCleanup": "false",  # it would leave one checkpoint, which a disk may damage
     "delta.deletedFileRetentionDuration": f"interval {RETENTION_HOURS} hours",
 }
-CHECKPOINTS = "*.checkpoint.parquet"
 LOG_SECONDS = 60  # for which a reader may need what it has found in the log
 
 
@@ -170,7 +170,7 @@ def _expire(delta_log: Path) -> None:
 
     Files go once in some checkpoints, not one by one, since everybody checks the table for damage when some are gone.
     """
-    earlier = sorted(delta_log.glob(CHECKPOINTS))[:-1]
+    earlier = sorted(delta_log.glob(f"*{CHECKPOINT}"))[:-1]
     old = [path.name for path in earlier if path.stat().st_mtime < time.time() - LOG_SECONDS]
     for path in delta_log.glob("[0-9]*") if old else ():
         if path.name.partition(".")[0] < old[-1].partition(".")[0]:

@@ -9,7 +9,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from banditloop.rl_core.backends.local.database import database
-from banditloop.rl_core.backends.local.event_table import CHECKPOINTS, EventTable
+from banditloop.rl_core.backends.local.event_table import EventTable
 from banditloop.rl_core.backends.local.files import REPAIRED, sync, write_atomically
+from banditloop.rl_core.backends.local.table_files import CHECKPOINT, Files, lost_files, table_files
 from banditloop.rl_core.backends.local.table_snapshot import (
     RECEIVED_KEY,
     DataFile,
@@ -35,7 +35,6 @@ from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.schema import KEYS, LOGGED_AT, STORED_TABLES
 
 MENDING = "mending"  # in the commit that replaces a damaged one until its events are appended again
-Files = dict[str, tuple[int, ...]]  # of a table, by path, with what changes when they do
 PARQUET = b"PAR1"  # the first and last bytes of a whole file
 log = logging.getLogger("banditloop.warehouse")
 
@@ -49,12 +48,12 @@ class DamageCheck:
 
     def mend(self) -> Files:
         """Find and mend what is damaged; returns the files. PlatformError: the table cannot be used."""
-        files = self._files()
+        files = table_files(self._path)
         if not files or files == self._known:
             return files
         known = self._known or {}
         whole = all(_is_whole(Path(path)) for path, identity in files.items() if known.get(path) != identity)
-        if not whole or known.keys() - files.keys() or (self._known is None and self._lacks_files(files)):
+        if not whole or lost_files(known, files) or (self._known is None and self._lacks_files(files)):
             self._mend_all()
         self._known = files
         return files
@@ -64,10 +63,6 @@ class DamageCheck:
         if self.mend():
             with self._table.lock():
                 self._remove_damaged_files(self._load(), _is_readable)
-
-    def _files(self) -> Files:
-        """Commits, checkpoints and data files, with what changes when they do."""
-        return _identities(self._log, (".json", ".parquet")) | _identities(self._path, (".parquet",))
 
     def _lacks_files(self, files: Files) -> bool:
         """Whether the log is missing, or some of the data files that it lists."""
@@ -85,7 +80,7 @@ class DamageCheck:
             damaged = [path for path in sorted(self._log.glob("*.json")) if not _is_whole(path)]
             for commit in damaged:
                 _replace(commit, {MENDING: "true"})
-            for checkpoint in (path for path in self._log.glob(CHECKPOINTS) if not _is_whole(path)):
+            for checkpoint in (path for path in self._log.glob(f"*{CHECKPOINT}") if not _is_whole(path)):
                 log.error("%s: was damaged; the commits before it are read instead", checkpoint, extra=REPAIRED)
                 (self._log / "_last_checkpoint").unlink(missing_ok=True)
                 checkpoint.rename(checkpoint.with_suffix(".damaged"))
@@ -130,22 +125,6 @@ class DamageCheck:
             return self._table.append(connection.sql(query).to_arrow_table().cast(schema))
 
 
-def _identities(folder: Path, endings: tuple[str, ...]) -> Files:
-    """The files of a folder whose names end so, with what changes when they do."""
-    if not folder.exists():
-        return {}
-    found: Files = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(endings):
-                try:
-                    status = entry.stat()
-                except FileNotFoundError:  # it was removed meanwhile
-                    continue
-                found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
-    return found
-
-
 def _data_file(path: str) -> DataFile:
     return DataFile(path, 0, None, None, None, None, None, None)  # type: ignore[arg-type]  # only its path matters
 
@@ -159,7 +138,7 @@ def _is_whole(path: Path) -> bool:
     try:
         if path.suffix == ".json":
             return not any(MENDING in action.get("commitInfo", {}) for action in _actions(path))
-        if path.match(CHECKPOINTS):
+        if path.name.endswith(CHECKPOINT):
             return _is_readable(path)
         with path.open("rb") as file:
             first = file.read(len(PARQUET))

@@ -1,0 +1,46 @@
+"""The files of a Delta Lake table that readers need: data files and, of its log, the last checkpoint and later commits.
+
+What is in the log before its last checkpoint expires.
+"""
+
+import os
+from pathlib import Path
+
+Files = dict[str, tuple[int, ...]]  # by path, with what changes when they do
+CHECKPOINT = ".checkpoint.parquet"  # ends the names of checkpoints, which begin with their version as commits do
+
+
+def table_files(table: Path) -> Files:
+    """The files of a table that are there."""
+    logged = _identities(table / "_delta_log", (".json", ".parquet"))
+    last = _last_checkpoint(logged)
+    read = {path: identity for path, identity in logged.items() if path >= last}
+    return read | _identities(table, (".parquet",))
+
+
+def lost_files(known: Files, files: Files) -> list[str]:
+    """The known files that are not there any more, and were not replaced by a later checkpoint."""
+    last = _last_checkpoint(files)
+    replaced = (path for path in known if Path(path).parent == Path(last).parent and path < last)
+    return list(known.keys() - files.keys() - set(replaced))
+
+
+def _last_checkpoint(files: Files) -> str:
+    """The log's last checkpoint; an empty text if there is none."""
+    return max((path for path in files if path.endswith(CHECKPOINT)), default="")
+
+
+def _identities(folder: Path, endings: tuple[str, ...]) -> Files:
+    """The files of a folder whose names end so, with what changes when they do."""
+    if not folder.exists():
+        return {}
+    found: Files = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(endings):
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:  # it was removed meanwhile
+                    continue
+                found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
+    return found
