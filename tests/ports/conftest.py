@@ -123,7 +123,7 @@ class EveryBackend:
 
     @pytest.fixture
     def pace(self, configure) -> float:
-        return {"local": 1.0, "google": 2.0}[configure().backend.name]
+        return {"local": 1.0, "google": 5.0}[configure().backend.name]  # so that a wait exceeds 2 × lease_seconds too
 
     @pytest.fixture
     def compacting(self, configure) -> None:

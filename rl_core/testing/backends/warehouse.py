@@ -81,10 +81,10 @@ class WarehouseContract(BackendFixtures):
         assert totals == [("v1-a", 1, 0), ("v2-b", 0, 2)]
         assert [row["shadowed"] for row in platform.warehouse.policy_totals(["v2-b", "v9-nothing"])] == [2]
 
-    def test_a_decision_with_a_timestamp_in_the_future_delays_nothing(self, configure: Configure) -> None:
-        platform = connect(configure(task=TASK.model_dump(), reward={"attribution_window_seconds": 0.3}))
+    def test_a_decision_with_a_timestamp_in_the_future_delays_nothing(self, configure: Configure, pace: float) -> None:
+        platform = connect(configure(task=TASK.model_dump(), reward={"attribution_window_seconds": 0.3 * pace}))
         platform.warehouse.append("decisions", decisions(["a"], at=LONG_AGO + timedelta(days=36_500)))
-        time.sleep(0.4)
+        time.sleep(0.4 * pace)
         assert read_rewards(platform, platform.warehouse.window(None)) == {"a": 0.0}
 
     def test_many_small_appends_survive_compaction(self, platform: Platform, compacting: None) -> None:
