@@ -12,47 +12,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from banditloop.pipelines.cli import (
-    cloud,
-    config,
-    dead_letters,
-    policy,
-    release,
-    run,
-    schedule,
-)
-from banditloop.pipelines.cli.compile import compile_, export_components
-from banditloop.pipelines.cli.evaluate import evaluate_
-from banditloop.pipelines.cli.import_log import import_
-from banditloop.pipelines.cli.init import init
-from banditloop.pipelines.cli.loop import loop
-from banditloop.pipelines.cli.play import play
-from banditloop.pipelines.cli.prune import prune
-from banditloop.pipelines.cli.serve import serve
-from banditloop.pipelines.cli.status import status, warehouse
-from banditloop.pipelines.cli.train import train
-from banditloop.pipelines.cli.tune import tune
-from banditloop.pipelines.cli.upgrade import repair, upgrade
+from banditloop.pipelines.cli.commands import MARKUP, RootGroup
 from banditloop.rl_core.errors import InvalidInput
 
 app = typer.Typer(
     help=__doc__,
+    cls=RootGroup,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     pretty_exceptions_enable=False,
 )
-for command in (init, loop, train, play, serve, tune, status, warehouse, prune, upgrade, repair, export_components):
-    app.command()(command)
-app.command(name="compile")(compile_)
-app.command(name="import")(import_)
-app.command(name="evaluate")(evaluate_)
-app.add_typer(run.app, name="run")
-app.add_typer(release.app, name="release")
-app.add_typer(policy.app, name="policy")
-app.add_typer(config.app, name="config")
-app.add_typer(schedule.app, name="schedule")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(cloud.app, name="cloud")
 
 
 def _print_version(requested: bool) -> None:

@@ -6,13 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.propensity_audit import MAX_BLOCK, PropensityAudit
 from banditloop.rl_core.events.candidates import action_positions, logged_ids, logged_probabilities
 from banditloop.rl_core.events.schema import split_by_version
+from banditloop.rl_core.evidence.propensity_audit import MAX_BLOCK, Audits, PropensityAudit
 
 AUDIT_NUMBERS = 400_000  # at a time: each row takes a number per candidate; so many stay in a cache
 AUDITED = ["event_id", "policy_version", "candidates", "action", "propensity", "probabilities", "mode"]
-Audits = dict[str, PropensityAudit]  # by policy version, the latest in the log last
 
 
 def merged_audits(parts: Iterable[Audits]) -> Audits:

@@ -19,9 +19,9 @@ from banditloop.rl_core.estimators.estimator import Estimator, Logged
 from banditloop.rl_core.estimators.log_inputs import LogInputs, Side, read_inputs
 from banditloop.rl_core.estimators.log_table import table
 from banditloop.rl_core.estimators.power import POWER, difference_variance, interactions_needed
-from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
 from banditloop.rl_core.estimators.segments import Segments, segments
 from banditloop.rl_core.estimators.value_interval import said
+from banditloop.rl_core.evidence.propensity_audit import PropensityAudit
 from banditloop.rl_core.settings.reward_range import RewardRange
 
 ALARM_ERRORS = 4.0  # standard errors of the mean weight from 1 that raise the alarm

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.compute as pc
 
-from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
+from banditloop.rl_core.evidence.propensity_audit import PropensityAudit
 
 ALARM_LEVEL = 0.01  # probability that an evaluation raises the alarm although its probabilities are right
 

@@ -16,7 +16,6 @@ from banditloop.rl_core.errors import InvalidInput
 
 SUFFIX = ".arrow"
 WRONG = (pa.ArrowException, KeyError, ValueError)  # what reading raises of files that are damaged or of another task
-BYTES_CHECKED = 1 << 16  # at a time: what stays in the cache of a processor
 
 
 def write_arrow(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
@@ -28,7 +27,7 @@ def write_arrow(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
         for batch in chain([first], batches):
             file.write_batch(pa.RecordBatch.from_arrays(_cast(batch, schema), schema=schema))
             rows += batch.num_rows
-    _checksum_path(path).write_text(_checksum(path))
+    _checksum_path(path).write_text(_checksum(_mapped(path)))
     return rows
 
 
@@ -38,11 +37,11 @@ def read_arrow(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     Raises:
         InvalidInput: the file is cut off or damaged, or lacks a field.
     """
-    expected = _checksum_path(path)
-    if expected.exists() and expected.read_text() != _checksum(path):
+    expected, content = _checksum_path(path), _mapped(path)
+    if expected.exists() and expected.read_text() != _checksum(content):
         raise InvalidInput(f"{path}: is damaged")
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table = pa.ipc.open_file(content).read_all()
         if not expected.exists():
             table.validate(full=True)
         for first in range(0, table.num_rows, rows):
@@ -89,9 +88,13 @@ def _checksum_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.crc32c")
 
 
-def _checksum(path: Path) -> str:
-    checksum = google_crc32c.Checksum()
-    with path.open("rb", buffering=0) as file:
-        for _ in checksum.consume(file, BYTES_CHECKED):
-            pass
-    return checksum.hexdigest().decode()
+def _mapped(path: Path) -> pa.Buffer:
+    """A file's content, mapped into memory. InvalidInput: it is empty."""
+    try:
+        return pa.memory_map(str(path)).read_buffer()
+    except pa.ArrowException as error:
+        raise _unreadable(path, error) from None
+
+
+def _checksum(content: pa.Buffer) -> str:
+    return f"{google_crc32c.value(content):08x}"

@@ -1,1 +1,1 @@
-"""Evidence from logged decisions that may be checked at any time: tests by betting, for releases and promotion."""
+"""Evidence from logged decisions that may be checked at any time: tests by betting."""

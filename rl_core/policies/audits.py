@@ -11,8 +11,7 @@ import numpy as np
 import orjson
 
 from banditloop.rl_core.agents import read_arrays, write_arrays
-from banditloop.rl_core.estimators.log_audit import Audits
-from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
+from banditloop.rl_core.evidence.propensity_audit import Audits, PropensityAudit
 
 AUDITS = "audits.npz"
 MAX_VERSIONS = 20  # whose audits are kept, the latest in the log; one that returns later starts anew

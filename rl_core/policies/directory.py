@@ -18,8 +18,8 @@ from banditloop.rl_core.agents import (
     write_arrays,
 )
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.log_audit import Audits
 from banditloop.rl_core.events.schema import RANDOM
+from banditloop.rl_core.evidence.propensity_audit import Audits
 from banditloop.rl_core.features.encoding import ENCODING, Encoding
 from banditloop.rl_core.policies.audits import AUDITS, write_audits
 from banditloop.rl_core.policies.manifest import MANIFEST, Manifest, agent_of, read_manifest

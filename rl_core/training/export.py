@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.log_audit import Audits, audit_propensities
+from banditloop.rl_core.estimators.log_audit import audit_propensities
 from banditloop.rl_core.events.examples import write_examples
 from banditloop.rl_core.events.transitions import KIND
 from banditloop.rl_core.events.usable import UsableInteractions
+from banditloop.rl_core.evidence.propensity_audit import Audits
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.audits import read_audits, write_audits
 from banditloop.rl_core.policies.manifest import Manifest, Window

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.log_audit import Audits, audited
+from banditloop.rl_core.estimators.log_audit import audited
 from banditloop.rl_core.events.usable import UsableInteractions
+from banditloop.rl_core.evidence.propensity_audit import Audits
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.ports import Platform, action_counts

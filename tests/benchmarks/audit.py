@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
+from banditloop.rl_core.evidence.propensity_audit import PropensityAudit
 from banditloop.rl_core.evidence.sample_ratio import SampleRatioTest
 from tests.benchmarks.ratio import Row, at_least, at_most
 from tests.unit.test_propensity_audit import audit_of, drawn, greedy_vectors, rows_until_failure

@@ -7,11 +7,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from banditloop.pipelines.cli.commands import COMMANDS
 from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 SECONDS = 300
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["banditloop.pipelines.cli.main", "tests.support.command_line"])
+MODULES = {f"banditloop.pipelines.cli.{target.partition(':')[0]}" for target in COMMANDS.values()}
+FORKS.set_forkserver_preload(["banditloop.pipelines.cli.main", *sorted(MODULES), "tests.support.command_line"])
 
 
 def banditloop(*words, cwd=None, **environment) -> subprocess.CompletedProcess[str]:

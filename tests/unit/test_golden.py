@@ -16,8 +16,8 @@ from banditloop.rl_core.estimators import DR, IPS, SNIPS, DirectMethod, Logged, 
 from banditloop.rl_core.estimators.balanced import balanced_propensity
 from banditloop.rl_core.estimators.diagnostics import Diagnostics
 from banditloop.rl_core.estimators.intervals import Bootstrap, clopper_pearson, empirical_bernstein
-from banditloop.rl_core.estimators.propensity_audit import PropensityAudit
 from banditloop.rl_core.estimators.reward_model import RewardModel
+from banditloop.rl_core.evidence.propensity_audit import PropensityAudit
 from banditloop.rl_core.logs.events import interactions
 from banditloop.rl_core.logs.formats import LogFiles
 from banditloop.rl_core.settings.task import Task

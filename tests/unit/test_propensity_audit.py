@@ -9,7 +9,7 @@ import pytest
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators.log_audit import audit_propensities
-from banditloop.rl_core.estimators.propensity_audit import CELLS, PropensityAudit
+from banditloop.rl_core.evidence.propensity_audit import CELLS, PropensityAudit
 from banditloop.rl_core.policies.audits import MAX_VERSIONS, read_audits, write_audits
 from tests.conftest import random_interactions
 

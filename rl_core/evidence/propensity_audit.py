@@ -145,3 +145,6 @@ def _blocks(bets: int, decisions: int) -> np.ndarray:
     while starts[-1] < decisions:
         starts.append(starts[-1] + min(max(bets + starts[-1], MIN_BLOCK), MAX_BLOCK))
     return np.array([*starts[:-1], decisions])
+
+
+Audits = dict[str, PropensityAudit]  # by policy version, the latest in the log last

@@ -1,0 +1,67 @@
+"""The commands of the command line, each imported when it is asked for: one starts without what the others need."""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from banditloop.rl_core.settings.registry import imported
+
+COMMANDS = {  # functions of single commands, and apps of groups, in modules beside this one
+    "init": "init:init",
+    "loop": "loop:loop",
+    "train": "train:train",
+    "play": "play:play",
+    "serve": "serve:serve",
+    "tune": "tune:tune",
+    "status": "status:status",
+    "warehouse": "status:warehouse",
+    "prune": "prune:prune",
+    "upgrade": "upgrade:upgrade",
+    "repair": "upgrade:repair",
+    "export-components": "compile:export_components",
+    "compile": "compile:compile_",
+    "import": "import_log:import_",
+    "evaluate": "evaluate:evaluate_",
+    "run": "run:app",
+    "release": "release:app",
+    "policy": "policy:app",
+    "config": "config:app",
+    "schedule": "schedule:app",
+    "dead-letters": "dead_letters:app",
+    "cloud": "cloud:app",
+}
+MARKUP: Any = "markdown"  # of help texts
+
+
+class Commands(Mapping[str, Any]):
+    """The commands by name, as Typer makes them."""
+
+    def __getitem__(self, name: str) -> Any:
+        return _command(name, COMMANDS[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class RootGroup(TyperGroup):
+    """All commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes | {"commands": Commands()})
+
+
+@lru_cache
+def _command(name: str, target: str) -> Any:
+    part = imported(f"{__package__}.{target}")
+    app = typer.Typer(rich_markup_mode=MARKUP, add_completion=False)
+    if not isinstance(part, typer.Typer):
+        app.command(name=name)(part)
+        return typer.main.get_command(app)
+    app.add_typer(part, name=name)
+    return typer.main.get_group(app).commands[name]
