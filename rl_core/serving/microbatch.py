@@ -48,7 +48,11 @@ class MicroBatch(Generic[Request, Answer]):
             self._flush()
 
     def _flush(self) -> None:
-        """Answer a batch. This frame, to which an error's traceback leads, must not hold the error: both would stay."""
+        """Answer a batch.
+
+        An error's traceback leads to this frame. If it held the error too, or its future, both would stay in memory
+        until a garbage collection, and with them the bodies of the requests.
+        """
         batch, size = [], 0
         while self._requests and size < self._target_size:
             batch.append(self._requests.popleft())
