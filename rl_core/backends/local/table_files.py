@@ -21,8 +21,8 @@ def table_files(table: Path) -> Files:
 def lost_files(known: Files, files: Files) -> list[str]:
     """The known files that are not there any more, and were not replaced by a later checkpoint."""
     last = _last_checkpoint(files)
-    replaced = (path for path in known if Path(path).parent == Path(last).parent and path < last)
-    return list(known.keys() - files.keys() - set(replaced))
+    gone = known.keys() - files.keys()
+    return [path for path in gone if path >= last or Path(path).parent != Path(last).parent]
 
 
 def _last_checkpoint(files: Files) -> str:
