@@ -1,5 +1,6 @@
 """The commands of the command line, each imported when it is asked for: one starts without what the others need."""
 
+import gc
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -42,6 +43,13 @@ class Commands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         return _command(name, COMMANDS[name])
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The command of a name; a KeyError in its module is none of the name."""
+        return self[name] if name in COMMANDS else default
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
 
@@ -59,6 +67,7 @@ class RootGroup(TyperGroup):
 @lru_cache
 def _command(name: str, target: str) -> Any:
     part = imported(f"{__package__}.{target}")
+    gc.freeze()  # garbage collections then skip everything that was imported
     app = typer.Typer(rich_markup_mode=MARKUP, add_completion=False)
     if not isinstance(part, typer.Typer):
         app.command(name=name)(part)

@@ -5,7 +5,6 @@ Example: `banditloop init news --from log.csv`, then `banditloop serve -c news/l
 Example: `banditloop status -c loop.toml`
 """
 
-import gc
 import importlib.metadata
 import sys
 from typing import Annotated, NoReturn
@@ -41,7 +40,6 @@ def banditloop(
 
 def main() -> None:
     """Run the command line. Exit status: 0 success, 1 failure, 2 wrong input."""
-    gc.freeze()  # garbage collections then skip everything that was imported
     try:
         app(standalone_mode=True)
     except InvalidInput as error:

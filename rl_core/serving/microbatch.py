@@ -24,7 +24,7 @@ class MicroBatch(Generic[Request, Answer]):
         target_size: int,
     ) -> None:
         self._answer, self._size, self._target_size = answer, size, target_size
-        self._requests: deque[Request] = deque()
+        self._requests: deque[tuple[Request, int]] = deque()  # with their sizes
         self._futures: deque[asyncio.Future[Answer]] = deque()  # of these requests
 
     @cached_property
@@ -33,10 +33,11 @@ class MicroBatch(Generic[Request, Answer]):
 
     def submit(self, request: Request) -> asyncio.Future[Answer]:
         """The future answer to a request; it raises the exception that `answer` returned or raised."""
+        sized = request, self._size(request)
         if not self._requests:
             self._loop.call_soon(self._collect, 0)
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self._requests.append(request)
+        self._requests.append(sized)
         self._futures.append(future)
         return future
 
@@ -53,27 +54,29 @@ class MicroBatch(Generic[Request, Answer]):
         An error's traceback leads to this frame. If it held the error too, or its future, both would stay in memory
         until a garbage collection, and with them the bodies of the requests.
         """
-        batch, size = [], 0
-        while self._requests and size < self._target_size:
-            batch.append(self._requests.popleft())
-            size += self._size(batch[-1])
+        batch, total = [], 0
+        while self._requests and total < self._target_size:
+            request, size = self._requests.popleft()
+            batch.append(request)
+            total += size
         if self._requests:
             self._loop.call_soon(self._flush)
         self._settle(len(batch), self._answers(batch))
 
-    def _settle(self, count: int, answers: Sequence[Answer | Exception]) -> None:
+    def _settle(self, count: int, answers: Sequence[Answer | BaseException]) -> None:
         """Give the answers to the futures of the first `count` requests."""
         futures = [self._futures.popleft() for _ in range(count)]
         for future, answer in zip(futures, answers, strict=True):
             if future.done():  # cancelled: the client disconnected
                 continue
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
 
-    def _answers(self, requests: list[Request]) -> Sequence[Answer | Exception]:
+    def _answers(self, requests: list[Request]) -> Sequence[Answer | BaseException]:
+        """The answers, or for each request the error: their futures wait for one, whatever is raised."""
         try:
             return self._answer(requests)
-        except Exception as error:
+        except BaseException as error:  # a library may raise its own, which the event loop only logs
             return [error] * len(requests)

@@ -110,6 +110,39 @@ def killed(*_):
     raise KeyboardInterrupt
 
 
+def test_a_mend_is_finished_although_a_checkpoint_was_written_over_it(config, monkeypatch):
+    """A power failure emptied a commit and lost a data file, whose removal is the commit that writes a checkpoint."""
+    append_one_by_one(connect(config), range(8))
+    table = connect(config).warehouse._root / "decisions_v3"
+    added = map(json.loads, commit_of(table, 7).read_text().splitlines())
+    [lost] = [action["add"]["path"] for action in added if "add" in action]
+    (table / lost).unlink()
+    commit_of(table, 5).write_bytes(b"")
+    with monkeypatch.context() as patch:
+        patch.setattr(DamageCheck, "_append_again", killed)
+        with pytest.raises(KeyboardInterrupt):
+            event_ids(connect(config))
+    assert list(table.glob(f"_delta_log/*{CHECKPOINT}"))
+    assert event_ids(connect(config)) == [f"{number:02}" for number in range(8) if number != 6]
+
+
+def test_a_commit_that_is_emptied_before_a_checkpoint_is_written_over_it_is_mended(config, monkeypatch):
+    append_one_by_one(connect(config), range(8))
+    reader, append_events = connect(config), event_table.EventTable.append
+    table = reader.warehouse._root / "decisions_v3"
+
+    def append(self, events):
+        commit_of(table, 5).write_bytes(b"")
+        return append_events(self, events)
+
+    assert event_ids(reader) == IDS[:8]
+    with monkeypatch.context() as patch:
+        patch.setattr(event_table.EventTable, "append", append)
+        append_one_by_one(reader, [8])
+    assert list(table.glob(f"_delta_log/*{CHECKPOINT}"))
+    assert event_ids(reader) == event_ids(connect(config)) == IDS[:9]
+
+
 @pytest.mark.parametrize(("name", "size"), [("decisions_v3", None), ("decisions_v3", 600), ("rewards", 0)])
 def test_the_rows_of_a_damaged_data_file_are_lost_and_all_others_kept(config, name, size, caplog):
     log_of_three_appends(config)

@@ -191,6 +191,25 @@ def test_concurrent_requests_are_answered_in_batches_of_the_target_size():
     assert isinstance(seven, ValueError)
 
 
+def test_whatever_is_raised_each_request_gets_its_own_answer():
+    class Panic(BaseException):
+        """What a library may raise that is no Exception, as those in Rust do."""
+
+    def answer(requests):
+        if "panic" in requests:
+            raise Panic
+        return [request.upper() for request in requests]
+
+    async def submit_all():
+        batch = MicroBatch(answer, len, target_size=3)
+        with pytest.raises(TypeError):
+            batch.submit(None)  # which has no size
+        return await asyncio.gather(*(batch.submit(r) for r in ("abc", "panic", "def")), return_exceptions=True)
+
+    first, second, third = asyncio.run(submit_all())
+    assert (first, type(second), third) == ("ABC", Panic, "DEF")
+
+
 def test_shutdown_answers_pending_requests_and_publishes_all_decisions(tmp_path):
     config = make_config(tmp_path)
     platform, answered, refused = connect(config), [], []

@@ -1,6 +1,6 @@
-"""The files of a Delta Lake table that readers need: data files and, of its log, the last checkpoint and later commits.
+"""The files of a Delta Lake table that are checked for damage: data files, commits and the log's last checkpoint.
 
-What is in the log before its last checkpoint expires.
+An earlier checkpoint is read only where the last one is damaged, and is checked then.
 """
 
 import os
@@ -12,14 +12,14 @@ CHECKPOINT = ".checkpoint.parquet"  # ends the names of checkpoints, which begin
 
 def table_files(table: Path) -> Files:
     """The files of a table that are there."""
-    logged = _identities(table / "_delta_log", (".json", ".parquet"))
+    logged = _identities(table / "_delta_log", (".json", CHECKPOINT))
     last = _last_checkpoint(logged)
-    read = {path: identity for path, identity in logged.items() if path >= last}
-    return read | _identities(table, (".parquet",))
+    checked = {path: identity for path, identity in logged.items() if path.endswith(".json") or path == last}
+    return checked | _identities(table, (".parquet",))
 
 
 def lost_files(known: Files, files: Files) -> list[str]:
-    """The known files that are not there any more, and were not replaced by a later checkpoint."""
+    """The known files that are not there any more, but for those of the log that its last checkpoint replaces."""
     last = _last_checkpoint(files)
     gone = known.keys() - files.keys()
     return [path for path in gone if path >= last or Path(path).parent != Path(last).parent]
