@@ -1,14 +1,13 @@
 """The commands of the command line, each imported when it is asked for: one starts without what the others need."""
 
 import gc
-from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from banditloop.rl_core.settings.registry import imported
+from banditloop.rl_core.settings.registry import Registry
 
 COMMANDS = {  # functions of single commands, and apps of groups, in modules beside this one
     "init": "init:init",
@@ -37,36 +36,24 @@ COMMANDS = {  # functions of single commands, and apps of groups, in modules bes
 MARKUP: Any = "markdown"  # of help texts
 
 
-class Commands(Mapping[str, Any]):
+class Commands(Registry[Any]):
     """The commands by name, as Typer makes them."""
 
     def __getitem__(self, name: str) -> Any:
-        return _command(name, COMMANDS[name])
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The command of a name; a KeyError in its module is none of the name."""
-        return self[name] if name in COMMANDS else default
-
-    def __contains__(self, name: object) -> bool:
-        return name in COMMANDS
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
-
-    def __len__(self) -> int:
-        return len(COMMANDS)
+        part: Any = super().__getitem__(name)
+        return _command(name, part)
 
 
 class RootGroup(TyperGroup):
     """All commands."""
 
     def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes | {"commands": Commands()})
+        super().__init__(**attributes | {"commands": Commands(__package__, COMMANDS)})
 
 
 @lru_cache
-def _command(name: str, target: str) -> Any:
-    part = imported(f"{__package__}.{target}")
+def _command(name: str, part: Any) -> Any:
+    """The command of a function or of an app, whose module was imported."""
     gc.freeze()  # garbage collections then skip everything that was imported
     app = typer.Typer(rich_markup_mode=MARKUP, add_completion=False)
     if not isinstance(part, typer.Typer):

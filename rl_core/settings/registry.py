@@ -27,6 +27,10 @@ class Registry(Mapping[str, type[S]]):
     def __getitem__(self, name: str) -> type[S]:
         return cast(type[S], imported(f"{self._package}.{self._classes[name]}"))
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The class of a name; a KeyError in its module is none of the name."""
+        return self[name] if name in self._classes else default
+
     def __contains__(self, name: object) -> bool:
         return name in self._classes
 

@@ -193,7 +193,7 @@ def test_concurrent_requests_are_answered_in_batches_of_the_target_size():
 
 def test_whatever_is_raised_each_request_gets_its_own_answer():
     class Panic(BaseException):
-        """What a library may raise that is no Exception, as those in Rust do."""
+        """An error that is no Exception, such as a panic in a library of Rust."""
 
     def answer(requests):
         if "panic" in requests:
