@@ -4,6 +4,7 @@ import shutil
 import time
 from datetime import UTC, datetime, timedelta
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -110,6 +111,14 @@ def looked_at(tmp_path, clock):
     warehouse.event_counts()
     warehouse.append("rewards", rewards(["0-0", "2-0", "unknown"], at=clock.now))
     return config
+
+
+def test_looks_at_few_new_rows_run_on_one_core_and_reads_of_the_log_on_all(looked_at):
+    threads, log = "SELECT current_setting('threads')", connect(looked_at).warehouse._log
+    looks.Looks(log).look()
+    assert log.database.execute(threads).fetchall() == [(1,)]
+    with log.connection(log.snapshots()["decisions"].files) as connection:
+        assert connection.execute(threads).fetchall() == duckdb.sql(threads).fetchall()
 
 
 def test_a_look_of_another_process_goes_on_from_the_file_unless_it_is_damaged(looked_at):

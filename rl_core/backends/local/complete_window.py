@@ -36,7 +36,7 @@ def complete_window(
     present = now + MAX_LEAD / 2  # so that a writer whose clock differs does not store rows before it
     waiting = waiting_since()
     closed = max(min(waiting or now, now), now - event_log.MAX_WAIT)
-    events.tables["rewards"].wait()
+    events.wait()
     decisions = events.snapshots()["decisions"]  # of one moment: what is logged meanwhile is still open
     still_open = _still_open(events, decisions, since_or_start, closed, present)
     until, rows = _counted(events, decisions, since_or_start, still_open or present)

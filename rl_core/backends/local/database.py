@@ -7,12 +7,18 @@ import duckdb
 MEMORY = "1GB"  # beyond, queries write to the disk; by itself DuckDB takes most of the machine's
 
 
-def database(spill: Path) -> duckdb.DuckDBPyConnection:
+def database(spill: Path, on_one_core: bool = False) -> duckdb.DuckDBPyConnection:
     """A database in little memory, which is kept open: opening one takes longer than many a query.
 
-    spill: the folder for what does not fit.
+    spill: the folder for what does not fit; on_one_core: until `use_all_cores`, since small queries cost less there.
     """
-    connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": str(spill)})
+    config = {"memory_limit": MEMORY, "temp_directory": str(spill)} | ({"threads": 1} if on_one_core else {})
+    connection = duckdb.connect(config=config)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET parquet_metadata_cache = true")  # the files never change
     return connection
+
+
+def use_all_cores(connection: duckdb.DuckDBPyConnection) -> None:
+    """Run the queries of a database on all cores from now on."""
+    connection.execute("RESET threads")

@@ -52,7 +52,7 @@ class EventLog:
     @cached_property
     def database(self) -> duckdb.DuckDBPyConnection:
         """The database of the log's queries, which holds nothing itself."""
-        return database(self.root / "spill")
+        return database(self.root / "spill", on_one_core=True)
 
     @property
     def tables(self) -> dict[str, EventTable]:
@@ -63,6 +63,10 @@ class EventLog:
     def mend(self) -> list[Files]:
         """Mend what the disk has damaged; returns what identifies the files. PlatformError: it cannot be mended."""
         return [check.mend() for check in self._checks.values()]
+
+    def wait(self) -> None:
+        """Wait until the appends of rewards in progress, if any, have committed."""
+        self._opened["rewards"].wait()
 
     def repair(self) -> int:
         """Set data files aside that are damaged inside, and restamp rows from the future; returns how many rows."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from banditloop.rl_core.backends.local.database import use_all_cores
 from banditloop.rl_core.backends.local.queries import IS_IN_TIME
 from banditloop.rl_core.backends.local.query_errors import explained
 from banditloop.rl_core.backends.local.table_snapshot import DataFile
@@ -38,6 +39,7 @@ def log_connection(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with views of some files of decisions, and of the rewards that may belong to them."""
     with query_connection(opened) as connection:
+        use_all_cores(connection)
         create_view(connection, *decisions)
         create_view(connection, *rewards)
         create_outcome_views(connection, durations, any(file.first_mode == DEFERRED for file in decisions.files))

@@ -41,16 +41,14 @@ class LogSums(NamedTuple):
     versions: pa.Table = VERSION_SUMS.empty_table()
     outcomes: Mapping[str, int] = {}  # of decisions and rewards, by the names of LogCounts
 
-    def plus(self, other: Self, sign: int = 1) -> "LogSums":
-        """The sums with those over other events added (sign 1) or taken out (-1)."""
-        pooled = pa.concat_tables([self.versions, other.versions if sign == 1 else _negative(other.versions)])
-        summed = pooled.group_by("version", use_threads=False).aggregate(
-            [("first", "min"), *((name, "sum") for name in COUNTS + WEIGHTED)]
-        )
-        columns = ["version", "first_min", *(f"{name}_sum" for name in COUNTS + WEIGHTED)]
+    def plus(self, change: Self) -> "LogSums":
+        """The sums with a change of them, which may be negative."""
+        changes = pc.is_in(self.versions["version"], change.versions["version"])
+        rows = self.versions.filter(changes).to_pylist() + change.versions.to_pylist()
+        changed = pa.Table.from_pylist(_one_per_version(rows), VERSION_SUMS)
         outcomes = Counter(self.outcomes)
-        outcomes.update({name: sign * count for name, count in other.outcomes.items()})
-        return LogSums(summed.select(columns).rename_columns(VERSION_SUMS.names), outcomes)
+        outcomes.update(change.outcomes)
+        return LogSums(pa.concat_tables([self.versions.filter(pc.invert(changes)), changed]), outcomes)
 
     def totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         """The rows of `Warehouse.policy_totals`."""
@@ -64,7 +62,12 @@ class LogSums(NamedTuple):
         return [dict(zip(TOTALS, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _negative(versions: pa.Table) -> pa.Table:
-    """The sums of each version, times -1."""
-    sums = [pc.negate(versions[name]) for name in COUNTS + WEIGHTED]
-    return pa.table([versions["version"], versions["first"], *sums], VERSION_SUMS)
+def _one_per_version(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of each version added up. They are few, and pyarrow's grouping takes longer to import."""
+    sums: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        added_up = sums.setdefault(row["version"], row)
+        if added_up is not row:
+            added_up |= {name: added_up[name] + row[name] for name in COUNTS + WEIGHTED}
+            added_up["first"] = min(added_up["first"], row["first"])
+    return [*sums.values()]

@@ -49,12 +49,11 @@ class Looks:
                 return Look(kept.sums, tables)
             query.read_events(kept.until)
             until = {table: rows.last or kept.until[table] for table, rows in new.items()}
-            before, after = query.sums(kept.until), query.sums(until)
-            added_up = kept.sums.plus(after.plus(before, -1))  # the small ones first: there may be many versions
+            added_up = kept.sums.plus(query.change(kept.until, until))
             rows = {table: kept.rows[table] + rows.added - rows.ahead for table, rows in new.items()}
             self._keep(KeptSums(until, rows, added_up))
             if any(rows.ahead for rows in new.values()):
-                added_up = added_up.plus(query.sums(until), -1).plus(query.sums(dict.fromkeys(KEYS, END_OF_TIME)))
+                added_up = added_up.plus(query.change(until, dict.fromkeys(KEYS, END_OF_TIME)))
             return Look(added_up, tables)
 
     def _latest(self) -> KeptSums:

@@ -23,13 +23,11 @@ IS_EARLY = "r.timestamp < d.timestamp - to_microseconds($max_skew)"
 IS_IN_TIME = f"NOT {IS_LATE} AND NOT {IS_EARLY}"
 OUTCOME = f"""CASE WHEN d.event_id IS NULL THEN '5 dangling' WHEN {IS_LATE} THEN '4 late'
     WHEN {IS_EARLY} THEN '3 early' WHEN NOT list_contains($used, r.name) THEN '2 unnamed' ELSE '1 joined' END"""
-REWARD_OUTCOMES = f"""SELECT outcome, count(*) FROM (
-        SELECT min({OUTCOME}) AS outcome
-        FROM rewards r LEFT JOIN logged_decisions d ON r.event_id = d.event_id GROUP BY r.number)
+REWARD_OUTCOMES = f"""SELECT outcome, sum(sign) FROM (
+        SELECT min({OUTCOME}) AS outcome, r.sign
+        FROM rewards r LEFT JOIN logged_decisions d ON r.event_id = d.event_id GROUP BY r.number, r.sign)
     GROUP BY outcome"""
-DECISION_OUTCOME_NAMES = ("shown", "shadow", "inactive")
-DECISION_OUTCOMES = """SELECT (SELECT count(*) FROM decisions), (SELECT count(*) FROM shadows),
-    (SELECT count(*) FROM eligible) - (SELECT count(*) FROM decisions)"""
+ELIGIBLE = "SELECT coalesce(sum(sign), 0) FROM eligible"
 
 
 def rewarded(aggregation: str) -> str:
@@ -45,13 +43,14 @@ def rewarded(aggregation: str) -> str:
 
 
 def version_sums(rewarded: str, value: str) -> str:
-    """The columns of VERSION_SUMS, its time in microseconds."""
+    """The columns of VERSION_SUMS, its time in microseconds. Rows count with their `sign`, as in `sums_query`."""
     return f"""WITH {rewarded}, shown AS (
-            SELECT policy_version, count({value}) AS interactions, count(*) - count({value}) AS ignored,
-                count(reward) AS rewarded, sum({value} / logging_probability) AS weighted_reward,
-                sum(1 / logging_probability) FILTER ({value} IS NOT NULL) AS weight, min(logged_at) AS first
+            SELECT policy_version, sum(sign) FILTER ({value} IS NOT NULL) AS interactions,
+                sum(sign) FILTER ({value} IS NULL) AS ignored, sum(sign) FILTER (reward IS NOT NULL) AS rewarded,
+                sum(sign * {value} / logging_probability) AS weighted_reward,
+                sum(sign / logging_probability) FILTER ({value} IS NOT NULL) AS weight, min(logged_at) AS first
             FROM decisions LEFT JOIN rewarded USING (number) GROUP BY ALL),
-        shadowed AS (SELECT policy_version, count(*) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
+        shadowed AS (SELECT policy_version, sum(sign) AS shadowed, min(logged_at) AS first FROM shadows GROUP BY ALL)
         SELECT policy_version, epoch_us(least(shown.first, shadowed.first)), coalesce(interactions, 0),
             coalesce(rewarded, 0), coalesce(ignored, 0), coalesce(shadowed, 0), coalesce(weighted_reward, 0),
             coalesce(weight, 0)

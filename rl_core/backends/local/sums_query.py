@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from banditloop.rl_core.backends.local import queries
+from banditloop.rl_core.backends.local.database import use_all_cores
 from banditloop.rl_core.backends.local.event_log import EventLog
 from banditloop.rl_core.backends.local.event_table import EPOCH
 from banditloop.rl_core.backends.local.key_hashes import hashes
@@ -56,6 +57,7 @@ class SumsQuery:
     def read_events(self, since: Mapping[str, datetime]) -> None:
         """Find all rows of the events that have rows after these times as `stored_decisions` and `stored_rewards`."""
         if set(since.values()) == {EPOCH}:
+            use_all_cores(self._connection)
             for table, snapshot in self._tables.items():
                 self._events.event_ids[table].index(self._connection, {file.path: file.rows for file in snapshot.files})
                 self._events.create_view(self._connection, f"stored_{table}", table, snapshot.files)
@@ -73,16 +75,18 @@ class SumsQuery:
             query = f"FROM all_{table} SEMI JOIN changed USING (event_id)"
             self._connection.execute(f"CREATE TEMP TABLE stored_{table} AS {query}")
 
-    def sums(self, until: Mapping[str, datetime]) -> LogSums:
-        """The sums over what was read, as far as it was logged up to these times."""
-        if set(until.values()) == {EPOCH}:
-            return LogSums()
+    def change(self, since: Mapping[str, datetime], until: Mapping[str, datetime]) -> LogSums:
+        """The sums over what was read, as it was logged up to `until`, less those as it was up to `since`."""
         for table, view in LOGGED.items():
-            query = f"FROM stored_{table} WHERE logged_at <= {queries.sql_time(until[table])}"
+            if set(since.values()) == {EPOCH}:
+                query = _rows(table, until[table], "event_id, number, 1 AS sign")
+            else:
+                query = _rows_of_both(table, since[table], until[table])
             self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {query}")
         deferred = any(file.first_mode == DEFERRED for file in self._tables["decisions"].files)
         create_outcome_views(self._connection, self._events.durations, deferred)
-        return LogSums(self._versions(), self._outcomes())
+        versions = self._versions()
+        return LogSums(versions, self._reward_outcomes() | self._decision_outcomes(versions))
 
     def _versions(self) -> pa.Table:
         query = queries.version_sums(self._events.rewarded, self._events.value)
@@ -92,9 +96,29 @@ class SumsQuery:
         arrays = [pa.array(values, field.type) for values, field in zip(columns, VERSION_SUMS, strict=True)]
         return pa.table(arrays, VERSION_SUMS)
 
-    def _outcomes(self) -> dict[str, int]:
+    def _reward_outcomes(self) -> dict[str, int]:
         parameters = self._events.durations | {"used": self._events.used_names}
         rewards = self._connection.execute(queries.REWARD_OUTCOMES, parameters).fetchall()
-        [decisions] = self._connection.execute(queries.DECISION_OUTCOMES).fetchall()
-        names = queries.DECISION_OUTCOME_NAMES
-        return {name[2:]: count for name, count in rewards} | dict(zip(names, decisions, strict=True))
+        return {name[2:]: count for name, count in rewards}
+
+    def _decision_outcomes(self, versions: pa.Table) -> dict[str, int]:
+        counts = {name: sum(versions[name].to_pylist()) for name in ("interactions", "ignored", "shadowed")}
+        shown = counts["interactions"] + counts["ignored"]
+        [(eligible,)] = self._connection.execute(queries.ELIGIBLE).fetchall()
+        return {"shown": shown, "shadow": counts["shadowed"], "inactive": eligible - shown}
+
+
+def _rows(table: str, until: datetime, columns: str) -> str:
+    """SQL of the rows up to a time."""
+    return f"""SELECT * EXCLUDE (event_id, number), {columns}
+        FROM stored_{table} WHERE logged_at <= {queries.sql_time(until)}"""
+
+
+def _rows_of_both(table: str, since: datetime, until: datetime) -> str:
+    """SQL of the rows up to each of two times, those up to the first with the sign -1.
+
+    As they get other event ids and numbers, one query adds up both: to it they are rows of different events.
+    """
+    now = _rows(table, until, "'+' || event_id AS event_id, number, 1 AS sign")
+    before = _rows(table, since, "'-' || event_id AS event_id, ~number AS number, -1 AS sign")
+    return f"{now} UNION ALL {before}"

@@ -33,18 +33,15 @@ def create_view(connection: duckdb.DuckDBPyConnection, name: str, files: list[Da
     groups: dict[tuple[tuple[str, pa.DataType], ...], list[str]] = defaultdict(list)
     for file in files:
         groups[stored_fields(file.path)].append(file.path)
-    parts: list[str] = []
+    queries: list[str] = []
     first = 0
     for fields, paths in groups.items():
-        parts.append(f"{name}_{len(parts)}")
         columns = [f"{_projected(fields, field)} AS {field.name}" for field in schema]
         number = f"(file_index + {first})::BIGINT << 32 | file_row_number AS number"
         files_read = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        query = f"SELECT {', '.join([*columns, number])} FROM read_parquet([{files_read}])"
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {parts[-1]} AS {query}")
+        queries.append(f"SELECT {', '.join([*columns, number])} FROM read_parquet([{files_read}])")
         first += len(paths)
-    query = " UNION ALL ".join(f"FROM {part}" for part in parts) or _no_rows(schema)
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {' UNION ALL '.join(queries) or _no_rows(schema)}")
 
 
 def _no_rows(schema: pa.Schema) -> str:
