@@ -152,7 +152,7 @@ class LinUCB(MergeableAgent):
     def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
         from banditloop.rl_core.agents.linucb_saved_model import save_linucb  # imports TensorFlow
 
-        save_linucb(statistics, self.alpha, self.l2, folder)
+        save_linucb(self.solve(statistics), folder)
 
     def model(self, statistics: Statistics) -> LinUCBModel:
         return self.solve(statistics)

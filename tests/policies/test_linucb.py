@@ -51,8 +51,7 @@ def test_a_flag_beside_raw_features_near_a_million_keeps_its_weight(kind, positi
     assert agent.metrics(statistics)["condition_number"] > (1e12 if kind == "close" else 1)
 
 
-def test_the_exported_policy_sees_a_flag_beside_raw_features_too():
-    from banditloop.rl_core.agents.linucb_saved_model import linucb_policy
+def test_the_exported_policy_sees_a_flag_beside_raw_features_too(tmp_path):
     from banditloop.rl_core.tf import tf
 
     # isort: split
@@ -65,7 +64,9 @@ def test_the_exported_policy_sees_a_flag_beside_raw_features_too():
         batch = Batch(observations, np.full(ROWS, arm), flag * (1 + arm / 10))
         statistics = agent.update(statistics, [batch])
     seen = observations[flag == 1]
-    chosen = linucb_policy(statistics, 0.0, 1.0).action(time_step.restart(tf.constant(seen), len(seen))).action.numpy()
+    agent.export_saved_model(statistics, tmp_path)
+    policy = tf.saved_model.load(tmp_path)
+    chosen = policy.action(time_step.restart(tf.constant(seen), len(seen)), ()).action.numpy()
     np.testing.assert_array_equal(chosen, 4)
     np.testing.assert_array_equal(agent.solve(statistics).greedy_actions(seen), 4)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from banditloop.rl_core.agents import MergeableAgent, Model, one_hot
 from banditloop.rl_core.agents.agent import append_zeros, learning_metrics, reward_sums
-from banditloop.rl_core.agents.linucb_saved_model import save_linucb
+from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import ENVIRONMENTS, Environment
 from banditloop.rl_core.environments.environment import draw
@@ -78,7 +78,7 @@ class Ridge(MergeableAgent):
         np.save(folder / COEFFICIENTS, theta)
 
     def export_saved_model(self, statistics, folder):
-        save_linucb(statistics, 0.0, self.l2, folder)
+        LinUCB(alpha=0.0, l2=self.l2).export_saved_model(statistics, folder)
 
     def load(self, folder):
         return RidgeModel(np.load(folder / COEFFICIENTS))
