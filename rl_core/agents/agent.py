@@ -117,8 +117,11 @@ class Agent(Section, abc.ABC):
         """Write the files that `load` reads into a policy directory."""
 
     @abc.abstractmethod
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
-        """Write the policy into its directory as a TF-Agents SavedModel, for other programs. Imports TensorFlow."""
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
+        """Write the policy that `save` wrote into a directory there as a TF-Agents SavedModel too, for other programs.
+
+        Imports TensorFlow.
+        """
 
     @abc.abstractmethod
     def load(self, folder: Path) -> Model:

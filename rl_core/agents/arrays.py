@@ -4,6 +4,7 @@ import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
@@ -48,6 +49,23 @@ def read_arrays(path: Path) -> Statistics:
     return arrays
 
 
+def read_blocks(path: Path) -> Iterator[tuple[str, tuple[int, ...], Iterator[tuple[range, np.ndarray]]]]:
+    """The names and shapes of the arrays that `write_arrays` wrote, and their content, some rows at a time."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                shape, dtype = _header(file)
+                yield member.filename.removesuffix(".npy"), shape, _blocks(file, shape, dtype)
+
+
+def _blocks(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> Iterator[tuple[range, np.ndarray]]:
+    (length, *row), numbers = shape or (1,), math.prod(shape[1:])
+    for some in blocks(length, max(1, numbers)):
+        rows = range(*some.indices(length))
+        content = np.frombuffer(file.read(len(rows) * numbers * dtype.itemsize), dtype)
+        yield rows, content.reshape(len(rows), *row) if shape else content.reshape(())
+
+
 def check_shapes(path: Path, arrays: Statistics, expected: Statistics) -> None:
     """Compare the arrays of a file with others of the right names, shapes and kinds; any length fits an empty axis.
 
@@ -75,15 +93,23 @@ def _check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
     if sum(member.file_size for member in members) > file_bytes:
         raise ValueError("its arrays are larger than the file")
     for member in members:
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{member.filename} is compressed")
         with archive.open(member) as file:
-            header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}.get(read_magic(file))
-            if header is None or member.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"{member.filename} is compressed, or of an unknown version")
-            shape, _, dtype = header(file)
+            shape, dtype = _header(file)
             if dtype.kind not in "biuf" or file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
                 raise ValueError(f"{member.filename} is {dtype} {shape}, which is not what the file holds")
 
 
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and the type of the array that a file begins with."""
+    header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}.get(read_magic(file))
+    if header is None:
+        raise ValueError("it is of an unknown version")
+    shape, _, dtype = header(file)
+    return shape, dtype
+
+
 def write_arrays(path: Path, arrays: Statistics) -> None:
-    """Write an .npz file, not compressed, so that its size bounds what it takes to read it."""
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    """Write an .npz file, row by row and not compressed, so that its size bounds what it takes to read it."""
+    np.savez(path, **{name: np.asarray(array, order="C") for name, array in arrays.items()})  # type: ignore[arg-type]

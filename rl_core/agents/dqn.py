@@ -125,13 +125,13 @@ class DQN(OnlineAgent):
     def save(self, statistics: Statistics, folder: Path) -> None:
         write_arrays(folder / WEIGHTS, served_arrays(statistics))
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.neural_saved_model import save_network, save_softmax  # imports TensorFlow
 
         if self.temperature:
-            save_softmax(statistics, self.temperature, folder)
+            save_softmax(folder, dim, actions, self.temperature)
         else:
-            save_network(statistics, folder)
+            save_network(folder, actions)
 
     def model(self, statistics: Statistics) -> Model:
         return self._drawing(NeuralModel.of(statistics))

@@ -85,10 +85,10 @@ class ExploringAgent(MergeableAgent):
     def save(self, statistics: Statistics, folder: Path) -> None:
         write_arrays(folder / WEIGHTS, self.weights(statistics))
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.exploring_saved_model import save_exploring  # imports TensorFlow
 
-        save_exploring(self, self.weights(statistics), folder)
+        save_exploring(self, folder, dim, actions)
 
     def load(self, folder: Path) -> "ExploringModel":
         """The model of weights.npz. Does not import TensorFlow."""

@@ -71,10 +71,10 @@ class LinearQAgent(SequentialAgent):
     def save(self, statistics: Statistics, folder: Path) -> None:
         write_arrays(folder / WEIGHTS, served_arrays(statistics))
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.linear_q_saved_model import save_linear_q  # imports TensorFlow
 
-        save_linear_q(statistics, folder)
+        save_linear_q(folder, dim, actions)
 
     def model(self, statistics: Statistics) -> Model:
         return LinearQModel.of(statistics)

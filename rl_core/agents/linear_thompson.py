@@ -125,10 +125,10 @@ class LinearThompson(MergeableAgent):
     def save(self, statistics: Statistics, folder: Path) -> None:
         write_arrays(folder / WEIGHTS, self.solve(statistics).arrays())
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.linear_thompson_saved_model import save_linear_thompson  # imports TensorFlow
 
-        save_linear_thompson(self.solve(statistics), folder)
+        save_linear_thompson(folder, dim, actions)
 
     def load(self, folder: Path) -> LinearThompsonModel:
         """The model of weights.npz. Does not import TensorFlow."""

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from banditloop.rl_core.agents.linear_thompson_model import LinearThompsonModel
 from banditloop.rl_core.agents.probability_of_best import ABOVE, BELOW
 from banditloop.rl_core.agents.saved_model import save_policy
 from banditloop.rl_core.tf import tf
@@ -46,6 +45,6 @@ def _probabilities_of_best(means: tf.Tensor, deviations: tf.Tensor) -> tf.Tensor
     return probabilities / tf.reduce_sum(probabilities, axis=1, keepdims=True)
 
 
-def save_linear_thompson(model: LinearThompsonModel, folder: Path) -> None:
-    """Write the policy as a SavedModel with an `action` signature, for `tf.saved_model.load`."""
-    save_policy(model.shape, model.arrays(), thompson, folder)
+def save_linear_thompson(folder: Path, dim: int, actions: int) -> None:
+    """See save_policy."""
+    save_policy(folder, dim, actions, thompson)

@@ -149,10 +149,10 @@ class LinUCB(MergeableAgent):
         model = self.solve(statistics)
         write_arrays(folder / WEIGHTS, {"theta": model.theta, "whitening": model.whitening})
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.linucb_saved_model import save_linucb  # imports TensorFlow
 
-        save_linucb(self.solve(statistics), folder)
+        save_linucb(folder, dim, actions, self.alpha)
 
     def model(self, statistics: Statistics) -> LinUCBModel:
         return self.solve(statistics)

@@ -6,14 +6,11 @@ TF-Agents' own LinearUCBPolicy has five variables per arm: exporting 1,000 arms 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from banditloop.rl_core.agents.linucb import LinUCBModel
 from banditloop.rl_core.agents.saved_model import save_policy
 from banditloop.rl_core.tf import tf
 
 
-def linucb(arrays: Any, observations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def linucb(arrays: Any, observations: tf.Tensor, alpha: float) -> tuple[tf.Tensor, tf.Tensor]:
     """The probabilities and the expected rewards [B, actions] of a LinUCBModel's arrays."""
     rewards = tf.matmul(observations, arrays["theta"], transpose_b=True)
 
@@ -21,11 +18,10 @@ def linucb(arrays: Any, observations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return total + tf.square(tf.matmul(observations, column))
 
     squares = tf.foldl(add_square, tf.transpose(arrays["whitening"], [2, 0, 1]), tf.zeros_like(rewards))
-    bounds = rewards + arrays["alpha"] * tf.sqrt(squares)
+    bounds = rewards + alpha * tf.sqrt(squares)
     return tf.one_hot(tf.argmax(bounds, axis=1), tf.shape(bounds)[1], dtype=bounds.dtype), rewards
 
 
-def save_linucb(model: LinUCBModel, folder: Path) -> None:
-    """Write the policy as a SavedModel with an `action` signature, for `tf.saved_model.load`."""
-    arrays = {"theta": model.theta, "whitening": model.whitening, "alpha": np.array(model.alpha)}
-    save_policy(model.shape, arrays, linucb, folder)
+def save_linucb(folder: Path, dim: int, actions: int, alpha: float) -> None:
+    """See save_policy."""
+    save_policy(folder, dim, actions, lambda arrays, observations: linucb(arrays, observations, alpha))

@@ -103,10 +103,10 @@ class NeuralEpsilonGreedy(Agent):
     def save(self, statistics: Statistics, folder: Path) -> None:
         write_arrays(folder / WEIGHTS, served_arrays(statistics))
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.neural_saved_model import save_network  # imports TensorFlow
 
-        save_network(statistics, folder)
+        save_network(folder, actions)
 
     def model(self, statistics: Statistics) -> Model:
         return NeuralModel.of(statistics)

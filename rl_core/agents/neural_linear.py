@@ -68,10 +68,10 @@ class NeuralLinear(NeuralEpsilonGreedy):
         regression = {LAST_LAYER + name: array for name, array in self.model(statistics).regression.arrays().items()}
         write_arrays(folder / WEIGHTS, served_arrays(statistics) | regression)
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.neural_saved_model import save_neural_linear  # imports TensorFlow
 
-        save_neural_linear(statistics, self.model(statistics).regression, folder)
+        save_neural_linear(folder, dim, actions, LAST_LAYER)
 
     def load(self, folder: Path) -> NeuralLinearModel:
         """The model of weights.npz. Does not import TensorFlow."""

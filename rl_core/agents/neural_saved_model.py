@@ -17,22 +17,21 @@ from tf_agents.policies.utils import InfoFields
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step
 
-from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.arrays import WEIGHTS, Statistics, read_arrays
 from banditloop.rl_core.agents.exploration import softmax
-from banditloop.rl_core.agents.linear_thompson_model import LinearThompsonModel
 from banditloop.rl_core.agents.linear_thompson_saved_model import thompson
 from banditloop.rl_core.agents.network import layers_of
-from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION, served_arrays
+from banditloop.rl_core.agents.neural_model import SMALLEST_DEVIATION
 from banditloop.rl_core.agents.saved_model import save_policy
 
 
-def reward_network(statistics: Statistics) -> Sequential:
+def reward_network(arrays: Statistics) -> Sequential:
     """The network from observations [B, dim] to rewards [B, actions], in their units."""
-    layers, dim = tf.keras.layers, len(statistics["mean"])
-    weights, (mean, deviation) = layers_of(statistics), statistics["reward_scale"]
+    layers, dim = tf.keras.layers, len(arrays["mean"])
+    weights, (mean, deviation) = layers_of(arrays), arrays["reward_scale"]
     network = Sequential(
         [
-            layers.Normalization(mean=statistics["mean"], variance=statistics["deviation"] ** 2),
+            layers.Normalization(mean=arrays["mean"], variance=arrays["deviation"] ** 2),
             *(layers.Dense(len(bias), activation="relu") for _, bias in weights[:-1]),
             layers.Dense(len(weights[-1][1])),
             layers.Rescaling(deviation, mean),
@@ -45,9 +44,9 @@ def reward_network(statistics: Statistics) -> Sequential:
     return network
 
 
-def save_network(statistics: Statistics, folder: Path) -> None:
-    """Write a SavedModel whose `action` signature returns the greedy actions and the predicted rewards."""
-    network, actions = reward_network(statistics), len(statistics["counts"])
+def save_network(folder: Path, actions: int) -> None:
+    """Write the network of weights.npz as a SavedModel with the greedy actions and the predicted rewards."""
+    network = reward_network(read_arrays(folder / WEIGHTS))
     policy = GreedyRewardPredictionPolicy(
         time_step.time_step_spec(network.input_tensor_spec),
         tensor_spec.BoundedTensorSpec((), tf.int32, 0, actions - 1, "action"),
@@ -57,25 +56,25 @@ def save_network(statistics: Statistics, folder: Path) -> None:
     PolicySaver(policy, batch_size=None).save(str(folder))
 
 
-def save_softmax(statistics: Statistics, temperature: float, folder: Path) -> None:
-    """Write a SavedModel that draws actions by the softmax of the network's predictions."""
+def save_softmax(folder: Path, dim: int, actions: int, temperature: float) -> None:
+    """See save_policy: actions are drawn by the softmax of the network's predictions."""
 
     def decide(arrays: Any, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         (kernel, bias), (mean, deviation) = layers_of(arrays)[-1], tf.unstack(arrays["reward_scale"])
         scores = mean + deviation * (_last_hidden_layer(arrays, x) @ kernel + bias)
         return softmax(scores, temperature, xp=tf.experimental.numpy), scores
 
-    save_policy((len(statistics["mean"]), len(statistics["counts"])), served_arrays(statistics), decide, folder)
+    save_policy(folder, dim, actions, decide)
 
 
-def save_neural_linear(statistics: Statistics, regression: LinearThompsonModel, folder: Path) -> None:
-    """Write a SavedModel of Thompson sampling on the last hidden layer of the network."""
+def save_neural_linear(folder: Path, dim: int, actions: int, prefix: str) -> None:
+    """See save_policy: Thompson sampling on the last hidden layer, by the arrays whose names begin with `prefix`."""
 
     def decide(arrays: Any, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return thompson(arrays, _last_hidden_layer(arrays, x))
+        regression = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        return thompson(regression, _last_hidden_layer(arrays, x))
 
-    shape = len(statistics["mean"]), len(statistics["counts"])
-    save_policy(shape, served_arrays(statistics) | regression.arrays(), decide, folder)
+    save_policy(folder, dim, actions, decide)
 
 
 def _last_hidden_layer(arrays: Any, x: tf.Tensor) -> tf.Tensor:

@@ -118,10 +118,10 @@ class PPO(OnlineAgent):
     def save(self, statistics: Statistics, folder: Path) -> None:
         write_arrays(folder / WEIGHTS, _served(statistics))
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.ppo_saved_model import save_ppo  # imports TensorFlow
 
-        save_ppo(self.model(statistics).shape, _served(statistics), folder)
+        save_ppo(folder, dim, actions)
 
     def load(self, folder: Path) -> Model:
         """The model of weights.npz. Does not import TensorFlow."""

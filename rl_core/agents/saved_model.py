@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from banditloop.rl_core.tf import tf
 
 # isort: split
@@ -15,7 +13,7 @@ from tf_agents.policies.utils import InfoFields
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import policy_step, time_step
 
-from banditloop.rl_core.agents.arrays import Statistics
+from banditloop.rl_core.agents.arrays import WEIGHTS, read_blocks
 
 PROBABILITIES = "probabilities"
 Decide = Callable[[Any, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -24,13 +22,11 @@ Decide = Callable[[Any, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 class ProbabilityPolicy(TFPolicy):
     """Takes the most probable action; its info has the probabilities, to draw from, and the predicted rewards.
 
-    decide: returns both [B, actions], given the arrays by name and observations [B, dim], all in double precision.
+    decide: returns both [B, actions], given arrays by name and observations [B, dim], all in double precision.
     """
 
-    def __init__(self, shape: tuple[int, int], arrays: Statistics, decide: Decide) -> None:
-        dim, actions = shape
-        self._decide = decide
-        self._arrays = {name: tf.Variable(array, dtype=tf.float64, name=name) for name, array in arrays.items()}
+    def __init__(self, dim: int, actions: int, arrays: dict[str, tf.Variable], decide: Decide) -> None:
+        self._arrays, self._decide = arrays, decide
         info = {
             PROBABILITIES: tensor_spec.TensorSpec([actions], tf.float64, PROBABILITIES),
             InfoFields.PREDICTED_REWARDS_MEAN: tensor_spec.TensorSpec([actions], tf.float32, "rewards"),
@@ -57,7 +53,23 @@ class ProbabilityPolicy(TFPolicy):
         raise NotImplementedError("the probabilities are in the info of an action")
 
 
-def save_policy(shape: tuple[int, int], arrays: Statistics, decide: Decide, folder: Path) -> None:
-    """Write the policy as a SavedModel with an `action` signature, for `tf.saved_model.load`."""
-    doubles = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
-    PolicySaver(ProbabilityPolicy(shape, doubles, decide), batch_size=None).save(str(folder))
+def save_policy(folder: Path, dim: int, actions: int, decide: Decide) -> None:
+    """Write the policy of a directory, which decides by the arrays of weights.npz, as a SavedModel there.
+
+    It has an `action` signature, for `tf.saved_model.load`.
+    """
+    policy = ProbabilityPolicy(dim, actions, _variables(folder / WEIGHTS), decide)
+    PolicySaver(policy, batch_size=None).save(str(folder))
+
+
+def _variables(path: Path) -> dict[str, tf.Variable]:
+    """The arrays of a file as variables, filled a few rows at a time: TensorFlow copies what it is given, twice."""
+    variables: dict[str, tf.Variable] = {}
+    for name, shape, blocks in read_blocks(path):
+        variables[name] = variable = tf.Variable(tf.zeros(shape, tf.float64), name=name)
+        for rows, block in blocks:
+            if shape:
+                variable.scatter_update(tf.IndexedSlices(tf.cast(block, tf.float64), rows))
+            else:
+                variable.assign(tf.cast(block, tf.float64))
+    return variables

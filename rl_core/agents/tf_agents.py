@@ -73,19 +73,16 @@ class TFAgents(AlgorithmSection, Agent):
 
         write_arrays(folder / WEIGHTS, served_arrays(self, statistics))
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         import tensorflow.experimental.numpy as tnp
 
         from banditloop.rl_core.agents.saved_model import save_policy
-        from banditloop.rl_core.agents.tf_agents_arrays import served_arrays
-
-        model = self._model(served_arrays(self, statistics))
 
         def decide(arrays: Any, observations: Any) -> Any:
-            own = self._model(arrays)
-            return own.chances(observations, xp=tnp), own.expected(observations, xp=tnp)
+            model = self._model(arrays)
+            return model.chances(observations, xp=tnp), model.expected(observations, xp=tnp)
 
-        save_policy(model.shape, model.arrays, decide, folder)
+        save_policy(folder, dim, actions, decide)
 
     def load(self, folder: Path) -> AlgorithmModel:
         """The model of weights.npz. Does not import TensorFlow."""

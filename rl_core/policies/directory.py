@@ -64,8 +64,8 @@ def write_policy(
         write_audits(folder, audits)
     if manifest.version != RANDOM:
         agent.save(statistics, folder)
-    if saved_model and not (folder / SAVED_MODEL).exists():
-        agent.export_saved_model(statistics, folder)
+        if saved_model and not (folder / SAVED_MODEL).exists():
+            agent.export_saved_model(folder, manifest.dim, manifest.actions)
     manifest = manifest.model_copy(
         update={"files": {name: _checksum(folder / name) for name in _relative_paths(folder)}}
     )

@@ -57,7 +57,7 @@ class TrainingConformance(DecisionConformance):
         time_step = pytest.importorskip("tf_agents.trajectories.time_step")
         statistics = trained(self.agent, self.noise(0, 300))
         self.agent.save(statistics, tmp_path)
-        self.agent.export_saved_model(statistics, tmp_path)
+        self.agent.export_saved_model(tmp_path, DIM, ACTIONS)
         observations = noise(1, 500).observations
         policy = tf.saved_model.load(str(tmp_path))
         exported = policy.action(time_step.restart(tf.constant(observations), 500))

@@ -1,9 +1,10 @@
 """The sums of linear agents: the rate of training on columns, a training on a hundredth more, and the memory.
 
 `python -m tests.benchmarks.sums AGENT ACTIONS DIM` prints the peak of the memory over what the process had before, in
-sizes of the statistics, of training, saving, resuming, loading and serving.
+sizes of the statistics, of training, saving (a SavedModel too), resuming, loading and serving.
 """
 
+import gc
 import re
 import subprocess
 import sys
@@ -36,7 +37,7 @@ MEMORY = [("linucb", 100_000, 20), ("linear_thompson", 100_000, 20), ("linucb", 
 def rows() -> list[Row]:
     compiled = CompiledSums()
     rates = [_rate(compiled, *size, target) for size, target in SIZES.items()]
-    return [*rates, _delta(), *(_memory(*case) for case in MEMORY)]
+    return [*rates, _delta(), _export(), *(_memory(*case) for case in MEMORY)]
 
 
 def batch(actions: int, dim: int, rows: int, seed: int = 0) -> Batch:
@@ -81,6 +82,23 @@ def _delta() -> Row:
     return at_most("sums: a training on 1 % more, of the processor time of one on all", shares, "of the time", 0.03)
 
 
+def _export() -> Row:
+    """A SavedModel of a thousand actions beside one of twenty: what it costs does not grow with the actions."""
+    agent = LinUCB()
+    with tempfile.TemporaryDirectory() as name:
+        folders = {actions: Path(name) / str(actions) for actions in (20, 1_000)}
+        for actions, folder in folders.items():
+            folder.mkdir()
+            agent.save(agent.initial_statistics(20, actions), folder)
+
+        def cpu(actions: int) -> float:
+            return processor_seconds(lambda: agent.export_saved_model(folders[actions], 20, actions))
+
+        cpu(20)  # warm: imports TensorFlow
+        ratios = [cpu(1_000) / cpu(20) for _ in range(REPEATS)]
+    return at_most("sums: a SavedModel of 1,000 actions, of the time of one of 20", ratios, "of the time", 2)
+
+
 def _memory(name: str, actions: int, dim: int) -> Row:
     command = [sys.executable, "-m", "tests.benchmarks.sums", name, str(actions), str(dim)]
     peak = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -90,6 +108,8 @@ def _memory(name: str, actions: int, dim: int) -> Row:
 def peak_memory(name: str, actions: int, dim: int) -> float:
     """The peak of the memory over that of before, in sizes of the statistics, of this process, which starts anew."""
     agent = registered(AGENTS, Agent, {"name": name}, "agent")
+    with tempfile.TemporaryDirectory() as folder:
+        _train(agent, Path(folder), 20, 20, 0)  # imports TensorFlow
     before, size = _peak(), sum(array.nbytes for array in agent.initial_statistics(dim, actions).values())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -107,6 +127,8 @@ def _train(agent: Agent, folder: Path, actions: int, dim: int, seed: int) -> Non
     statistics = finite(agent.update(statistics, _batches(actions, dim, seed)))
     write_arrays(path, statistics)
     agent.save(statistics, folder)
+    agent.export_saved_model(folder, dim, actions)
+    gc.collect()  # frees TensorFlow's variables, which the end of a training's process does
     agent.metrics(statistics)
 
 

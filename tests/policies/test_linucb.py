@@ -64,7 +64,8 @@ def test_the_exported_policy_sees_a_flag_beside_raw_features_too(tmp_path):
         batch = Batch(observations, np.full(ROWS, arm), flag * (1 + arm / 10))
         statistics = agent.update(statistics, [batch])
     seen = observations[flag == 1]
-    agent.export_saved_model(statistics, tmp_path)
+    agent.save(statistics, tmp_path)
+    agent.export_saved_model(tmp_path, 3, 5)
     policy = tf.saved_model.load(tmp_path)
     chosen = policy.action(time_step.restart(tf.constant(seen), len(seen)), ()).action.numpy()
     np.testing.assert_array_equal(chosen, 4)

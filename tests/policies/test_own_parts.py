@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from banditloop.rl_core.agents import MergeableAgent, Model, one_hot
+from banditloop.rl_core.agents import WEIGHTS, MergeableAgent, Model, one_hot, write_arrays
 from banditloop.rl_core.agents.agent import append_zeros, learning_metrics, reward_sums
-from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import ENVIRONMENTS, Environment
 from banditloop.rl_core.environments.environment import draw
@@ -77,8 +76,16 @@ class Ridge(MergeableAgent):
         (folder / COEFFICIENTS).parent.mkdir()
         np.save(folder / COEFFICIENTS, theta)
 
-    def export_saved_model(self, statistics, folder):
-        LinUCB(alpha=0.0, l2=self.l2).export_saved_model(statistics, folder)
+    def export_saved_model(self, folder, dim, actions):
+        from banditloop.rl_core.agents.saved_model import save_policy
+        from banditloop.rl_core.tf import tf
+
+        def decide(arrays, observations):
+            rewards = tf.matmul(observations, arrays["theta"], transpose_b=True)
+            return tf.one_hot(tf.argmax(rewards, axis=1), actions, dtype=rewards.dtype), rewards
+
+        write_arrays(folder / WEIGHTS, {"theta": np.load(folder / COEFFICIENTS)})
+        save_policy(folder, dim, actions, decide)
 
     def load(self, folder):
         return RidgeModel(np.load(folder / COEFFICIENTS))

@@ -139,7 +139,8 @@ def test_the_exported_saved_model_has_the_same_probabilities(tmp_path):
     tf = pytest.importorskip("banditloop.rl_core.tf", exc_type=ImportError).tf
     time_step = pytest.importorskip("tf_agents.trajectories.time_step")
     statistics = learned(SMALL, 3)
-    SMALL.export_saved_model(statistics, tmp_path)
+    SMALL.save(statistics, tmp_path)
+    SMALL.export_saved_model(tmp_path, DIM, ACTIONS)
     observations = np.random.default_rng(0).normal(size=(50, DIM)).astype(np.float32)
     policy = tf.saved_model.load(str(tmp_path))
     step = policy.action(time_step.restart(tf.constant(observations), 50))

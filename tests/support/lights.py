@@ -84,7 +84,7 @@ class Follower(SequentialAgent):
     def save(self, statistics: Statistics, folder: Path) -> None:
         """Everything is in the statistics."""
 
-    def export_saved_model(self, statistics: Statistics, folder: Path) -> None:
+    def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         raise NotImplementedError
 
     def load(self, folder: Path) -> Model:
