@@ -37,29 +37,32 @@ def complete_window(
     waiting = waiting_since()
     closed = max(min(waiting or now, now), now - event_log.MAX_WAIT)
     events.wait()
-    decisions = events.snapshots()["decisions"]  # of one moment: what is logged meanwhile is still open
-    still_open = _still_open(events, decisions, since_or_start, closed, present)
-    until, rows = _counted(events, decisions, since_or_start, still_open or present)
+    tables = events.snapshots()  # of one moment: what is logged meanwhile is still open
+    still_open = _still_open(events, tables, since_or_start, closed, present)
+    until, rows = _counted(events, tables["decisions"], since_or_start, still_open or present)
     closes = (still_open - closed + events.attribution).total_seconds() if still_open else END_OF_TIME.timestamp()
     return Window(since=since, until=until or since_or_start, interactions=rows), 0.0 if waiting else closes
 
 
 def _still_open(
-    events: EventLog, decisions: Snapshot, since: datetime, closed: datetime, present: datetime
+    events: EventLog, tables: dict[str, Snapshot], since: datetime, closed: datetime, present: datetime
 ) -> datetime | None:
     """Just before the first decision whose interaction may still change; None if there is none.
 
     Decisions are read in the order of their logging, some files at a time, until one is found.
     """
     open_since, found = max(since, closed - events.attribution), END_OF_TIME
-    for files in slices(decisions.logged(open_since, present), lambda file: file.first_logged, OPEN_ROWS):
+    decisions, rewards = tables["decisions"].logged(open_since, present), tables["rewards"].files
+    for files in slices(decisions, lambda file: file.first_logged, OPEN_ROWS):
         if min(file.first_logged for file in files) > found:
             break
-        found = min(found, _first_open(events, files, open_since, present))
+        found = min(found, _first_open(events, files, rewards, open_since, present))
     return None if found == END_OF_TIME else found - MICROSECOND
 
 
-def _first_open(events: EventLog, files: list[DataFile], since: datetime, present: datetime) -> datetime:
+def _first_open(
+    events: EventLog, files: list[DataFile], rewards: list[DataFile], since: datetime, present: datetime
+) -> datetime:
     """When the first decision of some files was logged that is still open; END_OF_TIME if there is none."""
     with query_connection(events.database) as connection:
         events.create_view(connection, "all_decisions", "decisions", files)
@@ -70,8 +73,7 @@ def _first_open(events: EventLog, files: list[DataFile], since: datetime, presen
             [(first,)] = connection.execute("SELECT epoch_us(min(logged_at)) FROM logged_decisions").fetchall()
             return queries.time_of(first) or END_OF_TIME
         ids = hashes(connection.table("logged_decisions"), "event_id")
-        rewards = events.files_with(connection, "rewards", events.snapshots()["rewards"].files, ids)
-        events.create_view(connection, "rewards", "rewards", rewards)
+        events.create_view(connection, "rewards", "rewards", events.files_with(connection, "rewards", rewards, ids))
         create_outcome_views(connection, events.durations, any(file.first_mode == DEFERRED for file in files))
         unsettled = "number NOT IN (SELECT number FROM rewarded)"
         query = f"WITH {events.rewarded} SELECT epoch_us(min(logged_at)) FROM eligible WHERE {unsettled}"

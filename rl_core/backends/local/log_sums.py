@@ -43,12 +43,12 @@ class LogSums(NamedTuple):
 
     def plus(self, change: Self) -> "LogSums":
         """The sums with a change of them, which may be negative."""
-        changes = pc.is_in(self.versions["version"], change.versions["version"])
-        rows = self.versions.filter(changes).to_pylist() + change.versions.to_pylist()
+        is_changed = pc.is_in(self.versions["version"], change.versions["version"])
+        rows = self.versions.filter(is_changed).to_pylist() + change.versions.to_pylist()
         changed = pa.Table.from_pylist(_one_per_version(rows), VERSION_SUMS)
         outcomes = Counter(self.outcomes)
         outcomes.update(change.outcomes)
-        return LogSums(pa.concat_tables([self.versions.filter(pc.invert(changes)), changed]), outcomes)
+        return LogSums(pa.concat_tables([self.versions.filter(pc.invert(is_changed)), changed]), outcomes)
 
     def totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         """The rows of `Warehouse.policy_totals`."""

@@ -56,7 +56,7 @@ class SumsQuery:
 
     def read_events(self, since: Mapping[str, datetime]) -> None:
         """Find all rows of the events that have rows after these times as `stored_decisions` and `stored_rewards`."""
-        if set(since.values()) == {EPOCH}:
+        if _is_all_new(since):
             use_all_cores(self._connection)
             for table, snapshot in self._tables.items():
                 self._events.event_ids[table].index(self._connection, {file.path: file.rows for file in snapshot.files})
@@ -78,7 +78,7 @@ class SumsQuery:
     def change(self, since: Mapping[str, datetime], until: Mapping[str, datetime]) -> LogSums:
         """The sums over what was read, as it was logged up to `until`, less those as it was up to `since`."""
         for table, view in LOGGED.items():
-            if set(since.values()) == {EPOCH}:
+            if _is_all_new(since):
                 query = _rows(table, until[table], "event_id, number, 1 AS sign")
             else:
                 query = _rows_of_both(table, since[table], until[table])
@@ -106,6 +106,11 @@ class SumsQuery:
         shown = counts["interactions"] + counts["ignored"]
         [(eligible,)] = self._connection.execute(queries.ELIGIBLE).fetchall()
         return {"shown": shown, "shadow": counts["shadowed"], "inactive": eligible - shown}
+
+
+def _is_all_new(since: Mapping[str, datetime]) -> bool:
+    """Whether nothing was added up before."""
+    return set(since.values()) == {EPOCH}
 
 
 def _rows(table: str, until: datetime, columns: str) -> str:
