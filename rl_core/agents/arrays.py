@@ -4,7 +4,7 @@ import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
@@ -49,21 +49,32 @@ def read_arrays(path: Path) -> Statistics:
     return arrays
 
 
-def read_blocks(path: Path) -> Iterator[tuple[str, tuple[int, ...], Iterator[tuple[range, np.ndarray]]]]:
-    """The names and shapes of the arrays that `write_arrays` wrote, and their content, some rows at a time."""
+class StoredArray(NamedTuple):
+    """An array of a file: `blocks` reads some rows at a time, with their positions; a single number has row 0."""
+
+    name: str
+    shape: tuple[int, ...]
+    blocks: Iterator[tuple[range, np.ndarray]]
+
+
+def stored_arrays(path: Path) -> Iterator[StoredArray]:
+    """The arrays that `write_arrays` wrote. Read the blocks of one before the next; those by column have one block."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as file:
-                shape, dtype = _header(file)
-                yield member.filename.removesuffix(".npy"), shape, _blocks(file, shape, dtype)
+                header = _header(file)
+                yield StoredArray(member.filename.removesuffix(".npy"), header.shape, _blocks(file, header))
 
 
-def _blocks(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) -> Iterator[tuple[range, np.ndarray]]:
-    (length, *row), numbers = shape or (1,), math.prod(shape[1:])
+def _blocks(file: IO[bytes], header: "_Header") -> Iterator[tuple[range, np.ndarray]]:
+    (length, *row), numbers = header.shape or (1,), math.prod(header.shape[1:])
+    if header.by_column or not header.shape:
+        yield range(length), np.frombuffer(file.read(), header.dtype).reshape(header.shape, order="F")
+        return
     for some in blocks(length, max(1, numbers)):
         rows = range(*some.indices(length))
-        content = np.frombuffer(file.read(len(rows) * numbers * dtype.itemsize), dtype)
-        yield rows, content.reshape(len(rows), *row) if shape else content.reshape(())
+        content = file.read(len(rows) * numbers * header.dtype.itemsize)
+        yield rows, np.frombuffer(content, header.dtype).reshape(len(rows), *row)
 
 
 def check_shapes(path: Path, arrays: Statistics, expected: Statistics) -> None:
@@ -96,20 +107,25 @@ def _check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
         if member.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{member.filename} is compressed")
         with archive.open(member) as file:
-            shape, dtype = _header(file)
+            shape, _, dtype = _header(file)
             if dtype.kind not in "biuf" or file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
                 raise ValueError(f"{member.filename} is {dtype} {shape}, which is not what the file holds")
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """The shape and the type of the array that a file begins with."""
+class _Header(NamedTuple):
+    shape: tuple[int, ...]
+    by_column: bool
+    dtype: np.dtype
+
+
+def _header(file: IO[bytes]) -> _Header:
+    """What a file says about the array in it."""
     header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}.get(read_magic(file))
     if header is None:
         raise ValueError("it is of an unknown version")
-    shape, _, dtype = header(file)
-    return shape, dtype
+    return _Header(*header(file))
 
 
 def write_arrays(path: Path, arrays: Statistics) -> None:
-    """Write an .npz file, row by row and not compressed, so that its size bounds what it takes to read it."""
-    np.savez(path, **{name: np.asarray(array, order="C") for name, array in arrays.items()})  # type: ignore[arg-type]
+    """Write an .npz file, not compressed, so that its size bounds what it takes to read it."""
+    np.savez(path, **arrays)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from tf_agents.policies.utils import InfoFields
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import policy_step, time_step
 
-from banditloop.rl_core.agents.arrays import WEIGHTS, read_blocks
+from banditloop.rl_core.agents.arrays import WEIGHTS, stored_arrays
 
 PROBABILITIES = "probabilities"
 Decide = Callable[[Any, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -65,7 +65,7 @@ def save_policy(folder: Path, dim: int, actions: int, decide: Decide) -> None:
 def _variables(path: Path) -> dict[str, tf.Variable]:
     """The arrays of a file as variables, filled a few rows at a time: TensorFlow copies what it is given, twice."""
     variables: dict[str, tf.Variable] = {}
-    for name, shape, blocks in read_blocks(path):
+    for name, shape, blocks in stored_arrays(path):
         variables[name] = variable = tf.Variable(tf.zeros(shape, tf.float64), name=name)
         for rows, block in blocks:
             if shape:
