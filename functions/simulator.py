@@ -2,7 +2,7 @@
 
 import logging
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import functions_framework
@@ -15,7 +15,7 @@ from banditloop.rl_core import cloud_events
 from banditloop.rl_core.backends import platform_from_environment
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.environments import Environment, EpisodicEnvironment, configured
-from banditloop.rl_core.environments.history import chosen_actions, earned, features_by_id, listed_candidates
+from banditloop.rl_core.environments.history import chosen_actions, features_by_id, listed_candidates
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts, context_rows
 from banditloop.rl_core.events.rows import Row, reward_row
@@ -49,7 +49,10 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> Visited:
     event_ids = [decision.event_id for decision in decisions]
     actions = chosen_actions(environment.task, [decision.action for decision in decisions])
     rewards = config.task.rewards.clip(environment.reward(contexts, actions, event_ids))  # noise may leave the range
-    times = earned([datetime.now(UTC)] * len(event_ids), environment.delays(event_ids))
+    delays, now = environment.delays(event_ids), datetime.now(UTC)
+    times = [
+        now + timedelta(seconds=delay) for delay in (np.zeros(len(actions)) if delays is None else delays).tolist()
+    ]
     events = [
         reward_row(event_id=event_id, value=value, timestamp=due, name=config.reward.name, source_id="simulator")
         for event_id, value, due in zip(event_ids, rewards.tolist(), times, strict=True)

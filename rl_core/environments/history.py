@@ -1,7 +1,7 @@
 """A simulated log of a uniformly random policy."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def simulated_history(
     for start in range(0, interactions, ROWS_PER_BATCH):
         rows = range(start, min(start + ROWS_PER_BATCH, interactions))
         event_ids = [f"simulated-{identifier}-{row}" for row in rows]
-        times = [HISTORY_START + timedelta(milliseconds=row) for row in rows]
+        times = np.datetime64(HISTORY_START.replace(tzinfo=None), "us") + 1_000 * np.arange(rows.start, rows.stop)
         contexts = environment.observe(len(rows), random)
         columns = _choices(environment, contexts, len(rows), random)
         decisions = decision_table(
@@ -48,11 +48,12 @@ def simulated_history(
             mode="simulated",
             **columns,
         )
+        delays = environment.delays(event_ids)
         values = environment.reward(contexts, chosen_actions(task, columns["action"]), event_ids)
         rewards = reward_table(
             event_id=event_ids,
             value=task.rewards.clip(values),
-            timestamp=earned(times, environment.delays(event_ids)),
+            timestamp=times if delays is None else times + np.rint(delays * 1e6).astype("timedelta64[us]"),
             name=reward_name,
             source_id="generator",
         )
@@ -62,13 +63,6 @@ def simulated_history(
 def chosen_actions(task: Task, ids: list[str]) -> np.ndarray:
     """Actions as an environment's `reward` takes them: numbers where the task numbers its actions, otherwise ids."""
     return np.array([int(action) for action in ids]) if task.numbered else np.array(ids, dtype=object)
-
-
-def earned(times: list[datetime], delays: np.ndarray | None) -> list[datetime]:
-    """The times at which the rewards of decisions at `times` are earned."""
-    if delays is None:
-        return times
-    return [time + timedelta(seconds=delay) for time, delay in zip(times, delays.tolist(), strict=True)]
 
 
 def listed_candidates(
