@@ -50,9 +50,8 @@ def simulate(config: Config, platform: Platform, visit: Visit) -> Visited:
     actions = chosen_actions(environment.task, [decision.action for decision in decisions])
     rewards = config.task.rewards.clip(environment.reward(contexts, actions, event_ids))  # noise may leave the range
     delays, now = environment.delays(event_ids), datetime.now(UTC)
-    times = [
-        now + timedelta(seconds=delay) for delay in (np.zeros(len(actions)) if delays is None else delays).tolist()
-    ]
+    seconds = [0.0] * len(event_ids) if delays is None else delays.tolist()
+    times = [now + timedelta(seconds=delay) for delay in seconds]
     events = [
         reward_row(event_id=event_id, value=value, timestamp=due, name=config.reward.name, source_id="simulator")
         for event_id, value, due in zip(event_ids, rewards.tolist(), times, strict=True)

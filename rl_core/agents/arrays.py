@@ -119,7 +119,7 @@ class _Header(NamedTuple):
 
 
 def _header(file: IO[bytes]) -> _Header:
-    """What a file says about the array in it."""
+    """The header of an array in a file."""
     header = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}.get(read_magic(file))
     if header is None:
         raise ValueError("it is of an unknown version")

@@ -36,7 +36,7 @@ def simulated_history(
     for start in range(0, interactions, ROWS_PER_BATCH):
         rows = range(start, min(start + ROWS_PER_BATCH, interactions))
         event_ids = [f"simulated-{identifier}-{row}" for row in rows]
-        times = np.datetime64(HISTORY_START.replace(tzinfo=None), "us") + 1_000 * np.arange(rows.start, rows.stop)
+        times = simulated_times(np.arange(rows.start, rows.stop))
         contexts = environment.observe(len(rows), random)
         columns = _choices(environment, contexts, len(rows), random)
         decisions = decision_table(
@@ -58,6 +58,11 @@ def simulated_history(
             source_id="generator",
         )
         yield decisions, rewards
+
+
+def simulated_times(numbers: np.ndarray) -> np.ndarray:
+    """The times of simulated decisions by their numbers, one a millisecond: datetime64 in microseconds, in UTC."""
+    return np.datetime64(HISTORY_START.replace(tzinfo=None), "us") + 1_000 * numbers
 
 
 def chosen_actions(task: Task, ids: list[str]) -> np.ndarray:

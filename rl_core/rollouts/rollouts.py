@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from banditloop.rl_core.environments.episodic import EpisodicEnvironment, episode_seeds
-from banditloop.rl_core.environments.history import HISTORY_START
+from banditloop.rl_core.environments.history import simulated_times
 from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.rows import decision_table
@@ -65,7 +65,7 @@ def _rollouts(
 def _rows(task: Task, played: Played, first: int, run: str, version: str) -> pa.Table:
     """The interactions of a step. Each episode starts a millisecond after the one before it, as do its steps."""
     decisions, outcome, numbers = played.decisions, played.outcome, (first + played.episodes).tolist()
-    times = np.datetime64(HISTORY_START.replace(tzinfo=None), "us") + 1_000 * (first + played.episodes + played.step)
+    times = simulated_times(first + played.episodes + played.step)
     candidates, probabilities = _listed(task, played.candidates, decisions.probabilities)
     ids = pa.array(played.candidates.ids, pa.string())
     table = decision_table(
