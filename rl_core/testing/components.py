@@ -1,11 +1,13 @@
 """A component run alone under kfp.local, with artifacts as inputs, which kfp.local itself refuses."""
 
+import atexit
+import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from banditloop.rl_core.backends.local.kfp_local import kfp_local
 from banditloop.rl_core.errors import InvalidInput
 
 PARAMETERS = {"String": str, "Integer": int, "Float": float, "Boolean": bool, "Dict": dict, "List": list}
@@ -17,15 +19,15 @@ def run_component(component: Any, /, *, pipeline_root: Path | None = None, **inp
     It runs as on a cluster, in a process of its own with this Python environment, and is never cached.
 
     component: of this package, of your own, or loaded by `kfp.components.load_component_from_file`. pipeline_root:
-    where the outputs are written; a new temporary folder if None. inputs: parameters by name, and for artifacts a path
-    or another artifact, such as an output of a component that ran before, whose metadata are kept.
+    where the outputs are written; None: a temporary folder, removed when this process ends. inputs: parameters by name,
+    and for artifacts a path or another artifact, such as an output of a component that ran before, whose metadata are
+    kept.
 
     Raises:
         InvalidInput: an input is missing or unknown.
         RuntimeError: the component failed; its output was printed.
     """
-    from kfp import dsl, local
-    from kfp.local.config import LocalExecutionConfig
+    from kfp import dsl
 
     spec = component.component_spec
     _check_inputs(spec.name, spec.inputs or {}, inputs)
@@ -38,13 +40,14 @@ def run_component(component: Any, /, *, pipeline_root: Path | None = None, **inp
         return outputs(**task.outputs)
 
     run.__annotations__["return"] = outputs
-    root, before = pipeline_root or tempfile.mkdtemp(prefix="run-"), LocalExecutionConfig.instance
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="kfp.local")  # of images, which it does not use
-    try:
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+    with kfp_local(pipeline_root or _temporary_root()):
         return dict(dsl.pipeline(name=f"run-{spec.name}".replace("_", "-"))(run)().outputs)
-    finally:
-        LocalExecutionConfig.instance = before
+
+
+def _temporary_root() -> Path:
+    root = Path(tempfile.mkdtemp(prefix="run-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
 
 
 def _check_inputs(name: str, declared: Mapping[str, Any], given: Mapping[str, Any]) -> None:

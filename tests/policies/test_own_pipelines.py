@@ -1,6 +1,7 @@
 """Pipelines of others, composed from the exported components: own log, own features and actions, own endpoint."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -213,8 +214,11 @@ def test_examples_that_continue_a_loops_policy_are_refused_without_the_loop(trai
     assert not (tmp_path / "policy").exists()
 
 
-def test_the_evaluator_alone_judges_by_a_csv_file(trained, exported, tmp_path):
+def test_the_evaluator_alone_judges_by_a_csv_file(trained, exported, tmp_path, monkeypatch):
     """Under kfp.local, in three lines: a component, a path and an artifact."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     pyarrow.csv.write_csv(visits(2000, seed=1), tmp_path / "later.csv")
     inputs = {"config": TASK, "columns": COLUMNS, "policy": trained["policy"], "log": tmp_path / "later.csv"}
     outputs = run_component(exported["evaluator"], pipeline_root=tmp_path, **inputs)
@@ -227,6 +231,7 @@ def test_the_evaluator_alone_judges_by_a_csv_file(trained, exported, tmp_path):
     assert 20 < metrics["peak_memory_mb"] < 10_000
     assert metrics["bytes_read"] > (tmp_path / "later.csv").stat().st_size  # and the policy
     assert metrics["bytes_written"] >= Path(outputs["report"].path).stat().st_size
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_baseline_is_compared_with_on_the_log(trained, tmp_path):

@@ -61,6 +61,16 @@ def finish(platform, run_id):
     return platform.runner.state(run_id)
 
 
+def test_a_run_on_this_machine_leaves_no_temporary_files(config, template, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    platform = connect(config)
+    for fails in (False, True):
+        platform.runner.submit(template, {"seconds": 0.0, "config": {}, "fails": fails}, f"run-{fails}")
+    assert [finish(platform, f"run-{fails}") for fails in (False, True)] == ["succeeded", "failed"]
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 class TestRunner:
     def test_a_run_succeeds_or_fails_with_a_reason(self, platform, template):
         parameters = {"seconds": 0.0, "config": {"a": 1}}

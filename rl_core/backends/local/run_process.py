@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from pathlib import Path
 
+from banditloop.rl_core.backends.local.kfp_local import kfp_local
 from banditloop.rl_core.backends.local.run_folder import (
     ARTIFACTS,
     CANCEL,
@@ -58,11 +58,10 @@ def _kill_tasks_on_exit() -> None:
 
 
 def _run(folder: Path, parameters: dict[str, object]) -> None:
-    from kfp import components, local
+    from kfp import components
 
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="kfp.local")
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder / ARTIFACTS))
-    components.load_component_from_file(str(folder / "template.yaml"))(**parameters)
+    with kfp_local(folder / ARTIFACTS):
+        components.load_component_from_file(str(folder / "template.yaml"))(**parameters)
 
 
 def _cause(folder: Path) -> str:
