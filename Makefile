@@ -99,7 +99,7 @@ EXTRAS := $(IMAGE_EXTRAS) environments testing  # all but ray, of 240 MB, which 
 
 lock:  ## resolve requirements.lock anew, and from it the image's, with a smaller TensorFlow, and the functions' (needs uv)
 	$(RESOLVE) --universal $(EXTRAS:%=--extra %) --group dev --upgrade -o requirements.lock
-	echo 'tensorflow; sys_platform == "none"' | $(RESOLVE) --python-platform x86_64-manylinux_2_28 \
+	printf '%s; sys_platform == "none"\n' tensorflow libclang | $(RESOLVE) --python-platform x86_64-manylinux_2_28 \
 		$(IMAGE_EXTRAS:%=--extra %) \
 		--group agents --group image --constraints requirements.lock --overrides /dev/stdin \
 		-o components/requirements.lock

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 HOME = ROOT / "build" / "containers"
 RATINGS = HOME / "ratings" / "u.data"  # written by tests that need it; mounted at the same path
 BASE, IMAGE = "localhost/banditloop-base", "registry.test/banditloop:test"
-BASE_PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
+BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 SETTINGS = {
     "containers.conf": """
 [containers]

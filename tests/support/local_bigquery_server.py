@@ -3,7 +3,8 @@
 BigQuery adds them when a table's schema is updated; the emulator adds columns only, and ignores the fields of records.
 Its database runs on one thread: a second one costs a quarter more time of the processor for tables as small as those
 of tests. It looks a table up several times in a query, by functions of DuckDB that read all tables of all tests; here
-it asks DuckLake's own tables, which takes a tenth of the time.
+it asks DuckLake's own tables, which takes a tenth of the time. Each query begins with a search for temporary tables,
+in all tables too, on a new cursor, which has none: only sessions keep one, and nothing here opens any.
 """
 
 import sys
@@ -13,7 +14,9 @@ from local_bigquery import cli
 from local_bigquery.catalog import tables
 from local_bigquery.engine import database, types
 
-alter, objects, fetch = tables._alter, database.objects, database.fetch
+sys.modules["pandas"] = None  # DuckDB searches the disk for it, if it is not installed, at every parameter of a query
+alter, objects, fetch, sql = tables._alter, database.objects, database.fetch, duckdb.DuckDBPyConnection.sql
+TEMPORARY = "SELECT table_name FROM duckdb_tables() WHERE temporary"
 RESULTS = "emulator"  # the database of queries' results
 CURRENT = """
     {lake}.ducklake_{kind} JOIN {lake}.ducklake_schema USING (schema_id)
@@ -71,11 +74,17 @@ def fetch_by_name(sql: str, params: list | None = None) -> list:
     return fetch(sql, params)
 
 
+def sql_without_temporary_tables(cursor: duckdb.DuckDBPyConnection, query: str, **options) -> duckdb.DuckDBPyRelation:
+    """The result of a query, to be read."""
+    return sql(cursor, "SELECT '' LIMIT 0" if query == TEMPORARY else query, **options)
+
+
 def lake(project: str) -> str:
     """The quoted name of the database with DuckLake's own tables of a project."""
     return database.quote(f"__ducklake_metadata_{project}")
 
 
 tables._alter, database.objects, database.fetch = alter_with_records, objects_by_name, fetch_by_name
+duckdb.DuckDBPyConnection.sql = sql_without_temporary_tables
 database.EMULATOR_SCHEMA += "SET threads = 1;"
 sys.exit(cli.main())
