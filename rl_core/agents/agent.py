@@ -116,6 +116,13 @@ class Agent(Section, abc.ABC):
     def save(self, statistics: Statistics, folder: Path) -> None:
         """Write the files that `load` reads into a policy directory."""
 
+    def save_next(self, statistics: Statistics, folder: Path, parent: Path) -> None:
+        """Write the files that `save` writes, given those of the policy that the statistics resumed from.
+
+        It is of this agent with these settings: what did not change since may be taken from there.
+        """
+        self.save(statistics, folder)
+
     @abc.abstractmethod
     def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         """Write the policy that `save` wrote into a directory there as a TF-Agents SavedModel too, for other programs.

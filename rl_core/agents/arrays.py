@@ -66,6 +66,12 @@ def stored_arrays(path: Path) -> Iterator[StoredArray]:
                 yield StoredArray(member.filename.removesuffix(".npy"), header.shape, _blocks(file, header))
 
 
+def stored_counts(folder: Path) -> np.ndarray:
+    """The interactions of each action [actions] in the statistics of a policy directory; reads only these."""
+    with np.load(folder / STATISTICS, allow_pickle=False) as arrays:  # lazy
+        return np.asarray(arrays["counts"])
+
+
 def _blocks(file: IO[bytes], header: "_Header") -> Iterator[tuple[range, np.ndarray]]:
     (length, *row), numbers = header.shape or (1,), math.prod(header.shape[1:])
     if header.by_column or not header.shape:

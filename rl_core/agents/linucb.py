@@ -6,7 +6,6 @@ takes the arm with the highest θ_aᵀx + α √(xᵀ (A_a + λI)⁻¹ x). A and
 yesterday's statistics plus today's interactions equal a full retrain.
 """
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +14,8 @@ from pydantic import Field
 
 from banditloop.rl_core.agents.agent import (
     Batch,
-    Model,
     append_zeros,
-    best_actions,
     learning_metrics,
-    one_hot,
 )
 from banditloop.rl_core.agents.arrays import (
     ACTION_FEATURES,
@@ -28,60 +24,13 @@ from banditloop.rl_core.agents.arrays import (
     Statistics,
     blocks,
     read_arrays,
-    write_arrays,
+    stored_counts,
 )
+from banditloop.rl_core.agents.linucb_model import LinUCBModel
 from banditloop.rl_core.agents.mergeable import MergeableAgent
 from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.agents.whitening import largest_condition_number, whitening
 from banditloop.rl_core.errors import InvalidInput
-
-CHUNK_NUMBERS = 4_000_000  # 32 MB: more rows are scored one after the other
-MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one of four
-
-
-@dataclass(frozen=True)
-class LinUCBModel(Model):
-    """theta [actions, dim], and whitening W [dim, actions, dim], where ‖xᵀW‖ is a confidence width at α = 1."""
-
-    theta: np.ndarray
-    whitening: np.ndarray
-    alpha: float
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        actions, dim = self.theta.shape
-        return dim, actions
-
-    def probabilities(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
-        arms = len(self.theta)
-        if eligible is not None:
-            columns = np.flatnonzero(eligible.any(axis=0))
-            if 0 < MIN_ARMS_RATIO * len(columns) <= arms:
-                best = best_actions(self._of(columns)._bounds(observations), eligible[:, columns])
-                return one_hot(columns[best], arms)
-        return one_hot(best_actions(self._bounds(observations), eligible), arms)
-
-    def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
-        return observations @ self.theta.T
-
-    def _bounds(self, observations: np.ndarray) -> np.ndarray:
-        """Upper confidence bounds [B, actions]."""
-        x = observations.astype(np.float64)
-        bounds = x @ self.theta.T
-        rows = max(1, CHUNK_NUMBERS // self.theta.size)
-        for start in range(0, len(x), rows):
-            bounds[start : start + rows] += self.alpha * self._widths(x[start : start + rows])
-        return bounds
-
-    def _widths(self, x: np.ndarray) -> np.ndarray:
-        """Confidence widths [B, actions] at α = 1."""
-        arms, dim = self.theta.shape
-        whitened = (x @ self.whitening.reshape(dim, arms * dim)).reshape(len(x), arms, dim)
-        return np.sqrt(np.vecdot(whitened, whitened))
-
-    def _of(self, arms: np.ndarray) -> "LinUCBModel":
-        """The model of some of the arms."""
-        return replace(self, theta=self.theta[arms], whitening=self.whitening.take(arms, axis=1))
 
 
 def _predicted_weights(features: np.ndarray, theta: np.ndarray, tried: np.ndarray) -> np.ndarray:
@@ -124,30 +73,46 @@ class LinUCB(MergeableAgent):
         return {name: left[name] + right[name] for name in left}
 
     def solve(self, statistics: Statistics) -> LinUCBModel:
-        """Solve the ridge regressions of the statistics.
+        """Solve the ridge regressions of the statistics."""
+        return self._solved(statistics, self._unsolved(statistics), np.arange(len(statistics["counts"])))
+
+    def _unsolved(self, statistics: Statistics) -> LinUCBModel:
+        arms, dim = statistics["vectors"].shape
+        return LinUCBModel(np.zeros((arms, dim)), np.zeros((dim, arms, dim)), self.alpha)
+
+    def _solved(self, statistics: Statistics, model: LinUCBModel, changed: np.ndarray) -> LinUCBModel:
+        """The model with the changed actions solved in its arrays; they are positions.
 
         An untried action gets the weights that its features predict, or without features the mean of the others'.
         """
         covariances, vectors = statistics["covariances"], statistics["vectors"]
-        arms, dim = vectors.shape
-        theta, by_dim = np.empty((arms, dim)), np.empty((dim, arms, dim))  # the layout that _widths multiplies by
-        for some in blocks(arms, dim * dim):
-            whiteners = whitening(covariances[some], self.l2)
-            theta[some] = np.matvec(whiteners, np.vecmat(vectors[some], whiteners))
-            by_dim[:, some] = whiteners.swapaxes(0, 1)
+        for some in blocks(len(changed), covariances[:1].size):
+            arms = changed[some]
+            whiteners = whitening(covariances[arms], self.l2)
+            model.theta[arms] = np.matvec(whiteners, np.vecmat(vectors[arms], whiteners))
+            model.whitening[:, arms] = whiteners.swapaxes(0, 1)
         tried = statistics["counts"] > 0
         if tried.any() and not tried.all():
             features = statistics.get(ACTION_FEATURES, np.ones((len(tried), 1)))
-            theta[~tried] = _predicted_weights(features, theta, tried)[~tried]
-        return LinUCBModel(theta, by_dim, self.alpha)
+            model.theta[~tried] = _predicted_weights(features, model.theta, tried)[~tried]
+        return model
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
-        condition_number = largest_condition_number(statistics["covariances"], self.l2)
-        return learning_metrics(statistics) | {"condition_number": condition_number}
+        covariances, counts = statistics["covariances"], statistics["counts"]
+        return learning_metrics(statistics) | {
+            "condition_number": largest_condition_number(covariances, self.l2, counts)
+        }
 
     def save(self, statistics: Statistics, folder: Path) -> None:
-        model = self.solve(statistics)
-        write_arrays(folder / WEIGHTS, {"theta": model.theta, "whitening": model.whitening})
+        self.solve(statistics).write(folder)
+
+    def save_next(self, statistics: Statistics, folder: Path, parent: Path) -> None:
+        """Solves only the actions with new interactions."""
+        counts, before, model = statistics["counts"], stored_counts(parent), self._unsolved(statistics)
+        changed = np.append(counts[: len(before)] != before, np.ones(len(counts) - len(before), bool))
+        if not model.read(parent):
+            changed[:] = True
+        self._solved(statistics, model, np.flatnonzero(changed)).write(folder)
 
     def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
         from banditloop.rl_core.agents.linucb_saved_model import save_linucb  # imports TensorFlow

@@ -49,11 +49,13 @@ def write_policy(
     encoding: Encoding,
     saved_model: bool = False,
     audits: Audits | None = None,
+    parent: Path | None = None,
 ) -> Manifest:
     """Write a policy directory, replacing any existing one, and return its manifest with checksums.
 
     saved_model: also write a TF-Agents SavedModel if the agent serves without one. Imports TensorFlow.
     audits: the propensity audits of the versions that logged what the statistics were trained on.
+    parent: the directory of the policy that they resume from.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -63,7 +65,10 @@ def write_policy(
     if audits:
         write_audits(folder, audits)
     if manifest.version != RANDOM:
-        agent.save(statistics, folder)
+        if parent and agent_of(read_manifest(parent)) == agent:
+            agent.save_next(statistics, folder, parent)
+        else:
+            agent.save(statistics, folder)
         if saved_model and not (folder / SAVED_MODEL).exists():
             agent.export_saved_model(folder, manifest.dim, manifest.actions)
     manifest = manifest.model_copy(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import AGENTS, STATISTICS, Agent, Statistics, write_arrays
+from banditloop.rl_core.agents import AGENTS, STATISTICS, Agent, Model, Statistics, write_arrays
 from banditloop.rl_core.settings.registry import registered
 from banditloop.rl_core.testing.decisions import DecisionConformance
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, assert_same, noise, saved_and_loaded, trained
@@ -43,6 +43,26 @@ class TrainingConformance(DecisionConformance):
         moved = self.agent.load(shutil.copytree(tmp_path / "written", tmp_path / "moved"))
         np.testing.assert_array_equal(model.probabilities(observations), moved.probabilities(observations))
         np.testing.assert_array_equal(model.expected_rewards(observations), moved.expected_rewards(observations))
+
+    def test_a_policy_saved_after_its_parent_is_the_one_saved_alone(self, tmp_path: Path) -> None:
+        """With new interactions of one action, and with a new action besides."""
+        before = trained(self.agent, self.noise(0, 100))
+        batch, observations = self.noise(1, 20), noise(2, 200).observations
+        resumed = self.agent.resumed(before)
+        for actions in (ACTIONS, ACTIONS + 1):
+            statistics = self.agent.with_actions(resumed, actions) if actions > ACTIONS else resumed
+            statistics = self.agent.update(statistics, [batch._replace(actions=np.zeros(20, int))])  # type: ignore[list-item]
+            folders = [tmp_path / f"{name}-{actions}" for name in ("parent", "next", "alone")]
+            for folder in folders:
+                folder.mkdir()
+            parent, after, alone = folders
+            write_arrays(parent / STATISTICS, before)
+            self.agent.save(before, parent)
+            self.agent.save(statistics, alone)
+            self.agent.save_next(statistics, after, parent)
+            left, right = self.agent.load(after), self.agent.load(alone)
+            for of in (Model.probabilities, Model.expected_rewards):
+                np.testing.assert_array_equal(of(left, observations), of(right, observations))
 
     def test_metrics_say_what_it_learned_from(self) -> None:
         batch = self.noise(0, 100)

@@ -87,7 +87,7 @@ def merge_policy(
         statistics = agent.merge(statistics, _placed(agent, shard / STATISTICS, values[ACTIONS], training.encoding))
     statistics = with_action_features(finite(statistics), training.encoding)
     manifest, encoding = training.result(Window.of(metadata, "plan"), statistics, run_id)
-    write_policy(folder, manifest, statistics, encoding, config.policy.saved_model, audits)
+    write_policy(folder, manifest, statistics, encoding, config.policy.saved_model, audits, parent)
     return manifest, statistics
 
 

@@ -46,7 +46,7 @@ def train_policy(
     statistics = learn(config, examples, training.encoding, parent, Path(f"{folder}-shards"))
     statistics = with_action_features(statistics, training.encoding)
     manifest, encoding = training.result(window, statistics, run_id, content)
-    write_policy(folder, manifest, statistics, encoding, config.policy.saved_model, read_audits(examples))
+    write_policy(folder, manifest, statistics, encoding, config.policy.saved_model, read_audits(examples), parent)
     return manifest, statistics
 
 

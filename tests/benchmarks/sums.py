@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from banditloop.rl_core.agents import AGENTS, STATISTICS, Agent, Batch, read_arrays, write_arrays
+from banditloop.rl_core.agents import AGENTS, STATISTICS, Agent, Batch, Statistics, read_arrays, write_arrays
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.events.examples import write_examples
@@ -31,13 +31,14 @@ from tests.conftest import assert_same, random_interactions, vector_task
 REPEATS, BATCH = 5, 100_000
 SIZES = {(20, 20): 0.5, (1_000, 20): 0.5, (100_000, 20): 0.25, (1_000, 500): 0.5}  # actions, dim: least rate
 FULL, DELTA = 200_000, 2_000
+TOUCHED = 1_000, 200  # actions, dim
 MEMORY = [("linucb", 100_000, 20), ("linear_thompson", 100_000, 20), ("linucb", 1_000, 500)]
 
 
 def rows() -> list[Row]:
     compiled = CompiledSums()
     rates = [_rate(compiled, *size, target) for size, target in SIZES.items()]
-    return [*rates, _delta(), _export(), *(_memory(*case) for case in MEMORY)]
+    return [*rates, _delta(), _touched(), _export(), *(_memory(*case) for case in MEMORY)]
 
 
 def batch(actions: int, dim: int, rows: int, seed: int = 0) -> Batch:
@@ -69,7 +70,7 @@ def _delta() -> Row:
 
         def train(part: str, parent: Path | None = None) -> None:
             statistics = train_here(config, folder / part, encoding, parent)
-            write_policy(folder / f"policy-{part}", manifest, statistics, encoding)
+            write_policy(folder / f"policy-{part}", manifest, statistics, encoding, parent=parent)
 
         train("before")  # warm: imports TensorFlow
         parent = folder / "policy-before"
@@ -80,6 +81,27 @@ def _delta() -> Row:
         ]
         assert_same(*(read_arrays(folder / f"policy-{part}" / STATISTICS) for part in ("delta", "full")))
     return at_most("sums: a training on 1 % more, of the processor time of one on all", shares, "of the time", 0.03)
+
+
+def _touched() -> Row:
+    """The next policy where one of a hundred actions has new interactions, beside one where all have."""
+    agent, (actions, dim) = LinUCB(), TOUCHED
+    with tempfile.TemporaryDirectory() as name:
+        parent, folder = Path(name) / "parent", Path(name) / "next"
+        parent.mkdir()
+        folder.mkdir()
+        statistics = agent.update(agent.initial_statistics(dim, actions), [batch(actions, dim, BATCH // 10)])
+        write_arrays(parent / STATISTICS, statistics)
+        agent.save(statistics, parent)
+        new = batch(actions // 100, dim, BATCH // 100), batch(actions, dim, BATCH // 10, 1)
+        few, all_of_them = (agent.update(statistics, [some]) for some in new)
+
+        def cpu(statistics: Statistics) -> float:
+            return processor_seconds(lambda: agent.save_next(statistics, folder, parent))
+
+        cpu(few)  # warm
+        ratios = [cpu(few) / cpu(all_of_them) for _ in range(REPEATS)]
+    return at_most("sums: 1,000 actions × 200, 10 with new interactions, of all", ratios, "of the time", 0.5)
 
 
 def _export() -> Row:
@@ -109,24 +131,25 @@ def peak_memory(name: str, actions: int, dim: int) -> float:
     """The peak of the memory over that of before, in sizes of the statistics, of this process, which starts anew."""
     agent = registered(AGENTS, Agent, {"name": name}, "agent")
     with tempfile.TemporaryDirectory() as folder:
-        _train(agent, Path(folder), 20, 20, 0)  # imports TensorFlow
+        _train(agent, Path(folder) / "0", 20, 20, 0, Path(folder) / "0")  # imports TensorFlow
     before, size = _peak(), sum(array.nbytes for array in agent.initial_statistics(dim, actions).values())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         for seed in range(2):
-            _train(agent, path, actions, dim, seed)
-        agent.load(path).probabilities(batch(actions, dim, 1).observations)
+            _train(agent, path / str(seed), actions, dim, seed, path / "0")
+        agent.load(path / "1").probabilities(batch(actions, dim, 1).observations)
     return (_peak() - before) / size
 
 
-def _train(agent: Agent, folder: Path, actions: int, dim: int, seed: int) -> None:
-    """Train from the statistics in a folder, or from none, and save there."""
-    path = folder / STATISTICS
-    statistics = read_arrays(path) if path.exists() else agent.initial_statistics(dim, actions)
+def _train(agent: Agent, folder: Path, actions: int, dim: int, seed: int, parent: Path) -> None:
+    """Train from the statistics of a parent, or of nothing if it is the folder itself, and save to the folder."""
+    folder.mkdir()
+    resumes = parent != folder
+    statistics = read_arrays(parent / STATISTICS) if resumes else agent.initial_statistics(dim, actions)
     statistics = agent.resumed(statistics)
     statistics = finite(agent.update(statistics, _batches(actions, dim, seed)))
-    write_arrays(path, statistics)
-    agent.save(statistics, folder)
+    write_arrays(folder / STATISTICS, statistics)
+    agent.save_next(statistics, folder, parent) if resumes else agent.save(statistics, folder)
     agent.export_saved_model(folder, dim, actions)
     gc.collect()  # frees TensorFlow's variables, which the end of a training's process does
     agent.metrics(statistics)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from banditloop.rl_core.agents import ACTION_FEATURES, AGENTS, Batch, MergeableAgent
 from banditloop.rl_core.agents.agent import best_actions
 from banditloop.rl_core.agents.linear_thompson import LinearThompson
-from banditloop.rl_core.agents.linucb import LinUCB, LinUCBModel
+from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.linucb_model import LinUCBModel
 from banditloop.rl_core.agents.neural_epsilon_greedy import NeuralEpsilonGreedy
 from banditloop.rl_core.agents.neural_linear import NeuralLinear
 from banditloop.rl_core.testing.agents import AgentConformance

@@ -5,8 +5,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import Batch
+from banditloop.rl_core.agents import WEIGHTS, Batch, linucb, read_arrays
 from banditloop.rl_core.agents.linucb import LinUCB
+from banditloop.rl_core.agents.whitening import whitening
+from banditloop.rl_core.config import Config
+from banditloop.rl_core.features.encoding import Encoding
+from banditloop.rl_core.policies.directory import write_policy
+from banditloop.rl_core.training.lineage import random_manifest
+from tests.conftest import vector_task
 
 ROWS, FLAGGED = 100_000, 8
 
@@ -49,6 +55,35 @@ def test_a_flag_beside_raw_features_near_a_million_keeps_its_weight(kind, positi
     width = np.linalg.norm(model.whitening[position, 0])
     assert width == pytest.approx(np.sqrt(inverse[position, position]), rel=1e-6)
     assert agent.metrics(statistics)["condition_number"] > (1e12 if kind == "close" else 1)
+
+
+@pytest.mark.parametrize(("arms", "position"), [(100, 0), (100, 99), (300, 299)])
+def test_the_condition_number_is_that_of_all_actions_or_of_the_most_tried(arms, position):
+    agent, dim = LinUCB(), 100
+    statistics = agent.initial_statistics(dim, arms) | {"counts": np.arange(arms)}
+    statistics["covariances"][position] = 1e6  # a hundred equal features: eigenvalues of 1e8 and 0, and λ = 1
+    assert agent.metrics(statistics)["condition_number"] == pytest.approx(1e8, rel=1e-3)
+
+
+def test_a_training_solves_only_actions_with_new_interactions_and_new_ones(monkeypatch, tmp_path):
+    """Unless its settings differ from its parent's."""
+    solved, config = [], Config(task=vector_task(3, 5), agent=LinUCB())
+    monkeypatch.setattr(
+        linucb, "whitening", lambda covariances, l2: solved.append(len(covariances)) or whitening(covariances, l2)
+    )
+    batch = Batch(np.random.default_rng(0).normal(size=(100, 3)), np.arange(100) % 5, np.ones(100))
+    statistics = config.agent.update(config.agent.initial_statistics(3, 5), [batch])
+    encoding, manifest = Encoding.unfitted(config.task), random_manifest(config).model_copy(update={"version": "v1"})
+    write_policy(tmp_path / "parent", manifest, statistics, encoding)
+    statistics = config.agent.update(config.agent.with_actions(statistics, 6), [batch.take(batch.actions == 2)])
+    write_policy(tmp_path / "next", manifest, statistics, encoding, parent=tmp_path / "parent")
+    other = manifest.model_copy(update={"agent": LinUCB(l2=2).model_dump()})
+    write_policy(tmp_path / "other", other, statistics, encoding, parent=tmp_path / "parent")
+    assert solved == [5, 2, 6]
+    for name, agent in (("next", LinUCB()), ("other", LinUCB(l2=2))):
+        expected, weights = agent.solve(statistics), read_arrays(tmp_path / name / WEIGHTS)
+        np.testing.assert_array_equal(weights["theta"], expected.theta)
+        np.testing.assert_array_equal(weights["whitening"], expected.whitening)
 
 
 def test_the_exported_policy_sees_a_flag_beside_raw_features_too(tmp_path):
