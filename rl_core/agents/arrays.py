@@ -16,6 +16,7 @@ SAVED_MODEL = "saved_model.pb"  # stands at a policy directory's top, as whoever
 SAVED_MODEL_PARTS = (SAVED_MODEL, "fingerprint.pb", "variables", "assets")
 ACTION_FEATURES = "action_features"  # of statistics: encoded features [actions, k], where actions have any
 Statistics = dict[str, np.ndarray]
+UNREADABLE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile)  # errors of reading
 BLOCK_NUMBERS = 1 << 20  # 8 MB: what is computed of many actions at a time takes some times that
 
 
@@ -42,7 +43,7 @@ def read_arrays(path: Path) -> Statistics:
             _check_sizes(archive, path.stat().st_size)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InvalidInput(f"{path}: {error}; not the arrays of a policy") from None
     if infinite := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
         raise InvalidInput(f"{path}: {infinite[0]} has numbers that are not finite; not the arrays of a policy")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from banditloop.rl_core.agents.agent import Model, best_actions, one_hot
-from banditloop.rl_core.agents.arrays import WEIGHTS, stored_arrays, write_arrays
+from banditloop.rl_core.agents.arrays import UNREADABLE, WEIGHTS, stored_arrays, write_arrays
 
 CHUNK_NUMBERS = 4_000_000  # 32 MB: more rows are scored one after the other
 MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one of four
@@ -59,15 +59,17 @@ class LinUCBModel(Model):
     def read(self, folder: Path) -> bool:
         """Read those of a policy directory, whose actions are the first of these, in no more memory.
 
-        False: they are of an older version, which had others.
+        False: they are of an older version, which had others, or they are damaged.
         """
         arrays = {"theta": self.theta, "whitening": self.whitening}
-        for stored in stored_arrays(folder / WEIGHTS):
-            if stored.name not in arrays:
-                return False
-            for rows, block in stored.blocks:
-                arrays[stored.name][rows.start : rows.stop, : block.shape[1]] = block
-        return True
+        try:
+            for stored in stored_arrays(folder / WEIGHTS):
+                array = arrays.pop(stored.name)
+                for rows, block in stored.blocks:
+                    array[rows.start : rows.stop, : block.shape[1]] = block
+        except (*UNREADABLE, LookupError):
+            return False
+        return not arrays
 
     def _of(self, arms: np.ndarray) -> "LinUCBModel":
         """The model of some of the arms."""

@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import WEIGHTS, Batch, linucb, read_arrays
+from banditloop.rl_core.agents import STATISTICS, WEIGHTS, Batch, linucb, read_arrays, write_arrays
 from banditloop.rl_core.agents.linucb import LinUCB
 from banditloop.rl_core.agents.whitening import whitening
 from banditloop.rl_core.config import Config
@@ -84,6 +84,28 @@ def test_a_training_solves_only_actions_with_new_interactions_and_new_ones(monke
         expected, weights = agent.solve(statistics), read_arrays(tmp_path / name / WEIGHTS)
         np.testing.assert_array_equal(weights["theta"], expected.theta)
         np.testing.assert_array_equal(weights["whitening"], expected.whitening)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "another number", "of an older version", "of other sizes"])
+def test_a_training_solves_everything_if_its_parents_weights_are_damaged(damage, tmp_path):
+    (tmp_path / "next").mkdir()
+    agent, path = LinUCB(), tmp_path / WEIGHTS
+    statistics = agent.initial_statistics(3, 5) | {"counts": np.arange(5)}
+    write_arrays(tmp_path / STATISTICS, statistics)
+    agent.save(statistics, tmp_path)
+    content, weights = path.read_bytes(), read_arrays(path)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "of an older version":
+        write_arrays(path, {"theta": weights["theta"]})
+    elif damage == "of other sizes":
+        write_arrays(path, weights | {"theta": np.ones((5, 7))})
+    else:
+        path.write_bytes(content[:-700] if damage == "cut off" else content[:-700] + b"1234" + content[-696:])
+    agent.save_next(statistics, tmp_path / "next", tmp_path)
+    expected, saved = agent.solve(statistics), agent.load(tmp_path / "next")
+    np.testing.assert_array_equal(saved.theta, expected.theta)
+    np.testing.assert_array_equal(saved.whitening, expected.whitening)
 
 
 def test_the_exported_policy_sees_a_flag_beside_raw_features_too(tmp_path):

@@ -204,4 +204,4 @@ def test_serve_answers_logs_retrains_and_stops_its_processes(tmp_path, config):
         serving.send_signal(signal.SIGTERM)
         assert serving.wait(30) == 0
     assert platform.endpoint.serving_versions() == []
-    assert [run.state for run in platform.runner.runs()] == ["succeeded"]
+    wait_until(lambda: [run.state for run in platform.runner.runs()] == ["succeeded"])  # it serves before its run ends
