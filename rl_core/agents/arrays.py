@@ -67,10 +67,10 @@ def stored_arrays(path: Path) -> Iterator[StoredArray]:
                 yield StoredArray(member.filename.removesuffix(".npy"), header.shape, _blocks(file, header))
 
 
-def stored_counts(folder: Path) -> np.ndarray:
-    """The interactions of each action [actions] in the statistics of a policy directory; reads only these."""
-    with np.load(folder / STATISTICS, allow_pickle=False) as arrays:  # lazy
-        return np.asarray(arrays["counts"])
+def stored_array(path: Path, name: str) -> np.ndarray:
+    """One array of an .npz file; reads only this one."""
+    with np.load(path, allow_pickle=False) as arrays:  # lazy
+        return np.asarray(arrays[name])
 
 
 def _blocks(file: IO[bytes], header: "_Header") -> Iterator[tuple[range, np.ndarray]]:

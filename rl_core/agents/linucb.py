@@ -24,7 +24,7 @@ from banditloop.rl_core.agents.arrays import (
     Statistics,
     blocks,
     read_arrays,
-    stored_counts,
+    stored_array,
 )
 from banditloop.rl_core.agents.linucb_model import LinUCBModel
 from banditloop.rl_core.agents.mergeable import MergeableAgent
@@ -108,9 +108,10 @@ class LinUCB(MergeableAgent):
 
     def save_next(self, statistics: Statistics, folder: Path, parent: Path) -> None:
         """Solves only the actions with new interactions."""
-        counts, before, model = statistics["counts"], stored_counts(parent), self._unsolved(statistics)
+        counts, before = statistics["counts"], stored_array(parent / STATISTICS, "counts")
+        model = self._unsolved(statistics)
         changed = np.append(counts[: len(before)] != before, np.ones(len(counts) - len(before), bool))
-        if not model.read(parent):
+        if not model.read(parent, len(before)):
             changed[:] = True
         self._solved(statistics, model, np.flatnonzero(changed)).write(folder)
 

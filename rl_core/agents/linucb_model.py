@@ -56,17 +56,19 @@ class LinUCBModel(Model):
         """Write the arrays of a policy directory."""
         write_arrays(folder / WEIGHTS, {"theta": self.theta, "whitening": self.whitening})
 
-    def read(self, folder: Path) -> bool:
+    def read(self, folder: Path, actions: int) -> bool:
         """Read those of a policy directory, whose actions are the first of these, in no more memory.
 
         False: they are of an older version, which had others, or they are damaged.
         """
-        arrays = {"theta": self.theta, "whitening": self.whitening}
+        arrays = {"theta": self.theta[:actions], "whitening": self.whitening[:, :actions]}
         try:
             for stored in stored_arrays(folder / WEIGHTS):
                 array = arrays.pop(stored.name)
+                if stored.shape != array.shape:
+                    return False
                 for rows, block in stored.blocks:
-                    array[rows.start : rows.stop, : block.shape[1]] = block
+                    array[rows.start : rows.stop] = block
         except (*UNREADABLE, LookupError):
             return False
         return not arrays

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from banditloop.rl_core.agents import AGENTS, STATISTICS, Agent, Model, Statistics, write_arrays
+from banditloop.rl_core.agents import AGENTS, STATISTICS, Agent, Statistics, write_arrays
 from banditloop.rl_core.settings.registry import registered
 from banditloop.rl_core.testing.decisions import DecisionConformance
 from banditloop.rl_core.testing.planted import ACTIONS, DIM, assert_same, noise, saved_and_loaded, trained
@@ -61,8 +61,8 @@ class TrainingConformance(DecisionConformance):
             self.agent.save(statistics, alone)
             self.agent.save_next(statistics, after, parent)
             left, right = self.agent.load(after), self.agent.load(alone)
-            for of in (Model.probabilities, Model.expected_rewards):
-                np.testing.assert_array_equal(of(left, observations), of(right, observations))
+            np.testing.assert_array_equal(left.probabilities(observations), right.probabilities(observations))
+            np.testing.assert_array_equal(left.expected_rewards(observations), right.expected_rewards(observations))
 
     def test_metrics_say_what_it_learned_from(self) -> None:
         batch = self.noise(0, 100)

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from banditloop.rl_core.agents import Statistics, mergeable, read_arrays, write_arrays
+from banditloop.rl_core.agents.arrays import stored_array
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.examples import example_files, read_examples, read_transitions
@@ -116,10 +117,7 @@ def _path(work: Path, shard: int) -> Path:
 
 def _files_done(path: Path) -> int:
     """The number of files that a checkpoint covers, 0 if there is none."""
-    if not path.exists():
-        return 0
-    with np.load(path, allow_pickle=False) as arrays:  # lazy: reads only this array
-        return int(arrays[FILES_DONE])
+    return int(stored_array(path, FILES_DONE)) if path.exists() else 0
 
 
 def _statistics(config: Config, encoding: Encoding, path: Path) -> Statistics:

@@ -99,7 +99,7 @@ def test_a_training_solves_everything_if_its_parents_weights_are_damaged(damage,
     elif damage == "of an older version":
         write_arrays(path, {"theta": weights["theta"]})
     elif damage == "of other sizes":
-        write_arrays(path, weights | {"theta": np.ones((5, 7))})
+        write_arrays(path, weights | {"theta": np.ones((5, 1))})
     else:
         path.write_bytes(content[:-700] if damage == "cut off" else content[:-700] + b"1234" + content[-696:])
     agent.save_next(statistics, tmp_path / "next", tmp_path)
