@@ -48,7 +48,7 @@ def on_policy_trainer(
 
     from banditloop.rl_core.backends import connect_if_any
     from banditloop.rl_core.promotion.on_policy import on_policy_step
-    from banditloop.rl_core.reports.on_policy_page import write_on_policy
+    from banditloop.rl_core.reports.on_policy_page import write_training_report
     from banditloop.rl_core.training.hyperparameters import with_hyperparameters, with_on_policy
     from banditloop.rl_core.usage import usage
 
@@ -60,7 +60,7 @@ def on_policy_trainer(
         settings, platform = connect_if_any(values)
         trained = on_policy_step(settings, platform, folder, checkpoints, True, run_id, logs, profile)
         count_rows(trained.curve.interactions)
-    for name, value in write_on_policy(settings, trained, Path(curve.path), Path(report.path)).items():
+    for name, value in write_training_report(settings, trained, Path(curve.path), Path(report.path)).items():
         metrics.log_metric(name, value)
     policy.metadata.update(version=trained.manifest.version, interactions=trained.manifest.interactions)
     name = run_id or trained.manifest.version

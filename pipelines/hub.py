@@ -104,10 +104,10 @@ def _docstring(component: Any, node: ast.FunctionDef) -> str:
     """The docstring of a component with artifacts that it writes in Args, and its own result alone in Returns."""
     spec = component.component_spec
     described = {name: item.description for name, item in {**(spec.inputs or {}), **spec.outputs}.items()}
-    about = (ast.get_docstring(node) or "").partition("\n\nArgs:")[0]
+    text = (ast.get_docstring(node) or "").partition("\n\nArgs:")[0]
     arguments = "\n".join(f"    {argument.arg}: {described[argument.arg]}" for argument in node.args.args)
     result = f"\n\nReturns:\n    {described['Output']}" if "Output" in described else ""
-    return f'"""{about}\n\nArgs:\n{arguments}{result}\n"""'
+    return f'"""{text}\n\nArgs:\n{arguments}{result}\n"""'
 
 
 UNIT_TEST = '''"""Tests for the {name} component."""

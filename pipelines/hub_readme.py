@@ -20,8 +20,8 @@ def component_readme(source: str, metadata: dict[str, Any], owners: dict[str, An
     component = component_in(source)
     parsed = parse(ast.get_docstring(component) or "")
     described = {item.arg_name: item.description or "" for item in parsed.params}
-    about = [parsed.short_description or "", *(parsed.long_description or "").split("\n\n")]
-    wrapped = (textwrap.fill(" ".join(text.split()), WIDTH, break_on_hyphens=False) for text in about if text)
+    paragraphs = [parsed.short_description or "", *(parsed.long_description or "").split("\n\n")]
+    wrapped = (textwrap.fill(" ".join(text.split()), WIDTH, break_on_hyphens=False) for text in paragraphs if text)
     sections = [
         f"# {title(metadata['name'])} ✨\n",
         f"> ⚠️ **Stability: {metadata['stability']}** — This asset is not yet stable and may change.\n",

@@ -128,15 +128,15 @@ class LogToEvaluate:
         """The logged propensities [B], NaN where one is missing. InvalidInput: there are none, and none are told."""
         if self.logging_policy == UNIFORM and self.reads_decisions:
             return self.decisions["propensity"].to_numpy()
-        found = (
+        logged = (
             self.columns.numbers("propensity") if "propensity" in self.fields else np.full(self.columns.rows, np.nan)
         )
-        if self._has_probabilities and np.isnan(found).any():
-            found = np.where(np.isnan(found), self._of_probabilities(), found)
+        if self._has_probabilities and np.isnan(logged).any():
+            logged = np.where(np.isnan(logged), self._of_probabilities(), logged)
         if self.logging_policy == UNIFORM:
-            return np.where(np.isnan(found), self._uniform(), found)
+            return np.where(np.isnan(logged), self._uniform(), logged)
         if "propensity" in self.fields or self._has_probabilities:
-            return found
+            return logged
         if self.logging_policy == "unknown":
             raise InvalidInput(NO_PROPENSITIES)
         raise InvalidInput(

@@ -71,10 +71,10 @@ Tables = tuple[pa.Table, pa.Table]  # decisions and rewards
 
 
 class Read(NamedTuple):
-    """The events of a log, to be read as often as needed, and what was found in it, told after reading."""
+    """The events of a log, to be read as often as needed, and counts and columns of it, known after reading."""
 
     tables: Callable[[], Iterator[Tables]]
-    found: Callable[[], dict[str, Any]]
+    notes: Callable[[], dict[str, Any]]
 
 
 def import_(
@@ -117,8 +117,8 @@ def import_(
         fields, others = parse_mapping(mapping), settings.other_rewards
         log = LogFiles(files, settings.task, fields, format or "", ignore_others, others, last_step)
         read = _log(log, settings, source, logging_policy)
-    found = _append(read, settings, quiet=as_json)
-    display.json_or_call(found, as_json, lambda: _show(found))
+    summary = _append(read, settings, quiet=as_json)
+    display.json_or_call(summary, as_json, lambda: _show(summary))
 
 
 def _append(read: Read, config: Config, quiet: bool) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _append(read: Read, config: Config, quiet: bool) -> dict[str, Any]:
         for decisions, rewards in watched(read.tables(), report, "importing", rows, "decisions", _decisions):
             platform.warehouse.append("rewards", rewards)
             added += platform.warehouse.append("decisions", decisions)
-    return {"added": added, "duplicate": rows - added} | read.found()
+    return {"added": added, "duplicate": rows - added} | read.notes()
 
 
 def _decisions(tables: Tables) -> int:
@@ -147,11 +147,11 @@ def _log(files: LogFiles, config: Config, source: str, logging_policy: LoggingPo
             unknown["without_propensity"] += pc.sum(has_unknown_propensity(decisions)).as_py() or 0
             yield decisions, rewards
 
-    def found() -> dict[str, Any]:
+    def notes() -> dict[str, Any]:
         columns = {"ignored_columns": sorted(files.others), "features_without_column": sorted(files.absent)}
         return {**unknown, "columns": files.fields, "left_out": dict(files.left_out), **columns}
 
-    return Read(tables, found)
+    return Read(tables, notes)
 
 
 def _sample(files: list[Path], config: Config, logging_policy: LoggingPolicy | None) -> Read:
@@ -171,17 +171,17 @@ def _sample(files: list[Path], config: Config, logging_policy: LoggingPolicy | N
     return Read(tables, dict)
 
 
-def _show(found: dict[str, Any]) -> None:
-    others = f"; {found['duplicate']:,} had been imported before, or have the id of another"
-    display.line(f"imported {found['added']:,} decisions{others if found['duplicate'] else ''}")
-    if unknown := found.get("without_propensity"):
+def _show(summary: dict[str, Any]) -> None:
+    others = f"; {summary['duplicate']:,} had been imported before, or have the id of another"
+    display.line(f"imported {summary['added']:,} decisions{others if summary['duplicate'] else ''}")
+    if unknown := summary.get("without_propensity"):
         display.line(
             f"{unknown:,} have no propensity: they are learned from, and left out where policies are evaluated"
         )
-    if renamed := listed_columns(found.get("columns", {})):
+    if renamed := listed_columns(summary.get("columns", {})):
         display.line(renamed)
     for key in ("left_out", "ignored_columns", "features_without_column"):
-        if value := found.get(key):
+        if value := summary.get(key):
             listed = (
                 ", ".join(f"{count:,} {name}" for name, count in value.items())
                 if isinstance(value, dict)

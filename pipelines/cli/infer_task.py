@@ -112,13 +112,13 @@ def _depends_on(table: pa.Table, action: str, column: str) -> bool:
 
 def _examples(table: pa.Table, columns: dict[str, str], kinds: dict[str, Kind]) -> list[dict[str, Any]]:
     """The contexts of the first rows that differ, without what is missing in them."""
-    found: list[dict[str, Any]] = []
+    examples: list[dict[str, Any]] = []
     for row in table.slice(0, 100).to_pylist():
         values = {name: row[column] for name, column in columns.items() if row[column] is not None}
         context = {name: _example(kinds[name], value) for name, value in values.items()}
-        if context not in found:
-            found.append(context)
-    return found[:EXAMPLES]
+        if context not in examples:
+            examples.append(context)
+    return examples[:EXAMPLES]
 
 
 def _example(kind: Kind, value: Any) -> Any:

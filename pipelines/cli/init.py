@@ -103,8 +103,8 @@ def _ask(features: list[str]) -> tuple[str, list[str]]:
         raise InvalidInput("--actions: is missing; give the actions' ids, or a log of decisions with --from")
     actions = typer.prompt("Actions to choose from, as a,b,c")
     while not features or features[-1]:
-        asked = "Feature of a context, as NAME=KIND (number, boolean, category, …); none to end"
-        features = [*features, typer.prompt(asked, default="", show_default=False)]
+        prompt = "Feature of a context, as NAME=KIND (number, boolean, category, …); none to end"
+        features = [*features, typer.prompt(prompt, default="", show_default=False)]
     return actions, features[:-1]
 
 

@@ -47,14 +47,14 @@ class LogColumns:
 
     def rewards(self, rewards: RewardRange, default: float | None) -> np.ndarray:
         """The rewards [B], in this range; default: of rows without one."""
-        found = []
+        parts = []
         for cells in self._cells("reward"):
             numbers = values.numbers(cells)
             cells.refuse(np.isnan(numbers) & (default is None), "has no reward; give --default-reward")
             inside = np.isnan(numbers) | rewards.contains(numbers)
             cells.refuse(~inside, f"is outside the range {rewards.low:g} to {rewards.high:g}; give --reward-range")
-            found.append(np.where(np.isnan(numbers), default, numbers) if default is not None else numbers)
-        return np.concatenate(found)
+            parts.append(np.where(np.isnan(numbers), default, numbers) if default is not None else numbers)
+        return np.concatenate(parts)
 
     def _cells(self, name: str, required: bool = True) -> list[Cells]:
         """The cells of each batch."""

@@ -54,8 +54,8 @@ def choose_column(columns: Sequence[str], given: str, names: Sequence[str], opti
     matching = [column for column in columns if bare_name(column) in names]
     matching = [column for column in matching if bare_name(column) == names[0]] or matching
     if len(matching) != 1:
-        found = f"{' and '.join(matching)} could be meant" if matching else "no column has a usual name"
-        raise InvalidInput(f"{option}: {found}; {listed}")
+        reason = f"{' and '.join(matching)} could be meant" if matching else "no column has a usual name"
+        raise InvalidInput(f"{option}: {reason}; {listed}")
     return matching[0]
 
 

@@ -140,8 +140,8 @@ def show(
     """
     platform = connect(load_config(config, target))
     name = find_run(platform.runner, run_id)
-    [found] = [run_row(run) for run in platform.runner.runs() if run.run_id == name]
-    content = found | outcome(platform, name) | {"page": platform.runner.page(name)}
+    [row] = [run_row(run) for run in platform.runner.runs() if run.run_id == name]
+    content = row | outcome(platform, name) | {"page": platform.runner.page(name)}
     tasks = [task_row(task) for task in platform.runner.tasks(name)]
     if as_json:
         return display.json_or_text(content | {"tasks": tasks}, True, "")

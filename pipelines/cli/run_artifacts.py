@@ -31,13 +31,13 @@ def artifacts(
     """
     runner = connect(load_config(config, target)).runner
     name = find_run(runner, run_id)
-    found = runner.artifacts(name)
+    listing = runner.artifacts(name)
     if opened:
-        places = {artifact.name: artifact.uri for artifact in found}
+        places = {artifact.name: artifact.uri for artifact in listing}
         place = _place(places[find("artifact", opened, list(places), name)])
         typer.launch(place)
         return display.json_or_text({"run_id": name, "opened": place}, as_json, place)
-    display.json_or_call([artifact._asdict() for artifact in found], as_json, lambda: _show(found, wide))
+    display.json_or_call([artifact._asdict() for artifact in listing], as_json, lambda: _show(listing, wide))
 
 
 def _place(uri: str) -> str:
@@ -52,16 +52,16 @@ def _place(uri: str) -> str:
     return path.absolute().as_uri()
 
 
-def _show(found: list[RunArtifact], wide: bool) -> None:
+def _show(artifacts: list[RunArtifact], wide: bool) -> None:
     metrics = [
         {"task": artifact.task, "metric": name, "value": value}
-        for artifact in found
+        for artifact in artifacts
         if artifact.name == "metrics"
         for name, value in artifact.metadata.items()
     ]
     rows = [
         {"task": artifact.task, "artifact": artifact.name} | ({"uri": artifact.uri} if wide else {})
-        for artifact in found
+        for artifact in artifacts
         if artifact.name != "metrics"
     ]
     display.table("artifacts; --open NAME opens one, --wide shows where they are", rows, wide=wide)

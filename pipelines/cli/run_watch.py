@@ -62,13 +62,13 @@ def outcome(platform: Platform, run_id: str) -> dict[str, Any]:
 
 def _wait(platform: Platform, run_id: str, timeout: float | None, quiet: bool) -> bool:
     """Show the tasks until the run has ended; returns False if the time is over before."""
-    runner, pause, told = platform.runner, MIN_POLL_SECONDS, Counter[str]()
+    runner, pause, shown = platform.runner, MIN_POLL_SECONDS, Counter[str]()
     deadline = None if timeout is None else time.monotonic() + timeout
     with progress(quiet) as report:
         while True:
             running = runner.state(run_id) == "running"
             if not quiet:
-                _show_ended(runner.tasks(run_id), told)
+                _show_ended(runner.tasks(run_id), shown)
             if not running:
                 return True
             if deadline is not None and time.monotonic() >= deadline:
@@ -77,15 +77,15 @@ def _wait(platform: Platform, run_id: str, timeout: float | None, quiet: bool) -
             time.sleep(pause := min(1.1 * pause, MAX_POLL_SECONDS))
 
 
-def _show_ended(tasks: list[RunTask], told: Counter[str]) -> None:
-    """Show the tasks that have ended since the last look; told: how many were shown, by name, as loops repeat one."""
-    seen = Counter[str]()
+def _show_ended(tasks: list[RunTask], shown: Counter[str]) -> None:
+    """Show the tasks that have ended since the last call; shown: how many were, by name, as loops repeat one."""
+    ended = Counter[str]()
     for task in tasks:
         if task.state != "running":
-            seen[task.name] += 1
-            if seen[task.name] > told[task.name]:
+            ended[task.name] += 1
+            if ended[task.name] > shown[task.name]:
                 display.line(_task_line(task))
-    told |= seen
+    shown |= ended
 
 
 def _task_line(task: RunTask) -> str:

@@ -11,7 +11,7 @@ from banditloop.pipelines.cli.table import Row
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.promotion.on_policy import OnPolicy, on_policy_step
-from banditloop.rl_core.reports.on_policy_page import write_on_policy
+from banditloop.rl_core.reports.on_policy_page import write_training_report
 from banditloop.rl_core.training.on_policy import Curve
 
 ROWS = 20  # of the table; of more loops, some are shown
@@ -35,7 +35,7 @@ def train_on_policy(
             config, None, output / "policy", output, resume, tensorboard=tensorboard, profile=profile, on_loop=show
         )
     file = output / "curve.json"
-    write_on_policy(config, trained, file, output / "index.html", policy=str((output / "policy").absolute()))
+    write_training_report(config, trained, file, output / "index.html", policy=str((output / "policy").absolute()))
     display.json_or_call(json.loads(file.read_text()), as_json, lambda: _print(trained, output, tensorboard))
 
 

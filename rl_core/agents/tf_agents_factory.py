@@ -80,12 +80,12 @@ def restore(agent: TFAgent, values: Statistics) -> None:
 
 def _variables(agent: TFAgent) -> list[tf.Variable]:
     """All variables of the agent, each once, in an order that its construction fixes."""
-    found = [*agent.variables, agent.train_step_counter]
+    variables = [*agent.variables, agent.train_step_counter]
     if collection := getattr(agent, "_variable_collection", None):  # NeuralLinUCBAgent leaves some of them out
-        found += collection.variables
+        variables += collection.variables
     if optimizer := getattr(agent, "_optimizer", None):
-        found += optimizer.variables()
-    return list({id(variable): variable for variable in found}.values())
+        variables += optimizer.variables()
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def _linear(kind: type[TFAgent], algorithm: LinearAlgorithm, specs: Specs) -> TFAgent:

@@ -66,10 +66,10 @@ def fill_matrix(columns: Sequence[np.ndarray], where: str) -> np.ndarray:
 
 def order_by_id(ids: Sequence[float], count: int, where: str) -> np.ndarray:
     """The positions [count] of the ids 1, 2, … in a column of ids. InvalidInput: one of them is missing, or another."""
-    found = np.asarray(ids, np.float64)
-    if len(found) != count or not np.array_equal(np.sort(found), np.arange(1, count + 1)):
-        raise InvalidInput(f"{where}: has {len(found)} ids; MovieLens-100K has 1 to {count}, each once")
-    return np.argsort(found)
+    numbers = np.asarray(ids, np.float64)
+    if len(numbers) != count or not np.array_equal(np.sort(numbers), np.arange(1, count + 1)):
+        raise InvalidInput(f"{where}: has {len(numbers)} ids; MovieLens-100K has 1 to {count}, each once")
+    return np.argsort(numbers)
 
 
 def read_users(text: bytes, path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +111,7 @@ def _columns(text: bytes) -> list[np.ndarray]:
 def _named(header: list[str]) -> list[int]:
     bare = [name.strip().lower().replace("_", "") for name in header]
     places = [[place for place, name in enumerate(bare) if name in names] for names in COLUMNS.values()]
-    if any(len(found) != 1 for found in places):
+    if any(len(matches) != 1 for matches in places):
         raise ValueError(f"the header has {', '.join(header)}; give one column each of {', '.join(COLUMNS)}")
     return [place for [place] in places]
 

@@ -59,14 +59,14 @@ def probabilities(log: Any, given: Probabilities, key: str, ids: list[str] | Non
             raise InvalidInput(
                 f"{key}: has the actions {', '.join(given)}; target has {', '.join(ids or ['no names'])}"
             )
-        found = np.column_stack([numbers(log, given[name], f"{key}.{name}") for name in ids or ()])
+        values = np.column_stack([numbers(log, given[name], f"{key}.{name}") for name in ids or ()])
     else:
-        found = numbers(log, given, key)
-    check_range(key, found, (found >= 0) & (found <= 1 + ROUNDING), "a probability is from 0 to 1")
-    if found.ndim == 2:
-        sums = found.sum(axis=1)
+        values = numbers(log, given, key)
+    check_range(key, values, (values >= 0) & (values <= 1 + ROUNDING), "a probability is from 0 to 1")
+    if values.ndim == 2:
+        sums = values.sum(axis=1)
         check_range(f"{key}, sum", sums, np.abs(sums - 1) <= TOLERANCE, "the probabilities of all actions sum to 1")
-    return found
+    return values
 
 
 def check_range(key: str, values: np.ndarray, right: np.ndarray, hint: str) -> None:
@@ -92,13 +92,13 @@ def positions(log: Any, given: Column, ids: list[str] | None, count: int) -> np.
     """
     index = {name: position for position, name in enumerate(ids or map(str, range(count)))}
     values = column(log, given, "action")
-    found = np.array([index.get(_text(value), -1) for value in values.tolist()], int)
-    if (found < 0).any():
-        row = int(np.argmax(found < 0))
+    indices = np.array([index.get(_text(value), -1) for value in values.tolist()], int)
+    if (indices < 0).any():
+        row = int(np.argmax(indices < 0))
         raise InvalidInput(
             f"action, row {row}: {values.tolist()[row]!r} is none of the {count} actions with probabilities"
         )
-    return found
+    return indices
 
 
 def column_names(log: Any) -> list[str]:

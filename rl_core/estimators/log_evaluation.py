@@ -153,7 +153,7 @@ def _audit(inputs: LogInputs) -> dict[str, Any] | None:
 def _segments(members: Mapping[str, Segments], inputs: LogInputs, level: float) -> list[dict[str, Any]]:
     """For every segment its share of all traffic, the target's value there, and its difference to the baseline."""
     rows, differences = [], RewardRange(0.0, inputs.rewards.span)
-    for label, chosen in ((label, chosen) for found in members.values() for label, chosen in found.items()):
+    for label, chosen in ((label, chosen) for by_label in members.values() for label, chosen in by_label.items()):
         target, baseline = inputs.target.take(chosen), inputs.baseline.take(chosen)
         estimator = target.estimators()[target.primary]
         estimator.add(target.logged)

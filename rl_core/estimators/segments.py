@@ -26,10 +26,10 @@ def segments(name: str, values: np.ndarray) -> Segments:
     except (TypeError, ValueError):
         numbers = None
     if numbers is not None and len(np.unique(numbers)) >= MIN_DISTINCT:
-        found = _parts(name, numbers, missing)
+        members = _parts(name, numbers, missing)
     else:
-        found = _values(name, list(map(_label, present.tolist())), missing)
-    return found | ({f"{name} {MISSING}": missing} if missing.any() else {})
+        members = _values(name, list(map(_label, present.tolist())), missing)
+    return members | ({f"{name} {MISSING}": missing} if missing.any() else {})
 
 
 def _parts(name: str, numbers: np.ndarray, missing: np.ndarray) -> Segments:
@@ -51,9 +51,9 @@ def _values(name: str, labels: list[str], missing: np.ndarray) -> Segments:
     column = np.full(len(missing), "", object)
     column[~missing] = labels
     frequent = [label for label, _ in Counter(labels).most_common(MAX_SEGMENTS)]
-    found = {f"{name} = {label}": ~missing & (column == label) for label in sorted(frequent)}
+    members = {f"{name} = {label}": ~missing & (column == label) for label in sorted(frequent)}
     others = ~missing & ~np.isin(column, frequent)
-    return found | ({f"{name}: {OTHERS}": others} if others.any() else {})
+    return members | ({f"{name}: {OTHERS}": others} if others.any() else {})
 
 
 def _label(value: Any) -> str:

@@ -44,8 +44,8 @@ class _Choices(NamedTuple):
         codes = pc.index_in(ids, ids.unique()).to_numpy()
         candidates, actions = codes[: listed.sum()], codes[listed.sum() :]
         row_of = np.repeat(rows, listed)
-        [found] = np.nonzero(candidates == actions[row_of])
-        positions[row_of[found]] = found - _starts(listed)[row_of[found]]
+        [matches] = np.nonzero(candidates == actions[row_of])
+        positions[row_of[matches]] = matches - _starts(listed)[row_of[matches]]
         distinct = np.unique(row_of * (len(codes) + 1) + candidates) // (len(codes) + 1)
         repeated = np.bincount(distinct.astype(int), minlength=len(rows)) < listed
         return cls(listed, counts, probabilities, numbers, positions, repeated)

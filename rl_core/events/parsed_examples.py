@@ -71,8 +71,8 @@ def parse_in_python(records: pa.Array, kinds: Kinds) -> dict[str, Ragged]:
 
 def _values(feature: Any, name: str, kind: str) -> Any:
     """The values of a feature, none where it is absent."""
-    if (found := feature.WhichOneof("kind")) not in (kind, None):
-        raise DecodeError(f"the feature {name} is of the kind {found}, it must be of {kind}")
+    if (stored_kind := feature.WhichOneof("kind")) not in (kind, None):
+        raise DecodeError(f"the feature {name} is of the kind {stored_kind}, it must be of {kind}")
     return getattr(feature, kind).value
 
 

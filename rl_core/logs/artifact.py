@@ -30,13 +30,15 @@ def artifact_events(
     named = files[0].suffix.lower() in SUFFIXES
     log = LogFiles(files, task, columns, "" if named else _format(files[0]), True, rewards)
     reader = log.reader(reward_name, SOURCE, "unknown")
-    for batch, found in log.batches():
-        if found.absent:
-            hint = nearest(found.absent[0], [name for name in found.others if name not in FIELDS], "the log")
-            raise InvalidInput(
-                f"{batch.path}: no column has the feature {found.absent[0]!r}; {hint}: name it in columns"
+    for batch, log_columns in log.batches():
+        if log_columns.absent:
+            hint = nearest(
+                log_columns.absent[0], [name for name in log_columns.others if name not in FIELDS], "the log"
             )
-        yield reader.read(batch, found)
+            raise InvalidInput(
+                f"{batch.path}: no column has the feature {log_columns.absent[0]!r}; {hint}: name it in columns"
+            )
+        yield reader.read(batch, log_columns)
 
 
 def _format(file: Path) -> str:

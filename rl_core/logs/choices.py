@@ -52,9 +52,9 @@ def read_choices(batch: RawBatch, columns: Columns, task: Task) -> Choices:
     lengths, ids = _listed(given) if given else _all(task, len(actions))
     row_of = np.repeat(np.arange(len(lengths)), lengths)
     is_chosen = pc.equal(ids, actions.take(pa.array(row_of))).to_numpy(zero_copy_only=False)
-    found = np.bincount(row_of[is_chosen], minlength=len(lengths))
-    cells.refuse(found == 0, "is none of the candidates" if given else f"is none of the actions {_shown(task)}")
-    cells.refuse(found > 1, "occurs twice among the candidates")
+    occurrences = np.bincount(row_of[is_chosen], minlength=len(lengths))
+    cells.refuse(occurrences == 0, "is none of the candidates" if given else f"is none of the actions {_shown(task)}")
+    cells.refuse(occurrences > 1, "occurs twice among the candidates")
     return Choices(actions, lengths, ids, np.flatnonzero(is_chosen), given is not None or not task.numbered)
 
 
@@ -84,9 +84,9 @@ def read_probabilities(
     stated = Cells("propensity", pa.array(propensity), batch)
     stated.refuse((counts == 1) & (propensity < 1 - TOLERANCE), "must be 1 for the only candidate")
     rest = np.divide(1 - propensity, counts - 1, out=np.zeros(len(counts)), where=counts > 1)
-    found = rest[choices.row_of]
-    found[choices.chosen] = np.where(counts == 1, 1.0, propensity)
-    return found
+    probabilities = rest[choices.row_of]
+    probabilities[choices.chosen] = np.where(counts == 1, 1.0, propensity)
+    return probabilities
 
 
 def _whole(batch: RawBatch, choices: Choices, given: np.ndarray, propensity: np.ndarray | None) -> np.ndarray:
@@ -109,11 +109,11 @@ def _propensity(batch: RawBatch, columns: Columns, logging_policy: LoggingPolicy
     cells, hint = batch.find(columns.fields.get("propensity")), "give a probability above 0 and at most 1"
     if cells is None:
         return None
-    found = values.numbers(cells, 0, 1, hint)
-    cells.refuse(found == 0, hint)
+    propensities = values.numbers(cells, 0, 1, hint)
+    cells.refuse(propensities == 0, hint)
     if logging_policy is None:
-        cells.refuse(np.isnan(found), f"{hint}, or tell by --logging-policy how actions without one were chosen")
-    return found
+        cells.refuse(np.isnan(propensities), f"{hint}, or tell by --logging-policy how actions without one were chosen")
+    return propensities
 
 
 def _given(batch: RawBatch, columns: Columns, choices: Choices) -> np.ndarray | None:
@@ -144,9 +144,9 @@ def _by_action(batch: RawBatch, by_action: dict[str, str], choices: Choices) -> 
 
 
 def _without_gaps(cells: Cells) -> np.ndarray:
-    found = values.numbers(cells, 0, 1, IN_0_1)
-    cells.refuse(np.isnan(found), IN_0_1)
-    return found
+    probabilities = values.numbers(cells, 0, 1, IN_0_1)
+    cells.refuse(np.isnan(probabilities), IN_0_1)
+    return probabilities
 
 
 def _listed(cells: Cells) -> tuple[np.ndarray, pa.Array]:

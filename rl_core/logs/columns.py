@@ -88,8 +88,8 @@ class Columns:
             if not _exists(column, names):
                 hint = nearest(column, [name for name in names if not name.startswith(RESERVED)], "the log")
                 raise InvalidInput(f"mapping {name}={column}: the log has no such column; {hint}")
-        fields = {name: found for name in FIELDS if (found := _field(name, names, mapping, kinds)) is not None}
-        earned = {name: found for name in rewards if (found := _reward(name, names, mapping, kinds)) is not None}
+        fields = {name: source for name in FIELDS if (source := _field(name, names, mapping, kinds)) is not None}
+        earned = {name: source for name in rewards if (source := _reward(name, names, mapping, kinds)) is not None}
         taken = {*fields.values(), *earned.values(), *mapping.values()}
         free = [name for name in names if name not in taken and not name.startswith(RESERVED)]
         features = {name: mapping.get(name) or _feature(name, kind, free) for name, kind in kinds.items()}

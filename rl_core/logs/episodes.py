@@ -40,8 +40,8 @@ class Steps:
         cells, hint = batch.cells(columns.fields["step"]), "give a whole number from 0 on"
         steps = values.numbers(cells, 0, MAX_STEP, hint)
         cells.refuse(np.isfinite(steps) & (steps % 1 != 0), hint)
-        found = [None if np.isnan(step) else int(step) for step in steps.tolist()]
-        return ids, found if self._numbers is None else list(map(self._place, ids, found))
+        numbers = [None if np.isnan(step) else int(step) for step in steps.tolist()]
+        return ids, numbers if self._numbers is None else list(map(self._place, ids, numbers))
 
     def _place(self, episode: str | None, step: int | None) -> int | None:
         if self._numbers is None or episode is None or step is None:
@@ -68,14 +68,14 @@ def last_steps(log: Iterable[tuple[RawBatch, Columns]]) -> dict[str, int]:
 def sorted_steps(log: Iterable[tuple[RawBatch, Columns]]) -> dict[str, np.ndarray]:
     """The distinct steps of each episode of a log, sorted; empty if it has no episodes."""
     steps = Steps()
-    found: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
+    by_episode: defaultdict[str, array[int]] = defaultdict(lambda: array("q"))
     for batch, columns in log:
         if "episode_id" not in columns.fields:
             return {}
         for episode, step in zip(*steps.read(batch, columns), strict=True):
             if episode is not None and step is not None:
-                found[episode].append(step)
-    return {episode: np.unique(numbers) for episode, numbers in found.items()}
+                by_episode[episode].append(step)
+    return {episode: np.unique(numbers) for episode, numbers in by_episode.items()}
 
 
 class EpisodeReader:

@@ -121,10 +121,10 @@ class EventReader:
         cells.refuse(np.array([len(items or ()) for items in given]) != lengths, hint)
         rows = [flatten(item) if isinstance(item, dict) else {} for items in given for item in items or ()]
         row_of, table = np.repeat(np.arange(len(lengths)), lengths), table_of(rows)
-        found = Columns.of(table.column_names, {}, kinds).features
+        features = Columns.of(table.column_names, {}, kinds).features
         sources = {
             name: Cells(f"{cells.name.removeprefix(RESERVED)}.{name}", combined(table[source]), batch, row_of)
-            for name, source in found.items()
+            for name, source in features.items()
             if isinstance(source, str)
         }
         items = _struct(sources, kinds, self._task.candidate_type, len(rows))
@@ -132,20 +132,20 @@ class EventReader:
 
     def _rewards(self, batch: RawBatch, columns: Columns, ids: pa.Array, times: pa.Array) -> pa.Table:
         cells, (low, high) = batch.find(columns.fields.get("reward")), self._task.rewards
-        found = np.full(len(ids), np.nan)
+        rewards = np.full(len(ids), np.nan)
         if cells:
-            found = values.numbers(cells)
-            inside = np.isnan(found) | self._task.rewards.contains(found)
+            rewards = values.numbers(cells)
+            inside = np.isnan(rewards) | self._task.rewards.contains(rewards)
             cells.refuse(~inside, f"is outside task.reward_range, {low:g} to {high:g}")
-        named = {self._reward_name: found}
+        named = {self._reward_name: rewards}
         named |= {name: values.numbers(batch.cells(column)) for name, column in columns.rewards.items()}
         return pa.concat_tables([_earned(name, earned, ids, times) for name, earned in named.items()])
 
 
-def _earned(name: str, found: np.ndarray, ids: pa.Array, times: pa.Array) -> pa.Table:
+def _earned(name: str, rewards: np.ndarray, ids: pa.Array, times: pa.Array) -> pa.Table:
     """The rewards of a name [B], NaN where there is none."""
-    has = pa.array(~np.isnan(found))
-    earned = found[~np.isnan(found)]
+    has = pa.array(~np.isnan(rewards))
+    earned = rewards[~np.isnan(rewards)]
     return reward_table(
         event_id=ids.filter(has), value=earned, timestamp=times.filter(has), name=name, source_id="import"
     )
@@ -159,10 +159,10 @@ def interactions(events: Iterable[LoggedEvents], task: Task, default: float | No
     field = interaction_schema(task).field("reward")
     for decisions, rewards, _ in events:
         places = pc.index_in(decisions["event_id"], rewards["event_id"].combine_chunks())
-        found = rewards["value"].combine_chunks().take(places.combine_chunks())
-        found = found.fill_null(default) if default is not None else found
-        table = decisions.append_column(field, [found])
-        yield from table.filter(found.is_valid()).combine_chunks().to_batches()
+        earned = rewards["value"].combine_chunks().take(places.combine_chunks())
+        earned = earned.fill_null(default) if default is not None else earned
+        table = decisions.append_column(field, [earned])
+        yield from table.filter(earned.is_valid()).combine_chunks().to_batches()
 
 
 def _cells(batch: RawBatch, column: str | tuple[str, ...]) -> Cells:
@@ -189,6 +189,6 @@ def _logging_probability(batch: RawBatch, columns: Columns) -> np.ndarray:
     if cells is None:
         return np.ones(batch.table.num_rows)
     hint = "give a probability above 0 and at most 1"
-    found = values.numbers(cells, 0, 1, hint)
-    cells.refuse(~(found > 0), hint)
-    return found
+    probabilities = values.numbers(cells, 0, 1, hint)
+    cells.refuse(~(probabilities > 0), hint)
+    return probabilities

@@ -83,7 +83,7 @@ class LogFiles:
         prefix, how = f"{source}-" if source else "", self.last_step or ("terminal" if whole else "truncated")
         if self.steps_are_places:
             numbers = sorted_steps(self.batches())
-            last, steps = {episode: len(found) - 1 for episode, found in numbers.items()}, Steps(numbers)
+            last, steps = {episode: len(places) - 1 for episode, places in numbers.items()}, Steps(numbers)
         else:
             last, steps = last_steps(self.batches()), Steps()
         episodes = EpisodeReader(prefix, last, how, steps)

@@ -13,13 +13,13 @@ from banditloop.rl_core.logs.batches import array_of
 
 def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """A mapping without mappings in it: theirs have the names a.b."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
-            found |= flatten(value, f"{prefix}{name}.")
+            flat |= flatten(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
-    return found
+            flat[prefix + name] = value
+    return flat
 
 
 def table_of(rows: list[dict[str, Any]]) -> pa.Table:
@@ -45,8 +45,8 @@ def _replaced(table: pa.Table, columns_of: Callable[[str, pa.ChunkedArray], dict
     """The table with other columns in place of those that a function gives some for."""
     pairs: list[tuple[str, Any]] = []
     for name, column in zip(table.column_names, table.columns, strict=True):
-        found = columns_of(name, column)
-        pairs += [(name, column)] if found is None else found.items()
+        replacements = columns_of(name, column)
+        pairs += [(name, column)] if replacements is None else replacements.items()
     return pa.Table.from_arrays([column for _, column in pairs], [name for name, _ in pairs])
 
 
@@ -58,8 +58,8 @@ def _by_key(name: str, column: pa.ChunkedArray) -> dict[str, pa.Array]:
     codes, columns = keys.indices.to_numpy(), dict[str, pa.Array]()
     for code, key in enumerate(keys.dictionary.to_pylist()):
         places = np.full(len(pairs), -1)
-        [found] = np.nonzero(codes == code)
-        places[row_of[found]] = found
+        [matches] = np.nonzero(codes == code)
+        places[row_of[matches]] = matches
         columns[f"{name}.{key}"] = entries.field(1).take(pa.array(places, mask=places < 0))
     return columns
 

@@ -71,10 +71,12 @@ def times(cells: Cells) -> pa.Array:
         since = numbers(cells, 0, EPOCHS[-1][0], hint)
         factor = np.select([since < bound for bound, _ in EPOCHS], [scale for _, scale in EPOCHS], 1)
         moments = pa.array((np.nan_to_num(since) * factor).round().astype(np.int64), mask=np.isnan(since))
-    found = moments.cast(pa.int64()).cast(pa.timestamp("us")).cast(TIME)
-    inside = pc.and_(pc.greater_equal(found, pa.scalar(MIN_TIME, TIME)), pc.less(found, pa.scalar(MAX_TIME, TIME)))
+    instants = moments.cast(pa.int64()).cast(pa.timestamp("us")).cast(TIME)
+    inside = pc.and_(
+        pc.greater_equal(instants, pa.scalar(MIN_TIME, TIME)), pc.less(instants, pa.scalar(MAX_TIME, TIME))
+    )
     cells.refuse(~inside.fill_null(True).to_numpy(zero_copy_only=False), hint)
-    return found
+    return instants
 
 
 def feature(cells: Cells, kind: Kind) -> pa.Array:
@@ -84,10 +86,10 @@ def feature(cells: Cells, kind: Kind) -> pa.Array:
         InvalidInput: a value is not of that kind; names file, row and value.
     """
     if isinstance(kind, list):
-        found = texts(cells)
-        known = pc.or_kleene(pc.is_null(found), pc.is_in(found, pa.array(kind)))
+        categories = texts(cells)
+        known = pc.or_kleene(pc.is_null(categories), pc.is_in(categories, pa.array(kind)))
         cells.refuse(~known.to_numpy(zero_copy_only=False), f"give one of: {', '.join(kind[:20])}")
-        return found
+        return categories
     if isinstance(kind, Vector):
         return _vectors(cells, kind)
     return CONVERSIONS[kind](cells)
@@ -95,15 +97,15 @@ def feature(cells: Cells, kind: Kind) -> pa.Array:
 
 def lists(cells: Cells, hint: str) -> list[list[Any] | None]:
     """The values as lists, of texts that are JSON too; None where they are missing."""
-    found: list[Any] = cells.values.to_pylist()
-    for row, value in enumerate(found):
+    items: list[Any] = cells.values.to_pylist()
+    for row, value in enumerate(items):
         if isinstance(value, str):
             try:
-                found[row] = json.loads(value) if value.strip() else None
+                items[row] = json.loads(value) if value.strip() else None
             except ValueError:
-                found[row] = value
-    cells.refuse(np.array([not (value is None or isinstance(value, list)) for value in found], bool), hint)
-    return found
+                items[row] = value
+    cells.refuse(np.array([not (value is None or isinstance(value, list)) for value in items], bool), hint)
+    return items
 
 
 def flat(cells: Cells, given: list[list[Any] | None], name: str = "") -> Cells:
@@ -124,8 +126,8 @@ def _booleans(cells: Cells) -> pa.Array:
 
 
 def _number_feature(cells: Cells) -> pa.Array:
-    found = numbers(cells)
-    return pa.array(found, mask=np.isnan(found))
+    values = numbers(cells)
+    return pa.array(values, mask=np.isnan(values))
 
 
 def _categories(cells: Cells) -> pa.Array:

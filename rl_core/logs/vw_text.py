@@ -102,14 +102,14 @@ def _label(text: str, where: str) -> tuple[int, float, float]:
 
 def _features(text: str) -> dict[str, Any]:
     """The features of all namespaces by name; those of a namespace with a name are namespace.feature."""
-    found: dict[str, Any] = {}
+    features: dict[str, Any] = {}
     for part in text.split("|"):
         words = part.split()
         namespace = "" if not words or part[:1].isspace() else words.pop(0).partition(":")[0] + "."
         for word in words:
             name, separator, value = word.partition("=" if "=" in word else ":")
-            found[namespace + name] = _value(value) if separator == ":" else value or 1.0
-    return found
+            features[namespace + name] = _value(value) if separator == ":" else value or 1.0
+    return features
 
 
 def _value(text: str) -> float | str:

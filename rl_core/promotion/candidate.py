@@ -67,11 +67,11 @@ def _held_out(platform: Platform, config: Config, window: Window, compared: list
 
     Their sample ends before the first that is not complete: which ones are depends on what was done in them.
     """
-    found = kind_of(config).read(platform, config, window, compared, "held_out")
+    sample = kind_of(config).read(platform, config, window, compared, "held_out")
     if config.episodes is None:
-        return found, window.until
-    begun = begun_episodes(platform, config, window, compared, found.read, config.gate.holdout_fraction)
-    return found.only(begun.ids), begun.until
+        return sample, window.until
+    begun = begun_episodes(platform, config, window, compared, sample.read, config.gate.holdout_fraction)
+    return sample.only(begun.ids), begun.until
 
 
 def _evaluated_until(platform: Platform, candidate: Manifest) -> datetime:

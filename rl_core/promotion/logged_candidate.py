@@ -68,8 +68,9 @@ def evaluate_log(
         until=pc.max(window.table["timestamp"]).as_py(),
         better=better,
     )
-    about = [_total(window.table)], Thresholds.of(config).heldout_better, candidate.encoding.context.names
-    summary = kind.summary(config, window, evaluation, verdict, worse, [], *about)
+    totals, threshold = [_total(window.table)], Thresholds.of(config).heldout_better
+    features = candidate.encoding.context.names
+    summary = kind.summary(config, window, evaluation, verdict, worse, [], totals, threshold, features)
     if config.episodes:
         summary["left_out"] |= {NO_TRANSITIONS[name]: count for name, count in (left_out or {}).items() if count}
     return verdict, summary

@@ -44,8 +44,8 @@ class Trained(NamedTuple):
     @classmethod
     def of(cls, config: Config, manifest: Manifest, statistics: Statistics) -> "Trained":
         """The policy with this manifest, trained to these statistics."""
-        about = manifest.model_dump(mode="json", include={"version", "parent", "interactions"})
-        return cls(about, config.agent.metrics(statistics), manifest.window.interactions)
+        metadata = manifest.model_dump(mode="json", include={"version", "parent", "interactions"})
+        return cls(metadata, config.agent.metrics(statistics), manifest.window.interactions)
 
 
 def simulate_step(config: Config, platform: Platform, interactions: int, seed: int) -> dict[str, float]:

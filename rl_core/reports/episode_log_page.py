@@ -36,13 +36,13 @@ def _tiles(summary: dict[str, Any]) -> str:
 
 def _returns(name: str, summary: dict[str, Any]) -> str:
     """The estimates of one reward: a plot, and what they are relative to the log."""
-    found = summary["returns"][name]
+    returns = summary["returns"][name]
     title = "Counterfactual returns" if name == "reward" else f"Metric {html.escape(name)}"
-    relative = (f"{LABELS[key]} {html_page.number(row['relative_value'])}" for key, row in found["estimates"].items())
+    relative = (f"{LABELS[key]} {html_page.number(row['relative_value'])}" for key, row in returns["estimates"].items())
     text = f"""Mean sum of an episode's rewards, discounted by {summary["discount"]:g} a step, that the policy would
 have had, by estimator, with intervals of {summary["level"]:.0%} where these keep their level. The log had
-{html_page.interval(found["logged"])}. Relative to it: {", ".join(relative)}."""
-    rows = {LABELS[key]: row for key, row in found["estimates"].items()}
+{html_page.interval(returns["logged"])}. Relative to it: {", ".join(relative)}."""
+    rows = {LABELS[key]: row for key, row in returns["estimates"].items()}
     return figures.section(f"returns-{name}", title, text, intervals("mean return", rows))
 
 

@@ -46,10 +46,10 @@ def _tiles(summary: dict[str, Any]) -> str:
         "interactions": (html_page.number(summary["interactions"]), f"worth {html_page.number(round(size))}"),
     }
     if detect:
-        found = f"find a difference of {detect['difference']:g} with a power of {detect['power']:.0%}"
+        explanation = f"find a difference of {detect['difference']:g} with a power of {detect['power']:.0%}"
         if detect["interactions"] is None:
-            found = UNVARIED
-        tiles["interactions needed"] = html_page.number(detect["interactions"]), found
+            explanation = UNVARIED
+        tiles["interactions needed"] = html_page.number(detect["interactions"]), explanation
     return html_page.tiles(tiles)
 
 

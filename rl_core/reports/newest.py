@@ -18,19 +18,19 @@ def newest(warehouse: Warehouse, window: Window, at_most: int) -> Window:
     all_of_it = _part(warehouse, window, window.until - (window.since or BEGINNING), after)
     if all_of_it.interactions <= at_most:
         return all_of_it
-    found = Window(since=window.until, until=window.until, interactions=0)
+    best = Window(since=window.until, until=window.until, interactions=0)
     too_much, enough = all_of_it.until - (all_of_it.since or BEGINNING), timedelta(0)
     count = all_of_it.interactions
     for _ in range(MAX_STEPS):
-        if found.interactions > at_most / 2:
+        if best.interactions > at_most / 2:
             break
         guess = too_much * min(0.5, at_most / count) if enough == timedelta(0) else (enough + too_much) / 2
         part = _part(warehouse, window, guess, after)
         if part.interactions > at_most:
             too_much, count = guess, part.interactions
         else:
-            found, enough = part, guess
-    return found
+            best, enough = part, guess
+    return best
 
 
 def _part(warehouse: Warehouse, window: Window, duration: timedelta, after: int) -> Window:

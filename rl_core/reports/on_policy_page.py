@@ -45,10 +45,10 @@ DECISION_TILES = {
 EPISODE_TILES = {"average_length": ("episode length", "of the last loop"), "entropy": ("entropy", "of the last loop")}
 
 
-def write_on_policy(config: Config, trained: OnPolicy, curve: Path, page: Path, **about: Any) -> dict[str, Any]:
-    """Write `curve` as JSON and the page, and return the summary's known numbers. about: more to write into `curve`."""
+def write_training_report(config: Config, trained: OnPolicy, curve: Path, page: Path, **details: Any) -> dict[str, Any]:
+    """Write `curve` as JSON and the page, and return the summary's known numbers. details: more for `curve`."""
     environment = config.environment.name if config.environment else ""
-    shown = {"agent": config.agent.name, "environment": environment, "version": trained.manifest.version, **about}
+    shown = {"agent": config.agent.name, "environment": environment, "version": trained.manifest.version, **details}
     shown = content(trained.curve, trained.baselines, shown)
     for path in (curve, page):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,10 +57,10 @@ def write_on_policy(config: Config, trained: OnPolicy, curve: Path, page: Path, 
     return {name: value for name, value in shown["summary"].items() if value is not None}
 
 
-def content(curve: Curve, baselines: Mapping[str, float], about: Mapping[str, Any]) -> dict[str, Any]:
+def content(curve: Curve, baselines: Mapping[str, float], details: Mapping[str, Any]) -> dict[str, Any]:
     """What a page shows, plain: what was trained, the environment's baselines, the summary, and every loop."""
     return {
-        **about,
+        **details,
         "baselines": dict(baselines),
         "summary": curve.summary(),
         "loops": [loop.row() for loop in curve.loops],
@@ -76,10 +76,10 @@ def write_page(shown: Mapping[str, Any], path: Path) -> None:
     body += figures.section("return", "Average return", f"The mean reward of a loop's {per}s.", returns)
     for name, first in loops[0].items():
         if name not in COUNTS and first is not None:
-            title, unit, about = MEASURES.get(
+            title, unit, text = MEASURES.get(
                 name, (name.replace("_", " ").capitalize(), name, "As the agent tells it.")
             )
-            body += figures.section(name, title, about, _curve(loops, name, unit, {}))
+            body += figures.section(name, title, text, _curve(loops, name, unit, {}))
     html_page.write_html(path, TITLE, body)
 
 

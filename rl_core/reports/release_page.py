@@ -27,8 +27,13 @@ def _summary(report: Report) -> str:
     no_alarm = "" if "note" in report else "No drift detected."
     drift = f"Alarm: {'; '.join(alarms)}." if alarms else no_alarm
     serving = [_serving(row, report["verdicts"]) for row in report["versions"] if row["status"] in SERVING]
-    told = [*(serving or ["No version is serving yet."]), drift, report.get("note", ""), *_left_out(report["read"])]
-    text = " ".join(filter(None, told))
+    sentences = [
+        *(serving or ["No version is serving yet."]),
+        drift,
+        report.get("note", ""),
+        *_left_out(report["read"]),
+    ]
+    text = " ".join(filter(None, sentences))
     return html_page.decision(html.escape(text), "bad" if alarms else "good")
 
 

@@ -31,7 +31,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
     reading = read_log(config, platform, champion)
     drifts = drifted_features(reading.training, reading.recent, reading.feature_names)
     verdicts = platform.endpoint.verdicts()
-    found = {
+    content = {
         "endpoint": config.backend.endpoint,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "read": {"interactions": reading.interactions, "whole": reading.whole},
@@ -45,7 +45,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
         "retrainings": retraining_rows(platform),
         "verdicts": [verdict.model_dump(mode="json", exclude={"better", "until"}) for verdict in verdicts],
     }
-    return of_episodes(found, config, config.episodes, platform) if config.episodes else found
+    return of_episodes(content, config, config.episodes, platform) if config.episodes else content
 
 
 def _bounds(config: Config, reading: LogReading, row: dict[str, Any]) -> dict[str, float | None]:

@@ -35,8 +35,8 @@ def question_of(option: InstanceOptions, context: np.ndarray | dict[str, Any]) -
     """A digest of what is asked, apart from the ids; empty without a key."""
     if option.key is None:
         return ""
-    asked = tuple(option._replace(key=None, event_id=None, request=None))
-    content = [context.tolist() if isinstance(context, np.ndarray) else context, asked]
+    options = tuple(option._replace(key=None, event_id=None, request=None))
+    content = [context.tolist() if isinstance(context, np.ndarray) else context, options]
     return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 

@@ -39,9 +39,9 @@ class WorkerCounts:
         """This worker's row of a name, float64 [VALUES], to count in. A new one has zeros."""
         key, own = f"{kind} {name}".encode(), self._keys[self.worker]
         with self._adding:
-            found = np.flatnonzero(own == key)
-            position = int(found[0]) if found.size else self._free_position()
-            if not found.size:
+            rows = np.flatnonzero(own == key)
+            position = int(rows[0]) if rows.size else self._free_position()
+            if not rows.size:
                 self._values[self.worker, position] = 0
                 own[position] = key
         return self._values[self.worker, position]

@@ -42,7 +42,7 @@ def dimensions(tuning: TuningSection, agents: Mapping[str, type[Section]]) -> li
     Raises:
         InvalidInput: a setting is to be tried with an agent that is not tried.
     """
-    found = []
+    space = []
     for key, parameter in tuning.parameters():
         section, _, setting = key.partition(".")
         names = _agents_with(key, setting, parameter, agents) if section == "agent" else tuple(agents)
@@ -50,8 +50,8 @@ def dimensions(tuning: TuningSection, agents: Mapping[str, type[Section]]) -> li
             raise InvalidInput(f"tuning.search_space.{key}.agents: settings of {section} are tried with every agent")
         classes = [agents[name] for name in names] if section == "agent" else [SECTIONS[section]]
         whole = any(kind.model_fields[setting].annotation is int for kind in classes if setting in kind.model_fields)
-        found.append(Dimension(key, parameter, names, whole))
-    return found
+        space.append(Dimension(key, parameter, names, whole))
+    return space
 
 
 def check_space(space: Sequence[Dimension], values: Mapping[str, Any], parse: Callable[[Any], Any]) -> None:

@@ -108,12 +108,12 @@ def export_episodes(
         usable.episodes_of(platform.warehouse.transitions(window, "training")), examples, config.examples.format
     )
     write_audits(examples, audits)
-    found = platform.warehouse.episode_counts(window.until)._asdict()
+    counts = platform.warehouse.episode_counts(window.until)._asdict()
     if not rows:
-        listed = ", ".join(f"{count:,} {name}" for name, count in found.items())
+        listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         raise InvalidInput(f"warehouse: no episode to learn from is complete ({listed}). {usable.example}".strip())
-    del found["transitions"]  # with those held out
-    export = Export.of(window.model_copy(update={"interactions": rows}), None, previous, found | usable.left_out)
+    del counts["transitions"]  # with those held out
+    export = Export.of(window.model_copy(update={"interactions": rows}), None, previous, counts | usable.left_out)
     return export._replace(metadata=export.metadata | KIND)
 
 

@@ -17,9 +17,11 @@ def main() -> None:
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         log_as_json()
-        about = json.loads(sys.stdin.readline())
-        config = Config.parse(about["config"])
-        objective = objective_of(config, platform_of(config) if about["with_loop"] else None, Source(**about["source"]))
+        inputs = json.loads(sys.stdin.readline())
+        config = Config.parse(inputs["config"])
+        objective = objective_of(
+            config, platform_of(config) if inputs["with_loop"] else None, Source(**inputs["source"])
+        )
         evaluate = in_this_process(config, objective)
         for line in sys.stdin:
             print(json.dumps(_answer(evaluate, json.loads(line))), file=answers, flush=True)

@@ -38,8 +38,8 @@ class Workers(AbstractContextManager["Workers"]):
     """As many processes as trials run at a time; one task each."""
 
     def __init__(self, config: Config, source: Source, with_loop: bool) -> None:
-        about = {"config": config.to_dict(), "source": source._asdict(), "with_loop": with_loop}
-        self._all = [_start(about) for _ in range(config.tuning.parallel)]
+        inputs = {"config": config.to_dict(), "source": source._asdict(), "with_loop": with_loop}
+        self._all = [_start(inputs) for _ in range(config.tuning.parallel)]
         self._free: queue.SimpleQueue[subprocess.Popen[str]] = queue.SimpleQueue()
         for worker in self._all:
             self._free.put(worker)
@@ -64,12 +64,12 @@ class Workers(AbstractContextManager["Workers"]):
             worker.communicate()
 
 
-def _start(about: dict[str, Any]) -> "subprocess.Popen[str]":
+def _start(inputs: dict[str, Any]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "banditloop.rl_core.tuning.worker"]
     variables = {**os.environ, **ONE_THREAD}
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables)
     assert worker.stdin
-    worker.stdin.write(json.dumps(about) + "\n")
+    worker.stdin.write(json.dumps(inputs) + "\n")
     worker.stdin.flush()
     return worker
 

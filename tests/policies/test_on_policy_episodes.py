@@ -14,7 +14,7 @@ from banditloop.rl_core.environments import episode_seeds
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.on_policy import on_policy_step
-from banditloop.rl_core.reports.on_policy_page import write_on_policy
+from banditloop.rl_core.reports.on_policy_page import write_training_report
 from banditloop.rl_core.rollouts import chooses, returns, uniformly
 from banditloop.rl_core.training.on_policy import Curve, make_simulation, simulate, train_on_policy
 from banditloop.rl_core.training.on_policy.checkpoint import read_checkpoint
@@ -159,7 +159,7 @@ def test_the_trained_policy_is_served_with_its_exploration_floor_and_its_curve_i
     served = returns(chooses(policy, settings.task), settings.environment, 1, 50).undiscounted
     assert served.mean() == pytest.approx(trained.curve.final_average_return, rel=0.3)
 
-    summary = write_on_policy(settings, trained, tmp_path / "curve.json", tmp_path / "index.html")
+    summary = write_training_report(settings, trained, tmp_path / "curve.json", tmp_path / "index.html")
     assert summary["final_average_return"] == trained.curve.final_average_return
     rows = json.loads((tmp_path / "curve.json").read_text())["loops"]
     assert rows == [loop.row() for loop in trained.curve.loops]

@@ -38,12 +38,14 @@ def credentials(quota_project: str = "") -> Credentials:
     if any(name in os.environ for name in EMULATORS):
         return AnonymousCredentials()
     try:
-        found = default()[0]
+        default_credentials = default()[0]
     except DefaultCredentialsError:
         raise InvalidInput(
             "no Google credentials: run `gcloud auth application-default login`, or set $GOOGLE_APPLICATION_CREDENTIALS"
         ) from None
-    return found.with_quota_project(quota_project) if quota_project and isinstance(found, USERS) else found
+    if quota_project and isinstance(default_credentials, USERS):
+        return default_credentials.with_quota_project(quota_project)
+    return default_credentials
 
 
 def bucket(backend: GoogleBackend) -> storage.Bucket:

@@ -34,16 +34,16 @@ class VertexTensorBoard:
         """
         experiment = f"{self._backend.tensorboard}/experiments/{self._backend.endpoint}"
         run = f"{experiment}/runs/{resource_id(name)}"
-        about: dict[str, Any] = {"parent": self._backend.tensorboard}
+        request: dict[str, Any] = {"parent": self._backend.tensorboard}
         with suppress(AlreadyExists):
-            self._client.create_tensorboard_experiment(about | {"tensorboard_experiment_id": self._backend.endpoint})
-        about = {
+            self._client.create_tensorboard_experiment(request | {"tensorboard_experiment_id": self._backend.endpoint})
+        request = {
             "parent": experiment,
             "tensorboard_run_id": resource_id(name),
             "tensorboard_run": {"display_name": name},
         }
         with suppress(AlreadyExists):
-            self._client.create_tensorboard_run(about)
+            self._client.create_tensorboard_run(request)
         for tag in scalars:
             self._create_series(run, tag, SCALAR, "scalars")
         for series in _requests(scalars):
@@ -54,9 +54,9 @@ class VertexTensorBoard:
 
     def _create_series(self, run: str, tag: str, kind: int, plugin: str) -> None:
         series = {"display_name": tag, "value_type": kind, "plugin_name": plugin}
-        about = {"parent": run, "tensorboard_time_series_id": resource_id(tag), "tensorboard_time_series": series}
+        request = {"parent": run, "tensorboard_time_series_id": resource_id(tag), "tensorboard_time_series": series}
         with suppress(AlreadyExists):
-            self._client.create_tensorboard_time_series(about)
+            self._client.create_tensorboard_time_series(request)
 
     def _show_trace(self, run: str, trace: Path) -> None:
         """Copy the files of a trace, in a folder named after its time, to the page's own bucket, and name them."""

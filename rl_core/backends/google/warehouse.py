@@ -139,8 +139,8 @@ class BigQueryWarehouse:
 
     def episode_counts(self, until: datetime) -> EpisodeCounts:
         query = queries.episode_counts(self._backend.dataset)
-        [found] = self._query(query, self._episode_parameters(EPOCH, until))
-        return EpisodeCounts(*found)
+        [counts] = self._query(query, self._episode_parameters(EPOCH, until))
+        return EpisodeCounts(*counts)
 
     def policy_totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         query = queries.totals(self._backend.dataset, self._reward.aggregation, self._ignores)

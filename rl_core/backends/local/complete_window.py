@@ -51,13 +51,13 @@ def _still_open(
 
     Decisions are read in the order of their logging, some files at a time, until one is found.
     """
-    open_since, found = max(since, closed - events.attribution), END_OF_TIME
+    open_since, first_open = max(since, closed - events.attribution), END_OF_TIME
     decisions, rewards = tables["decisions"].logged(open_since, present), tables["rewards"].files
     for files in slices(decisions, lambda file: file.first_logged, OPEN_ROWS):
-        if min(file.first_logged for file in files) > found:
+        if min(file.first_logged for file in files) > first_open:
             break
-        found = min(found, _first_open(events, files, rewards, open_since, present))
-    return None if found == END_OF_TIME else found - MICROSECOND
+        first_open = min(first_open, _first_open(events, files, rewards, open_since, present))
+    return None if first_open == END_OF_TIME else first_open - MICROSECOND
 
 
 def _first_open(

@@ -82,6 +82,6 @@ def _mapped(path: Path) -> np.ndarray:
 
 def _overlap(stored: np.ndarray, keys: np.ndarray) -> bool:
     """Whether any of the keys is in `stored`, which is sorted."""
-    found = np.searchsorted(stored, keys)
-    found[found == len(stored)] = 0
-    return bool(len(stored)) and bool((stored[found] == keys).any())
+    positions = np.searchsorted(stored, keys)
+    positions[positions == len(stored)] = 0
+    return bool(len(stored)) and bool((stored[positions] == keys).any())

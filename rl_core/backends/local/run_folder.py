@@ -59,14 +59,14 @@ def tasks(folder: Path, started: datetime, running: bool) -> list[RunTask]:
     """
     ended = outcome(folder)
     without_line: TaskState = "succeeded" if ended and ended.state == "succeeded" else "failed"
-    found: list[RunTask] = []
+    run_tasks: list[RunTask] = []
     for time, event, name, status in TASK_LINE.findall(plain_log(folder)):
         at = _after(started, time)
         if event != "Task":
-            found.append(RunTask(name, "running" if running else without_line, at, None))
-        elif begun := [i for i, task in enumerate(found) if status and task.name == name and task.ended is None]:
-            found[begun[0]] = found[begun[0]]._replace(state=ENDED.get(status, "failed"), ended=at)
-    return found
+            run_tasks.append(RunTask(name, "running" if running else without_line, at, None))
+        elif begun := [i for i, task in enumerate(run_tasks) if status and task.name == name and task.ended is None]:
+            run_tasks[begun[0]] = run_tasks[begun[0]]._replace(state=ENDED.get(status, "failed"), ended=at)
+    return run_tasks
 
 
 def artifacts(folder: Path) -> list[RunArtifact]:

@@ -34,7 +34,7 @@ def _identities(folder: Path, endings: tuple[str, ...]) -> Files:
     """The files of a folder whose names end so, with what changes when they do."""
     if not folder.exists():
         return {}
-    found: Files = {}
+    identities: Files = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(endings):
@@ -42,5 +42,5 @@ def _identities(folder: Path, endings: tuple[str, ...]) -> Files:
                     status = entry.stat()
                 except FileNotFoundError:  # it was removed meanwhile
                     continue
-                found[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
-    return found
+                identities[entry.path] = status.st_ino, status.st_size, status.st_mtime_ns
+    return identities

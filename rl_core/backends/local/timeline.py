@@ -46,8 +46,8 @@ def counts(log: EventLog, until: datetime) -> EpisodeCounts:
     """What the decisions logged up to a time are in the timeline."""
     parameters = _parameters(log, EPOCH, until)
     with log.connection(log.snapshots()["decisions"].logged(EPOCH, until)) as connection:
-        [found] = connection.execute(f"WITH {episode_query.counts(DIALECT)}", parameters).fetchall()
-    return EpisodeCounts(*found)
+        [row] = connection.execute(f"WITH {episode_query.counts(DIALECT)}", parameters).fetchall()
+    return EpisodeCounts(*row)
 
 
 def _parameters(log: EventLog, since: datetime, until: datetime) -> dict[str, Any]:

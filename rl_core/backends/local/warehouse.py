@@ -74,8 +74,8 @@ class LocalWarehouse:
             yield without_null_lists(batch.select(schema.names).cast(schema))
 
     def episode_ids(self, window: Window) -> pa.Array:
-        found = [batch["episode_id"] for batch in self._read("DISTINCT episode_id", window)]
-        return pa.chunked_array(found, pa.string()).unique().drop_null()
+        parts = [batch["episode_id"] for batch in self._read("DISTINCT episode_id", window)]
+        return pa.chunked_array(parts, pa.string()).unique().drop_null()
 
     def _read(
         self, columns: str, window: Window, fold: Fold | None = None, shard: str = ""

@@ -42,18 +42,18 @@ def warnings(numbers: dict[str, Any], count: int, cut_off: int, gaps: int, depen
     numbers: the diagnostics of `count` episodes. cut_off, gaps: the numbers of those that did not end, and of which the
     log lacks steps. depends_on_step: whether values were fitted that depend on the step.
     """
-    found, support, longest = [], numbers["steps_with_support"], numbers["longest"]
+    lines, support, longest = [], numbers["steps_with_support"], numbers["longest"]
     if support < longest:
-        found.append(
+        lines.append(
             f"horizon: from step {support} of {longest} on, weights are worth fewer than {FEW:.0f} of {count:,} "
             f"episodes ({numbers['effective_episodes']:.1f} at the end): only a model can tell what follows"
         )
     if gaps:
-        found.append(f"{gaps:,} of {count:,} episodes lack steps: weights know nothing of what was decided in these")
+        lines.append(f"{gaps:,} of {count:,} episodes lack steps: weights know nothing of what was decided in these")
     if cut_off:
-        found.append(
+        lines.append(
             f"{cut_off:,} of {count:,} episodes were cut off: rewards count up to there, what follows does not"
         )
     if depends_on_step:
-        found.append("values depend on the step, which is therefore among the model's features")
-    return found
+        lines.append("values depend on the step, which is therefore among the model's features")
+    return lines

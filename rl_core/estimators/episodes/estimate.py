@@ -60,8 +60,8 @@ class Estimate:
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The differences of numbers; 0 where they are equal but for rounding: policies that act alike do not differ."""
-    found = first - second
-    return np.where(np.abs(found) <= ROUNDING * (np.abs(first) + np.abs(second)), 0.0, found)
+    difference = first - second
+    return np.where(np.abs(difference) <= ROUNDING * (np.abs(first) + np.abs(second)), 0.0, difference)
 
 
 def undefined(count: int) -> Estimate:

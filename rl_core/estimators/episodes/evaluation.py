@@ -91,7 +91,7 @@ def _of_reward(sides: Sequence[Side], episodes: Sequence[LoggedEpisodes], level:
     """Of one reward; episodes: of each side, the target's first."""
     logged = weighted_mean(episodes[0].returns, episodes[0].shares)
     estimates = [side.estimates(each) for side, each in zip(sides, episodes, strict=True)]
-    rows = [_rows(side, found, logged, level) for side, found in zip(sides, estimates, strict=True)]
+    rows = [_rows(side, by_estimator, logged, level) for side, by_estimator in zip(sides, estimates, strict=True)]
     first = next(iter(estimates[0]))
     compared = estimates[1][first] if len(sides) > 1 else logged
     is_told = all(side.has_interval(first) for side in sides)
@@ -116,5 +116,5 @@ def _rows(side: Side, estimates: dict[str, Estimate], logged: Estimate, level: f
 def numbers(estimate: Estimate, level: float, is_told: bool = True) -> Numbers:
     """Value, standard error and interval; without the latter where it would not keep its level."""
     low, high = estimate.interval(level) if is_told else (math.nan, math.nan)
-    found = {"value": estimate.value, "standard_error": estimate.standard_error(), "low": low, "high": high}
-    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+    values = {"value": estimate.value, "standard_error": estimate.standard_error(), "low": low, "high": high}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -87,14 +87,14 @@ class FittedValues:
 
     def _equations(self, rewards: np.ndarray, weights: np.ndarray) -> list[QEquations]:
         """The equations of each fold's steps, of R rewards [B, R], with weights [B]."""
-        found: dict[int, QEquations] = {}
+        by_fold: dict[int, QEquations] = {}
         for fold, rows in self._blocks():
             following = (rows + 1) % len(weights)  # of the last step of all it does not matter
             chosen_next = self.target[following] * self.to_next[rows, None]
             steps = self.features(rows), self.transitions.actions[rows], rewards[rows]
             part = QEquations.of(*steps, self.features(following), chosen_next, weights[rows])
-            found[fold] = found[fold].plus(part) if fold in found else part
-        return [found[fold] for fold in range(FOLDS)]
+            by_fold[fold] = by_fold[fold].plus(part) if fold in by_fold else part
+        return [by_fold[fold] for fold in range(FOLDS)]
 
     def _predictions(self, by_fold: Sequence[QEquations]) -> tuple[np.ndarray, np.ndarray]:
         """Q of the logged actions and V, of R rewards [B, R], each by the model of the other folds."""
@@ -112,9 +112,9 @@ class FittedValues:
 
         By the transposed equations, with the target policy's first actions.
         """
-        starts, found = self.rows.starts, np.zeros(len(self.folds))
+        starts, visits = self.rows.starts, np.zeros(len(self.folds))
         first = np.einsum("e,ea,ef->af", shares, self.target[starts], self.features(starts))
         weights = reduce(QEquations.plus, by_fold).transposed(first).solve(self.l2)
         for _, rows in self._blocks():
-            found[rows] = (self.features(rows) * weights[self.transitions.actions[rows]]).sum(axis=1)
-        return found
+            visits[rows] = (self.features(rows) * weights[self.transitions.actions[rows]]).sum(axis=1)
+        return visits

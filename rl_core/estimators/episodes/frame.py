@@ -2,8 +2,8 @@
 
 >>> log = {"episode_id": ["a", "a", "b", "b"], "step": [0, 1, 0, 1], "reward": [0, 1, 1, 1]}
 >>> log |= {"propensity": [0.5] * 4, "target": [0.9, 0.1, 0.9, 0.9]}
->>> found = evaluate_episodes(log, discount=1.0).summary["returns"]["reward"]
->>> round(found["estimates"]["weighted_is"]["value"], 3)
+>>> reward = evaluate_episodes(log, discount=1.0).summary["returns"]["reward"]
+>>> round(reward["estimates"]["weighted_is"]["value"], 3)
 1.9
 """
 
@@ -78,11 +78,11 @@ def evaluate_episodes(
     rewards = {name: frames.numbers(log, each, f"metrics.{name}")[order] for name, each in named.items()}
     given = {"target": target, "baseline": baseline, "action": action, "features": features}
     sides = _sides(log, logged, order, given)
-    found = evaluation(*sides, rewards, level)
+    summary = evaluation(*sides, rewards, level)
     if len(features) and sides[0].features is None:
-        found["warnings"].append("there is no model of values: actions times features are too many")
+        summary["warnings"].append("there is no model of values: actions times features are too many")
     compared = "the log" if baseline is None else "the baseline"
-    return EpisodeEvaluation({"discount": discount, "baseline": compared} | found)
+    return EpisodeEvaluation({"discount": discount, "baseline": compared} | summary)
 
 
 def _sides(log: Any, logged: Transitions, order: np.ndarray, given: dict[str, Any]) -> tuple[Side, Side | None]:

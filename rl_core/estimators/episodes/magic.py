@@ -51,5 +51,5 @@ def _mixture(values: np.ndarray, influences: np.ndarray) -> np.ndarray:
     # The sum to 1 is one more row: of all multiples of x, the best grows worse with x' (Ω + b b') x.
     scale = np.abs(root).max() or 1.0
     triangle = np.linalg.qr(root / scale, mode="r")
-    found, _ = nnls(np.vstack([triangle, np.ones(len(values))]), np.append(np.zeros(len(triangle)), 1.0))
-    return found / found.sum()
+    mixture, _ = nnls(np.vstack([triangle, np.ones(len(values))]), np.append(np.zeros(len(triangle)), 1.0))
+    return mixture / mixture.sum()

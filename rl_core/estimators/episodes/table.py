@@ -36,11 +36,11 @@ def _cells(row: dict[str, Any], has_interval: bool = True) -> tuple[str, str, st
 
 
 def _diagnostics(summary: dict[str, Any]) -> list[str]:
-    found = summary["diagnostics"]
+    diagnostics = summary["diagnostics"]
     lines = [
-        f"effective episodes {found['effective_episodes']:,.1f}, largest share {found['largest_share']:.1%}, "
-        f"weight 0: {found['without_overlap']:.1%}",
-        f"steps of an episode: {found['mean_length']:.1f} on average, at most {found['longest']:,}",
+        f"effective episodes {diagnostics['effective_episodes']:,.1f}, "
+        f"largest share {diagnostics['largest_share']:.1%}, weight 0: {diagnostics['without_overlap']:.1%}",
+        f"steps of an episode: {diagnostics['mean_length']:.1f} on average, at most {diagnostics['longest']:,}",
     ]
     for text in summary["warnings"]:
         lines += textwrap.wrap(text, WIDTH, subsequent_indent="  ")

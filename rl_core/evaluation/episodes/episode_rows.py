@@ -27,11 +27,11 @@ class EpisodeTable:
         gaps = ~is_last & (table["steps_to_next"].to_numpy() > 1)
         sampled = gaps & (table["logging_probability"].to_numpy() < 1)
         versions = pc.index_in(table["policy_version"], table["policy_version"].unique()).to_numpy()
-        differs, told = versions != versions[self.starts][self.episode], told_by_application(table).to_numpy()
+        differs, external = versions != versions[self.starts][self.episode], told_by_application(table).to_numpy()
         conditions = {
             SAMPLED: sampled,
-            SEVERAL: differs & ~told,
-            UNKNOWN: ~is_known.to_numpy() & ~told,
+            SEVERAL: differs & ~external,
+            UNKNOWN: ~is_known.to_numpy() & ~external,
         }
         reasons = [np.logical_or.reduceat(rows, self.starts) for rows in conditions.values()]
         return np.select(reasons, list(conditions), "")

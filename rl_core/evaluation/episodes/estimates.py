@@ -33,8 +33,8 @@ def episode_estimates(window: EpisodeWindow, champion: SavedPolicy | None, candi
         for key, policy in (("candidate", candidate), ("champion", champion))
         if policy
     }
-    found = evaluation(sides["candidate"], sides.get("champion"), metric_rewards(window), LEVEL)
-    return found | {"diagnostics": {key: side.diagnostics for key, side in sides.items()}}
+    estimates = evaluation(sides["candidate"], sides.get("champion"), metric_rewards(window), LEVEL)
+    return estimates | {"diagnostics": {key: side.diagnostics for key, side in sides.items()}}
 
 
 def metric_rewards(window: EpisodeWindow) -> dict[str, np.ndarray]:

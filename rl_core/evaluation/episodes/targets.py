@@ -37,14 +37,14 @@ class Targets:
         """The policy's probability of every candidate in each step [B, K]."""
         version = policy.manifest.version
         if version not in self._probabilities:
-            found = [
+            parts = [
                 policy.probabilities(
                     policy.observations(contexts(self.window.table.slice(start, BATCH_ROWS))),
                     self.candidates.take(np.arange(start, min(start + BATCH_ROWS, len(self.actions)))),
                 )
                 for start in range(0, len(self.actions), BATCH_ROWS)
             ]
-            self._probabilities[version] = np.vstack(found)
+            self._probabilities[version] = np.vstack(parts)
         return self._probabilities[version]
 
     def log_probabilities(self, policy: SavedPolicy) -> np.ndarray:
@@ -61,8 +61,8 @@ class Targets:
         log_mix = np.log(mix, out=np.full(mix.shape, -np.inf), where=mix > 0)
         terms = np.reshape(by_policy, (len(by_policy), len(episode))).T + log_mix[episode]
         mixture = np.logaddexp.reduce(terms, axis=1, initial=-np.inf)
-        told = self._since_start(np.log(window.table["propensity"].to_numpy()))
-        return np.where(window.answered_by[episode] < 0, told, mixture)
+        logged = self._since_start(np.log(window.table["propensity"].to_numpy()))
+        return np.where(window.answered_by[episode] < 0, logged, mixture)
 
     @property
     def propensities(self) -> np.ndarray:

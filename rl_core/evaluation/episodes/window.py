@@ -145,5 +145,5 @@ def episode_window(
     usable = UsableInteractions(config.task, versions)
     batches = [*platform.warehouse.reading(task).transitions(window, fold)]
     load, transitions = loader(platform.endpoint, versions, task), usable.episodes_of(batches)
-    found = EpisodeWindow.of(config, load, transitions, sharing).without_unusable(usable)
-    return replace(found, read=frozenset(id_ for batch in batches for id_ in batch["episode_id"].unique().to_pylist()))
+    sample = EpisodeWindow.of(config, load, transitions, sharing).without_unusable(usable)
+    return replace(sample, read=frozenset(id_ for batch in batches for id_ in batch["episode_id"].unique().to_pylist()))

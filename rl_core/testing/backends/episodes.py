@@ -127,7 +127,7 @@ class LoggedStep(NamedTuple):
 
 def expected_ids(logged: list[LoggedStep], append: int, max_steps: int) -> list[str]:
     """The ids of the transitions of the episodes that became complete with an append, in order."""
-    found: list[str] = []
+    ids: list[str] = []
     for episode in sorted({row.episode for row in logged}):
         rows: dict[int, LoggedStep] = {}
         for row in logged:  # in the order of their appends and ids
@@ -137,8 +137,8 @@ def expected_ids(logged: list[LoggedStep], append: int, max_steps: int) -> list[
         complete = [row.append for number, row in enumerate(by_time, 1) if row.terminal or number == max_steps]
         if complete and min(complete) == append:
             last = min((row.step for row in by_time if row.terminal and row.append <= append), default=max(rows))
-            found += [rows[step].event_id for step in sorted(rows) if step <= last][:max_steps]
-    return found
+            ids += [rows[step].event_id for step in sorted(rows) if step <= last][:max_steps]
+    return ids
 
 
 def _ids(warehouse: Warehouse, window: Window | None = None) -> list[str]:
