@@ -1,4 +1,4 @@
-"""Component that exports the interactions to train on to TFRecord files: the loop's, or those of a log in a file."""
+"""Component that exports the interactions to train on to example files: the loop's, or those of a log in a file."""
 
 from typing import Optional
 

@@ -12,7 +12,8 @@ from banditloop.components.planner import planner
 from banditloop.pipelines.tasks import evaluate_and_deploy, name_tasks
 
 
-def _train_and_release(config: Any, run_id: Any, planned: dsl.PipelineTask) -> None:  # KFP calls pipelines at once
+# Defined before the pipelines: KFP calls a pipeline's function as soon as it is decorated.
+def _train_and_release(config: Any, run_id: Any, planned: dsl.PipelineTask) -> None:
     with dsl.ParallelFor(planned.outputs["Output"], name="shards") as shard:
         ingested = ingester(config=config, plan=planned.outputs["plan"], shard=shard)
         added = accumulator(config=config, examples=ingested.outputs["examples"])

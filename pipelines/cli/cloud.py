@@ -20,7 +20,7 @@ app = group()
 SimulatorOption = Annotated[bool, typer.Option("--simulator", help="Also simulate users: 100 every five minutes.")]
 Report = Callable[[str], None]
 DEFERRED = "created by the loop"
-# what is rightly not there has no row
+# a resource that is absent, as it should be, has no row
 PLANNED = {"present": "exists", "missing": "to be created", "changed": "to be updated", "deferred": DEFERRED}
 PLANNED |= {"obsolete": "to be removed", "absent": ""}
 APPLIED = {"present": "exists", "missing": "created", "changed": "updated", "deferred": DEFERRED}

@@ -18,7 +18,7 @@ DISCOUNT = 0.99
 
 
 def check_options(log: LogToEvaluate, of_decisions: dict[str, bool], of_episodes: dict[str, bool]) -> None:
-    """Compare the options, whether each is given by its name, with the kind of log that they are for.
+    """Check that the given options are for this kind of log; of_decisions, of_episodes: whether each is given, by name.
 
     Raises:
         InvalidInput: one is for the other kind.

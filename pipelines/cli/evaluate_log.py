@@ -83,22 +83,22 @@ class LogToEvaluate:
     def _inputs(self, target: Policy, baseline: Policy | None) -> dict[str, Any]:
         """The log as arguments of `estimators.evaluate`."""
         weights = 1 / self.columns.numbers("logging_probability", 1.0)
-        given: dict[str, Any] = {
+        inputs: dict[str, Any] = {
             "reward": self.columns.rewards(self.files.task.rewards, self.default_reward),
             "propensity": self.propensities(),
             "target": self.probabilities(target),
             "baseline": None if baseline is None else self.probabilities(baseline),
             "sample_weight": None if (weights == 1).all() else weights,
         }
-        sides = [given[name] for name in ("target", "baseline") if given[name] is not None]
+        sides = [inputs[name] for name in ("target", "baseline") if inputs[name] is not None]
         if self.reads_decisions:
-            given |= {"action": self.actions(), "probabilities": self.logged_probabilities()}
+            inputs |= {"action": self.actions(), "probabilities": self.logged_probabilities()}
         if isinstance(target, SavedPolicy) and all(side.ndim == 2 for side in sides):
-            given["features"] = target.observations(contexts(self.decisions))
-        return given
+            inputs["features"] = target.observations(contexts(self.decisions))
+        return inputs
 
     def described(self, policy: Policy) -> dict[str, Any]:
-        """The policy and the files in words, and what of them was not used."""
+        """The names of policy and files, their columns, and the rows and features that were not used."""
         name = policy.manifest.version if isinstance(policy, SavedPolicy) else policy
         files = ", ".join(path.name for path in self.files.paths)
         if policy == UNIFORM and not self.reads_decisions and "candidates" not in self.fields:
@@ -110,7 +110,7 @@ class LogToEvaluate:
         return described | {"left_out": left_out, "features_without_column": absent}
 
     def probabilities(self, policy: Policy) -> np.ndarray:
-        """A policy's probabilities of all candidates [B, K]; those of a column, of the logged action alone [B]."""
+        """A policy's probabilities of all candidates [B, K]; for one in a column, of the logged actions alone [B]."""
         if isinstance(policy, SavedPolicy):
             return probabilities_of(policy, self.decisions, self.ids, self.report)
         return self._uniform() if policy == UNIFORM else self.columns.numbers(policy)
@@ -125,7 +125,7 @@ class LogToEvaluate:
         return logged_probabilities(self.decisions, self.ids) if known else None
 
     def propensities(self) -> np.ndarray:
-        """The logged propensities [B], NaN where one is missing. InvalidInput: there are none, and none are told."""
+        """The logged propensities [B], NaN where one is missing. InvalidInput: nothing tells them."""
         if self.logging_policy == UNIFORM and self.reads_decisions:
             return self.decisions["propensity"].to_numpy()
         logged = (
@@ -146,7 +146,7 @@ class LogToEvaluate:
 
     @property
     def _has_probabilities(self) -> bool:
-        """Whether the log tells which probability is the action's: columns are named after it, or lists follow ids."""
+        """Whether the action's probability can be found: in a column named after it, or in a list beside candidates."""
         column = self.fields.get("probabilities", "")
         return "*" in column or bool(column and self.reads_decisions)
 

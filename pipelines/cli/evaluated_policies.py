@@ -23,7 +23,7 @@ def parse_policy(text: str, option: str) -> Policy:
     """The policy of a directory; uniform, or the name of a column.
 
     Raises:
-        InvalidInput: it looks like a path, but there is no such directory; or this is no policy's.
+        InvalidInput: it looks like a path, but there is no such directory; or the directory is not a policy.
     """
     if Path(text).is_dir():
         return SavedPolicy.load(Path(text))
@@ -33,16 +33,16 @@ def parse_policy(text: str, option: str) -> Policy:
 
 
 def task_of(policies: Sequence[Policy | None], reward_range: Sequence[float] | None) -> Task:
-    """What policies decide; anything, where none is of a directory. reward_range: theirs if None, else [0, 1]."""
+    """The task of the policies, an open one if none has a directory. reward_range: None: the policies', else [0, 1]."""
     saved = [policy for policy in policies if isinstance(policy, SavedPolicy)]
     context = {name: kind for policy in saved for name, kind in policy.encoding.context.kinds.items()}
     actions: Any = saved[0].encoding.actions if saved else OPEN
-    known = reward_range or next((policy.manifest.reward_range for policy in saved), None) or (0.0, 1.0)
+    limits = reward_range or next((policy.manifest.reward_range for policy in saved), None) or (0.0, 1.0)
     return Task.parse(
         {
             "context": context,
             "actions": OPEN if isinstance(actions, list) and len(actions) < 2 else actions,
-            "reward_range": list(known),
+            "reward_range": list(limits),
         },
         "task",
     )

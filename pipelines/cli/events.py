@@ -28,7 +28,7 @@ What = Literal[
 ]
 WIDTH = 11  # characters of the longest of them
 REPEAT_SECONDS = 600.0
-SHOWN = "learned_from", "seconds"  # the numbers that the text does not say
+SHOWN = "learned_from", "seconds"  # the numbers that the text does not contain
 
 
 class Event(NamedTuple):
@@ -49,8 +49,8 @@ class Event(NamedTuple):
 
     def json(self) -> str:
         """The event as a JSON object in one line, without empty fields."""
-        time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        content = {"time": time, "event": self.what, "version": self.version, "run": self.run, "text": self.text}
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        content = {"time": now, "event": self.what, "version": self.version, "run": self.run, "text": self.text}
         return json.dumps({**{key: value for key, value in content.items() if value}, **self.numbers})
 
 
@@ -58,7 +58,7 @@ class Unrepeated:
     """Tells which warnings are new: the same text counts again only after REPEAT_SECONDS."""
 
     def __init__(self) -> None:
-        self._told: dict[str, float] = {}  # by text, when
+        self._told: dict[str, float] = {}  # times by text
 
     def is_new(self, event: Event) -> bool:
         """Whether an event is shown: all are, but a warning or a repair that was shown in the last minutes."""

@@ -20,7 +20,7 @@ class Follower:
 
     def events(self) -> Iterator[Event]:
         """The events since the last look, in the order in which a run makes them."""
-        runs = {run.run_id: run for run in self._runner.runs()}  # before what they have made
+        runs = {run.run_id: run for run in self._runner.runs()}  # read before their versions
         new = [run_id for run_id in runs if run_id not in self._known_runs]
         self._known_runs |= runs.keys()
         yield from (Event("started", "", run=run_id) for run_id in new)
@@ -76,7 +76,7 @@ def _new_champion(before: str, after: str, verdicts: dict[str, Verdict]) -> Even
 
 
 def _why(verdict: Verdict | None) -> str:
-    """The source and reason of a decision that is not the evaluator's, whose verdict was told before."""
+    """The source and reason of a decision; empty for the evaluator's, which the event `judged` has told."""
     if verdict is None or verdict.by == "evaluator":
         return ""
     return f", by the {verdict.by}" + (f": {verdict.reason}" if verdict.reason else "")

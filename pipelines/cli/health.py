@@ -16,7 +16,7 @@ class HealthProbe:
         self.restarted()
 
     def restarted(self) -> None:
-        """Begin to be patient with a new process."""
+        """Count the patience anew, for a new process."""
         self._answered = self._probed = time.monotonic()
 
     def is_hung(self) -> bool:

@@ -122,7 +122,7 @@ def import_(
 
 
 def _append(read: Read, config: Config, quiet: bool) -> dict[str, Any]:
-    """Import all events, once all are known to be right; returns their numbers, and what was found."""
+    """Import all events, after a check of all of them; returns their numbers and the notes on the log."""
     platform = connect(config)
     check_start(config, platform)
     with progress(quiet) as report:
@@ -172,8 +172,8 @@ def _sample(files: list[Path], config: Config, logging_policy: LoggingPolicy | N
 
 
 def _show(summary: dict[str, Any]) -> None:
-    others = f"; {summary['duplicate']:,} had been imported before, or have the id of another"
-    display.line(f"imported {summary['added']:,} decisions{others if summary['duplicate'] else ''}")
+    repeated = f"; {summary['duplicate']:,} had been imported before, or have the id of another"
+    display.line(f"imported {summary['added']:,} decisions{repeated if summary['duplicate'] else ''}")
     if unknown := summary.get("without_propensity"):
         display.line(
             f"{unknown:,} have no propensity: they are learned from, and left out where policies are evaluated"

@@ -90,7 +90,7 @@ def infer_features(table: pa.Table, action: str, reward: str) -> Features:
 
 
 def _of_episodes(columns: list[str]) -> dict[str, str]:
-    """What the columns are that tell of episodes, their steps and their metrics, in a log that has episodes."""
+    """Notes on the columns of episodes, steps and metrics, in a log of episodes; empty for any other."""
     names = {column: bare_name(column) for column in columns}
     if not {*names.values()} & {*EPISODE_NAMES}:
         return {}

@@ -179,7 +179,7 @@ def _show(folder: Path, task: Task, notes: dict[str, str], log: Path | None) -> 
 
 
 def _mapped(notes: dict[str, str]) -> list[str]:
-    """The options of an import by which the log's columns are what the notes say."""
+    """The options by which an import maps the log's columns as the notes say."""
     named = {column: note.split()[-1] for column, note in notes.items() if not note.startswith(LEFT_OUT)}
     options = [word for column, name in named.items() for word in ("--map", f"{name}={column}")]
     return options if len(named) == len(notes) else [*options, "--ignore-others"]

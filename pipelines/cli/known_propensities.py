@@ -11,8 +11,8 @@ from banditloop.rl_core.logs.choices import LoggingPolicy
 def rows_with_propensity(inputs: dict[str, Any], logging_policy: LoggingPolicy | None) -> tuple[dict[str, Any], int]:
     """The inputs of an evaluation without the rows whose logging policy is unknown, and the number of these.
 
-    inputs: arrays of as many rows, by name, also in dictionaries. Of episodes, the whole episode is left out, since its
-    weight is the product of all of its steps. Of another logging policy than "unknown", all rows stay.
+    inputs: arrays with a value per row, by name, also in dictionaries. Episodes are left out whole, since an episode's
+    weight is the product over all of its steps. If the logging policy is not "unknown", all rows stay.
 
     Raises:
         InvalidInput: no row is left.

@@ -7,7 +7,7 @@ from pathlib import Path
 from banditloop.pipelines.cli.events import Event, What
 
 SEVERITIES = {"WARNING", "ERROR", "CRITICAL"}
-MOST = 5  # warnings told of one look; the file has them all
+MOST = 5  # warnings told per look; the file has them all
 
 
 class LogTail:
@@ -20,8 +20,8 @@ class LogTail:
         """The warnings and errors since the last look, at most MOST of them."""
         warnings = [line for line in self._lines() if line.get("severity") in SEVERITIES]
         for line in warnings[:MOST]:
-            what: What = "repaired" if line.get("event") == "repaired" else "warning"
-            yield Event(what, f"{self._path.stem}: {line.get('message', '')}")
+            kind: What = "repaired" if line.get("event") == "repaired" else "warning"
+            yield Event(kind, f"{self._path.stem}: {line.get('message', '')}")
         if len(warnings) > MOST:
             yield Event("warning", f"{self._path.stem}: and {len(warnings) - MOST:,} more, in {self._path}")
 

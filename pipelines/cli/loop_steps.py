@@ -68,7 +68,7 @@ def visit(config: Config, platform: Platform, users: int, seed: int, report: Rep
         _check_canary(config, platform)
     report("waiting for the log")
     _wait(lambda: (np.array(_logged(platform)) >= expected).all(), "the log")
-    if config.episodes:  # of which none counts as long as its rewards may change
+    if config.episodes:  # an episode counts only once its rewards cannot change any more
         _wait_for_attribution(config, platform)
     _check_canary(config, platform)
 

@@ -19,7 +19,7 @@ def find_run(runner: Runner, text: str) -> str:
 
 
 def find(kind: str, text: str, names: Sequence[str], owner: str) -> str:
-    """The name that is equal to a text, or that alone begins with it.
+    """The name that equals a text, or the only one that begins with it.
 
     Raises:
         InvalidInput: none or several do; names the nearest or the several.

@@ -29,7 +29,7 @@ class NewLoop(NamedTuple):
         return {name: text.format(**values) for name, text in texts.items()}
 
     def _values(self) -> dict[str, Any]:
-        """What the texts have in braces."""
+        """The values of the placeholders in the texts."""
         low, high = self.task.reward_range
         is_binary, has_zero = (low, high) == (0, 1), low <= 0 <= high
         instance = {"context": self.contexts[0], "user": "u1"}
@@ -91,7 +91,7 @@ def _list(texts: list[str]) -> str:
 
 
 def _python(value: Any) -> str:
-    """A literal of a value, in which many equal numbers are one."""
+    """A Python literal of a value, in which a long list of numbers repeats its first one."""
     if isinstance(value, dict):
         return f"{{{', '.join(f'{json.dumps(name)}: {_python(item)}' for name, item in value.items())}}}"
     if isinstance(value, list) and len(value) > MAX_SHOWN and not isinstance(value[0], str):

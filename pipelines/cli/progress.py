@@ -121,7 +121,7 @@ def watched(
     unit: str = "rows",
     rows: Callable[[Item], int] = attrgetter("num_rows"),
 ) -> Iterator[Item]:
-    """The items, tables or what has tables, with a report of how many of all rows have been read."""
+    """The items, with a report of how many rows have been read; rows: the number of rows of an item."""
     done = 0
     report(activity, done, total, unit)
     for item in items:

@@ -41,7 +41,7 @@ def read_log(path: Path) -> pa.Table:
 
 
 def choose_column(columns: Sequence[str], given: str, names: Sequence[str], option: str) -> str:
-    """The given column or, without one, the only one of these names, of which the first takes precedence.
+    """The given column or, without one, the only column with one of these names; the first name takes precedence.
 
     Raises:
         InvalidInput: there is none, or there are several; lists the columns, to be given with the option.

@@ -41,7 +41,7 @@ def artifacts(
 
 
 def _place(uri: str) -> str:
-    """A path or address that a browser opens as a page: an artifact has no suffix, and one in a bucket an address."""
+    """A URL that a browser opens as a page. A page's file is copied to one with a suffix, which artifacts lack."""
     if uri.startswith("gs://"):
         return uri.replace("gs://", CONSOLE, 1)
     path = Path(uri)

@@ -52,12 +52,12 @@ def outcome(platform: Platform, run_id: str) -> dict[str, Any]:
     content |= {"version": "", "decision": "", "verdict": ""}
     if not OUR_TASKS & {task.name for task in runner.tasks(run_id)}:
         return content
-    made = [manifest.version for manifest in platform.endpoint.versions() if manifest.run == run_id]
+    versions = [manifest.version for manifest in platform.endpoint.versions() if manifest.run == run_id]
     verdicts = [verdict for verdict in platform.endpoint.verdicts() if verdict.run == run_id]
     if verdicts:
         last = verdicts[-1]
         return content | {"version": last.version, "decision": last.decision, "verdict": last.reason}
-    return content | {"version": made[-1] if made else ""}
+    return content | {"version": versions[-1] if versions else ""}
 
 
 def _wait(platform: Platform, run_id: str, timeout: float | None, quiet: bool) -> bool:

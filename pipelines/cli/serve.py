@@ -88,7 +88,7 @@ class _Retried:
         self._step, self._tell, self._error = step, tell, ""
 
     def attempt(self, config: Config, platform: Platform) -> str:
-        """Do the step, and return what came of it."""
+        """Do the step, and return its outcome as a text."""
         try:
             action, reason = self._step(config, platform)
         except Exception as error:
@@ -110,8 +110,8 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell a warning."""
-        what: What = "repaired" if getattr(record, "event", "") == "repaired" else "warning"
-        self._tell(Event(what, record.getMessage()))
+        kind: What = "repaired" if getattr(record, "event", "") == "repaired" else "warning"
+        self._tell(Event(kind, record.getMessage()))
 
 
 def _url(platform: Platform) -> str:

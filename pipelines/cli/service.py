@@ -62,7 +62,7 @@ class Service:
 
 
 def terminate(running: subprocess.Popen[bytes]) -> None:
-    """Stop a process, in the end by force."""
+    """Stop a process; kill it if it has not ended after STOP_SECONDS."""
     running.terminate()
     try:
         running.wait(STOP_SECONDS)

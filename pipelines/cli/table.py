@@ -98,7 +98,7 @@ def _column(name: str, values: list[Any]) -> Column:
 
 
 def _widths(columns: list[Column], width: int) -> list[int]:
-    """The widths of the first columns, of as many as fit: what is left goes to those that need least."""
+    """The widths of as many of the first columns as fit. Spare room goes first to those that need the least more."""
     least = [column.least(MAX_PATH) for column in columns]
     if _total(least) > width:
         least = [column.least(MAX_UNBROKEN) for column in columns]

@@ -33,7 +33,7 @@ def watched_platform(platform: Platform, config: Config, report: Report) -> Plat
 
 
 class _WatchedLog:
-    """A warehouse, with a report of the interactions that are read. shares: of all of them, by fold, about."""
+    """A warehouse, with a report of the interactions that are read. shares: approximate fractions of all, by fold."""
 
     def __init__(self, warehouse: Warehouse, shares: dict[Fold | None, float], report: Report) -> None:
         self._warehouse, self._shares, self._report = warehouse, shares, report
@@ -62,7 +62,7 @@ class _WatchedLog:
 def watched_batches(
     batches: Iterable[tuple[RawBatch, Columns]], report: Report, activity: str
 ) -> Iterator[tuple[RawBatch, Columns]]:
-    """The batches of a log in files, with a report of how many rows have been read: of a list, of all of them."""
+    """The batches of a log in files, with a report of how many rows have been read; of all rows, if they are a list."""
     total = sum(batch.table.num_rows for batch, _ in batches) if isinstance(batches, list) else None
     return watched(batches, report, activity, total, rows=lambda batch: batch[0].table.num_rows)
 
@@ -83,7 +83,7 @@ def watched_training(total: int, report: Report) -> Iterator[None]:
 
 
 class _LoggedRows(logging.Filter):
-    """Reports the number of rows in what is logged, and lets only through what would be logged without it."""
+    """Reports the numbers of rows in log records, and passes on only records that would be logged without it."""
 
     def __init__(self, level: int, total: int, report: Report) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Advantages of actions in episodes: how much more they brought than was expected of their observation."""
+"""Advantages of actions in episodes: how much more return they brought than the value of their observation."""
 
 from collections.abc import Iterator
 
@@ -28,11 +28,11 @@ def returns(transitions: Transitions) -> np.ndarray:
 
 
 def _backwards(transitions: Transitions) -> Iterator[np.ndarray]:
-    """The rows that the same episode goes on after, by their place in it: the latest places first."""
+    """The rows before the last of their episode, grouped by position in it: the latest positions first."""
     episodes, count = transitions.episodes, len(transitions.episodes)
     starts = np.flatnonzero(np.diff(episodes, prepend=episodes[:1] - 1))
     lengths = np.diff(starts, append=count)
-    places = np.arange(count) - np.repeat(starts, lengths)
-    goes_on = np.flatnonzero(places + 1 < np.repeat(lengths, lengths))
-    order = goes_on[np.argsort(places[goes_on], kind="stable")]
-    return reversed(np.split(order, np.flatnonzero(np.diff(places[order])) + 1))
+    positions = np.arange(count) - np.repeat(starts, lengths)
+    unfinished = np.flatnonzero(positions + 1 < np.repeat(lengths, lengths))
+    order = unfinished[np.argsort(positions[unfinished], kind="stable")]
+    return reversed(np.split(order, np.flatnonzero(np.diff(positions[order])) + 1))

@@ -16,8 +16,8 @@ class Batch(NamedTuple):
     """Interactions: observations [B, dim], actions [B], rewards [B], and what else is known of them.
 
     sample_weight: [B]; None: 1. propensities: with which the actions were chosen [B], in (0, 1]. ids: a number of each
-    interaction [B], uint64, the same wherever it is read. eligible: the actions that could be chosen, bool
-    [B, actions]; None: all of them. Agents that learn from ids or propensities refuse interactions without.
+    interaction [B], uint64, the same in every read. eligible: the actions that could be chosen, bool
+    [B, actions]; None: all of them. Agents that learn from ids or propensities refuse a batch without them.
     """
 
     observations: np.ndarray
@@ -66,7 +66,7 @@ class Agent(Section, abc.ABC):
     """
 
     EXPLORATION: ClassVar[float] = 0.05
-    """The fraction of decisions drawn uniformly where the config states none: enough for one that draws none itself."""
+    """The fraction of decisions drawn uniformly by default: enough for an agent that does not explore by itself."""
 
     name: str
 
@@ -76,16 +76,16 @@ class Agent(Section, abc.ABC):
 
     @abc.abstractmethod
     def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
-        """The statistics with untried actions appended, `actions` in all: those of before keep their positions."""
+        """The statistics with untried actions appended, `actions` in all: earlier ones keep their positions."""
 
     @abc.abstractmethod
     def update(self, statistics: Statistics, batches: Iterable[Batch]) -> Statistics:
-        """The statistics with interactions added, those given unchanged; reads the batches once, one at a time."""
+        """The statistics with interactions added; those given stay unchanged. Reads the batches once, one at a time."""
 
     def resumed(self, statistics: Statistics) -> Statistics:
         """The statistics that a training starts from, given those that the last one ended with.
 
-        An agent that forgets does so here: once a training, in however many files and shards it is done.
+        An agent that forgets does so here: once per training, however many files and shards it has.
         """
         return statistics
 
@@ -117,15 +117,15 @@ class Agent(Section, abc.ABC):
         """Write the files that `load` reads into a policy directory."""
 
     def save_next(self, statistics: Statistics, folder: Path, parent: Path) -> None:
-        """Write the files that `save` writes, given those of the policy that the statistics resumed from.
+        """Write the files that `save` writes; may copy what did not change from the policy that training resumed from.
 
-        It is of this agent with these settings: what did not change since may be taken from there.
+        parent: the directory of that policy, which is of this agent with the same settings.
         """
         self.save(statistics, folder)
 
     @abc.abstractmethod
     def export_saved_model(self, folder: Path, dim: int, actions: int) -> None:
-        """Write the policy that `save` wrote into a directory there as a TF-Agents SavedModel too, for other programs.
+        """Add a TF-Agents SavedModel of the policy to the directory that `save` wrote, for other programs.
 
         Imports TensorFlow.
         """

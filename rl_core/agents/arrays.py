@@ -12,21 +12,21 @@ from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_
 from banditloop.rl_core.errors import InvalidInput
 
 WEIGHTS, STATISTICS = "weights.npz", "statistics.npz"
-SAVED_MODEL = "saved_model.pb"  # stands at a policy directory's top, as whoever serves SavedModels expects
+SAVED_MODEL = "saved_model.pb"  # at the top of a policy directory, where servers of SavedModels expect it
 SAVED_MODEL_PARTS = (SAVED_MODEL, "fingerprint.pb", "variables", "assets")
 ACTION_FEATURES = "action_features"  # of statistics: encoded features [actions, k], where actions have any
 Statistics = dict[str, np.ndarray]
-UNREADABLE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile)  # errors of reading
-BLOCK_NUMBERS = 1 << 20  # 8 MB: what is computed of many actions at a time takes some times that
+UNREADABLE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile)  # of damaged files
+BLOCK_NUMBERS = 1 << 20  # 8 MB: the size of a block, of which a computation takes a few times as much
 
 
 def copied(arrays: Statistics) -> Statistics:
-    """The arrays, which can be changed without a change to these."""
+    """Copies of the arrays."""
     return {name: array.copy() for name, array in arrays.items()}
 
 
 def blocks(rows: int, numbers: int) -> Iterator[slice]:
-    """Slices that rows of so many numbers are computed in, to bound the memory that it takes."""
+    """Slices of rows that have so many numbers each, to bound the memory that computing with them takes."""
     at_once = max(1, BLOCK_NUMBERS // numbers)
     return (slice(start, start + at_once) for start in range(0, rows, at_once))
 
@@ -59,7 +59,7 @@ class StoredArray(NamedTuple):
 
 
 def stored_arrays(path: Path) -> Iterator[StoredArray]:
-    """The arrays that `write_arrays` wrote. Read the blocks of one before the next; those by column have one block."""
+    """The arrays that `write_arrays` wrote. Read the blocks of one before the next; a column-major one is one block."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             with archive.open(member) as file:
@@ -78,14 +78,14 @@ def _blocks(file: IO[bytes], header: "_Header") -> Iterator[tuple[range, np.ndar
     if header.by_column or not header.shape:
         yield range(length), np.frombuffer(file.read(), header.dtype).reshape(header.shape, order="F")
         return
-    for some in blocks(length, max(1, numbers)):
-        rows = range(*some.indices(length))
+    for block in blocks(length, max(1, numbers)):
+        rows = range(*block.indices(length))
         content = file.read(len(rows) * numbers * header.dtype.itemsize)
         yield rows, np.frombuffer(content, header.dtype).reshape(len(rows), *row)
 
 
 def check_shapes(path: Path, arrays: Statistics, expected: Statistics) -> None:
-    """Compare the arrays of a file with others of the right names, shapes and kinds; any length fits an empty axis.
+    """Compare the arrays of a file with those expected, by name, shape and kind; any length fits an expected axis of 0.
 
     Raises:
         InvalidInput: an array is missing or differs; names it.
@@ -102,7 +102,7 @@ def check_shapes(path: Path, arrays: Statistics, expected: Statistics) -> None:
 
 
 def _check_sizes(archive: zipfile.ZipFile, file_bytes: int) -> None:
-    """Compare what the headers of all arrays announce with the bytes that are there, before any memory is taken.
+    """Compare the sizes in the headers of all arrays with the bytes of the file, before any memory is taken.
 
     Raises:
         ValueError: they differ, or the arrays are compressed or hold something else than numbers.
@@ -134,5 +134,5 @@ def _header(file: IO[bytes]) -> _Header:
 
 
 def write_arrays(path: Path, arrays: Statistics) -> None:
-    """Write an .npz file, not compressed, so that its size bounds what it takes to read it."""
+    """Write an .npz file, not compressed, so that its size bounds the memory that reading it takes."""
     np.savez(path, **arrays)  # type: ignore[arg-type]

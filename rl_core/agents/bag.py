@@ -21,9 +21,9 @@ from banditloop.rl_core.errors import InvalidInput
 class Bag(ExploringAgent):
     """The votes of reward models that are trained on bootstrap samples, for the action that each predicts the most of.
 
-    How often a sample has an interaction is a Poisson number of mean 1, drawn by its event id: always the same. So
-    shards merge, and resuming equals continuing, where they do for the reward model. One more reward model has every
-    interaction once, and predicts the rewards.
+    How often a sample has an interaction is a Poisson number of mean 1, a function of its event id. So shards merge,
+    and resuming equals continuing, where they do for the reward model. One more reward model has every interaction
+    once, and predicts the rewards.
     """
 
     name: Literal["bag"] = "bag"
@@ -47,7 +47,7 @@ class Bag(ExploringAgent):
         return together(*(self.reward_model.merge(*pair) for pair in pairs))
 
     def can_resume_from(self, other: dict[str, Any]) -> bool:
-        """Whether the other agent's reward model is one that this agent's can resume from, with as many samples."""
+        """Whether this agent's reward model can resume from the other's, and both have as many samples."""
         return super().can_resume_from(other) and other.get("policies") == self.policies
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""Behaviour cloning: imitates the policies that took the logged decisions, as a baseline for what learns from rewards.
+"""Behaviour cloning: imitates the logging policies, as a baseline for agents that learn from rewards.
 
-A multinomial logistic regression of the actions on random features of the observation. The values that it shows are
-those of the imitated policy (LSTD-Q, `q_features`).
+A multinomial logistic regression of the actions on random features of the observation. Its values are those of the
+imitated policy (LSTD-Q, `q_features`).
 """
 
 from typing import ClassVar, Literal
@@ -18,7 +18,7 @@ from banditloop.rl_core.agents.linear_q_model import PREFERENCES, VALUES
 from banditloop.rl_core.agents.q_features import QEquations, QFeatures
 from banditloop.rl_core.agents.transitions import Transitions
 
-BATCH = 4_096  # decisions of a gradient step, where there are more
+BATCH = 4_096  # decisions of a gradient step, if there are more
 
 
 class BehaviourCloning(LinearQAgent):
@@ -48,11 +48,11 @@ class BehaviourCloning(LinearQAgent):
         weights, taken = weights / weights.mean(), one_hot(logged.actions, actions)
         preferences = np.zeros((x.shape[1], actions))
         adam = Adam(preferences.reshape(-1), self.learning_rate)
-        random, part, eligible = np.random.default_rng(self.seed), np.arange(len(x)), logged.eligible
+        random, rows, eligible = np.random.default_rng(self.seed), np.arange(len(x)), logged.eligible
         for _ in range(self.gradient_steps):
             if len(x) > BATCH:
-                part = random.integers(len(x), size=BATCH)
-            errors = softmax(x[part] @ preferences, 1.0, None if eligible is None else eligible[part]) - taken[part]
-            adam.step((x[part].T @ (weights[part, None] * errors)).ravel() / len(part))
-        likely = softmax(x @ preferences, 1.0, logged.eligible)[np.arange(len(x)), logged.actions]
-        return preferences, float(-np.mean(weights * np.log(np.maximum(likely, np.finfo(float).tiny))))
+                rows = random.integers(len(x), size=BATCH)
+            errors = softmax(x[rows] @ preferences, 1.0, None if eligible is None else eligible[rows]) - taken[rows]
+            adam.step((x[rows].T @ (weights[rows, None] * errors)).ravel() / len(rows))
+        likelihoods = softmax(x @ preferences, 1.0, logged.eligible)[np.arange(len(x)), logged.actions]
+        return preferences, float(-np.mean(weights * np.log(np.maximum(likelihoods, np.finfo(float).tiny))))

@@ -2,14 +2,15 @@
 
 Agarwal, Hsu, Kale, Langford, Li, Schapire: Taming the Monster, ICML 2014, as Vowpal Wabbit's --cover --nounif
 approximates it (Bietti, Agarwal, Langford: A Contextual Bandit Bake-off, JMLR 2021, Cover-NU). The first policy takes
-the action with the highest predicted reward. Each further one adds to the prediction a bonus for what the policies
-before it take rarely: psi · s · K ε · ε / p, where p is the probability with which those and ε would choose the action,
-ε = min(1/K, 1/√(K n)) after n interactions with K actions to choose from, and s the root mean squared error of the
-predictions. For what none takes, p = ε, that is s √(K / n), the standard error of an action that was taken n / K times.
+the action with the highest predicted reward. Each further one adds to the prediction a bonus for actions that the
+policies before it take rarely: psi · s · K ε · ε / p. There ε = min(1/K, 1/√(K n)) after n interactions with K actions
+to choose from, p ≥ ε is the action's probability under the votes of those policies mixed with exploration ε, and s the
+root mean squared error of the predictions. For an action that none takes, p = ε: the bonus is psi · s √(K / n), where
+s √(K / n) is the standard error of an action that was taken n / K times.
 (Vowpal Wabbit's psi · ε / p does not become smaller. Its uniform exploration is policy.exploration here.)
 
-ε / p is predicted by a ridge regression on the observation of its values in the interactions of every batch, which are
-computed when the batch is learned. So the statistics depend on the batches, and those of shards do not merge.
+ε / p is predicted from the observation, by a ridge regression on its values in the interactions of every batch, which
+are computed when the batch is learned. So the statistics depend on the batches, and those of shards do not merge.
 """
 
 from collections.abc import Iterable
@@ -57,7 +58,7 @@ class Cover(ExploringAgent):
         return reduce(self._add, batches, statistics)
 
     def can_resume_from(self, other: dict[str, Any]) -> bool:
-        """Whether the other agent's reward model is one that this agent's can resume from, with as many policies."""
+        """Whether this agent's reward model can resume from the other's, and both have as many policies."""
         return super().can_resume_from(other) and other.get("policies") == self.policies
 
     def weights(self, statistics: Statistics) -> Statistics:
@@ -70,8 +71,8 @@ class Cover(ExploringAgent):
         least, votes = _least(scores, weights["interactions"], eligible, xp), greedy(scores, eligible, xp)
         scale = self.psi * weights["error"] * least * eligible_actions(scores, eligible, xp)
         for number in range(self.policies - 1):
-            rare = linear_scores(weights["cover_bonuses"][number], observations, xp)
-            votes = votes + greedy(scores + scale * rare, eligible, xp)
+            rarity = linear_scores(weights["cover_bonuses"][number], observations, xp)
+            votes = votes + greedy(scores + scale * rarity, eligible, xp)
         return votes / self.policies
 
     def _add(self, statistics: Statistics, batch: Batch) -> Statistics:
@@ -88,9 +89,9 @@ class Cover(ExploringAgent):
         weighted = x if batch.sample_weight is None else x * batch.sample_weight[:, None]
         votes = greedy(scores, batch.eligible)
         for number in range(self.policies - 1):
-            rare = (least / _mixed(votes / (number + 1), least, batch.eligible)).clip(0, 1)
-            rare = rare if batch.eligible is None else rare * batch.eligible
-            own["cover_bonuses"][:, number] += rare.T @ weighted
+            rarity = (least / _mixed(votes / (number + 1), least, batch.eligible)).clip(0, 1)
+            rarity = rarity if batch.eligible is None else rarity * batch.eligible
+            own["cover_bonuses"][:, number] += rarity.T @ weighted
             votes += greedy(scores + scale * (x @ self._bonus(own, number).T), batch.eligible)
         return learned | own
 

@@ -1,12 +1,12 @@
-"""DQN: a network of the values of actions, trained on logged episodes or on its own, and served without TensorFlow.
+"""DQN: a network of the values of actions, trained on logged or on-policy episodes, served without TensorFlow.
 
 Mnih et al.: Human-level Control through Deep Reinforcement Learning, Nature 2015, with double Q-learning and soft
 updates of the target (`q_learning`). It is the algorithm of TF-Agents' DdqnAgent and of ReAgent's DiscreteDQN, with the
 squared error.
 
-What is served is the network after the last gradient step, trained on all episodes. Choosing among earlier ones by a
-tenth of the episodes, held out, was tried on offline CartPole (`make bench-sequential`): the rank correlation of fitted
-Q evaluation or temporal differences there with the true score is at most 0.2, and the tenth is missed in training; by
+The network after the last gradient step is served, trained on all episodes. Choosing an earlier one by its score on a
+held-out tenth of the episodes was tried on offline CartPole (`make bench-sequential`): the rank correlation with the
+true score is at most 0.2, for fitted Q evaluation and for temporal differences, and training misses the tenth. With
 fitted Q evaluation on all episodes it is at most 0.4. A falling learning rate makes the last network a good one; far
 more gradient steps than needed make it worse.
 """
@@ -35,7 +35,7 @@ from banditloop.rl_core.agents.sequential_agent import (
 from banditloop.rl_core.agents.softmax_values import SoftmaxValues
 from banditloop.rl_core.agents.transitions import Transitions, joined
 
-LEAST_EXPLORATION = 0.05  # share of decisions drawn uniformly when exploration is over, while learning
+LEAST_EXPLORATION = 0.05  # share of decisions drawn uniformly while learning, after exploration_decisions
 
 
 class DQN(OnlineAgent):
@@ -81,10 +81,10 @@ class DQN(OnlineAgent):
         return with_untried(statistics, actions, self._last_layer)
 
     def update(self, statistics: Statistics, batches: Iterable[Transitions]) -> Statistics:  # type: ignore[override]
-        given = [batch for batch in batches if len(batch.actions)]
-        if not given:
+        nonempty = [batch for batch in batches if len(batch.actions)]
+        if not nonempty:
             return statistics
-        transitions = joined(given)
+        transitions = joined(nonempty)
         dim, actions = len(statistics["mean"]), len(statistics["counts"])
         statistics = self.initial_statistics(dim, actions) | transition_counts(transitions, actions)
         known = followed(transitions, actions)
@@ -112,7 +112,7 @@ class DQN(OnlineAgent):
         return Learned(statistics, {"value_loss": float(statistics["loss"])})
 
     def learner(self, statistics: Statistics) -> QLearner:
-        """The network of statistics in training: `step` takes a minibatch that `followed` made."""
+        """The network of statistics in training: `step` takes a minibatch of what `followed` returns."""
         return QLearner(statistics, self.learning_rate, self.tau)
 
     def learning_rate_at(self, fraction: float) -> float:
@@ -165,7 +165,7 @@ class DQN(OnlineAgent):
     ) -> Statistics:
         """The weights after a gradient step at each of the learning rates, and the mean loss of the last tenth of them.
 
-        keep: also what learning needs to go on.
+        keep: also return the state that learning resumes from.
         """
         learner, losses = self.learner(statistics), [float(statistics["loss"])]
         with np.errstate(over="ignore", invalid="ignore"), learner.threads(self.batch_size):
@@ -177,7 +177,7 @@ class DQN(OnlineAgent):
 
 
 def _scales(transitions: Transitions) -> Statistics:
-    """What observations are standardised by, [dim] each, and the unit of values: the rewards' root mean square."""
+    """Mean and deviation of observations, [dim] each, and the unit of values: the rewards' root mean square."""
     mean, deviation = mean_std(transitions.observations)
     unit = float(np.sqrt(np.mean(np.square(transitions.rewards))))
     return {

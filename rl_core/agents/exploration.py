@@ -1,7 +1,7 @@
 """Exploration: from predicted rewards to the probability of every action.
 
 Functions take scores [B, K], the predicted rewards, and eligible, bool [B, K], the actions that may be chosen;
-None: all. Those of exploration return probabilities [B, K], exactly 0 where an action is not eligible.
+None: all. Exploration functions return probabilities [B, K], exactly 0 where an action is not eligible.
 
 xp: the namespace of the arrays, NumPy's, or tensorflow.experimental.numpy where a policy is exported as a SavedModel:
 the formulas are the same.

@@ -1,4 +1,4 @@
-"""What agents that explore over a reward model have in common: they differ in the probabilities that scores become."""
+"""The base of agents that explore over a reward model: they differ in how scores become probabilities."""
 
 import abc
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from banditloop.rl_core.agents.reward_models import REWARD_MODELS, RewardModel, 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.registry import registered
 
-LEAST_ERROR = 1e-12  # a model without error has no exploration left, but finite numbers
+LEAST_ERROR = 1e-12  # keeps numbers finite where a model has no error, and so no exploration is left
 
 
 class ExploringAgent(MergeableAgent):
@@ -36,13 +36,13 @@ class ExploringAgent(MergeableAgent):
 
     @abc.abstractmethod
     def explore(self, weights: Statistics, observations: Any, eligible: Any = None, xp: Any = np) -> Any:
-        """The probability of every action [B, actions]; weights: those of `weights`; xp: as in `exploration`."""
+        """The probability of every action [B, actions]; weights: what `weights` returns; xp: as in `exploration`."""
 
     def weights(self, statistics: Statistics) -> Statistics:
         """The arrays that scoring and exploring need."""
-        more = {"interactions": statistics["counts"].sum(), "error": self.reward_model.error(statistics)}
+        scalars = {"interactions": statistics["counts"].sum(), "error": self.reward_model.error(statistics)}
         return self.reward_model.weights(statistics) | {
-            name: np.array(value, np.float64) for name, value in more.items()
+            name: np.array(value, np.float64) for name, value in scalars.items()
         }
 
     @property
@@ -76,7 +76,7 @@ class ExploringAgent(MergeableAgent):
         return self.reward_model.merge(left, right)
 
     def can_resume_from(self, other: dict[str, Any]) -> bool:
-        """Whether the other agent's reward model is one that this agent's can resume from."""
+        """Whether this agent's reward model can resume from the other's."""
         return super().can_resume_from(other) and self.reward_model.can_resume_from(other.get("reward_model", {}))
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:

@@ -20,8 +20,8 @@ from banditloop.rl_core.agents.transitions import Transitions
 class FittedQ(LinearQAgent):
     """Fitted Q iteration by one ridge regression per action.
 
-    What is predicted for the next observations is kept within the range of the targets before: without that, errors
-    where the log has little grow from one iteration to the next.
+    Predicted values of the next observations are clipped to the range of the previous targets: otherwise errors grow
+    from one iteration to the next where the log has few transitions.
     """
 
     name: Literal["fitted_q"] = "fitted_q"
@@ -33,12 +33,12 @@ class FittedQ(LinearQAgent):
         taken = [np.flatnonzero(known.actions == action) for action in range(actions)]
         weighted = [x[rows].T * weights[rows] for rows in taken]
         ridges = [xw @ x[rows] + self.l2 * np.eye(x.shape[1]) for xw, rows in zip(weighted, taken, strict=True)]
-        values, targets, every = np.zeros((x.shape[1], actions)), np.zeros(1), np.arange(len(x))
+        values, targets, all_rows = np.zeros((x.shape[1], actions)), np.zeros(1), np.arange(len(x))
         for _ in range(self.iterations):
-            following = np.clip(next_x @ values, targets.min(initial=0), targets.max(initial=0))
-            best = best_actions(following, known.next_eligible)
-            targets = known.rewards + known.discounts * following[every, best]
+            next_values = np.clip(next_x @ values, targets.min(initial=0), targets.max(initial=0))
+            best = best_actions(next_values, known.next_eligible)
+            targets = known.rewards + known.discounts * next_values[all_rows, best]
             sums = [xw @ targets[rows] for xw, rows in zip(weighted, taken, strict=True)]  # XᵀWy
             values = np.column_stack([np.linalg.solve(*pair) for pair in zip(ridges, sums, strict=True)])
-        errors = (x @ values)[every, known.actions] - targets
+        errors = (x @ values)[all_rows, known.actions] - targets
         return {VALUES: values, "error": np.sqrt(np.mean(errors**2)) if len(errors) else np.zeros(())}

@@ -1,7 +1,7 @@
-"""Forgetting: sums of which earlier interactions fade, and the evidence that those predict better than sums of all.
+"""Forgetting: sums in which earlier interactions fade, and the evidence that they predict better than full sums.
 
 Page: Continuous Inspection Schemes, Biometrika 1954: the log-likelihood ratio of new interactions, added up and never
-below 0, tells a change when it exceeds a threshold.
+below 0, signals a change when it exceeds a threshold.
 """
 
 import numpy as np
@@ -13,19 +13,19 @@ from banditloop.rl_core.agents.linear_prior import Regressions, Sums
 RECENT = "recent_"  # prefix of the sums that fade
 RECENT_HALF_LIFE = 500.0  # interactions
 THRESHOLD = 10.0  # of the log-likelihood ratio: odds of 22,000 to 1
-MAX_GAIN = 1.0  # of one interaction, that no outlier decides
-MAX_ROWS = 1000  # of a batch
+MAX_GAIN = 1.0  # of one interaction, so that no outlier decides
+MAX_ROWS = 1000  # of a batch that evidence is computed from
 
 
 def faded(statistics: Statistics, half_life: float, prefix: str = "") -> Statistics:
-    """The statistics with the sums of a prefix faded by what was added since they last were."""
+    """The statistics with the sums of a prefix faded by the number of interactions added since the last time."""
     factor = 0.5 ** (float(statistics["added"][0]) / half_life)
     fading = {prefix + name: statistics[prefix + name] * factor for name in Sums._fields}
     return statistics | fading | {"added": np.zeros(1)}
 
 
 def without_the_past(statistics: Statistics) -> Statistics:
-    """The statistics with the recent sums in place of those of all, if the evidence for a change suffices."""
+    """The statistics with the recent sums in place of the full ones, if the evidence for a change suffices."""
     evidence = statistics["evidence"]
     if evidence[0] <= THRESHOLD:
         return statistics | {"evidence": np.maximum(evidence, 0)}
@@ -34,8 +34,8 @@ def without_the_past(statistics: Statistics) -> Statistics:
 
 def evidence(everything: Regressions, recent: Regressions, batch: Batch) -> float:
     """How much better the recent sums predict the rewards of new interactions, as a log-likelihood ratio."""
-    some = _sample(batch)
-    gains = _log_likelihoods(recent, some) - _log_likelihoods(everything, some)
+    sample = _sample(batch)
+    gains = _log_likelihoods(recent, sample) - _log_likelihoods(everything, sample)
     return float(gains.clip(-MAX_GAIN, MAX_GAIN).sum())
 
 

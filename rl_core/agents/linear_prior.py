@@ -12,7 +12,7 @@ import numpy as np
 from banditloop.rl_core.agents.arrays import Statistics
 
 FEWEST_STEPS, MOST_STEPS, ACTIONS_PER_STEP = 8, 40, 20
-PRIOR_ACTIONS = 300  # about so many tell the prior; more would only take longer
+PRIOR_ACTIONS = 300  # the prior is fitted to about so many; more would only take longer
 ROUNDING = 1e-13  # a variance of less than this share of the mean square is taken for rounding errors
 
 
@@ -34,7 +34,7 @@ class Sums(NamedTuple):
         return cls(*(statistics[prefix + name] for name in cls._fields))
 
     def take(self, actions: np.ndarray | slice) -> Self:
-        """Those of some of the actions."""
+        """The sums of some of the actions."""
         return type(self)(*(array[actions] for array in self))
 
     def standardised(self, scale: "Scale") -> "Sums":
@@ -47,9 +47,10 @@ class Sums(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """How features and rewards are standardised to a mean of 0 and a variance of 1: x to transform x [p, p].
+    """How features and rewards are standardised to a mean of 0 and a variance of 1: x becomes transform @ x.
 
-    A constant 1 stays, and a feature that is constant becomes 0. reward and reward_deviation: of the rewards.
+    The leading 1 stays, and any other constant feature becomes 0. transform: [p, p]. reward, reward_deviation: mean and
+    standard deviation of the rewards.
     """
 
     transform: np.ndarray
@@ -58,7 +59,7 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, sums: Sums) -> "Scale":
-        """That of the interactions in the sums."""
+        """The scale of the interactions in the sums."""
         total, interactions = sums.covariances.sum(axis=0), max(float(sums.weights.sum()), 1e-300)
         means, squares = total[0] / interactions, np.diag(total) / interactions
         variances = squares - means**2
@@ -97,14 +98,15 @@ class Regressions(NamedTuple):
 
     @classmethod
     def fitted(cls, sums: Sums, features: np.ndarray) -> Self:
-        """Those of sums. features: of the actions [K, k], a constant first."""
+        """The regressions with a prior fitted to the sums. features: of the actions [K, k], a constant first."""
         (actions, dim), scale = sums.vectors.shape, Scale.of(sums)
         seen = np.flatnonzero(sums.weights > 0)
-        some = seen[:: max(1, len(seen) // PRIOR_ACTIONS)]
-        fitted_to = sums.take(some).standardised(scale)
+        sample = seen[:: max(1, len(seen) // PRIOR_ACTIONS)]
+        fitted_to = sums.take(sample).standardised(scale)
         prior = Prior(np.zeros((actions, dim)), np.eye(dim), 1.0)
         for _ in range(_steps(len(seen))):
-            prior = _fitted_prior(fitted_to, _posterior(fitted_to, prior, prior.means[some]), features[some], features)
+            posterior = _posterior(fitted_to, prior, prior.means[sample])
+            prior = _fitted_prior(fitted_to, posterior, features[sample], features)
         return cls(sums, scale, prior)
 
     def posterior(self, actions: np.ndarray | slice) -> Posterior:
@@ -140,7 +142,7 @@ def _posterior(sums: Sums, prior: Prior, means: np.ndarray) -> Posterior:
 def _fitted_prior(sums: Sums, posterior: Posterior, z: np.ndarray, features: np.ndarray) -> Prior:
     """The prior that maximises the expected likelihood of actions with features z, slightly regularised.
 
-    Its means are those of all actions, by their features.
+    Its means are predicted for all actions, by their features.
     """
     means, covariances, _ = posterior
     actions, dim = means.shape

@@ -1,4 +1,4 @@
-"""What agents have in common whose values are linear in random features of the observation."""
+"""The base of agents whose values are linear in random features of the observation."""
 
 import abc
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ class LinearQAgent(SequentialAgent):
     def fit(self, features: QFeatures, logged: Transitions, known: Transitions, actions: int) -> Statistics:
         """The learned arrays, and the number "error".
 
-        known: those of the logged transitions of which it is known what follows, as `followed` returns them.
+        known: the logged transitions after which it is known what follows, as `followed` returns them.
         """
 
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
@@ -56,10 +56,10 @@ class LinearQAgent(SequentialAgent):
         return with_untried(statistics, actions, self.LEARNED)
 
     def update(self, statistics: Statistics, batches: Iterable[Transitions]) -> Statistics:  # type: ignore[override]
-        given = [batch for batch in batches if len(batch.actions)]
-        if not given:
+        nonempty = [batch for batch in batches if len(batch.actions)]
+        if not nonempty:
             return statistics
-        logged, actions = joined(given), len(statistics["counts"])
+        logged, actions = joined(nonempty), len(statistics["counts"])
         statistics = statistics | transition_counts(logged, actions)
         known, features = followed(logged, actions), self._features(logged.observations)
         statistics |= features._asdict() | self.fit(features, logged, known, actions)

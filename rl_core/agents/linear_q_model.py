@@ -54,7 +54,7 @@ class LinearQModel(Model):
 
 
 def served_arrays(statistics: Statistics) -> Statistics:
-    """What of an agent's statistics its model needs."""
+    """The part of an agent's statistics that its model needs."""
     optional = [PREFERENCES] if PREFERENCES in statistics else []
     return {name: statistics[name] for name in (*QFeatures._fields, VALUES, *optional)}
 
@@ -72,7 +72,7 @@ def probabilities_of(arrays: Mapping[str, Any], observations: Any, eligible: Any
 
 
 def _features(arrays: Mapping[str, Any], observations: Any, xp: Any) -> Any:
-    """Those of `QFeatures` [B, features], of a row whatever others there are."""
+    """The features of `QFeatures` [B, features]; a row's do not depend on the other rows."""
     x = (observations - arrays["means"]) / arrays["scales"]
     cosines = np.sqrt(2) * xp.cos(rows_times(x, arrays["frequencies"], xp) + arrays["phases"])
     return xp.concatenate([xp.ones_like(x[:, :1]), x, cosines], axis=1)

@@ -27,13 +27,13 @@ from banditloop.rl_core.agents.mergeable import MergeableAgent
 from banditloop.rl_core.agents.sums import add_interactions
 from banditloop.rl_core.errors import InvalidInput
 
-PROGRESS = {"never": (), "number": ("added",), "auto": ("added", "evidence")}  # statistics that are of no action
+PROGRESS = {"never": (), "number": ("added",), "auto": ("added", "evidence")}  # statistics without an axis of actions
 
 
 class LinearThompson(MergeableAgent):
     """Thompson sampling: an action's probability is that of its expected reward being the highest.
 
-    Actions learn from each other: what is usual among them is where each starts from.
+    Actions learn from each other: they share a prior, which is fitted to all of them.
     """
 
     EXPLORATION: ClassVar[float] = 0.01
@@ -139,7 +139,7 @@ class LinearThompson(MergeableAgent):
 
 
 def _forgets(half_life: Any) -> str:
-    """The kind of a half-life: with another one, statistics have other arrays."""
+    """The kind of a half-life, on which the arrays of the statistics depend."""
     return half_life if half_life in PROGRESS else "number"
 
 

@@ -10,14 +10,14 @@ from banditloop.rl_core.agents.arrays import Statistics, blocks
 from banditloop.rl_core.agents.linear_prior import Regressions
 from banditloop.rl_core.agents.probability_of_best import probabilities_of_best
 
-MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one of four
+MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one in four
 
 
 @dataclass(frozen=True)
 class LinearThompsonModel(Model):
     """Weights [K, p] and their covariances, for standardised observations of p = dim + 1 numbers, the first a 1.
 
-    spreads: covariances times alpha² by products of two of the p numbers, [K, p (p + 1) / 2]. centre and scale [dim]
+    spreads: alpha² times the covariances, a column per pair of the p numbers, [K, p (p + 1) / 2]. centre, scale: [dim],
     standardise observations.
     """
 
@@ -40,10 +40,10 @@ class LinearThompsonModel(Model):
         scale = np.diag(units.transform)[1:].copy()
         centre = np.divide(-units.transform[1:, 0], scale, out=np.zeros_like(scale), where=scale > 0)
         weights, spreads = np.empty(means.shape), np.empty((len(means), len(rows)))
-        for some in blocks(*regressions.sums.covariances.reshape(len(means), -1).shape):
-            posterior = regressions.posterior(some)
-            weights[some] = posterior.means * units.reward_deviation
-            spreads[some] = posterior.covariances[:, rows, columns] * factors
+        for block in blocks(*regressions.sums.covariances.reshape(len(means), -1).shape):
+            posterior = regressions.posterior(block)
+            weights[block] = posterior.means * units.reward_deviation
+            spreads[block] = posterior.covariances[:, rows, columns] * factors
         weights[:, 0] += units.reward
         return cls(weights, spreads, centre, scale)
 

@@ -29,7 +29,7 @@ def _rewards(arrays: Any, observations: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
 
 
 def _probabilities_of_best(means: tf.Tensor, deviations: tf.Tensor) -> tf.Tensor:
-    """As probability_of_best.py, on one grid of more points that are dense at first."""
+    """As in probability_of_best.py, but on a single grid of more points, dense at its start."""
     low = tf.reduce_max(means - BELOW * deviations, axis=1, keepdims=True)
     high = means + ABOVE * deviations
     length = tf.reduce_max(high, axis=1, keepdims=True) - low

@@ -34,9 +34,9 @@ from banditloop.rl_core.errors import InvalidInput
 
 
 def _predicted_weights(features: np.ndarray, theta: np.ndarray, tried: np.ndarray) -> np.ndarray:
-    """The weights [actions, dim] that features [actions, k] predict, by a ridge regression of the tried actions'.
+    """The weights [actions, dim] that features [actions, k] predict, by a ridge regression on the tried actions'.
 
-    What it predicts are deviations from their mean.
+    It predicts deviations from their mean.
     """
     centre, mean = features[tried].mean(axis=0), theta[tried].mean(axis=0)
     x, deviations = features - centre, theta[tried] - mean
@@ -81,13 +81,13 @@ class LinUCB(MergeableAgent):
         return LinUCBModel(np.zeros((arms, dim)), np.zeros((dim, arms, dim)), self.alpha)
 
     def _solved(self, statistics: Statistics, model: LinUCBModel, changed: np.ndarray) -> LinUCBModel:
-        """The model with the changed actions solved in its arrays; they are positions.
+        """The model with the changed actions, given by position, solved in its arrays.
 
         An untried action gets the weights that its features predict, or without features the mean of the others'.
         """
         covariances, vectors = statistics["covariances"], statistics["vectors"]
-        for some in blocks(len(changed), covariances[:1].size):
-            arms = changed[some]
+        for block in blocks(len(changed), covariances[:1].size):
+            arms = changed[block]
             whiteners = whitening(covariances[arms], self.l2)
             model.theta[arms] = np.matvec(whiteners, np.vecmat(vectors[arms], whiteners))
             model.whitening[:, arms] = whiteners.swapaxes(0, 1)

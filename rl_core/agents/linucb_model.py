@@ -8,8 +8,8 @@ import numpy as np
 from banditloop.rl_core.agents.agent import Model, best_actions, one_hot
 from banditloop.rl_core.agents.arrays import UNREADABLE, WEIGHTS, stored_arrays, write_arrays
 
-CHUNK_NUMBERS = 4_000_000  # 32 MB: more rows are scored one after the other
-MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one of four
+CHUNK_NUMBERS = 4_000_000  # 32 MB: more rows are scored in several chunks
+MIN_ARMS_RATIO = 4  # copying the weights of the eligible arms pays where they are at most one in four
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class LinUCBModel(Model):
         write_arrays(folder / WEIGHTS, {"theta": self.theta, "whitening": self.whitening})
 
     def read(self, folder: Path, actions: int) -> bool:
-        """Read those of a policy directory, whose actions are the first of these, in no more memory.
+        """Read the arrays of a policy directory, of so many actions, into the first rows of these; whether it worked.
 
-        False: they are of an older version, which had others, or they are damaged.
+        False: they are damaged, or of an older version, which had other arrays.
         """
         arrays = {"theta": self.theta[:actions], "whitening": self.whitening[:, :actions]}
         try:

@@ -13,22 +13,21 @@ class MergeableAgent(Agent):
 
     @property
     def is_mergeable(self) -> bool:
-        """Whether they do with these hyperparameters; if not, `update` adds interactions and `merge` is not called."""
+        """Whether statistics merge with these hyperparameters; if not, only `update` is called, and never `merge`."""
         return True
 
     @abc.abstractmethod
     def accumulate(self, statistics: Statistics, batch: Batch) -> Statistics:
-        """The statistics with a batch added; may add it to the arrays that are given."""
+        """The statistics with a batch added; may change the given arrays."""
 
     @abc.abstractmethod
     def merge(self, left: Statistics, right: Statistics) -> Statistics:
         """The statistics of the interactions of both, as if they had been accumulated together."""
 
     def add(self, statistics: Statistics, batches: Iterable[Batch], before: Statistics | None) -> Statistics:
-        """The statistics with the batches added; may add them to the arrays that are given.
+        """The statistics with the batches added; may change the given arrays.
 
-        before: what the whole training resumed from, of which a shard has no other part; None if the agent does not
-            learn from it.
+        before: the statistics that the whole training resumed from; None if the agent does not learn from them.
         """
         return reduce(self.accumulate, batches, statistics)
 

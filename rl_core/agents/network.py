@@ -1,6 +1,6 @@
-"""A small network in NumPy, which is trained: forward and backward.
+"""The forward and the backward pass of a small network in NumPy, for training.
 
-The networks of policies are small, so a gradient step is a few hundred thousand multiplications; what costs is calling
+The networks of policies are small, so a gradient step is a few hundred thousand multiplications; the cost is in calling
 operations. Here a step of 64 rows through two layers of 64 units is about forty calls, 70 µs, where TensorFlow's is ten
 times that and its tracing most of a second (`make bench-neural`).
 """
@@ -14,10 +14,10 @@ import numpy as np
 
 from banditloop.rl_core.agents.arrays import Statistics
 
-MANY_THREADS = 3e8  # multiplications of one layer and minibatch, some milliseconds: from there on threads pay
+MANY_THREADS = 3e8  # multiplications of one layer and minibatch, some milliseconds, from which on threads pay
 Activation = Literal["relu", "tanh"]
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]  # kernels [fan_in, fan_out] and biases [fan_out] by layer
-VARIANCE = {"relu": 2.0, "tanh": 1.0}  # of initial weights, times fan_in, so that the outputs' is that of the inputs
+VARIANCE = {"relu": 2.0, "tanh": 1.0}  # of initial weights times fan_in: outputs vary as much as inputs
 
 
 def layers_of(arrays: Mapping[str, np.ndarray], prefix: str = "") -> Layers:
@@ -68,7 +68,7 @@ class Network:
         return inputs, outputs
 
     def gradient(self, inputs: Sequence[np.ndarray], derivative: np.ndarray) -> np.ndarray:
-        """The gradient by the parameters, given that by the outputs [B, fan_out]; the next call overwrites it."""
+        """The loss's gradient by the parameters, given its derivative by the outputs; the next call overwrites it."""
         for i in reversed(range(len(inputs))):
             by_kernel, by_bias = self._gradients[i]
             np.matmul(inputs[i].T, derivative, out=by_kernel)
@@ -83,8 +83,8 @@ class Network:
         return named_arrays([(kernel.copy(), bias.copy()) for kernel, bias in self._layers], prefix)
 
     def threads(self, batch_size: int) -> contextlib.AbstractContextManager[object]:
-        """Limits a small network to one thread: on a busy machine, waiting for a second costs more than it saves."""
-        from threadpoolctl import threadpool_limits  # here, since what only serves does without it
+        """Limits a small network to one thread: on a busy machine, waiting for others costs more than it saves."""
+        from threadpoolctl import threadpool_limits  # here, since serving does without it
 
         is_large = batch_size * max(kernel.size for kernel, _ in self._layers) >= MANY_THREADS
         return threadpool_limits(None if is_large else 1, "blas")

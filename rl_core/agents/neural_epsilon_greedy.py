@@ -25,7 +25,7 @@ from banditloop.rl_core.agents.neural_model import NeuralModel, mean_std, served
 from banditloop.rl_core.agents.neural_network import Learner
 
 REPLAY = ("replay_observations", "replay_actions", "replay_rewards", "replay_weights", "replay_keys")
-SQUARED_ERROR = "squared_error"  # not among the initial statistics, since those of before version 0.6.0 have none
+SQUARED_ERROR = "squared_error"  # not in the initial statistics, since those from before version 0.6.0 lack it
 
 
 class NeuralEpsilonGreedy(Agent):
@@ -114,7 +114,7 @@ class NeuralEpsilonGreedy(Agent):
     def load(self, folder: Path) -> Model:
         """The model of weights.npz. Does not import TensorFlow."""
         weights = folder / WEIGHTS
-        path = weights if weights.exists() else folder / STATISTICS  # of before 0.6.0, without the former
+        path = weights if weights.exists() else folder / STATISTICS  # from before 0.6.0, without weights
         return NeuralModel.checked(path, read_arrays(path))
 
     def _initial_weights(self, dim: int, actions: int) -> Statistics:
@@ -137,7 +137,7 @@ def prediction_error(statistics: Statistics) -> float:
 
 
 def _squared_error(statistics: Statistics, batch: Batch) -> np.ndarray:
-    """The mean squared error one step ahead [] with a batch to come; of the first batch, the rewards' variance."""
+    """The mean squared error one step ahead [], the next batch included; for the first, the rewards' variance."""
     weights, before = batch.sample_weight, statistics.get(SQUARED_ERROR)
     if not statistics["counts"].any():
         errors = batch.rewards - np.average(batch.rewards, weights=weights)

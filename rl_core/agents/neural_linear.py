@@ -1,9 +1,9 @@
-"""Thompson sampling on what a network has learned to see: neural-linear.
+"""Neural-linear Thompson sampling: on the features that a network has learned.
 
 Riquelme, Tucker, Snoek: Deep Bayesian Bandits Showdown, ICLR 2018. The network is that of neural_epsilon_greedy. The
 units of its last hidden layer are the features of Bayesian linear regressions, one per action, as in linear_thompson.
-They are solved anew after every training, over the interactions in the replay buffer: the network has changed, and sums
-of before would be of other features. Beyond `replay_size` interactions the posterior therefore gets no narrower.
+They are solved anew after every training, over the interactions in the replay buffer: the network has changed, and
+earlier sums would be of other features. Beyond `replay_size` interactions the posterior therefore gets no narrower.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from banditloop.rl_core.agents.neural_epsilon_greedy import REPLAY, NeuralEpsilo
 from banditloop.rl_core.agents.neural_model import NeuralModel, served_arrays
 from banditloop.rl_core.errors import InvalidInput
 
-LAST_LAYER = "regression_"  # begins the names of its arrays in weights.npz
+LAST_LAYER = "regression_"  # prefix of the regressions' arrays in weights.npz
 
 
 @dataclass(frozen=True)

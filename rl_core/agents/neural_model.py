@@ -11,7 +11,7 @@ from banditloop.rl_core.agents.network import Layers, layers_of
 from banditloop.rl_core.agents.row_products import rows_times
 from banditloop.rl_core.errors import InvalidInput
 
-SMALLEST_DEVIATION = 1e-7  # that Keras divides by, and so the exported policy
+SMALLEST_DEVIATION = 1e-7  # the least that Keras divides by, and so the exported policy
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class NeuralModel(Model):
 
     @classmethod
     def of(cls, arrays: Statistics) -> "NeuralModel":
-        """The model of an agent's statistics, or of the part of them that `served_arrays` is."""
+        """The model of an agent's statistics, or of the part that `served_arrays` returns."""
         return cls(arrays["mean"], arrays["deviation"], arrays["reward_scale"], layers_of(arrays))
 
     @classmethod
@@ -74,7 +74,7 @@ class NeuralModel(Model):
 
 
 def served_arrays(statistics: Statistics) -> Statistics:
-    """What of an agent's statistics its model needs."""
+    """The part of an agent's statistics that its model needs."""
     names = ("mean", "deviation", "reward_scale")
     return {name: array for name, array in statistics.items() if name in names or name.startswith(("kernel_", "bias_"))}
 

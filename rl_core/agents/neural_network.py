@@ -9,7 +9,7 @@ from banditloop.rl_core.agents.neural_model import standardised
 
 
 class Learner:
-    """A network in training, its optimizer, and the scales of what it reads and predicts."""
+    """A network in training, its optimizer, and the scales of observations and rewards."""
 
     def __init__(self, statistics: Statistics, learning_rate: float) -> None:
         self._scales = statistics["mean"], statistics["deviation"]
@@ -52,7 +52,7 @@ class Learner:
         (inputs, outputs), taken = self._network.forward(x), (np.arange(len(x)), actions)
         errors = outputs[taken] - rewards
         weighted = sample_weight * errors
-        outputs[:] = 0  # from here on the derivative of the loss by what the network returns
+        outputs[:] = 0  # from here on the derivative of the loss by the outputs
         outputs[taken] = weighted * np.float32(2 / len(x))
         self._adam.step(self._network.gradient(inputs, outputs))
         return float(weighted @ errors)

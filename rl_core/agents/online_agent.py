@@ -9,7 +9,7 @@ from banditloop.rl_core.agents.transitions import Transitions
 
 
 class Learned(NamedTuple):
-    """The statistics after a loop, and how it went: numbers by name, as policy_loss, the same names in every loop."""
+    """The statistics after a loop, and its measures by name, such as policy_loss: the same names in every loop."""
 
     statistics: Statistics
     measures: dict[str, float]
@@ -18,7 +18,7 @@ class Learned(NamedTuple):
 class OnlineAgent(SequentialAgent):
     """A sequential agent that learns while it plays in an environment: a loop plays episodes, then it learns from them.
 
-    All that it needs to go on with after a loop is in its statistics.
+    Its statistics hold all that it needs to continue after a loop.
     """
 
     def exploration(self, statistics: Statistics) -> float:
@@ -29,5 +29,5 @@ class OnlineAgent(SequentialAgent):
     def learn(self, statistics: Statistics, played: Transitions) -> Learned:
         """The statistics with the episodes of a loop added, which its policy played with these statistics.
 
-        played: whole episodes, in which what follows is known: an episode that was cut off has a next observation.
+        played: whole episodes, all `is_known`: one that was cut off has a next observation.
         """

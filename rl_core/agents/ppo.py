@@ -1,8 +1,8 @@
 """PPO: proximal policy optimisation, trained on episodes of its own policy and served without TensorFlow.
 
 Schulman, Wolski, Dhariwal, Radford, Klimov: Proximal Policy Optimization Algorithms, 2017: with the clipped objective.
-Its critic sees the number of the step beside the observation, since in an episode that ends after a number of steps the
-value depends on it; the policy does not, unless the environment shows it.
+Its critic sees the number of the step beside the observation, since the value depends on it where the number of steps
+is limited. The policy does not see it, unless the environment shows it.
 """
 
 from collections.abc import Iterable
@@ -135,7 +135,7 @@ class PPO(OnlineAgent):
 
 
 def _served(statistics: Statistics) -> Statistics:
-    """What of the statistics the policy needs: its network, and how observations are standardised."""
+    """The statistics that the policy needs: its network, and the mean and deviation of observations."""
     layers = {name: array for name, array in statistics.items() if name.startswith((f"{ACTOR}kernel", f"{ACTOR}bias"))}
     return layers | {name: statistics[name][:-1] for name in ("mean", "deviation")}
 

@@ -21,8 +21,8 @@ ACTOR = "actor_"
 class PPOModel(Model):
     """A policy whose probabilities are the softmax of a network's outputs, its preferences.
 
-    It estimates no rewards: what it returns for them are the logarithms of the probabilities, at most 0, which put the
-    actions of an observation in order.
+    It estimates no rewards: in their place it returns the logarithms of the probabilities, at most 0, which rank the
+    actions of an observation.
     """
 
     arrays: Statistics

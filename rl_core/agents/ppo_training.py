@@ -8,8 +8,8 @@ from banditloop.rl_core.agents.advantages import advantages
 from banditloop.rl_core.agents.trained_network import TrainedNetwork
 from banditloop.rl_core.agents.transitions import Transitions
 
-LEAST_PROBABILITY = np.float32(1e-8)  # below which a logarithm is that of this
-LEAST_DEVIATION = 1e-8  # of advantages that are all alike
+LEAST_PROBABILITY = np.float32(1e-8)  # the least that a logarithm is taken of
+LEAST_DEVIATION = 1e-8  # keeps advantages finite that are all alike
 
 
 class Losses(NamedTuple):
@@ -37,9 +37,9 @@ class PPOTraining(NamedTuple):
         epochs: int,
         random: np.random.Generator,
     ) -> Losses:
-        """Train on a loop's episodes. x, next_x: what the critic sees of the steps and of the next ones [B, dim + 1].
+        """Train on a loop's episodes. x, next_x: the critic's inputs at the steps and at the next ones [B, dim + 1].
 
-        The actor sees the same but for the last column, the step. Rewards are in units of the critic's outputs.
+        The actor's inputs are x without the last column, the step. Rewards are in units of the critic's outputs.
         """
         values, next_values = (self.critic.network.outputs(inputs)[:, 0] for inputs in (x, next_x))
         gains = advantages(played, values, next_values, self.trace)
@@ -75,16 +75,16 @@ class PPOTraining(NamedTuple):
         gains: np.ndarray,
         eligible: np.ndarray | None,
     ) -> float:
-        """A step down −min(r A, clip(r) A) − entropy · H, with r = π / π of when the action was drawn."""
+        """A step down −min(r A, clip(r) A) − entropy · H, with r = π / propensity."""
         inputs, scores = self.actor.network.forward(x)
         probabilities = _softmax(scores, eligible)
         taken = np.arange(len(x)), actions
         ratios = probabilities[taken] / propensities
         clipped = np.clip(ratios, 1 - self.clip, 1 + self.clip)
-        counts = ratios * gains <= clipped * gains  # where the unclipped term is the smaller one, and has a slope
+        is_unclipped = ratios * gains <= clipped * gains  # where the unclipped term is the smaller one, and has a slope
         logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
         entropies = -(probabilities * logs).sum(axis=1, keepdims=True)
-        slopes = (counts * ratios * gains)[:, None]
+        slopes = (is_unclipped * ratios * gains)[:, None]
         derivative = probabilities * (slopes + np.float32(self.entropy) * (logs + entropies))
         derivative[taken] -= slopes[:, 0]
         self.actor.step(inputs, derivative / np.float32(len(x)))

@@ -13,9 +13,9 @@ import numpy as np
 BELOW, ABOVE = 4.0, 5.0  # the grid begins that many deviations below the best lower end, and ends above all
 STEPS = 1024  # of the table, per standard deviation
 COARSE, FINE = np.linspace(0, 1, 17), np.linspace(0, 1, 33)
-SPREAD = 0.4  # of the points to the whole grid, for what they give to where F rises
-SMALL = 32  # so many variables are compared without looking for those that cannot win
-CHUNK_NUMBERS = 1_000_000  # 4 MB: more rows are computed one after the other
+SPREAD = 0.4  # weight of points spread evenly over the coarse grid, to 1 of those where F rises
+SMALL = 32  # up to so many variables are computed without leaving out those that cannot win
+CHUNK_NUMBERS = 1_000_000  # 4 MB: more rows are computed in several chunks
 
 
 def _log_distribution(z: float) -> float:
@@ -42,9 +42,9 @@ def probabilities_of_best(means: np.ndarray, deviations: np.ndarray) -> np.ndarr
     probabilities = np.zeros(means.shape)
     for size in np.unique(sizes):  # rows with about the same number of variables that can win are computed together
         rows = np.flatnonzero(sizes == size)
-        some = np.sort(np.argpartition(high[rows], -size, axis=1)[:, -size:], axis=1)
-        among = rows[:, None], some
-        probabilities[among] = _in_chunks(low[rows], high[among], deviations[among])
+        columns = np.sort(np.argpartition(high[rows], -size, axis=1)[:, -size:], axis=1)
+        cells = rows[:, None], columns
+        probabilities[cells] = _in_chunks(low[rows], high[cells], deviations[cells])
     return probabilities
 
 
@@ -85,7 +85,7 @@ def _points(first: np.ndarray, width: np.ndarray, length: np.ndarray) -> np.ndar
 
 
 def _log_distributions(first: np.ndarray, width: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """log Φ [B, K, P] at points [B, P] from 0 to 1; the table's places of the first [B, K], and their width to 1."""
+    """log Φ [B, K, P] at points [B, P] in [0, 1]. first, width [B, K]: the table's place of 0, and places to 1."""
     first, width, points = first.astype(np.float32), width.astype(np.float32), points.astype(np.float32)
     places = first[:, :, None] + width[:, :, None] * points[:, None]
     return _TABLE[np.minimum(places, LAST).astype(np.int32)]

@@ -16,7 +16,7 @@ from banditloop.rl_core.agents.network import Network, layers_of
 from banditloop.rl_core.agents.neural_model import standardised
 from banditloop.rl_core.agents.transitions import Transitions
 
-STATE = "learner_"  # begins the names of what is kept between loops
+STATE = "learner_"  # prefix of the state that is kept between loops
 
 
 class QLearner:
@@ -36,10 +36,10 @@ class QLearner:
             self._adam.restore({name: statistics[f"{STATE}{name}"] for name in self._adam.state})
 
     def step(self, batch: Transitions, learning_rate: float | None = None) -> float:
-        """Take a step on a minibatch, at another learning rate if given; return its mean squared error before it.
+        """Take a step on a minibatch, at another learning rate if given; return its mean squared error before that.
 
-        All that follows must be known (`is_known`); next_eligible are the actions whose values may follow. The error is
-        in squared units of the reward scale.
+        All rows must be `is_known`. next_eligible: the actions that the target maximises over. The error is in squared
+        units of the reward scale.
         """
         if learning_rate is not None:
             self._adam.learning_rate = learning_rate
@@ -54,14 +54,14 @@ class QLearner:
         return float(np.mean(weighted * errors))
 
     def targets(self, batch: Transitions) -> np.ndarray:
-        """What the outputs for the actions taken move towards [B], float32."""
+        """The targets of the outputs for the actions taken [B], float32."""
         following = standardised(batch.next_observations, *self._scales)
         best = best_actions(self._network.outputs(following), batch.next_eligible)
         values = self._offset + self._unit * self._copy.outputs(following)[np.arange(len(best)), best]
         return ((batch.rewards + batch.discounts * values - self._offset) / self._unit).astype(np.float32)
 
     def threads(self, batch_size: int) -> contextlib.AbstractContextManager[object]:
-        """As that of the network; learn within it."""
+        """The context that `step` should be called in: see `Network.threads`."""
         return self._network.threads(batch_size)
 
     def weights(self) -> Statistics:

@@ -5,16 +5,16 @@ import numpy as np
 from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.transitions import Transitions, joined
 
-REPLAY = "replay_"  # begins the names of its arrays
+REPLAY = "replay_"  # prefix of its arrays
 
 
 def with_replay(statistics: Statistics, played: Transitions, size: int) -> Statistics:
     """The statistics with transitions added to the buffer, which keeps the latest `size` of them."""
-    known = {name: array for name, array in statistics.items() if not name.startswith(REPLAY)}
+    others = {name: array for name, array in statistics.items() if not name.startswith(REPLAY)}
     before = replay(statistics)
     latest = joined([played] if before is None else [before, played]).take(slice(-size, None))
     columns = {f"{REPLAY}{name}": column for name, column in latest._asdict().items() if column is not None}
-    return known | columns
+    return others | columns
 
 
 def replay(statistics: Statistics) -> Transitions | None:

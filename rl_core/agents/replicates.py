@@ -25,7 +25,7 @@ def apart(arrays: Statistics, replicates: int) -> list[Statistics]:
 
 
 def poisson_weights(ids: np.ndarray, number: int) -> np.ndarray:
-    """How often a replicate has each of the interactions [B]: Poisson numbers of mean 1, a function of their ids.
+    """How often a replicate's sample has each interaction [B]: Poisson numbers of mean 1, a function of their ids.
 
     ids: uint64 [B]. (Oza, Russell: Online Bagging and Boosting, 2001; the numbers are those of SplitMix64: Steele, Lea,
     Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.)

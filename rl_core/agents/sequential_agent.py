@@ -17,8 +17,8 @@ log = logging.getLogger("banditloop.training")
 class SequentialAgent(Agent):
     """An agent whose decisions change what comes next: it learns values of whole episodes, not of single rewards.
 
-    Its model is that of any agent: `probabilities` of actions, and as `expected_rewards` the discounted sum of rewards
-    from here to the end of the episode, of every action. What it learns depends on all transitions together, so every
+    Its model is that of any agent: `probabilities` of actions, and as `expected_rewards` of each action the discounted
+    sum of rewards from here to the end of the episode. What it learns depends on all transitions together, so every
     training starts anew, from the whole log.
     """
 
@@ -39,16 +39,16 @@ def initial_counts(actions: int) -> Statistics:
 
 
 def transition_counts(transitions: Transitions, actions: int) -> Statistics:
-    """How often each action was taken, and the sum of the returns that followed at once, both [actions]."""
+    """How often each action was taken, and the sum of its rewards, both [actions]."""
     counts = np.bincount(transitions.actions, minlength=actions)
     return {"counts": counts, "rewards": np.bincount(transitions.actions, transitions.rewards, minlength=actions)}
 
 
 def followed(transitions: Transitions, actions: int) -> Transitions:
-    """The transitions of which it is known what follows, where next_eligible are actions that these took.
+    """The transitions after which it is known what follows, with next_eligible limited to actions that these took.
 
-    The values of others are extrapolated, and the highest of several values is often the one that is most wrong, so
-    they are left out. Where nothing else may follow, they stay.
+    The values of other actions are extrapolated, and the highest of several values is often the one that is most wrong,
+    so they are left out. They stay where no other action is eligible.
     """
     known = transitions.take(transitions.is_known)
     if not len(known.actions):
@@ -57,8 +57,8 @@ def followed(transitions: Transitions, actions: int) -> Transitions:
     if tried.all():
         return known
     mask = np.tile(tried, (len(known.actions), 1)) if eligible is None else eligible & tried
-    everything = np.ones_like(mask) if eligible is None else eligible
-    return known._replace(next_eligible=np.where(mask.any(axis=1, keepdims=True), mask, everything))
+    all_eligible = np.ones_like(mask) if eligible is None else eligible
+    return known._replace(next_eligible=np.where(mask.any(axis=1, keepdims=True), mask, all_eligible))
 
 
 def tried_actions(transitions: Transitions, actions: int) -> np.ndarray:

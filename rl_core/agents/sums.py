@@ -9,7 +9,7 @@ from banditloop.rl_core.agents.arrays import Statistics
 
 CACHED_NUMBERS, MOST_NUMBERS = 1 << 18, 1 << 24  # of a block: 2 MB, which stay in a cache, and 128 MB
 ROWS_PER_ACTION = 256  # of a block on average, if it has room: adding a product to the sums costs as much as a few rows
-FEW_ROWS = 32  # up to as many of an action are multiplied together with those of others, in one call
+FEW_ROWS = 32  # actions with so few rows are multiplied together, in one call
 GROUP_NUMBERS = 1 << 15  # of the products of such a call: 256 KB, which stay in a cache
 
 
@@ -29,7 +29,7 @@ def add_interactions(
     weights: np.ndarray | None,
     prefixes: Sequence[str] = ("",),
 ) -> Statistics:
-    """The statistics, to whose arrays interactions were added; weights None: 1.
+    """The statistics, with interactions added to their arrays in place; weights None: 1.
 
     x: [B, p]. The sums: those of `add_products`, and counts Σ 1 and rewards Σ r, both [actions].
     """
@@ -60,13 +60,13 @@ def add_products(
 def _products(
     x: np.ndarray, actions: np.ndarray, rewards: np.ndarray, weights: np.ndarray | None, arms: int
 ) -> Iterator[Products]:
-    """The products of interactions, of an action once in every block of rows."""
+    """The products of interactions, one per action and block of rows."""
     width = x.shape[1] + 1
     rows = min(max(CACHED_NUMBERS // width, ROWS_PER_ACTION * arms), max(1, MOST_NUMBERS // width))
-    small = np.uint16 if arms <= 1 << 16 else np.int64  # 16-bit integers use radix sort
+    sort_type = np.uint16 if arms <= 1 << 16 else np.int64  # 16-bit integers use radix sort
     for start in range(0, len(actions), rows):
         block = slice(start, start + rows)
-        order = np.argsort(actions[block].astype(small), kind="stable")
+        order = np.argsort(actions[block].astype(sort_type), kind="stable")
         columns = x[block].take(order, axis=0), rewards[block].take(order)[:, None]
         z = np.concatenate(columns, axis=1, dtype=np.float64)
         weighted = z[:, :-1] if weights is None else z[:, :-1] * weights[block].take(order)[:, None]
@@ -74,7 +74,7 @@ def _products(
 
 
 def _sorted_products(z: np.ndarray, weighted: np.ndarray, counts: np.ndarray) -> Iterator[Products]:
-    """The products of rows that are sorted by action. z: x and r [B, p + 1]; weighted: w x [B, p]; counts: of rows."""
+    """The products of rows sorted by action. z: x and r [B, p + 1]; weighted: w x [B, p]; counts: rows per action."""
     starts = np.cumsum(counts) - counts
     for arm in np.flatnonzero(counts > FEW_ROWS):
         rows = slice(starts[arm], starts[arm] + counts[arm])
@@ -83,9 +83,9 @@ def _sorted_products(z: np.ndarray, weighted: np.ndarray, counts: np.ndarray) ->
     for count in np.unique(counts[(counts > 0) & (counts <= FEW_ROWS)]):
         arms = np.flatnonzero(counts == count)
         for start in range(0, len(arms), at_once):
-            some = arms[start : start + at_once]
-            rows = starts[some, None] + np.arange(count)
-            yield _split(some, weighted[rows].swapaxes(1, 2) @ z[rows])
+            group = arms[start : start + at_once]
+            rows = starts[group, None] + np.arange(count)
+            yield _split(group, weighted[rows].swapaxes(1, 2) @ z[rows])
 
 
 def _split(actions: np.ndarray | int, products: np.ndarray) -> Products:

@@ -41,7 +41,7 @@ class TFAgents(AlgorithmSection, Agent):
         return self
 
     def __hash__(self) -> int:
-        return hash(self.model_dump_json())  # a dict of hyperparameters has none
+        return hash(self.model_dump_json())  # a dict of hyperparameters has no hash
 
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
         from banditloop.rl_core.agents.tf_agents_training import trainer  # imports TensorFlow
@@ -50,7 +50,7 @@ class TFAgents(AlgorithmSection, Agent):
         return dict(trainer(self, dim, actions).initial) | sums
 
     def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
-        """A network predicts the mean of all actions for untried ones; a linear agent and EXP3 begin as at first."""
+        """In networks and EXP3 untried actions start from the mean of the others, in linear agents from nothing."""
         from banditloop.rl_core.agents.tf_agents_training import grown
 
         return grown(self, statistics, actions)

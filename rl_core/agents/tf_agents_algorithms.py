@@ -1,6 +1,6 @@
 """TF-Agents' bandit algorithms by name, with their hyperparameters. Does not import TensorFlow.
 
-Names and defaults are TF-Agents' own, but for values that fail there without a word: with a tikhonov_weight of 0 a
+Names and defaults are TF-Agents' own, except for values that fail there silently: with a tikhonov_weight of 0 a
 linear agent always takes action 0.
 """
 
@@ -98,7 +98,7 @@ ALGORITHMS: dict[str, type[Section]] = {
 
 
 class AlgorithmSection(Section):
-    """What an agent section that chooses an algorithm of TF-Agents has.
+    """The part of an agent section that chooses an algorithm of TF-Agents.
 
     Its statistics are the variables of the agent that `tf_agents_factory.make_tf_agent` builds, as `variables` returns
     them, with counts and rewards [actions] of the interactions that it learned from.

@@ -1,4 +1,4 @@
-"""What policies of TF-Agents' algorithms decide by, from the variables of its agents. Imports TensorFlow."""
+"""The arrays that policies of TF-Agents' algorithms decide by, from its agents' variables. Imports TensorFlow."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from banditloop.rl_core.agents.tf_agents_factory import TFAgent, restore
 from banditloop.rl_core.agents.tf_agents_training import trainer
 from banditloop.rl_core.agents.whitening import whitening
 
-DRAWS = 200  # whose shares are probabilities: of the expected rewards, or of dropped units
+DRAWS = 200  # of the expected rewards, or of dropped units; probabilities are shares of them
 
 
 def served_arrays(section: AlgorithmSection, statistics: Statistics) -> Statistics:

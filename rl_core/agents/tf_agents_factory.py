@@ -50,9 +50,9 @@ def make_tf_agent(algorithm: Section, dim: int, actions: int, seed: int = 0) -> 
     observation = tensor_spec.TensorSpec([dim], tf.float32, "observation")
     action = tensor_spec.BoundedTensorSpec((), tf.int32, 0, actions - 1, "action")
     agent = BUILDERS[type(algorithm)](algorithm, (time_step.time_step_spec(observation), action))
-    # By default all agents of a process share one.
+    # By default all agents of a process share one counter.
     agent._train_step_counter = tf.Variable(0, trainable=False, dtype=tf.int64)
-    if optimizer := getattr(agent, "_optimizer", None):  # else it makes them in the first training, in another order
+    if optimizer := getattr(agent, "_optimizer", None):  # else the first training makes its variables, in another order
         optimizer._create_all_weights(list(agent.trainable_variables))
     agent.initialize()
     return agent
@@ -68,7 +68,7 @@ def variables(agent: TFAgent) -> Statistics:
 
 
 def names(agent: TFAgent) -> list[str]:
-    """TensorFlow's names of all that the agent learned, by position. Numbers in them are those of a process."""
+    """TensorFlow's names of all that the agent learned, by position. Numbers in them depend on the process."""
     return [variable.name for variable in _variables(agent)]
 
 

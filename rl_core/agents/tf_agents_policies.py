@@ -29,7 +29,7 @@ from banditloop.rl_core.agents.tf_agents_algorithms import (
 from banditloop.rl_core.agents.tf_agents_scores import shares_of_best, through, widths, with_bias
 from banditloop.rl_core.settings.section import Section
 
-CHUNK_ROWS = 500  # more are decided one after the other, since each may have hundreds of draws
+CHUNK_ROWS = 500  # decided at a time, since each row may have hundreds of draws
 MAX_GAMMA = 50_000.0  # FALCON's largest γ in TF-Agents
 
 

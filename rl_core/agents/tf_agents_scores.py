@@ -10,8 +10,8 @@ from banditloop.rl_core.agents.row_products import rows_times
 
 def shares_of_best(draws: Any, eligible: Any = None, xp: Any = np) -> Any:
     """The share of draws [B, draws, actions] in which each action has the highest number [B, actions]."""
-    among = draws if eligible is None else xp.where(eligible[:, None], draws, -np.inf)
-    best = xp.argmax(among, axis=2)[:, :, None] == xp.arange(draws.shape[2])
+    masked = draws if eligible is None else xp.where(eligible[:, None], draws, -np.inf)
+    best = xp.argmax(masked, axis=2)[:, :, None] == xp.arange(draws.shape[2])
     return xp.mean(xp.where(best, 1.0, 0.0), axis=1)
 
 

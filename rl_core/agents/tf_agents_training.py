@@ -35,7 +35,7 @@ class Trainer:
         self._step(*(tf.constant(column, kind) for column, kind in zip(columns, kinds, strict=True)))
 
     def _train(self, x: Any, actions: Any, rewards: Any, weights: Any) -> None:
-        info = self.agent.training_data_spec.policy_info  # of all but EXP3, without fields
+        info = self.agent.training_data_spec.policy_info  # without fields, except EXP3's
         train = tf.autograph.experimental.do_not_convert(self.agent.train)
         train(trajectories(x, actions, rewards, info), weights=weights)
 
@@ -58,8 +58,8 @@ def learned(section: Any, statistics: Statistics, batches: Iterable[Batch]) -> S
         InvalidInput: the algorithm learns from its own actions only, or cannot weight interactions.
     """
     sums = {name: statistics[name] for name in ("counts", "rewards")}
-    its = trainer(section, len(statistics["observation"]), len(sums["counts"]))
-    restore(its.agent, statistics)
+    section_trainer = trainer(section, len(statistics["observation"]), len(sums["counts"]))
+    restore(section_trainer.agent, statistics)
     for batch in batches:
         if not len(batch.actions):
             continue
@@ -69,10 +69,10 @@ def learned(section: Any, statistics: Statistics, batches: Iterable[Batch]) -> S
         for _ in range(section.epochs):
             order = random.permutation(len(batch.actions))
             for start in range(0, len(order), section.batch_size):
-                its.train(batch.take(order[start : start + section.batch_size]))
+                section_trainer.train(batch.take(order[start : start + section.batch_size]))
         added = reward_sums(batch, len(sums["counts"]))
         sums = {name: sums[name] + array for name, array in added.items()}
-    return statistics | variables(its.agent) | sums
+    return statistics | variables(section_trainer.agent) | sums
 
 
 def _check(section: AlgorithmSection, batch: Batch) -> None:
@@ -85,25 +85,25 @@ def _check(section: AlgorithmSection, batch: Batch) -> None:
 
 
 def grown(section: AlgorithmSection, statistics: Statistics, actions: int) -> Statistics:
-    """The statistics with more actions: new arrays of an action are initial, new entries the mean of the others."""
+    """The statistics with more actions: an array per action starts as initial; new entries of an array are its mean."""
     dim, before = len(statistics["observation"]), len(statistics["counts"])
     old, new = trainer(section, dim, before), trainer(section, dim, actions)
     values = dict(new.initial)
-    for ours, theirs in zip(_groups(old.agent), _groups(new.agent), strict=True):
-        for mine, other in zip(ours, theirs, strict=False):  # a group with a variable per action has more in the end
-            values[other] = _padded(statistics[mine], values[other].shape)
+    for old_group, new_group in zip(_groups(old.agent), _groups(new.agent), strict=True):
+        for old_name, new_name in zip(old_group, new_group, strict=False):  # one variable per action: new ones are last
+            values[new_name] = _padded(statistics[old_name], values[new_name].shape)
     sums = {name: append_zeros(statistics[name], actions) for name in ("counts", "rewards")}
     return values | sums
 
 
 def _groups(agent: TFAgent) -> list[list[str]]:
-    """The names of statistics, of consecutive variables whose names differ in numbers only."""
+    """The names of statistics, grouped where the names of consecutive variables differ in numbers only."""
     pairs = [(re.sub(r"\d+", "", name), f"variable_{i:04d}") for i, name in enumerate(names(agent))]
     return [[key for _, key in group] for _, group in itertools.groupby(pairs, key=lambda pair: pair[0])]
 
 
 def _padded(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The array in a shape that is longer along one axis, with the mean along it."""
+    """The array in a shape that is longer along one axis, filled with the mean along it."""
     for axis, length in enumerate(shape):
         if length > array.shape[axis]:
             mean = array.mean(axis=axis, keepdims=True, dtype=np.float64).astype(array.dtype)

@@ -26,7 +26,7 @@ class TrainedNetwork(NamedTuple):
 
     @classmethod
     def of(cls, statistics: Statistics, prefix: str, activation: Activation, learning_rate: float) -> "TrainedNetwork":
-        """The network that `statistics` wrote, where its training was."""
+        """The network that `statistics` wrote, with its optimizer's state."""
         trained = cls.new(layers_of(statistics, prefix), activation, learning_rate)
         trained.adam.restore({name: statistics[f"{prefix}{ADAM}{name}"] for name in trained.adam.state})
         return trained

@@ -38,20 +38,20 @@ class Transitions(NamedTuple):
 
 
 def joined(batches: Sequence[Transitions]) -> Transitions:
-    """Several batches, at least one, as one; each begins with an episode of its own."""
+    """Several batches, at least one, as one; no episode is in two of them."""
     lengths = [len(batch.actions) for batch in batches]
     numbers = [np.unique(batch.episodes, return_inverse=True)[1] for batch in batches]
     starts = np.cumsum([0, *(number.max(initial=-1) + 1 for number in numbers[:-1])])
-    apart = [batch._replace(episodes=n + s) for batch, n, s in zip(batches, numbers, starts, strict=True)]
-    return Transitions(*(_joined(column, lengths) for column in zip(*apart, strict=True)))  # type: ignore[arg-type]
+    renumbered = [batch._replace(episodes=n + s) for batch, n, s in zip(batches, numbers, starts, strict=True)]
+    return Transitions(*(_joined(column, lengths) for column in zip(*renumbered, strict=True)))  # type: ignore[arg-type]
 
 
 def _joined(columns: Sequence[np.ndarray | None], lengths: Sequence[int]) -> np.ndarray | None:
-    """The arrays of several batches as one. One that is missing is 1 in all rows; None: all are."""
-    given = next((column for column in columns if column is not None), None)
-    if given is None:
+    """The arrays of several batches as one. One that is missing is 1 in all rows; None: all are missing."""
+    present = next((column for column in columns if column is not None), None)
+    if present is None:
         return None
-    shape, kind = given.shape[1:], given.dtype
+    shape, kind = present.shape[1:], present.dtype
     return np.concatenate(
         [np.ones((n, *shape), kind) if column is None else column for column, n in zip(columns, lengths, strict=True)]
     )

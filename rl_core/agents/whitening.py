@@ -4,20 +4,20 @@ import numpy as np
 
 from banditloop.rl_core.agents.arrays import blocks
 
-MAX_INVERSE_TRACE = 1e6  # up to which Cholesky factors have eight digits and more, at a quarter of the time
+MAX_INVERSE_TRACE = 1e6  # up to which Cholesky factors have at least eight exact digits, in a quarter of the time
 EIGENVALUE_WORK = 10**8  # number of matrices × dim³ whose eigenvalues take some .2 s
 
 
 def whitening(covariances: np.ndarray, l2: float) -> np.ndarray:
     """W [actions, dim, dim] with W Wᵀ = (A + λI)⁻¹, so that ‖xᵀW‖² = xᵀ(A + λI)⁻¹x, for A [actions, dim, dim].
 
-    It is that of Cholesky factors, or where these are not exact enough of eigenvectors.
+    It is computed by Cholesky factors, or where these are not exact enough by eigenvectors.
     """
     scale, scaled = _scaled(covariances, l2)
     try:
         roots = np.linalg.inv(np.linalg.cholesky(scaled)).swapaxes(1, 2)
         is_rough = np.einsum("aij,aij->a", roots, roots) > MAX_INVERSE_TRACE
-    except np.linalg.LinAlgError:  # one of them has a factor that is not real
+    except np.linalg.LinAlgError:  # rounding errors made one of them indefinite
         roots, is_rough = np.empty_like(scaled), np.ones(len(scaled), bool)
     if is_rough.any():
         values, vectors = np.linalg.eigh(scaled[is_rough])
@@ -28,12 +28,12 @@ def whitening(covariances: np.ndarray, l2: float) -> np.ndarray:
 def largest_condition_number(covariances: np.ndarray, l2: float, counts: np.ndarray) -> float:
     """The largest condition number of S(A + λI)S, as in `_scaled`, of the actions with the most interactions.
 
-    It is that of all actions, or of as many as take a fraction of a second. counts: interactions of each [actions].
+    These are all actions, or as many as take a fraction of a second. counts: interactions of each [actions].
     """
     dim, largest = covariances.shape[1], 0.0
     most = np.argsort(counts)[-max(1, EIGENVALUE_WORK // dim**3) :]
-    for some in blocks(len(most), dim**2):
-        scale, scaled = _scaled(covariances[most[some]], l2)
+    for block in blocks(len(most), dim**2):
+        scale, scaled = _scaled(covariances[most[block]], l2)
         values = _raised(np.linalg.eigvalsh(scaled), scale, l2)
         largest = max(largest, float((values[:, -1] / values[:, 0]).max()))
     return largest

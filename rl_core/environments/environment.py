@@ -33,8 +33,8 @@ class Environment(Simulated):
     def observe(self, batch: int, random: np.random.Generator) -> Contexts:
         """Contexts of `batch` decisions, drawn by the generator: values [batch] by feature, vectors [batch, length].
 
-        Columns that are no features of the task, by convention named _so, are hidden: `reward` gets them, policies and
-        the log do not.
+        Columns that are not features of the task, by convention with a leading underscore, are hidden: `reward` gets
+        them, policies and the log do not.
         """
 
     @abc.abstractmethod
@@ -63,13 +63,13 @@ class Environment(Simulated):
     def expected_rewards(self) -> np.ndarray | None:
         """The mean reward of every action in every context of the population [contexts, actions]; None if unknown.
 
-        Also None where not all actions may be chosen: the best action of a context is then another every time.
+        Also None where not all actions may be chosen: the best action of a context then differs between decisions.
         """
         return None
 
 
 def configured(environment: Simulated | None, part: str) -> Environment:
-    """The environment of a config, for a part that cannot do without one of single decisions.
+    """The environment of a config, for a part that needs one of single decisions.
 
     Raises:
         InvalidInput: the config has none, or a sequential one.

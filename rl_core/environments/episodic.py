@@ -39,15 +39,15 @@ class Episodes(abc.ABC):
         """What the policy observes in each episode now: values [B] by feature, vectors [B, length].
 
         In an episode that the latest step cut off, it is what would have been observed next; in one that was over
-        before it does not matter.
+        before, it means nothing.
         """
 
     @abc.abstractmethod
     def step(self, actions: np.ndarray) -> Steps:
         """Take an action in each episode [B], ids, or numbers where the task numbers its actions; changes `contexts`.
 
-        Episodes that are over stay so, whatever their actions: their rewards are 0, and neither terminal nor truncated
-        is said again.
+        Episodes that are over stay so, whatever their actions: their rewards are 0, and terminal and truncated are
+        False.
         """
 
     def candidates(self) -> list[list[str]] | None:
@@ -68,7 +68,7 @@ class EpisodicEnvironment(Simulated):
         """
 
     def reward_scale(self, contexts: Contexts) -> np.ndarray | None:
-        """What rewards are to be divided by in training, positive numbers [B] for contexts; None: 1 everywhere.
+        """The numbers that training divides rewards by, positive [B] for contexts; None: 1 everywhere.
 
         Where rewards differ much between episodes for reasons that no action changes, such a scale makes an agent
         attend to all alike. An episode should have the same scale in all of its steps: then no best policy changes.
@@ -77,7 +77,7 @@ class EpisodicEnvironment(Simulated):
 
 
 def configured_episodic(environment: Simulated | None, part: str) -> EpisodicEnvironment:
-    """The sequential environment of a config, for a part that cannot do without.
+    """The sequential environment of a config, for a part that needs one.
 
     Raises:
         InvalidInput: the config has none, or one of single decisions.

@@ -14,7 +14,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
 from banditloop.rl_core.settings.task import Task
 
-SEED = "_seed"  # a hidden column, from which the reward repeats how the observation came about
+SEED = "_seed"  # a hidden column: the reward repeats from it how the observation was drawn
 MAX_SEED = 2**31
 
 
@@ -56,7 +56,7 @@ class GymnasiumEnvironment(Environment):
         return np.array(rewards)
 
     def _reach(self, seed: int) -> Any:
-        """The observation of the seed's state, in which the environment then is."""
+        """Bring the environment into the seed's state, and return its observation."""
         environment, _ = self._gymnasium
         random = np.random.default_rng(seed)
         observation, _ = environment.reset(seed=seed)

@@ -52,7 +52,7 @@ class GymnasiumEpisodes(EpisodicEnvironment):
 
     @cached_property
     def grid(self) -> list[Any]:
-        """The action of Gymnasium's that each number stands for."""
+        """Gymnasium's action for each action number."""
         space, spaces = self._first.action_space, imported_gymnasium().spaces
         if isinstance(space, spaces.Discrete) and not self.action_grid:
             return [int(space.start) + number for number in range(int(space.n))]
@@ -68,11 +68,11 @@ class GymnasiumEpisodes(EpisodicEnvironment):
         return [_action(space, vector) for vector in self.action_grid]
 
     def take(self) -> Any:
-        """An environment that no episode runs in."""
+        """An idle environment, or a new one if none is."""
         return self._idle.pop() if self._idle else made(self.id, self.arguments)
 
     def give_back(self, environment: Any) -> None:
-        """Keep an environment whose episode is over for another one: some take long to make."""
+        """Keep the environment of an episode that is over for reuse: some take long to make."""
         self._idle.append(environment)
 
     @cached_property

@@ -73,7 +73,7 @@ def chosen_actions(task: Task, ids: list[str]) -> np.ndarray:
 def listed_candidates(
     environment: Environment, contexts: Contexts, random: np.random.Generator
 ) -> list[list[str]] | None:
-    """The ids to list for each context: where the environment chooses them, or has features of them; None elsewhere."""
+    """The candidates to list for each context, if the environment chooses them or actions have features; else None."""
     candidates = environment.candidates(contexts, random)
     if candidates is None and environment.action_features() is not None:
         return [_all_ids(environment)] * len(next(iter(contexts.values())))

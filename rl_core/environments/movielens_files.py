@@ -20,7 +20,7 @@ COLUMNS = {
     "user": ("user", "userid"),
     "movie": ("movie", "movieid", "item", "itemid"),
     "rating": ("rating",),
-}  # and how files with a header call them, but for underscores and capitals
+}  # and their names in files with a header, in lower case and without underscores
 
 
 def rating_matrix(text: bytes, path: str) -> np.ndarray:
@@ -65,7 +65,7 @@ def fill_matrix(columns: Sequence[np.ndarray], where: str) -> np.ndarray:
 
 
 def order_by_id(ids: Sequence[float], count: int, where: str) -> np.ndarray:
-    """The positions [count] of the ids 1, 2, … in a column of ids. InvalidInput: one of them is missing, or another."""
+    """The positions [count] of the ids 1, 2, … in a column of ids. InvalidInput: they are not these ids."""
     numbers = np.asarray(ids, np.float64)
     if len(numbers) != count or not np.array_equal(np.sort(numbers), np.arange(1, count + 1)):
         raise InvalidInput(f"{where}: has {len(numbers)} ids; MovieLens-100K has 1 to {count}, each once")

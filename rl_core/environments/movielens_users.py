@@ -73,7 +73,7 @@ def _held_out(ratings: Ratings, rank: int, movies: int, cold_start_fraction: flo
 
 
 def _merged(observations: np.ndarray, rewards: np.ndarray, unseen: np.ndarray) -> Users:
-    """Users of whom those with equal observations have their mean rewards: a reward is a function of what is seen."""
+    """Users, of whom those with equal observations share their mean rewards: rewards depend on observations alone."""
     observations = observations.astype(np.float32)
     distinct, groups = np.unique(observations, axis=0, return_inverse=True)
     sums = np.zeros((len(distinct), rewards.shape[1]))

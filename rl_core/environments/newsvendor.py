@@ -45,7 +45,7 @@ class Newsvendor(EpisodicEnvironment):
         return NewsvendorEpisodes(seeds, self.max_steps, self.step_observed)
 
     def reward_scale(self, contexts: Contexts) -> np.ndarray:
-        """The mean sales in money of a step, and 5."""
+        """The revenue of a step that sells the mean demand, plus 5."""
         return np.asarray(contexts["price"]) * np.asarray(contexts["mean_demand"]) + 5.0
 
 

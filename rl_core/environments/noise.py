@@ -24,7 +24,7 @@ def exponentials(event_ids: list[str]) -> np.ndarray:
 def hashes(seeds: np.ndarray, numbers: np.ndarray | int) -> np.ndarray:
     """Random uint64 [B], functions of seeds uint64 [B] and of numbers from 0 on [B]; either may be one for all.
 
-    They are the outputs of the generator SplitMix64 (Steele, Lea, Flood 2014) by its seed and their place in them.
+    They are the outputs of the generator SplitMix64 (Steele, Lea, Flood 2014), by its seed and their position.
     """
     with np.errstate(over="ignore"):
         values = seeds + (np.asarray(numbers, np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)

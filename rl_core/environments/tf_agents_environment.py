@@ -18,7 +18,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
 from banditloop.rl_core.settings.task import Task
 
-SEED = "_seed"  # a hidden column, from which the reward repeats how the observation came about
+SEED = "_seed"  # a hidden column: the reward repeats from it how the observation was drawn
 MAX_SEED = 2**31
 
 

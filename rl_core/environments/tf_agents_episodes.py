@@ -23,9 +23,9 @@ from banditloop.rl_core.settings.task import Task
 class TFAgentsEpisodes(EpisodicEnvironment):
     """A PyEnvironment of TF-Agents with observations that are vectors, and single whole numbers as actions.
 
-    Every episode has an environment of its own, made by the factory, so that it is a function of its seed: it is made,
-    reset and taken each step in under seeds of Python's and NumPy's global generators, and gets one by its method
-    `seed`, if it has one. This holds for environments that draw all randomness from these. A last time step of discount
+    Every episode has an environment of its own, made by the factory, so that it is a function of its seed: Python's and
+    NumPy's global generators are seeded while the environment is made and reset, and in each step; its method `seed` is
+    called, if it has one. This holds for environments that draw all randomness from these. A last time step of discount
     0 is terminal, another one truncated.
     """
 

@@ -71,5 +71,5 @@ class EpisodicPyEnvironment(py_environment.PyEnvironment):
 
 
 def _length(kind: Kind) -> int:
-    """The number of numbers that a feature is; 0: none."""
+    """The length of a feature in an observation; 0: it cannot be in one."""
     return kind.vector if isinstance(kind, Vector) else int(kind in ("number", "boolean"))

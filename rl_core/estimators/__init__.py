@@ -1,7 +1,7 @@
 """Off-policy estimators: the mean reward that a target policy would have earned, estimated from another policy's log.
 
 `evaluate` takes a table of logged decisions, `evaluate_episodes` one of episodes, whose estimators are in `episodes`.
-The others, one per file, are streaming (`add`), mergeable (`+`) and vectorised. Their formulas use
+The estimators of single decisions, one per file, are streaming (`add`), mergeable (`+`) and vectorised. Formulas use
 
     r  reward of a logged decision, in [0, 1]
     p  propensity: the probability with which the logging policy chose the logged action

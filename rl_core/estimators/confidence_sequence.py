@@ -1,8 +1,8 @@
 """Confidence sequence of a mean reward: bounds that hold at all times simultaneously, whatever the rewards' scale.
 
 Waudby-Smith, Ramdas: Estimating means of bounded random variables by betting, JRSS B 2024. Bettors stake different
-fixed fractions against every mean; their log wealths are bounded from below by sums (see lower_bound.py), and the mean
-wealth ever reaches 2/α against the true mean with probability at most α/2 (Ville's inequality).
+fixed fractions against every possible mean; their log wealths are bounded from below by sums (see lower_bound.py), and
+the mean wealth ever reaches 2/α against the true mean with probability at most α/2 (Ville's inequality).
 """
 
 import math
@@ -63,14 +63,14 @@ class ConfidenceSequence:
         refuted, plausible = np.full(2, LOG_SMALLEST), np.log(np.maximum(fraction * size, math.exp(LOG_SMALLEST)))
         for _ in range(BISECTIONS):
             middle = (refuted + plausible) / 2
-            enough = self._log_wealth(fraction[:, None], (size / np.exp(middle))[:, None]) >= needed
-            refuted, plausible = np.where(enough, middle, refuted), np.where(enough, plausible, middle)
+            is_refuted = self._log_wealth(fraction[:, None], (size / np.exp(middle))[:, None]) >= needed
+            refuted, plausible = np.where(is_refuted, middle, refuted), np.where(is_refuted, plausible, middle)
         return np.where(refuted > LOG_SMALLEST, np.exp(refuted), 0.0)
 
     def _log_wealth(self, fraction: np.ndarray, relative_size: np.ndarray) -> np.ndarray:
-        """The logarithm of the bettors' mean wealth, if a fraction of the gains were of this size relative to the mean.
+        """The logarithm of the bettors' mean wealth [2], if this fraction of the gains had this size, the others 0.
 
-        Both have the shape [2, 1].
+        The size is relative to the mean. Both arguments have the shape [2, 1].
         """
         events = np.log1p(BET_FRACTIONS * (relative_size - 1))
         log_wealths = self.count * (fraction * events + (1 - fraction) * np.log1p(-BET_FRACTIONS))

@@ -9,7 +9,7 @@ from banditloop.rl_core.evidence.logged import Logged
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """Sums over weights, importance weight times sample weight, of logged decisions; of a batch: `Diagnostics.of`."""
+    """Sums over logged decisions of their weights, each the importance weight times the sample weight."""
 
     count: int = 0
     sample_weight_sum: float = 0.0

@@ -30,7 +30,7 @@ def numbers(log: Any, given: Column, key: str) -> np.ndarray:
     """The numbers [B] of a column, or [B, K], all of them finite.
 
     Raises:
-        InvalidInput: as `column`, or a value is missing or no number; names its row, the first of which is 0.
+        InvalidInput: as `column`, or a value is missing or no number; names its row, counted from 0.
     """
     values = column(log, given, key)
     try:
@@ -44,7 +44,7 @@ def numbers(log: Any, given: Column, key: str) -> np.ndarray:
 
 
 def action_ids(given: Probabilities) -> list[str] | None:
-    """The actions that probabilities are given for by name; None: of the logged one, or of 0, 1, …"""
+    """The ids of the actions, if probabilities are columns by action; None: of the logged one, or of 0, 1, …"""
     return list(given) if isinstance(given, Mapping) else None
 
 
@@ -102,7 +102,7 @@ def positions(log: Any, given: Column, ids: list[str] | None, count: int) -> np.
 
 
 def column_names(log: Any) -> list[str]:
-    """The names of a table's columns; those that are no texts are not told."""
+    """The names of a table's columns, without those that are no texts."""
     names = getattr(log, "column_names", None) or getattr(log, "columns", None)
     return [name for name in (log if names is None else names) if isinstance(name, str)]
 

@@ -1,4 +1,4 @@
-"""Confidence intervals for a number of decisions fixed in advance, besides that of every estimator."""
+"""Further confidence intervals for a number of decisions fixed in advance, besides `Estimator.interval`."""
 
 import math
 

@@ -10,7 +10,7 @@ from banditloop.rl_core.events.candidates import action_positions, logged_ids, l
 from banditloop.rl_core.events.schema import split_by_version
 from banditloop.rl_core.evidence.propensity_audit import MAX_BLOCK, Audits, PropensityAudit
 
-AUDIT_NUMBERS = 400_000  # at a time: each row takes a number per candidate; so many stay in a cache
+AUDIT_NUMBERS = 400_000  # probabilities audited at a time, one per row and candidate: as many stay in a CPU cache
 AUDITED = ["event_id", "policy_version", "candidates", "action", "propensity", "probabilities", "mode"]
 
 
@@ -41,19 +41,19 @@ def audited(batches: Iterable[pa.RecordBatch], audits: Audits, complete: bool = 
 
     audits: of earlier interactions, updated in place. complete: False if decisions without a reward are left out.
 
-    Decisions of the application state its own propensities: they are not audited. Whether a deferred decision or, if
-    not `complete`, any decision becomes an interaction may depend on its action: these are checked for consistency, but
-    how often their actions occur proves nothing.
+    Decisions that an application took itself are not audited. Whether a deferred decision becomes an interaction may
+    depend on its action and, if not `complete`, so it may for any decision. These are checked for consistency only: how
+    often their actions occur proves nothing.
     """
     for batch in batches:
         yield batch
         table = pa.table(batch).select(AUDITED)
-        is_own = pc.not_equal(table["mode"], "external")
-        own = table if pc.all(is_own).as_py() else table.filter(is_own)
-        ids = logged_ids(own)
+        by_policies = pc.not_equal(table["mode"], "external")
+        decisions = table if pc.all(by_policies).as_py() else table.filter(by_policies)
+        ids = logged_ids(decisions)
         rows = max(MAX_BLOCK, AUDIT_NUMBERS // max(1, len(ids)))
-        for start in range(0, own.num_rows, rows):
-            for version, interactions in split_by_version(own.slice(start, rows)):
+        for start in range(0, decisions.num_rows, rows):
+            for version, interactions in split_by_version(decisions.slice(start, rows)):
                 audits[version] = _added(audits.pop(version, PropensityAudit()), interactions, ids, complete)
 
 

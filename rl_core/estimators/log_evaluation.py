@@ -1,4 +1,4 @@
-"""Off-policy evaluation of a table of logged decisions, for whoever has neither a loop nor a config.
+"""Off-policy evaluation of a table of logged decisions, without a loop or a config.
 
 >>> log = {"reward": [0, 1, 1, 0], "propensity": [0.5] * 4, "target": [0.9, 0.1, 0.9, 0.1]}
 >>> evaluate(log).summary["estimates"]["ips"]["value"]
@@ -25,7 +25,7 @@ from banditloop.rl_core.evidence.propensity_audit import PropensityAudit
 from banditloop.rl_core.settings.reward_range import RewardRange
 
 ALARM_ERRORS = 4.0  # standard errors of the mean weight from 1 that raise the alarm
-LEAST_VARIANCE = 1e-15  # of a difference of rewards in [0, 1]; what is below is rounding
+LEAST_VARIANCE = 1e-15  # of a difference of rewards in [0, 1]; smaller ones are rounding errors
 ALARM_LEVEL = 0.01  # probability that the propensity audit raises it although the propensities are right
 
 
@@ -62,15 +62,16 @@ def evaluate(
         the name of a column is given, its values may be given instead.
     reward: in `reward_range`; propensity: in (0, 1], with which the logged action was chosen.
     target: the policy's probability of the logged action; or of all actions, as columns by action or an array [B, K].
-        This, with `action` and `features`, allows for estimates by a cross-fitted reward model.
-    baseline: the policy to compare with, in the form of `target`; None: whatever took the logged actions.
-    action: the logged action, an id of `target` or a position in it.
+        Probabilities of all actions, with `action` and `features`, add estimates by a cross-fitted reward model.
+    baseline: the policy to compare with, in the form of `target`; None: the logging policy.
+    action: the logged action: its id if `target` is given by action, else its position in `target`.
     features: columns of the context, numbers, booleans or texts; or observations [B, dim].
     probabilities: of all actions under the logging policy, in the form of `target`, for the propensity audit.
     sample_weight: inverse probability with which the decision was logged, if not all were.
-    by: columns whose values divide the log into segments. Every interval has its level for itself alone.
+    by: columns whose values divide the log into segments. Intervals are not corrected for the number of segments.
     max_weight: the largest weight that is possible for any user, 1 / the least propensity: intervals are narrower.
-    detect: a difference in units of the reward; the summary tells how many interactions find it (estimators.power).
+    detect: a difference in units of the reward; the summary has the number of interactions that detect it, by
+        `estimators.power`.
 
     Raises:
         InvalidInput: the log has no such column, or a value is missing or outside its range; names it and its row.
@@ -88,7 +89,7 @@ def evaluate(
 def _summary(
     inputs: LogInputs, members: Mapping[str, Segments], level: float, detect: float | None, baseline: str | None
 ) -> dict[str, Any]:
-    """What the log says; members: the segments of each column; baseline: what the policy is compared with, if given."""
+    """What the log says; members: the segments of each column; baseline: the name of the baseline, if one was given."""
     rewards, gain = inputs.rewards, _difference(inputs.target, inputs.baseline)
     return {
         "interactions": len(inputs.target.logged.reward),
@@ -152,15 +153,15 @@ def _audit(inputs: LogInputs) -> dict[str, Any] | None:
 
 def _segments(members: Mapping[str, Segments], inputs: LogInputs, level: float) -> list[dict[str, Any]]:
     """For every segment its share of all traffic, the target's value there, and its difference to the baseline."""
-    rows, differences = [], RewardRange(0.0, inputs.rewards.span)
-    for label, chosen in ((label, chosen) for by_label in members.values() for label, chosen in by_label.items()):
-        target, baseline = inputs.target.take(chosen), inputs.baseline.take(chosen)
+    rows, difference_range = [], RewardRange(0.0, inputs.rewards.span)
+    for label, is_member in (item for by_label in members.values() for item in by_label.items()):
+        target, baseline = inputs.target.take(is_member), inputs.baseline.take(is_member)
         estimator = target.estimators()[target.primary]
         estimator.add(target.logged)
-        difference = _interval(_difference(target, baseline), differences, level, -1.0)
+        difference = _interval(_difference(target, baseline), difference_range, level, -1.0)
         rows.append(
-            {"segment": label, "interactions": int(chosen.sum())}
-            | {"fraction": float(inputs.weights[chosen].sum() / inputs.weights.sum())}
+            {"segment": label, "interactions": int(is_member.sum())}
+            | {"fraction": float(inputs.weights[is_member].sum() / inputs.weights.sum())}
             | _interval(estimator, inputs.rewards, level)
             | {"difference": difference["value"]}
             | {f"difference_{end}": difference[end] for end in ("low", "high")}
@@ -169,7 +170,7 @@ def _segments(members: Mapping[str, Segments], inputs: LogInputs, level: float) 
 
 
 def _detect(gain: Difference, detect: float, span: float, level: float) -> dict[str, Any]:
-    """How many interactions find a difference; None where the log shows no variance to tell it from."""
+    """How many interactions detect a difference; None where the terms of the difference have no variance."""
     variance = difference_variance(gain.value_sums)
     observed = variance if variance >= LEAST_VARIANCE else 0.0
     needed = interactions_needed(observed, detect / span, level, POWER) or None

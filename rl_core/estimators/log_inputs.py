@@ -46,15 +46,15 @@ class Side:
         return replace(self.logged, predicted_reward=zeros, expected_reward=zeros)
 
     def take(self, rows: np.ndarray) -> Self:
-        """Some of the decisions, bool [B]."""
+        """The decisions of some rows, bool [B]."""
         columns = ("reward", "propensity", "target", "predicted_reward", "expected_reward", "sample_weight")
-        taken: dict[str, Any] = {}
+        selected: dict[str, Any] = {}
         for name in columns:
             values = getattr(self.logged, name)
-            taken[name] = None if values is None else values[rows]
-        if taken["sample_weight"] is not None:
-            taken["sample_weight"] = taken["sample_weight"] / taken["sample_weight"].mean()
-        return type(self)(replace(self.logged, **taken))
+            selected[name] = None if values is None else values[rows]
+        if selected["sample_weight"] is not None:
+            selected["sample_weight"] = selected["sample_weight"] / selected["sample_weight"].mean()
+        return type(self)(replace(self.logged, **selected))
 
 
 @dataclass(frozen=True)
@@ -80,28 +80,28 @@ def read_inputs(log: Any, rewards: RewardRange, max_weight: float, **given: Any)
         raise InvalidInput("log: has no rows")
     hint = f"is outside the range {rewards.low:g} to {rewards.high:g}; give the range that rewards can have"
     frames.check_range("reward", values, rewards.contains(values), hint)
-    right = (propensity > 0) & (propensity <= 1 + frames.ROUNDING)
-    frames.check_range("propensity", propensity, right, "must be above 0 and at most 1")
-    ids, named = frames.action_ids(given["target"]), ("target", "baseline", "probabilities")
-    every = {name: frames.probabilities(log, given[name], name, ids) for name in named if given[name] is not None}
-    actions = logged_actions(log, given, every, ids)
+    valid = (propensity > 0) & (propensity <= 1 + frames.ROUNDING)
+    frames.check_range("propensity", propensity, valid, "must be above 0 and at most 1")
+    ids, names = frames.action_ids(given["target"]), ("target", "baseline", "probabilities")
+    policies = {name: frames.probabilities(log, given[name], name, ids) for name in names if given[name] is not None}
+    actions = logged_actions(log, given, policies, ids)
     scaled, weights = rewards.scale(values).clip(0, 1), _sample_weights(log, given["sample_weight"])
-    predictions = None if actions is None else _predictions(log, given["features"], actions, scaled, every["target"])
+    predictions = None if actions is None else _predictions(log, given["features"], actions, scaled, policies["target"])
 
     def side(probabilities: np.ndarray, bound: float) -> Side:
         model, chosen = _model(probabilities, predictions, actions), _chosen(probabilities, actions)
         return Side(Logged(scaled, propensity, chosen, *model, max_weight=bound, sample_weight=weights))
 
-    baseline = side(every["baseline"], max_weight) if "baseline" in every else side(propensity, 1.0)
-    everything = np.ones(len(scaled)) if weights is None else weights
-    target = side(every["target"], max_weight)
-    return LogInputs(target, baseline, rewards, everything, actions, every.get("probabilities"))
+    baseline = side(policies["baseline"], max_weight) if "baseline" in policies else side(propensity, 1.0)
+    all_weights = np.ones(len(scaled)) if weights is None else weights
+    target = side(policies["target"], max_weight)
+    return LogInputs(target, baseline, rewards, all_weights, actions, policies.get("probabilities"))
 
 
 def logged_actions(
     log: Any, given: dict[str, Any], every: dict[str, np.ndarray], ids: list[str] | None
 ) -> np.ndarray | None:
-    """The positions of the actions [B], if a policy has the probabilities of all of them.
+    """The positions of the logged actions [B]; None if all probabilities are those of the logged actions alone.
 
     Raises:
         InvalidInput: they are missing, or the probabilities that are given do not fit together.
@@ -122,10 +122,10 @@ def logged_actions(
 def _model(
     probabilities: np.ndarray, predictions: np.ndarray | None, actions: np.ndarray | None
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The predicted rewards of the logged actions [B], and the expected ones of a policy.
+    """The predicted rewards of the logged actions [B], and the expected rewards of a policy [B].
 
-    Of the log, whose other probabilities are not needed, the latter are the former: its doubly robust estimate is then
-    its mean reward.
+    Probabilities [B] are those of the logging policy: its expected rewards are the predicted ones, so that its doubly
+    robust estimate is the mean reward of the log.
     """
     if predictions is None:
         return None, None
@@ -156,7 +156,7 @@ def _predictions(
 
 
 def observed(log: Any, features: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Observations [B, dim], or those of columns, encoded as policies encode them."""
+    """Observations [B, dim]: those that are given, or columns of the log, encoded as policies encode them."""
     if isinstance(features, np.ndarray):
         return features
     columns = {name: frames.column(log, name, "features") for name in features}

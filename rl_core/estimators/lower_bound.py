@@ -6,7 +6,7 @@ are 0 or x, one size (Chebyshev-Markov inequality): a fraction q of the n values
 is then n kl(q, m / x), where kl is the relative entropy of two Bernoulli distributions: the log likelihood ratio of the
 events. The bound is the smallest m for which it is at most log(1.25 / α).
 
-No maximum of the variable is needed, rare and heavy values included: what is not known only lowers the bound.
+No maximum of the variable needs to be known, however large rare values may be: not knowing it only lowers the bound.
 
 Waudby-Smith, Ramdas: Estimating means of bounded random variables by betting, JRSS B 2024; Honda, Takemura:
 An Asymptotically Optimal Policy for Finite Support Models in the Multiarmed Bandit Problem, Machine Learning 2011.
@@ -28,17 +28,17 @@ def equal_events(mean: np.ndarray, mean_square: np.ndarray) -> tuple[np.ndarray,
     The fraction times the count is Kish's effective sample size.
     """
     mean, mean_square = np.asarray(mean, float), np.asarray(mean_square, float)
-    some = (mean > 0) & (mean_square > 0)
-    safe_mean, safe_square = np.where(some, mean, 0.0), np.where(some, mean_square, 1.0)
+    positive = (mean > 0) & (mean_square > 0)
+    safe_mean, safe_square = np.where(positive, mean, 0.0), np.where(positive, mean_square, 1.0)
     fraction = np.minimum(safe_mean**2 / safe_square, 1.0)
-    return fraction, safe_square / np.where(some, mean, 1.0)
+    return fraction, safe_square / np.where(positive, mean, 1.0)
 
 
 def lower_bound(count: int, mean: np.ndarray, mean_square: np.ndarray, level: float = 0.95) -> np.ndarray:
     """The lower bounds [...] of the means of variables >= 0, from the mean and the mean square [...] of `count` values.
 
-    A bound from above with the same level, of a variable with a known maximum, is the maximum minus the lower bound of
-    the rest; both together are an interval of that level.
+    For a variable with a known maximum, the maximum minus the lower bound of (maximum - variable) is an upper bound of
+    the same level; both together are an interval of that level.
 
     Raises:
         InvalidInput: the level is not between 0 and 1.

@@ -11,7 +11,7 @@ interactions, where z is the quantile of the normal distribution (Lehr: Sixteen 
 
 It assumes that the further interactions are independent, are logged by the same policy for the same kind of users, that
 n is fixed in advance, and that the mean is nearly normal. σ² is that of the terms observed so far: where a few large
-weights make up the estimate, it is too small, and so is n. A test that may be looked at any time needs more.
+weights make up the estimate, it is too small, and so is n. A test that may be checked at any time needs more.
 """
 
 import math

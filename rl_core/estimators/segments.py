@@ -8,7 +8,7 @@ import numpy as np
 from banditloop.rl_core.estimators.frames import is_missing
 
 MAX_SEGMENTS = 12  # of one column: the most frequent values
-MIN_DISTINCT = 13  # numbers of which more differ are divided into parts of equal size
+MIN_DISTINCT = 13  # different numbers, from which on a column is divided into parts of about equal size
 PARTS = 4
 Segments = dict[str, np.ndarray]  # the rows, bool [B], by label
 MISSING, OTHERS = "missing", "others"
@@ -17,7 +17,7 @@ MISSING, OTHERS = "missing", "others"
 def segments(name: str, values: np.ndarray) -> Segments:
     """The rows, bool [B], of each segment by its label, as "country = DE" or "age < 30"; missing values are their own.
 
-    Numbers are divided at their quartiles, unless they have few values.
+    Numbers are divided at their quartiles, unless few of them differ.
     """
     missing = np.array([is_missing(value) for value in values.tolist()], bool)
     present = values[~missing]

@@ -38,7 +38,7 @@ def said(interval: tuple[float, float], least: float = 0.0) -> tuple[float, floa
 class ValueSums:
     """Sums of the terms s z, s w of each policy, s (Q - w q) with a reward model, and s, the sample weight.
 
-    Mergeable by `+`. Of two policies, Q and w are differences in the third.
+    Mergeable by `+`. For two policies, Q and w in the third term are differences.
     """
 
     count: int = 0
@@ -73,19 +73,21 @@ class ValueSums:
         if not self.count:
             return least, 1.0
         bounded = self._weights_are_bounded()
-        low, of_losses = (self._lower_bound(turn, bounded, level) for turn in (np.eye(len(self.sums)), self._losses()))
+        matrices = np.eye(len(self.sums)), self._losses()
+        low, of_losses = (self._lower_bound(matrix, bounded, level) for matrix in matrices)
         return max(least, least + low), min(1.0, 1 - of_losses)
 
-    def _lower_bound(self, turn: np.ndarray, bounded: bool, level: float) -> float:
-        """The lower bound of the mean of the first term, after the matrix `turn` [terms, terms] is applied to all."""
+    def _lower_bound(self, matrix: np.ndarray, bounded: bool, level: float) -> float:
+        """The lower bound of the mean of the first term, after a matrix [terms, terms] is applied to all terms."""
         scale = self.sums[-1] / self.count  # sample weights have a mean of 1
-        means, products = turn @ self.sums / scale / self.count, turn @ self.products @ turn.T / scale**2 / self.count
+        means = matrix @ self.sums / scale / self.count
+        products = matrix @ self.products @ matrix.T / scale**2 / self.count
         if bounded:
-            corners = self._corners() / scale @ turn.T
+            corners = self._corners() / scale @ matrix.T
             without_model = self._expected() > 0
-            terms = without_model, np.ones(len(means), bool)
+            control_variates = without_model, np.ones(len(means), bool)
             coefficients = np.vstack(
-                [np.eye(len(means))[0], *(_least_variance(means, products, used) for used in terms)]
+                [np.eye(len(means))[0], *(_least_variance(means, products, used) for used in control_variates)]
             )
         else:
             corners, coefficients = np.zeros((1, len(means))), np.eye(len(means))[:1]
@@ -96,11 +98,11 @@ class ValueSums:
         return float((lower_bound(self.count, linear + shifts, squares, level) - floors).max())
 
     def _losses(self) -> np.ndarray:
-        """The matrix [terms, terms] that makes terms those of the losses: Σ w - z of z, and the opposite of Q - w q."""
-        turn, policies = np.eye(len(self.sums)), len(self.max_weights)
-        turn[0, : policies + 1] = [-1.0, *np.ones(policies)]
-        turn[policies + 1 : -1] *= -1
-        return turn
+        """The matrix [terms, terms] from the terms to those of the losses: Σ w - z for z, and minus (Q - w q)."""
+        matrix, policies = np.eye(len(self.sums)), len(self.max_weights)
+        matrix[0, : policies + 1] = [-1.0, *np.ones(policies)]
+        matrix[policies + 1 : -1] *= -1
+        return matrix
 
     def _expected(self) -> np.ndarray:
         """The known means of all terms but the first [terms]."""
@@ -158,7 +160,7 @@ def known_max_weight(logged: Logged) -> float:
 
 
 def _least_variance(means: np.ndarray, products: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """The coefficients [terms] that add to the first term the others used [terms] so that its variance is least."""
+    """The coefficients [terms] of the sum of least variance: 1 of the first term, any of the used, bool [terms]."""
     covariance = products - np.outer(means, means)
     varies = used & (covariance.diagonal() > 1e-12 * np.maximum(products.diagonal(), ROUNDING))
     scale = np.where(varies, np.sqrt(np.where(varies, covariance.diagonal(), 1.0)), np.inf)[1:]

@@ -18,7 +18,8 @@ log = logging.getLogger("banditloop.evaluation")
 def loader(endpoint: Endpoint, versions: Collection[str], task: Task) -> Load:
     """A function that returns a version's policy, or None if it is not available.
 
-    versions: those of the endpoint. A policy that is damaged, or needs more features than the task has, is not one.
+    versions: those of the endpoint. A policy that is damaged, or needs more features than the task has, is not
+    available.
     """
 
     def load(version: str) -> SavedPolicy | None:  # a version from the log becomes a path only if the endpoint has it
@@ -35,9 +36,9 @@ def loader(endpoint: Endpoint, versions: Collection[str], task: Task) -> Load:
 
 
 def policies_of(table: pa.Table, load: Load, sharing: Sequence[str]) -> tuple[dict[str, SavedPolicy], pa.ChunkedArray]:
-    """The policies of a log's versions that are available, by version, and whether that of each row is [rows].
+    """The available policies of a log's versions, by version, and whether that of each row is available [rows].
 
-    sharing: versions that count, too, also without a row of their own.
+    sharing: versions whose policies are included even without a row of their own.
     """
     versions = dict.fromkeys([*table["policy_version"].unique().to_pylist(), *sharing])
     policies = {version: policy for version in versions if (policy := load(version))}

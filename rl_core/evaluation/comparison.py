@@ -21,8 +21,8 @@ def compare(
 ) -> tuple[BettingTest, BettingTest]:
     """Update the evidence that the candidate earns more, and less, with a window that neither was trained on.
 
-    champion None: whatever logged the window. The reward model is the candidate's own, which was fitted before the
-    window. Decisions of unknown policies are evidence against a champion only if their least propensity is known.
+    champion None: the logging policy. The reward model is the candidate's own, which was not fitted to these decisions
+    either. Decisions of unknown policies are evidence against a champion only if their least propensity is known.
     """
     unbounded = champion is not None and not window.least_propensity
     for batch in (window.of_known_policies if unbounded else window).batches():
@@ -59,10 +59,10 @@ def user_level_evidence(window: LoggedWindow, champion: str, challenger: str, wo
 def candidate_line(
     verdicts: list[Verdict], champion: str, version: str, margin: float
 ) -> tuple[datetime | None, BettingTest]:
-    """The evidence with which a candidate to replace this champion starts, and the time up to which it used the log.
+    """The log time up to which the line of candidates of a champion was evaluated, and the next candidate's evidence.
 
-    It continues that of the evaluator's last verdict on another candidate. A promotion uses it up: new evidence starts
-    empty.
+    The time is None, and the evidence empty, for the first candidate. Others continue the evidence of the evaluator's
+    last verdict on another candidate, unless that was promoted: a promotion uses the evidence up.
     """
     line = [
         verdict

@@ -89,7 +89,7 @@ class Evaluation:
 def evaluate(window: LoggedWindow, champion: SavedPolicy | None, candidate: SavedPolicy) -> Evaluation:
     """Evaluate both policies in two passes over the window: fit the cross-fitted reward model, then estimate.
 
-    champion None: whatever logged the window. Features are those of the candidate's encoding.
+    champion None: the logging policy. Features are those of the candidate's encoding.
     """
     dim, actions = candidate.manifest.dim, len(window.ids)
     model = RewardModel(dim, actions)

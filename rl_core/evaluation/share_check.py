@@ -11,15 +11,15 @@ from banditloop.rl_core.evidence.sample_ratio import SampleRatioTest
 def check_shares(window: LoggedWindow, champion: str, challenger: str, before: SampleRatioTest) -> SampleRatioTest:
     """The evidence with the decisions of the two versions whose share of the traffic was known and not all or nothing.
 
-    Those up to the last decision of any other version are left out: another release may have split the traffic then.
-    Deferred decisions are, too, and all where those without a reward are left out: whether these become interactions
-    may depend on the version.
+    Those up to the last decision of any other version are left out: another release may have split the traffic then. So
+    are deferred decisions, and all decisions where those without a reward are ignored: whether these become
+    interactions may depend on the version.
     """
     if window.config.reward.default == "ignore" or not window.table.num_rows:
         return before
     table = window.of_known_policies.table
-    others = np.flatnonzero(~pc.is_in(table["policy_version"], pa.array([champion, challenger])).to_numpy())
-    table = table.slice(others[-1] + 1 if len(others) else 0)
+    other_rows = np.flatnonzero(~pc.is_in(table["policy_version"], pa.array([champion, challenger])).to_numpy())
+    table = table.slice(other_rows[-1] + 1 if len(other_rows) else 0)
     table = table.filter(pc.not_equal(table["mode"], "deferred"))
     is_challenger = pc.equal(table["policy_version"], challenger).to_numpy()
     own_shares = table["assignment_share"].to_numpy()  # of the version that answered; NaN where unknown

@@ -69,7 +69,7 @@ def evaluation_summary(
 
 
 def _by_policy(evaluation: Evaluation, rewards: RewardRange) -> Summary:
-    """What is known of the candidate and of the champion, each."""
+    """Estimates, diagnostics, weights and actions, each for the candidate and for the champion."""
     policies = {"candidate": evaluation.candidate, "champion": evaluation.champion}
     return {
         "estimates": {
@@ -174,8 +174,8 @@ def _segments(evaluation: Evaluation, differences: RewardRange, feature_names: S
         for feature, name in enumerate(feature_names)
         if segments.counts[half, feature] > 1
     ]
-    finite = [row for row in rows if np.isfinite(row["low"])]
-    return sorted(finite, key=lambda row: -abs(row["value"]))[:SEGMENTS_SHOWN]
+    with_interval = [row for row in rows if np.isfinite(row["low"])]
+    return sorted(with_interval, key=lambda row: -abs(row["value"]))[:SEGMENTS_SHOWN]
 
 
 def segment_name(name: str, side: str) -> str:

@@ -60,7 +60,7 @@ def versions_mix(
 
 
 def with_shares_after(table: pa.Table, gone: np.ndarray, assigned: np.ndarray) -> pa.Table:
-    """The rows with unknown shares where the version was assigned before the last row of one that is gone.
+    """The rows, with an unknown share where the version was assigned before the last row of a version that is gone.
 
     gone [rows]: whether a row's version is not available any more. assigned [rows]: when the version was chosen. The
     rest of a share from before may have been that of the version that is gone, not of the two that share the traffic

@@ -14,14 +14,14 @@ ALARM_LEVEL = 0.01  # probability that an evaluation raises the alarm although i
 def audit_window(window: LoggedWindow) -> PropensityAudit:
     """Evidence that the window's actions were not drawn by the policies that logged them, as estimates assume.
 
-    As in the ingester's audit, how often actions occur proves nothing in deferred decisions, nor in any where those
-    without a reward are left out. Those of unknown policies are left out here.
+    Decisions of unknown policies are left out. So are deferred decisions, and all decisions where those without a
+    reward are ignored: as in the ingester's audit, how often their actions occur proves nothing.
     """
     audit = PropensityAudit()
     if window.config.reward.default == "ignore" or not window.table.num_rows:
         return audit
-    drawn = replace(window, table=window.table.filter(pc.not_equal(window.table["mode"], "deferred")))
-    for batch in drawn.batches():
+    not_deferred = replace(window, table=window.table.filter(pc.not_equal(window.table["mode"], "deferred")))
+    for batch in not_deferred.batches():
         for index, policy in enumerate(window.policies.values()):
             rows = np.flatnonzero(batch.logged_by == index)
             actions, candidates = batch.interactions.actions[rows], batch.interactions.candidates.take(rows)

@@ -39,7 +39,7 @@ class BettingTest(Section):
     Margin 0 tests superiority, a positive margin non-inferiority. The evidence accumulates over any number of
     retrainings and checks of one line of candidates: if no candidate of the line is better, the wealth ever reaches
     TOTAL_WEALTH / α with probability at most α, over all candidates and checks together. `next_candidate` adds the
-    wealth kept for that candidate, so that one after an equal one is found almost as soon.
+    wealth kept for that candidate: a better candidate after an equal one is detected almost as soon as the first.
 
     The bettors without a model use the weighted rewards, d = (w_candidate - w_champion) r, which is at least minus the
     champion's maximum weight. The others use the doubly robust difference, Q_candidate - Q_champion +

@@ -34,8 +34,8 @@ class PropensityAudit:
     * the odds of the most probable action are higher or lower by a factor, as if exploration were mis-stated;
     * a fraction of the actions is drawn uniformly;
     * q ∝ p (chosen + c) / (expected + c), where the counts of each action in earlier decisions tell how often it was
-      chosen and how often it should have been. Those in which it was the most probable one count apart, for all actions
-      together.
+      chosen and how often it should have been. Decisions for which it was the most probable action are counted
+      separately, for all actions together.
 
     Audits of disjoint decisions merge by addition.
     """
@@ -80,7 +80,7 @@ class PropensityAudit:
         row, greedy = np.arange(len(actions)), probabilities.argmax(axis=1)
         greedy_probabilities, is_greedy = probabilities[row, greedy], actions == greedy
         inverse = 1 / (probabilities[row, actions] * (probabilities > 0).sum(axis=1))
-        shares = np.column_stack([probabilities, greedy_probabilities])  # of the most probable action apart, in the end
+        shares = np.column_stack([probabilities, greedy_probabilities])  # the most probable action's: in the last one
         shares[row, greedy] = 0.0
         used, place = np.unique(np.append(cells, CELLS), return_inverse=True)
         chosen_place = place[np.where(is_greedy, -1, actions)]
@@ -91,7 +91,7 @@ class PropensityAudit:
         np.add.at(expected.T, place, np.add.reduceat(shares, ends[:-1]).T)
         ratios = _ratios(self.chosen[used] + _before(chosen), self.expected[used] + _before(expected))
         pairs = zip(pairwise(ends), ratios, strict=True)
-        normalisers = np.concatenate([shares[start:end] @ own[:, place].T for (start, end), own in pairs])
+        normalisers = np.concatenate([shares[start:end] @ ratio[:, place].T for (start, end), ratio in pairs])
         growth = [
             log_likelihood_ratios(is_greedy, greedy_probabilities, GREEDY_ODDS),
             np.log1p(UNIFORM_SHARES * (inverse[:, None] - 1)),
@@ -130,17 +130,17 @@ class PropensityAudit:
 
 
 def _before(counts: np.ndarray) -> np.ndarray:
-    """The sums of the rows before each."""
+    """The sums of the rows before each row."""
     return counts.cumsum(axis=0) - counts
 
 
 def _ratios(chosen: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """How often cells were chosen by how often they should have been [blocks, alternatives, cells]."""
+    """How often cells were chosen, divided by how often they should have been [blocks, alternatives, cells]."""
     return (chosen[:, None] + PRIOR_COUNTS[:, None]) / (expected[:, None] + PRIOR_COUNTS[:, None])
 
 
 def _blocks(bets: int, decisions: int) -> np.ndarray:
-    """Where blocks of decisions start after so many bets, and where the last one ends."""
+    """The positions where blocks of decisions start, after `bets` earlier ones, and where the last block ends."""
     starts = [0]
     while starts[-1] < decisions:
         starts.append(starts[-1] + min(max(bets + starts[-1], MIN_BLOCK), MAX_BLOCK))

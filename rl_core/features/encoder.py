@@ -34,7 +34,7 @@ class Encoder(Section):
 
     @classmethod
     def unfitted(cls, kinds: Mapping[str, Kind], plain: bool = False, constant: bool = True) -> Self:
-        """The encoder of features of which nothing was seen yet. plain: the only one is a vector, used as it is."""
+        """The encoder before any values were seen. plain: the only feature is a vector, used as it is."""
         features: list[Any] = [unfitted(name, kind, plain) for name, kind in kinds.items()]
         return cls(features=features, constant=constant and not plain)
 
@@ -44,9 +44,9 @@ class Encoder(Section):
         return self.model_copy(update={"features": features, "fitted_rows": len(values)})
 
     def widened(self, values: pa.StructArray) -> Self:
-        """This encoder, fitted to these features [B], for those of policies that get to where none of these is.
+        """This encoder, fitted to these features [B], for values beyond theirs, which other policies may reach.
 
-        Numbers are not mapped by their quantiles, beyond which all would be alike, and are in units of the largest
+        Numbers are not mapped by their quantiles, beyond which all would be alike. They are in units of the largest
         distance from their mean: agents that learn in a simulation standardise observations themselves.
         """
         features = [widened(feature, values.field(feature.name)) for feature in self.features]

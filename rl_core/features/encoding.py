@@ -40,7 +40,7 @@ class Encoding(Section):
 
     @classmethod
     def of_vectors(cls, dim: int, actions: int) -> Self:
-        """The encoding of plain vectors and numbered actions: that of policies without one of their own."""
+        """The encoding of plain vectors and numbered actions: for policies that were saved without one."""
         return cls.unfitted(Task.parse({"context": {"observation": {"vector": dim}}, "actions": actions}))
 
     @classmethod
@@ -104,6 +104,6 @@ def _is_number(action: str) -> bool:
 
 
 def with_features_of(task: Task, encodings: Iterable[Encoding]) -> Task:
-    """The task with the features that these encodings need too, which it may have dropped."""
+    """The task with the features that it may have dropped and these encodings need."""
     encoded = {name: kind for encoding in encodings for name, kind in encoding.context.kinds.items()}
     return task.model_copy(update={"context": encoded | task.context})

@@ -34,7 +34,7 @@ HASHED_COLUMNS = 4
 
 
 def unfitted(name: str, kind: Kind, plain: bool = False) -> FeatureEncoding:
-    """The encoding of a feature of which nothing was seen yet."""
+    """The encoding of a feature before any values were seen."""
     if isinstance(kind, Vector):
         return VectorEncoding(name=name, length=kind.vector, plain=plain)
     if isinstance(kind, list):
@@ -47,7 +47,7 @@ def unfitted(name: str, kind: Kind, plain: bool = False) -> FeatureEncoding:
 
 
 def fitted(encoding: FeatureEncoding, values: pa.Array) -> FeatureEncoding:
-    """The unfitted encoding with what is found in the values of the log; closed lists and booleans need nothing."""
+    """The unfitted encoding, fitted to the values of the log; closed lists and booleans stay as they are."""
     if isinstance(encoding, NumberEncoding):
         return encoding.model_copy(update=_fit_number(values.drop_null().to_numpy(zero_copy_only=False)))
     if isinstance(encoding, CategoryEncoding) and encoding.hashed:

@@ -1,8 +1,8 @@
 """Policy directories: written with checksums, and verified.
 
 A policy directory holds manifest.json (written last, so a directory without one is incomplete), encoding.json, which
-says what the numbers stand for, statistics.npz for the next training, audits.npz of the log that it was trained on,
-the files of a TF-Agents SavedModel and, if the agent serves without TensorFlow, weights.npz.
+says what the numbers stand for, statistics.npz for the next training, audits.npz of the log that it was trained on, the
+agent's own files, such as weights.npz, and if the config asks for it the files of a TF-Agents SavedModel.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ def write_policy(
 ) -> Manifest:
     """Write a policy directory, replacing any existing one, and return its manifest with checksums.
 
-    saved_model: also write a TF-Agents SavedModel if the agent serves without one. Imports TensorFlow.
+    saved_model: also write a TF-Agents SavedModel, unless the agent's own files have one. Imports TensorFlow.
     audits: the propensity audits of the versions that logged what the statistics were trained on.
     parent: the directory of the policy that they resume from.
     """

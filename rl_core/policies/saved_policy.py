@@ -42,7 +42,7 @@ class SavedPolicy:
 
     @classmethod
     def load(cls, folder: Path) -> "SavedPolicy":
-        """The policy of a directory. A SavedModel can run arbitrary code: load only directories that you trust.
+        """The policy of a directory. An agent of your own may run code from it: load only directories that you trust.
 
         Raises:
             InvalidInput: the directory is incomplete or corrupt; names the file.
@@ -80,7 +80,7 @@ class SavedPolicy:
         return learned * self._learned(observations, candidates, uniform) + floor * uniform + least
 
     def decide(self, observations: np.ndarray, uniforms: np.ndarray, candidates: Candidates | None = None) -> Decisions:
-        """Actions for observations [B, dim], which numbers in [0, 1) select: uniforms [B]."""
+        """Actions for observations [B, dim], selected by numbers in [0, 1): uniforms [B]."""
         return draw_actions(self.probabilities(observations, candidates), uniforms)
 
     def greedy_probabilities(self, observations: np.ndarray, candidates: Candidates | None = None) -> np.ndarray:

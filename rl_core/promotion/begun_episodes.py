@@ -1,7 +1,7 @@
 """The episodes that began in a window of the log, as far as all of them are complete: the sample of an A/B test.
 
-Which episodes are complete at a moment depends on what the versions do: short ones are first. What a version's complete
-episodes earned until then is no sample of what its episodes earn; what those earned that began until some time, is.
+Which episodes are complete at a moment depends on what the versions do: short ones are first. So the complete episodes
+of a version are no fair sample of its episodes; those that began up to some time are, once all of them are complete.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,7 +28,7 @@ RESOLUTION = timedelta(seconds=1)  # of the time at which the sample ends
 
 
 class BegunEpisodes(NamedTuple):
-    """The log time up to which all episodes that began are complete, their first decisions, and the number of all."""
+    """The log time up to which all begun episodes are complete, their first decisions, and the number of decisions."""
 
     until: datetime
     first: LoggedWindow
@@ -48,10 +48,10 @@ def begun_episodes(
     complete: Collection[str],
     held_out: float | None = None,
 ) -> BegunEpisodes:
-    """The episodes that began in a window until the first of which some is not complete; complete: ids of those known.
+    """The episodes that began in a window, before the first one that is not complete.
 
-    compared: two versions that shared the traffic. held_out: the fraction of episodes that is held out, to look at
-    these only; None: at all.
+    complete: ids of the complete episodes. compared: two versions that shared the traffic. held_out: the fraction of
+    episodes that is held out, to read only these; None: to read all.
     """
     section = config.episodes
     assert section
@@ -65,7 +65,7 @@ def begun_episodes(
 
 
 class _Part(NamedTuple):
-    """The first decisions of the episodes that began in a part of a window, the number of all, and where it ends."""
+    """The first decisions of the episodes that began in a part of a window, the number of decisions, and its end."""
 
     first: list[pa.Table]
     decisions: int
@@ -89,7 +89,7 @@ class _Log:
         return self.warehouse.episode_ids(Window(since=since, until=time, interactions=0))
 
     def complete_part(self, since: datetime, until: datetime, earlier: pa.Array) -> _Part:
-        """The part between two times up to the first episode that is not complete; earlier: ids of those before."""
+        """The part between two times up to the first episode that is not complete; earlier: ids of those before it."""
         batches = [*self.warehouse.interactions(Window(since=since, until=until, interactions=0))]
         first = self._first(batches, earlier)
         if until <= self.open_since or all(self.of_complete(table).num_rows == table.num_rows for table in first):
@@ -109,9 +109,9 @@ class _Log:
         return table.filter(pc.is_in(table["episode_id"], self.complete))
 
     def _first(self, batches: list[pa.RecordBatch], earlier: pa.Array) -> list[pa.Table]:
-        """The first decision of every episode but the earlier ones: of those that were logged, that of the least step.
+        """The logged decision of the least step of every episode but the earlier ones; in one table, or none.
 
-        In one table, or none.
+        Of held-out episodes only, if `held_out` is set.
         """
         if not batches:
             return []

@@ -24,8 +24,8 @@ def updated_evidence(
 ) -> CanaryEvidence:
     """The evidence with a window of the log added, which neither policy was trained on.
 
-    Of episodes those are added that began in the window, up to the first that is not complete yet. The evidence stays
-    as it is where they have fewer decisions than there are between two checks.
+    Of episodes, those are added that began in the window, up to the first that is not complete yet. The evidence stays
+    as it is if fewer decisions were logged up to there than there are between two checks.
     """
     policies = [SavedPolicy.load(platform.endpoint.policy(version)) for version in release.traffic()]
     update = _of_interactions if config.episodes is None else _of_episodes

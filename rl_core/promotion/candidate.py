@@ -63,9 +63,9 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
 
 
 def _held_out(platform: Platform, config: Config, window: Window, compared: list[SavedPolicy]) -> tuple[Any, datetime]:
-    """What is held out of a window, and the log time up to which it is; of episodes those that began in the window.
+    """The held-out interactions of a window, or held-out episodes that began in it, and the log time up to which it is.
 
-    Their sample ends before the first that is not complete: which ones are depends on what was done in them.
+    The sample of episodes ends before the first that is not complete: which are depends on what was done in them.
     """
     sample = kind_of(config).read(platform, config, window, compared, "held_out")
     if config.episodes is None:
@@ -75,13 +75,13 @@ def _held_out(platform: Platform, config: Config, window: Window, compared: list
 
 
 def _evaluated_until(platform: Platform, candidate: Manifest) -> datetime:
-    """The log time up to which a candidate is evaluated: its training's; now, if it learned nothing of the log."""
+    """The log time up to which a candidate is evaluated: that of its training; now, if it learned nothing."""
     learned = candidate.window.interactions or candidate.parent
     return candidate.window.until if learned else platform.warehouse.window(None).until
 
 
 def save_verdict(endpoint: Endpoint, folder: Path, verdict: Verdict) -> None:
-    """Add a verdict to the endpoint; of a refusal also the policy, which is never deployed and would be lost."""
+    """Add a verdict to the endpoint, and a refused policy too, which is never deployed and would be lost."""
     if verdict.decision == "refuse":
         endpoint.add(folder)
     endpoint.add_verdict(verdict)

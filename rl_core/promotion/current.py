@@ -34,7 +34,7 @@ def released(endpoint: Endpoint, version: str = "") -> tuple[Manifest | None, En
 
 
 def latest_released(endpoint: Endpoint) -> tuple[Manifest | None, Encoding | None]:
-    """Manifest and encoding of the challenger or, without a whole one, of the champion: the next training resumes here.
+    """Manifest and encoding of the challenger or, without an intact one, of the champion: training resumes from it.
 
     Both are None before the first release, and where both policies are damaged, so that the whole log is read; the
     encoding also for policies of older versions, which have none.

@@ -1,4 +1,4 @@
-"""The evaluation of a candidate on a log that no loop wrote, and the verdict on it."""
+"""The evaluation of a candidate on a log that was not written by a loop, and the verdict on it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -42,9 +42,9 @@ def evaluate_log(
 
     interactions: in the form of `events.schema.interaction_schema`, as `rl_core.logs` reads them, none of which the
         candidate was trained on; in a config with episodes transitions, in that of `events.transitions`. Logged
-        propensities are used as they are; a candidate that was chosen with probability 1 says nothing about others, and
-        is left out.
-    baseline: the policy to compare with; None: whatever took the logged actions, whose mean reward is that of the log.
+        propensities are used as they are; a decision whose action had the propensity 1 among several candidates says
+        nothing about the others, and is left out.
+    baseline: the policy to compare with; None: the logging policy, whose mean reward is that of the log.
     least_propensity: with which the log's policy took any action for any user; 0: unknown. Only with it is there
         evidence against a baseline, and intervals are narrower.
     left_out: numbers of decisions that are not among the transitions, by the names in `logs.transitions`.
@@ -56,11 +56,12 @@ def evaluate_log(
     kind, window = kind_of(config), read(config, interactions, least_propensity)
     better, worse = BettingTest(margin=config.gate.noninferiority_margin), BettingTest()
     better, worse = kind.compare(window, baseline, candidate, better, worse)
-    name, evaluation = baseline.manifest.version if baseline else THE_LOG, kind.evaluate(window, baseline, candidate)
-    decision, reason = decide_heldout(config, better, worse, name, kind.evidence(evaluation, worse.count))
+    evaluation = kind.evaluate(window, baseline, candidate)
+    baseline_name = baseline.manifest.version if baseline else THE_LOG
+    decision, reason = decide_heldout(config, better, worse, baseline_name, kind.evidence(evaluation, worse.count))
     verdict = Verdict(
         version=candidate.manifest.version,
-        champion=name,
+        champion=baseline_name,
         decision=decision,
         by="evaluator",
         reason=UNBOUNDED if baseline and not least_propensity else reason,
@@ -119,6 +120,6 @@ def _external(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _total(table: pa.Table) -> dict[str, Any]:
-    """What `Warehouse.policy_totals` tells of a version."""
+    """The totals of the log, as `Warehouse.policy_totals` has them of a version."""
     mean, rows = pc.mean(table["reward"]).as_py(), table.num_rows
     return {"version": THE_LOG, "interactions": rows, "rewarded": rows, "mean_reward": mean, "ignored": 0}

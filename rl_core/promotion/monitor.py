@@ -45,8 +45,8 @@ def _guardrail_violation(config: Config, platform: Platform, challenger: str) ->
     limit, failure_rate = config.release.max_failure_rate, own.failures / own.decisions
     if failure_rate > limit:
         return f"failed on {failure_rate:.1%} of its {own.decisions:,} decisions, above the limit of {limit:.1%}"
-    champion = [of.p95_latency_ms for version, of in vitals.items() if version != challenger]
-    allowed = max([config.release.max_p95_latency_ms, *(CHAMPION_LATENCY_FACTOR * latency for latency in champion)])
+    latencies = [other.p95_latency_ms for version, other in vitals.items() if version != challenger]
+    allowed = max([config.release.max_p95_latency_ms, *(CHAMPION_LATENCY_FACTOR * latency for latency in latencies)])
     if own.p95_latency_ms > allowed:
         return f"has a p95 latency of {own.p95_latency_ms:,.1f} ms, above the limit of {allowed:,.1f} ms"
     return ""

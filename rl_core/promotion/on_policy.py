@@ -1,4 +1,4 @@
-"""On-policy training as a component and the command line run it: checked, resumed, and written as a policy."""
+"""On-policy training, as the component and the command line run it: checked, resumed, and written as a policy."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def on_policy_step(
 ) -> OnPolicy:
     """Train in simulation, with checkpoints in a folder, and write the policy.
 
-    platform: of the loop whose endpoint the policy is for, with its tuned settings; None: of none. tensorboard: folder
+    platform: of the loop whose endpoint the policy is for, with its tuned settings; None: no loop. tensorboard: folder
     of TensorBoard's logs, with a trace for its profiler if `profile`. on_loop: called with the curve so far after every
     loop.
     """

@@ -1,7 +1,7 @@
 """Retention: which versions, runs and dead letters are removed, and what is never removed.
 
-Kept are always: the versions of the release, from which training resumes, too; those that may have logged decisions
-since the champion was trained, which evaluation still reads; and the runs that decided on the versions of the release.
+Always kept are the versions of the release, from which training resumes; those that may have logged decisions since the
+champion was trained, which evaluation still reads; and the runs that decided on the versions of the release.
 """
 
 import itertools

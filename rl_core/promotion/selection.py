@@ -27,8 +27,9 @@ def select_policy(
 
     trials: what each policy was trained with, its `seed` and `hyperparameters`. Settings are compared by the mean of
     their seeds, so that no lucky seed decides; of the best settings, the best policy is taken. In an environment of
-    episodes all play the same ones, so many; otherwise they decide on the environment's whole population. difference:
-    from the best policy. scratch: folder for temporary files of a Ray cluster.
+    episodes, `episodes` is their number, the same ones for all policies; otherwise policies decide in all contexts of
+    the environment's population. In a row, `difference` is that from the best policy. scratch: folder for temporary
+    files of a Ray cluster.
 
     Raises:
         InvalidInput: there are not as many trials as policies, or the environment does not tell what they earn.
@@ -38,9 +39,9 @@ def select_policy(
     with engine(config.rollouts, scratch) as workers:
         earned = [_earned(config, SavedPolicy.load(folder), episodes, workers) for folder in policies]
     rows = [_row(folder, trial, values) for folder, trial, values in zip(policies, trials, earned, strict=True)]
-    of_setting = _means_of_settings(rows)
+    setting_values = _means_of_settings(rows)
     for row in rows:
-        row["setting_value"] = of_setting[_setting(row)]
+        row["setting_value"] = setting_values[_setting(row)]
     order = sorted(range(len(rows)), key=lambda number: (-rows[number]["setting_value"], -rows[number]["value"]))
     best = earned[order[0]]
     for row, values in zip(rows, earned, strict=True):

@@ -1,4 +1,4 @@
-"""The check before work starts: whether the config's task, the released policies and the log are about the same."""
+"""The check before work starts: whether the config's task, the released policies and the log fit together."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The steps of a pipeline as its components run them: first the checks, then the work, of a loop or of none."""
+"""The steps of a pipeline as its components run them, with or without a loop: first the checks, then the work."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Trained(NamedTuple):
 def simulate_step(config: Config, platform: Platform, interactions: int, seed: int) -> dict[str, float]:
     """Add simulated interactions to the loop's log; return how many were new, and their mean reward.
 
-    Of an environment of episodes they are as many whole ones as it takes.
+    In an environment of episodes, whole episodes are added, as many as it takes.
     """
     check_start(config, platform)
     decisions, rewards = _simulated_events(config, interactions, seed, platform.scratch)
@@ -101,7 +101,7 @@ def export_step(
 
 
 def tuned_settings(config: Config, platform: Platform) -> tuple[Config, dict[str, Any]]:
-    """The config with the loop's tuned settings, if they are for it, and the metadata that tell a trainer of them."""
+    """The config with the loop's tuned settings, if they apply to it, and the metadata by which a trainer gets them."""
     tuned = platform.endpoint.tuned()
     used = with_tuned(config, tuned)
     return used, {TUNED: tuned.model_dump(mode="json")} if tuned and used is not config else {}
@@ -147,22 +147,22 @@ def evaluate_file(
     run_id: str = "",
 ) -> tuple[Verdict, Summary]:
     """The verdict by a log in a file, read with the features of the task and of the policies; see `evaluate_log`."""
-    candidate, other = SavedPolicy.load(policy), SavedPolicy.load(baseline) if baseline else None
-    encodings = [policy.encoding for policy in (candidate, other) if policy]
+    candidate, baseline_policy = SavedPolicy.load(policy), SavedPolicy.load(baseline) if baseline else None
+    encodings = [compared.encoding for compared in (candidate, baseline_policy) if compared]
     config = config.model_copy(update={"task": with_features_of(config.task, encodings)})
-    reward, others = config.reward, Counter[str]()
+    reward, left_out = config.reward, Counter[str]()
     events = artifact_events(log, config.task, columns, reward.name, config.other_rewards)
     if config.episodes:
-        rows = transitions(events, config.task, config.episodes, reward, others)
+        rows = transitions(events, config.task, config.episodes, reward, left_out)
     else:
         rows = interactions(events, config.task, reward.of_missing)
     return evaluate_log(
-        config, rows, candidate, other, least_propensity=least_propensity, run_id=run_id, left_out=others
+        config, rows, candidate, baseline_policy, least_propensity=least_propensity, run_id=run_id, left_out=left_out
     )
 
 
 def of_a_loop(platform: Platform | None, who: str) -> Platform:
-    """The platform. InvalidInput: there is none; who: what needs it."""
+    """The platform. InvalidInput: there is none. who: the part that needs it."""
     if platform is None:
         raise InvalidInput(f'backend: is missing; {who} needs that of a loop, as {{"name": "local", "root": "…"}}')
     return platform

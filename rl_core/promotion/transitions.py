@@ -109,7 +109,7 @@ def with_challenger(before: Release | None, challenger: Manifest, percent: int, 
 def _swap_release(
     endpoint: Endpoint, after: Callable[[Release | None], Release], verdict: Verdict | None = None
 ) -> Release:
-    """Replace the release by `after` of it, again from the current one as often as it was changed concurrently."""
+    """Replace the release by `after(release)`; retry with the current one whenever it was changed concurrently."""
     while True:
         before = endpoint.release()
         if (new := after(before)) == before or endpoint.set_release(before, new, verdict):

@@ -11,7 +11,7 @@ from banditloop.rl_core.evaluation.interactions import Interactions
 from banditloop.rl_core.settings.reward_range import RewardRange
 
 SHOWN = 50  # actions, those that were chosen most
-SUMS = 5  # of ones, rewards, their squares, the squares of what is missing to 1, and the share of exploration
+SUMS = 5  # of ones, rewards, squares of rewards, squares of 1 - reward, and probabilities of exploration
 
 
 class ActionTotals:
@@ -51,7 +51,7 @@ class ActionTotals:
     def _explored(self, version: str, batch: Interactions, propensities: np.ndarray) -> np.ndarray:
         """The probability [B] that each action was drawn uniformly and not by preference, given that it was chosen.
 
-        A version draws uniformly with a fixed probability, and so chooses each of K candidates with that over K.
+        A version draws uniformly with a fixed probability ε: each of K candidates with ε / K.
         """
         candidates = batch.candidates.mask(len(batch.rewards)).sum(axis=1)
         share = self._exploration.get(version, np.nan)

@@ -1,4 +1,4 @@
-"""Drift of rewards and observations between two periods, and the greedy value of what is served."""
+"""Drift of rewards and observations between two periods, and the greedy value of the served policy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

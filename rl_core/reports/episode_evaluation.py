@@ -98,7 +98,7 @@ def _diagnostics(summary: Summary) -> str:
     log = [
         ["held-out episodes", summary["episodes"]],
         ["their decisions", summary["interactions"]],
-        *([f"left out: {what}", count] for what, count in summary["left_out"].items()),
+        *([f"left out: {reason}", count] for reason, count in summary["left_out"].items()),
         ["all decisions that have a reward", html_page.percent(summary["coverage"])],
         *([f"answered by {version}", html_page.percent(part)] for version, part in summary["logging_mix"].items()),
     ]

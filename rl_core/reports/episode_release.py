@@ -32,10 +32,10 @@ def of_episodes(
     report: dict[str, Any], config: Config, episodes: EpisodesSection, platform: Platform
 ) -> dict[str, Any]:
     """The report with `returns` by version and a note, without what does not apply."""
-    without = {key: [_without_interval(row) for row in report[key]] for key in ("versions", "periods", "actions")}
+    plain_rows = {key: [_without_interval(row) for row in report[key]] for key in ("versions", "periods", "actions")}
     alarms = [alarm for alarm in report["alarms"] if alarm["kind"] == "traffic"]
-    nothing = {"features": [], "exploration": None, "alarms": alarms}
-    return report | without | nothing | {"note": NOTE, "returns": _returns(config, episodes, platform)}
+    not_applicable = {"features": [], "exploration": None, "alarms": alarms}
+    return report | plain_rows | not_applicable | {"note": NOTE, "returns": _returns(config, episodes, platform)}
 
 
 def _without_interval(row: Report) -> Report:

@@ -1,4 +1,4 @@
-"""One pass over the newest of the log for the release report: rewards, observations, the champion's greedy value."""
+"""One pass over the newest part of the log for the release report: rewards, observations, champion's greedy value."""
 
 import itertools
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Period(NamedTuple):
 
 @dataclass
 class LogReading:
-    """What one pass over the newest of the log adds up."""
+    """The sums of one pass over the newest part of the log."""
 
     whole: bool = True  # whether nothing of the log was left out
     rewards: dict[str, RewardStats] = field(default_factory=dict)  # by version
@@ -71,7 +71,7 @@ class LogReading:
 
 
 def read_log(config: Config, platform: Platform, champion: Manifest) -> LogReading:
-    """Read the newest of the log once: at most MAX_INTERACTIONS since the champion's training, and as many before."""
+    """Read the newest part of the log once: at most MAX_INTERACTIONS since the champion's training, as many before."""
     policy = SavedPolicy.load(platform.endpoint.policy(champion.version))
     warehouse = platform.warehouse.reading(with_features_of(config.task, [policy.encoding]))
     before, since, whole = _windows(platform, champion)
@@ -99,9 +99,9 @@ def read_log(config: Config, platform: Platform, champion: Manifest) -> LogReadi
 
 
 def _windows(platform: Platform, champion: Manifest) -> tuple[list[Window], list[Window], bool]:
-    """The newest of the log in windows: the latest trainings until the champion's, and PERIODS of equal length since.
+    """The newest part of the log: windows up to the champion's training, windows since, and whether this is all of it.
 
-    Also whether they are the whole log.
+    Those before are the windows of the latest trainings; those since are PERIODS of equal length.
     """
     trained_until, warehouse = champion.window.until, platform.warehouse
     end = warehouse.window(trained_until)

@@ -10,9 +10,9 @@ BEGINNING = datetime.fromtimestamp(0, UTC)
 
 
 def newest(warehouse: Warehouse, window: Window, at_most: int) -> Window:
-    """The latest part of a window that has at most so many interactions, and about as many if time divides them.
+    """The latest part of a window with at most `at_most` interactions, and more than half of that where possible.
 
-    Interactions that were logged at one time are not divided: where these alone are too many, the part is empty.
+    Interactions that were logged at one time stay together: where these alone are too many, the part is empty.
     """
     after = warehouse.window(window.until).interactions
     all_of_it = _part(warehouse, window, window.until - (window.since or BEGINNING), after)
@@ -34,7 +34,7 @@ def newest(warehouse: Warehouse, window: Window, at_most: int) -> Window:
 
 
 def _part(warehouse: Warehouse, window: Window, duration: timedelta, after: int) -> Window:
-    """The last part of a window, which `after` interactions come after."""
+    """The last part of a window; after: the number of interactions that follow the window."""
     since = window.until - duration
     begins = window.since if since <= (window.since or BEGINNING) else since
     interactions = warehouse.window(begins).interactions - after

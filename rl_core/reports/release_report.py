@@ -49,7 +49,7 @@ def report(config: Config, platform: Platform) -> dict[str, Any]:
 
 
 def _bounds(config: Config, reading: LogReading, row: dict[str, Any]) -> dict[str, float | None]:
-    """The confidence sequence of a version's mean reward; with the mean that it is about, where not all was read."""
+    """The confidence sequence of a version's mean reward, and the mean of what was read if that is not all of it."""
     rewards = reading.rewards.get(row["version"])
     if rewards is None:
         return {"low": None, "high": None}

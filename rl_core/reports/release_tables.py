@@ -5,7 +5,7 @@ from typing import Any
 from banditloop.rl_core.reports import html_page
 from banditloop.rl_core.reports.versions import DATES
 
-USED = {  # headers of what a retraining took
+USED = {  # headers of the time and memory that a retraining took
     "seconds": "seconds",
     "rows_per_second": "rows per second",
     "cpu_seconds": "CPU seconds",

@@ -8,7 +8,7 @@ NEWEST = 20  # of the runs; a platform is asked for the artifacts of each
 
 
 def retraining_rows(platform: Platform) -> list[dict[str, Any]]:
-    """One row per run that has ended and made a version, oldest first, of the newest ones that the runner knows.
+    """One row for each of the NEWEST latest runs that have ended and made a version, oldest first.
 
     * run, version: of the first version that it made
     * rows: interactions that the training added
@@ -16,11 +16,11 @@ def retraining_rows(platform: Platform) -> list[dict[str, Any]]:
     * cpu_seconds: sum of those that its tasks report; peak_memory_mb: the largest of them. None where none does: runs
       from before components reported them, and platforms that do not tell the metrics of a run
     """
-    made = {manifest.run: manifest for manifest in reversed(platform.endpoint.versions()) if manifest.run}
-    ended = [run for run in platform.runner.runs() if run.run_id in made and run.ended]
+    manifests = {manifest.run: manifest for manifest in reversed(platform.endpoint.versions()) if manifest.run}
+    ended = [run for run in platform.runner.runs() if run.run_id in manifests and run.ended]
     return [
-        {"run": run.run_id, "version": made[run.run_id].version}
-        | _took(run, made[run.run_id].window.interactions)
+        {"run": run.run_id, "version": manifests[run.run_id].version}
+        | _took(run, manifests[run.run_id].window.interactions)
         | _used(platform, run.run_id)
         for run in ended[-NEWEST:]
     ]

@@ -14,14 +14,14 @@ def status(config: Config, platform: Platform) -> dict[str, Any]:
 
     warning: one line if the canary does not get its share of the traffic, else empty.
     """
-    trained, release = platform.endpoint.versions(), platform.endpoint.release()
+    manifests, release = platform.endpoint.versions(), platform.endpoint.release()
     return {
         "endpoint": config.backend.endpoint,
         "serving": platform.endpoint.serving_versions(),
         "versions": version_rows(platform, *TOTALS, *DATES),
         "warning": release.traffic_warning() if release else "",
-        "new_interactions": platform.warehouse.window(trained[-1].window.until if trained else None).interactions,
-        "needed_interactions": config.retraining.needed(trained[-1].interactions if trained else 0),
+        "new_interactions": platform.warehouse.window(manifests[-1].window.until if manifests else None).interactions,
+        "needed_interactions": config.retraining.needed(manifests[-1].interactions if manifests else 0),
         "runs": [run_row(run) for run in platform.runner.runs()],
         "log": log_counts(platform),
     }

@@ -20,7 +20,7 @@ def write_tuning(
 ) -> dict[str, float]:
     """Write the result of `tune` as JSON and as a page; returns its key numbers.
 
-    shared: folder of what pages share; None: the page is whole by itself.
+    shared: folder of the plotly that pages share; None: it is inlined.
     """
     parameters.parent.mkdir(parents=True, exist_ok=True)
     parameters.write_text(json.dumps(summary, indent=2))
@@ -46,7 +46,7 @@ def write_page(summary: Mapping[str, Any], page: Path, shared: Path | None = Non
 
 
 def trial_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each trial, the best first: rank, value, settings, standard error, seeds and state."""
+    """A row for each trial, the best first: number, value, standard error, settings, seeds and state."""
     keys = dict.fromkeys(key for trial in summary["trials"] for key in trial["parameters"])
     return [
         {"trial": trial["number"], "value": trial["value"], "error": trial["standard_error"]}
@@ -83,7 +83,7 @@ def _end(trial: Mapping[str, Any], sign: int) -> float | None:
 
 
 def _setting(value: Any) -> Any:
-    """A setting as it is shown: three digits, wherever the point is."""
+    """A setting as it is shown: a decimal number with three significant digits."""
     return f"{value:.3g}" if isinstance(value, float) else value
 
 

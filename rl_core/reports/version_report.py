@@ -19,8 +19,8 @@ def version_report(platform: Platform, version: str) -> dict[str, Any]:
     * estimates: doubly robust, of the mean rewards and their difference on held-out interactions, by its run's
       evaluator; none where the run or its metrics are not known any more
     * report: URI of the evaluation's page; empty where it is not known
-    * training: page of the run that made it, metrics of the training, and what else this wrote, as its curve: URIs by
-      name; empty where the run is not known any more
+    * training: page of the run that made it, metrics of the training, and the URIs of its other artifacts by name, such
+      as its curve; empty where the run is not known any more
     * verdicts: all about it, oldest first
 
     Raises:
@@ -59,7 +59,7 @@ def _lineage(manifests: dict[str, Manifest], manifest: Manifest) -> list[str]:
 
 
 def _training(platform: Platform, manifest: Manifest) -> dict[str, Any]:
-    """What the task that wrote a version left in its run."""
+    """The page, metrics and artifacts of the task that wrote a version, from its run."""
     artifacts = _artifacts(platform, manifest.run)
     written = (artifact.task for artifact in artifacts if artifact.metadata.get("version") == manifest.version)
     task = next(written, None)

@@ -1,4 +1,4 @@
-"""Where episodes are played: in this process, or on other workers. They are the same."""
+"""Where episodes are played: in this process, or on other workers. The episodes are the same."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ class Engine(Protocol):
     """Plays episodes, all at once or divided over workers."""
 
     def play(self, part: Callable[[slice], Result], episodes: int) -> list[Result]:
-        """What `part` returns for slices of the numbers of episodes, in order, which cover 0 to `episodes` once.
+        """The results of `part`, in order, for slices of episode numbers that together cover 0 to `episodes` once.
 
         `part` and its results may travel to other processes. It must depend on nothing but its slice: it is called
-        again where a worker dies.
+        again if a worker dies.
         """
 
 
@@ -36,7 +36,7 @@ IN_PROCESS = InProcess()
 def engine(section: RolloutsSection, folder: Path | None = None) -> Iterator[Engine]:
     """The engine of a config's section, for as long as the block runs.
 
-    folder: where a Ray cluster that is started for it keeps its temporary files; None: in the system's folder of them.
+    folder: where a Ray cluster that is started for it keeps its temporary files; None: in the system's.
 
     Raises:
         InvalidInput: Ray is not installed, or no cluster answers at the address.
@@ -44,7 +44,7 @@ def engine(section: RolloutsSection, folder: Path | None = None) -> Iterator[Eng
     if section.engine == "process":
         yield IN_PROCESS
         return
-    from banditloop.rl_core.rollouts.ray_engine import ray_engine  # of an extra
+    from banditloop.rl_core.rollouts.ray_engine import ray_engine  # needs the extra `ray`
 
     with ray_engine(section, folder) as workers:
         yield workers

@@ -20,7 +20,7 @@ def episodic_history(
     max_steps: int | None = None,
     engine: Engine = IN_PROCESS,
 ) -> tuple[pa.Table, pa.Table]:
-    """The decisions and rewards of the first whole episodes that have at least so many interactions together.
+    """The decisions and rewards of the first episodes, as many whole ones as have at least `interactions` together.
 
     The same arguments give the same events with the same ids, more interactions give further ones.
 
@@ -30,11 +30,11 @@ def episodic_history(
     if interactions < 1:
         raise InvalidInput(f"interactions = {interactions}: give at least 1")
     tables, rows, episodes = [], 0, 0
-    steps = max_steps or environment.max_steps  # of an episode; then as many as those played had on average
+    steps = max_steps or environment.max_steps  # per episode: the limit at first, then the average so far
     while rows < interactions:
-        more = math.ceil((interactions - rows) / steps)
-        tables.append(rollouts(None, environment, seed, more, episodes, max_steps, engine))
-        rows, episodes = rows + tables[-1].num_rows, episodes + more
+        count = math.ceil((interactions - rows) / steps)
+        tables.append(rollouts(None, environment, seed, count, episodes, max_steps, engine))
+        rows, episodes = rows + tables[-1].num_rows, episodes + count
         steps = rows / episodes
     played = _cut(pa.concat_tables(tables), interactions)
     rewards = reward_table(
@@ -48,6 +48,6 @@ def episodic_history(
 
 
 def _cut(played: pa.Table, interactions: int) -> pa.Table:
-    """The rows up to the end of the episode that the last of so many interactions belongs to."""
+    """The rows up to the end of the episode in which the given number of interactions is reached."""
     ended = played["terminal"].to_numpy() | played["truncated"].to_numpy()
     return played.slice(0, interactions + int(np.argmax(ended[interactions - 1 :])))

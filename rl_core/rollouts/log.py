@@ -1,4 +1,4 @@
-"""Rollouts as a log in a file, in the form of one's own logs: a column for every feature."""
+"""Rollouts in the form of a log in a file, as other systems write them: a column for every feature."""
 
 import pyarrow as pa
 
@@ -11,7 +11,7 @@ EPISODE = ("episode_id", "step", "terminal", "truncated")
 def as_log(rollouts: pa.Table) -> pa.Table:
     """The columns of rollouts that a log has, and one for each feature of the context.
 
-    candidates are there if any row lists some.
+    The column candidates is there if any row lists some.
 
     Raises:
         InvalidInput: a feature has the name of another column.

@@ -22,8 +22,8 @@ class Played(NamedTuple):
     """A step of the R episodes that had not ended before it.
 
     episodes: their positions among those that were started, [R], ascending. step: its number, from 0 on. contexts,
-    candidates and decisions: what was observed, and chosen from it. outcome: what it brought. next_contexts: what was
-    observed after it, which in an episode that it cut off is what would have been decided on next.
+    candidates and decisions: what was observed and chosen. outcome: its rewards and ends. next_contexts: what was
+    observed after it; in an episode that it cut off, the context of the decision that would have come next.
     """
 
     episodes: np.ndarray
@@ -64,7 +64,7 @@ def play(
 def running_candidates(
     environment: EpisodicEnvironment, task: Task, episodes: Episodes, running: np.ndarray
 ) -> Candidates:
-    """What may be chosen in each of the running episodes [R]: positions among those that were started."""
+    """The candidates in each of the running episodes; running: their positions [R] among those that were started."""
     listed = episodes.candidates()
     if listed is not None:
         return Candidates.of_lists([listed[row] for row in running])
@@ -79,14 +79,14 @@ def step_limit(environment: EpisodicEnvironment, max_steps: int | None) -> int:
 
 
 def take_step(episodes: Episodes, running: np.ndarray, actions: np.ndarray, started: int, is_last: bool) -> Steps:
-    """What the actions [R] brought in the running episodes, which are some of those that were started.
+    """The outcome of the actions [R] in the running episodes, which are some or all of those that were started.
 
     is_last: whether those that have not ended are cut off with it.
     """
     if len(running) < started:
-        of_all = np.full(started, actions[0], actions.dtype)  # those that are over take any
-        of_all[running] = actions
-        steps = Steps(*(column[running] for column in episodes.step(of_all)))
+        all_actions = np.full(started, actions[0], actions.dtype)  # episodes that are over ignore theirs
+        all_actions[running] = actions
+        steps = Steps(*(column[running] for column in episodes.step(all_actions)))
     else:
         steps = episodes.step(actions)
     return steps._replace(truncated=~steps.terminal) if is_last else steps

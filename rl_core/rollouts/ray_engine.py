@@ -18,7 +18,7 @@ from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.rollouts import RolloutsSection
 
 Result = TypeVar("Result")
-PARTS_PER_WORKER = 4  # so that none waits long for the one whose episodes are the longest
+PARTS_PER_WORKER = 4  # so that no worker waits long for the one with the longest episodes
 CONNECT_SECONDS = 10.0
 RETRIES = 10  # of a part whose worker died
 VARIABLES = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}  # of clusters on this machine, unless set
@@ -37,7 +37,7 @@ class RayEngine:
         self._task = ray.remote(_play).options(max_retries=RETRIES, num_cpus=1)
 
     def play(self, part: Callable[[slice], Result], episodes: int) -> list[Result]:
-        """See Engine: some slices per worker.
+        """See Engine: several slices per worker.
 
         Raises:
             Exception: what `part` raised on a worker.
@@ -112,16 +112,16 @@ def _imported() -> Any:
 
 @cache
 def _token() -> str:
-    """What the processes of clusters on this machine know each other by.
+    """The token by which the processes of clusters on this machine authenticate each other.
 
-    In an environment variable: otherwise Ray would write one to ~/.ray.
+    It is passed in an environment variable: otherwise Ray would write one to ~/.ray.
     """
     return secrets.token_hex(32)
 
 
 @contextlib.contextmanager
 def _short(folder: Path | None) -> Iterator[Path]:
-    """A new folder in this one for Ray's files, by a path of which Ray can make names of sockets: 107 bytes at most."""
+    """A new folder for Ray's files in this one, by a short path: a socket's path in it has at most 107 bytes."""
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     with (

@@ -21,7 +21,7 @@ class Returns(NamedTuple):
 
 
 def standard_error(values: np.ndarray) -> float | None:
-    """The standard error of the mean of values [N]; None of fewer than two."""
+    """The standard error of the mean of values [N]; None for fewer than two."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
@@ -35,7 +35,7 @@ def returns(
     max_steps: int | None = None,
     engine: Engine = IN_PROCESS,
 ) -> Returns:
-    """The returns of the episodes from number `first` on, of the run with this seed: those of `rollouts`.
+    """The returns of the episodes from number `first` on, of the run with this seed: the same as in `rollouts`.
 
     Discounted: a reward after k steps counts discount ** k of its value. engine: where they are played.
     """

@@ -63,7 +63,7 @@ def _rollouts(
 
 
 def _rows(task: Task, played: Played, first: int, run: str, version: str) -> pa.Table:
-    """The interactions of a step. Each episode starts a millisecond after the one before it, as do its steps."""
+    """The interactions of a step. Episodes start a millisecond apart, and steps are a millisecond apart, too."""
     decisions, outcome, numbers = played.decisions, played.outcome, (first + played.episodes).tolist()
     times = simulated_times(first + played.episodes + played.step)
     candidates, probabilities = _listed(task, played.candidates, decisions.probabilities)
@@ -88,7 +88,7 @@ def _rows(task: Task, played: Played, first: int, run: str, version: str) -> pa.
 
 
 def _listed(task: Task, candidates: Candidates, probabilities: np.ndarray) -> tuple[pa.Array, pa.Array]:
-    """Each row's candidates, none where all of a task with numbered actions are meant, and their probabilities."""
+    """Each row's candidates and their probabilities. No candidates are listed if all numbered actions are eligible."""
     mask = candidates.mask(len(probabilities))
     rows, positions = np.nonzero(mask)
     ends = pa.array(np.concatenate([[0], mask.sum(axis=1).cumsum()]), pa.int32())

@@ -31,7 +31,7 @@ def play_visit(
 ) -> Visited:
     """Play an episode for each user, and publish what every step earned as it comes.
 
-    The running episodes of a step are one request. The step with which an episode ended has an event that says so.
+    Each step sends one request for all running episodes. The last step of an episode has an event that it ended.
 
     Raises:
         InvalidInput: nothing is serving.

@@ -25,7 +25,7 @@ class Backend(Section):
     CONNECT: ClassVar[str]  # module:function, from a Config to its Platform
     RUNNERS: ClassVar[tuple[Target, ...]] = ("local",)  # where pipelines of this backend can run
     PUBLISH_SECONDS: ClassVar[float] = 0.1  # default of bus.publish_seconds
-    FOLLOW_SECONDS: ClassVar[float] = 0.1  # between two looks of a serving process at the release
+    FOLLOW_SECONDS: ClassVar[float] = 0.1  # between two reads of the release by a serving process
     TRAINS_REMOTELY: ClassVar[bool] = False  # whether it supports the [training] section
 
     name: str
@@ -130,8 +130,8 @@ class GoogleBackend(Backend):
 
     @field_validator("kfp_host")
     @classmethod
-    def _check_kfp_host(cls, url: str, others: ValidationInfo) -> str:
-        if others.data.get("runner") == "kfp" and not url:
+    def _check_kfp_host(cls, url: str, info: ValidationInfo) -> str:
+        if info.data.get("runner") == "kfp" and not url:
             raise ValueError("the runner kfp needs the URL of a Kubeflow Pipelines API, as https://pipelines.example")
         return url
 

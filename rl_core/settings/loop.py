@@ -12,7 +12,7 @@ ACTIVATION = "activation"  # name of the reward that activates a deferred decisi
 TERMINAL, TRUNCATED = (
     "terminal",
     "truncated",
-)  # of those that say that an episode ended, or was cut off, with a decision
+)  # names of events: an episode ended, or was cut off, with a decision
 RESERVED_REWARDS = (ACTIVATION, TERMINAL, TRUNCATED)
 YEAR = 366 * 24 * 3600.0
 

@@ -28,7 +28,7 @@ class Registry(Mapping[str, type[S]]):
         return cast(type[S], imported(f"{self._package}.{self._classes[name]}"))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The class of a name; a KeyError in its module is none of the name."""
+        """The class of a name. Mapping.get would take a KeyError while importing it for an unknown name."""
         return self[name] if name in self._classes else default
 
     def __contains__(self, name: object) -> bool:

@@ -25,7 +25,7 @@ class RewardRange(NamedTuple):
         return (rewards >= self.low - tolerance) & (rewards <= self.high + tolerance)
 
     def clip(self, rewards: np.ndarray) -> np.ndarray:
-        """The rewards, of which those outside the range are its nearest bound."""
+        """The rewards, with those outside the range moved to its nearest bound."""
         return np.where(self.contains(rewards), rewards, rewards.clip(self.low, self.high))
 
     def scale(self, rewards: np.ndarray) -> np.ndarray:

@@ -69,12 +69,12 @@ def check_space(space: Sequence[Dimension], values: Mapping[str, Any], parse: Ca
 
 
 def _agents_with(key: str, setting: str, parameter: Parameter, agents: Mapping[str, type[Section]]) -> tuple[str, ...]:
-    """The agents that a setting is tried with: those named, or those that have it, or all, which are then refused."""
+    """The agents that a setting is tried with: those named, else those that have it, else all, which then refuse it."""
     for name in parameter.agents:
         if name not in agents:
             raise InvalidInput(f"tuning.search_space.{key}.agents: {name!r} is not one of: {', '.join(agents)}")
-    having = tuple(name for name, kind in agents.items() if setting in kind.model_fields)
-    return tuple(parameter.agents) or having or tuple(agents)
+    with_setting = tuple(name for name, kind in agents.items() if setting in kind.model_fields)
+    return tuple(parameter.agents) or with_setting or tuple(agents)
 
 
 def read_value(dimension: Dimension, written: Any) -> Any:

@@ -87,13 +87,13 @@ class Section(BaseModel):
         """Convert whole floats back to ints: KFP turns the ints in pipeline parameters into floats."""
         if not isinstance(values, dict):
             return values
-        own = _fields_with_integers(cls)
-        return {key: _with_whole_numbers(value) if key in own else value for key, value in values.items()}
+        fields = _fields_with_integers(cls)
+        return {key: _with_whole_numbers(value) if key in fields else value for key, value in values.items()}
 
 
 @cache
 def _fields_with_integers(section: type[Section]) -> frozenset[str]:
-    """The fields that may hold integers, but for those of sections inside, which convert their own."""
+    """The fields that may hold integers, except nested sections, which convert their own."""
     fields = section.model_fields.items()
     return frozenset(name for name, field in fields if _may_hold_integers(field.annotation))
 
@@ -119,7 +119,7 @@ def _with_whole_numbers(value: Any) -> Any:
 
 
 def check_integers(value: Any, where: str) -> None:
-    """InvalidInput: an integer, in lists and mappings too, would be another one after travelling as JSON by KFP."""
+    """InvalidInput: an integer, in lists and mappings too, is too large to be exact in the JSON that KFP passes on."""
     if isinstance(value, Mapping | list):
         for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
             check_integers(item, f"{where}.{key}".removeprefix("."))

@@ -39,7 +39,7 @@ class TrainingSection(Section):
 
     @field_validator("replicas", "spot")
     @classmethod
-    def _check_custom_job(cls, value: Any, others: ValidationInfo) -> Any:
-        if value > cls.model_fields[str(others.field_name)].default and others.data.get("machine_type") == "":
+    def _check_custom_job(cls, value: Any, info: ValidationInfo) -> Any:
+        if value > cls.model_fields[str(info.field_name)].default and info.data.get("machine_type") == "":
             raise ValueError("needs a custom job: give training.machine_type, as n1-standard-4")
         return value

@@ -33,7 +33,7 @@ class Parameter(Section):
 
     @property
     def ends(self) -> list[Value]:
-        """What has to be valid for every value to be: the ends of the range, or all values."""
+        """The values whose validity implies that of all others: the ends of the range, or all values."""
         return self.values or list(self.range())
 
     def range(self) -> tuple[float, float]:

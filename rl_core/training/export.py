@@ -22,7 +22,7 @@ from banditloop.rl_core.training.lineage import resumable
 
 
 class Export(NamedTuple):
-    """What was exported: metadata of the examples, and the numbers of interactions, also of those left out."""
+    """The result of an export: metadata of the examples, and counts of interactions written and left out."""
 
     metadata: dict[str, Any]
     metrics: dict[str, int]
@@ -47,13 +47,13 @@ def export_log(
 ) -> Export:
     """Write the loop's interactions since the training of the latest policy, or all if training cannot resume from it.
 
-    Those held out are excluded, and those that contradict themselves or have a reward outside the task's range left
-    out. In a config with episodes they are the transitions of complete ones, of the whole log. as_of: time up to which
-    the log is read, ISO 8601; empty: now.
+    Held-out interactions are excluded, as are those that are inconsistent or have a reward outside the task's range.
+    In a config with episodes, the transitions of all complete episodes of the log are written instead. as_of: time up
+    to which the log is read, ISO 8601; empty: now.
 
     Raises:
-        InvalidInput: there are none, or a version's actions were not chosen as often as their logged propensities
-            imply: an audit that continues over its windows of the log.
+        InvalidInput: there are none, or the propensity audit fails: a version's actions were not chosen as often as
+            their logged propensities imply. The audit of a version continues over all windows of the log.
     """
     parent, window = next_window(config, platform, latest, as_of)
     if config.episodes:
@@ -74,7 +74,7 @@ def export_log(
 def next_window(
     config: Config, platform: Platform, latest: tuple[Manifest | None, Encoding | None], as_of: str = ""
 ) -> tuple[Manifest | None, Window]:
-    """What the next training resumes from, if anything, and the window of the log that it adds.
+    """The policy that the next training resumes from, if any, and the window of the log that it adds.
 
     Raises:
         InvalidInput: the window has no complete interactions.
@@ -95,14 +95,14 @@ def next_window(
 def export_episodes(
     config: Config, platform: Platform, window: Window, previous: Manifest | None, examples: Path
 ) -> Export:
-    """Write the transitions of the complete episodes of a window, without those held out or with one of no use.
+    """Write the transitions of a window's complete episodes, without held-out and unusable episodes.
 
     All decisions are audited, not only those of complete episodes: which episodes are complete depends on their
-    actions. The export's numbers are those of the transitions written and of everything that is left out.
+    actions. The export counts the transitions written, and everything that is left out.
     """
     shapes, audits = action_counts(platform.endpoint), Audits()
-    decided, usable = UsableInteractions(config.task, shapes), UsableInteractions(config.task, shapes)
-    for _ in audit_propensities(decided.of(platform.warehouse.interactions(window)), audits):
+    decisions, usable = UsableInteractions(config.task, shapes), UsableInteractions(config.task, shapes)
+    for _ in audit_propensities(decisions.of(platform.warehouse.interactions(window)), audits):
         pass
     rows = write_examples(
         usable.episodes_of(platform.warehouse.transitions(window, "training")), examples, config.examples.format
@@ -112,7 +112,7 @@ def export_episodes(
     if not rows:
         listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         raise InvalidInput(f"warehouse: no episode to learn from is complete ({listed}). {usable.example}".strip())
-    del counts["transitions"]  # with those held out
+    del counts["transitions"]  # it includes those held out
     export = Export.of(window.model_copy(update={"interactions": rows}), None, previous, counts | usable.left_out)
     return export._replace(metadata=export.metadata | KIND)
 
@@ -127,7 +127,7 @@ def write_usable(
 ) -> int:
     """Write the usable interactions and their audits into a folder of examples; returns how many.
 
-    audit: `audited` does not check the audits, which others are to be added to.
+    audit: `audited` skips the check of the audits, for a shard: they are checked once those of all shards are added.
     """
     passed = audit(usable.of(batches), audits, complete=config.reward.default != "ignore")
     rows = write_examples(passed, examples, config.examples.format)
@@ -136,7 +136,7 @@ def write_usable(
 
 
 def parse_time(text: str) -> datetime:
-    """The time of an ISO 8601 text, in UTC if it names no zone. InvalidInput: it is none."""
+    """The time of an ISO 8601 text, in UTC if it names no zone. InvalidInput: it is not one."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

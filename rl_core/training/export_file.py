@@ -28,17 +28,17 @@ from banditloop.rl_core.training.export import Export, parse_time, write_usable
 def export_file(
     config: Config, log: Path, columns: Mapping[str, str], examples: Path, held_out: Path, as_of: str = ""
 ) -> Export:
-    """Write the interactions of a log in a file; those held out are written to `held_out`, as the log has them.
+    """Write the interactions of a log in a file as examples, and its held-out rows unchanged to `held_out`.
 
-    In a config with episodes they are the transitions of the log's episodes, which are held out whole. columns: of the
-    log, as for `artifact_events`. as_of: time up to which it is read, ISO 8601; empty: all of it.
+    In a config with episodes, the transitions of the log's episodes are written; episodes are held out whole. columns:
+    names of the log's columns, as for `artifact_events`. as_of: time up to which it is read, ISO 8601; empty: all.
 
     Raises:
         InvalidInput: the file cannot be read, a row is wrong, or no interaction can be learned from.
     """
     usable = UsableInteractions(config.task, {})
-    by = "episode_id" if config.episodes else "event_id"
-    reading = LogReading(config.gate.holdout_fraction, parse_time(as_of) if as_of else None, by)
+    hold_out_column = "episode_id" if config.episodes else "event_id"
+    reading = LogReading(config.gate.holdout_fraction, parse_time(as_of) if as_of else None, hold_out_column)
     log_events = reading.training(artifact_events(log, config.task, columns, config.reward.name, config.other_rewards))
     if config.episodes:
         batches = transitions(log_events, config.task, config.episodes, config.reward, usable.left_out)
@@ -59,7 +59,7 @@ def export_file(
 
 
 class LogReading:
-    """One reading of a log: passes on what is to be trained on, and keeps the rest, and what tells it from others.
+    """One pass over a log: yields the events to train on; keeps the held-out rows, the latest time and a digest.
 
     held_out_by: the column by whose hash rows are held out.
     """
@@ -71,7 +71,7 @@ class LogReading:
         self.digest = hashlib.sha256()
 
     def training(self, log: Iterable[LoggedEvents]) -> Iterator[LoggedEvents]:
-        """The events up to the time, without those held out."""
+        """The events up to `as_of`, without held-out decisions."""
         for events in log:
             times = events.decisions["timestamp"]
             in_time = np.ones(len(times), bool)

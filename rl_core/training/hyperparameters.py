@@ -19,15 +19,15 @@ def with_hyperparameters(
     agent by name; those that it does not have are refused when the config is parsed.
 
     Raises:
-        InvalidInput: the config names no agent, so that it must be parsed to find its own, and it is invalid.
+        InvalidInput: the config names no agent and is invalid: it is parsed to find its default agent.
     """
-    values, given = dict(config), {key: value for key, value in typed.items() if value is not None}
-    settings = dict(hyperparameters or {}) | given
-    before = dict(values.get("agent", {}))
-    if agent and agent != before.get("name"):
+    values, typed_settings = dict(config), {key: value for key, value in typed.items() if value is not None}
+    settings = dict(hyperparameters or {}) | typed_settings
+    configured = dict(values.get("agent", {}))
+    if agent and agent != configured.get("name"):
         values["agent"] = {"name": agent} | settings
     elif settings:
-        values["agent"] = before | settings if before else {"name": Config.parse(values).agent.name} | settings
+        values["agent"] = configured | settings if configured else {"name": Config.parse(values).agent.name} | settings
     if exploration is not None:
         values["policy"] = dict(values.get("policy", {})) | {"exploration": exploration}
     return values

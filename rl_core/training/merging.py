@@ -1,6 +1,6 @@
 """Statistics of the shards of a training: each computed from its examples, then merged to a policy.
 
-For agents whose statistics are sums they are, but for rounding, those of a training on all examples.
+For agents whose statistics are sums, the merged ones equal those of one training on all examples, but for rounding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ from banditloop.rl_core.training.train import finite, initial_statistics, learne
 from banditloop.rl_core.training.training import Training, with_seen
 from banditloop.rl_core.training.tuned import TUNED
 
-ACTIONS = "actions"  # of a shard's metadata: those of its statistics
+ACTIONS = "actions"  # key of a shard's metadata: the actions of its statistics
 PLANNED = "since", "until", "parent", "previous", TUNED, SHARDS  # metadata that all shards of a training have in common
 
 
@@ -44,7 +44,7 @@ def write_shard(
 ) -> Statistics:
     """Compute the statistics of a shard's examples alone, and write them and what the merging needs to a folder.
 
-    metadata: of the examples. InvalidInput: they are no shard's, or the agent's statistics do not merge.
+    metadata: of the examples. InvalidInput: they are not a shard's, or the agent's statistics cannot be merged.
     """
     from banditloop.rl_core.events.examples import example_actions, example_files, read_examples
 
@@ -71,11 +71,11 @@ def merge_policy(
     """Add the statistics of shards to those that the training resumes from, and write the policy.
 
     Raises:
-        InvalidInput: they are shards of different trainings or have no interaction together, or a version's actions
-            were not chosen as often as their logged propensities imply.
+        InvalidInput: they are not all shards of one training, or have no interactions, or a version's actions were not
+            chosen as often as their logged propensities imply.
     """
-    own = [read_plan(shard) for shard in shards]
-    metadata, plan = _merged_metadata(own), Encoding.read(shards[0])
+    shard_metadata = [read_plan(shard) for shard in shards]
+    metadata, plan = _merged_metadata(shard_metadata), Encoding.read(shards[0])
     parent, previous = resumed_folders(platform, metadata)
     parts = [ActionsSeen.read(shard) or ActionsSeen() for shard in shards]
     audits = merged_audits([read_audits(parent) if parent else {}, *map(read_audits, shards)])
@@ -83,7 +83,7 @@ def merge_policy(
     read_table = [platform.read_table] if platform else []
     training = Training.of(config, plan, ActionsSeen.of(parts), parent, previous, *read_table)
     agent, statistics = _merging(config), initial_statistics(config, training.encoding, parent)
-    for shard, values in zip(shards, own, strict=True):
+    for shard, values in zip(shards, shard_metadata, strict=True):
         statistics = agent.merge(statistics, _placed(agent, shard / STATISTICS, values[ACTIONS], training.encoding))
     statistics = with_action_features(finite(statistics), training.encoding)
     manifest, encoding = training.result(Window.of(metadata, "plan"), statistics, run_id)
@@ -99,7 +99,7 @@ def _merging(config: Config) -> MergeableAgent:
 
 
 def _candidates(config: Config, examples: Path) -> set[str]:
-    """The candidates of a shard's decisions, if the agent learns of those that were not chosen: other shards may be."""
+    """The candidates of a shard's decisions, if the agent learns from all: other shards may have chosen them."""
     from banditloop.rl_core.events.examples import example_files, read_examples
 
     if not config.agent.learns_from_eligible:
@@ -109,7 +109,10 @@ def _candidates(config: Config, examples: Path) -> set[str]:
 
 
 def _placed(agent: MergeableAgent, path: Path, own: Sequence[str], encoding: Encoding) -> Statistics:
-    """The statistics of a shard, of its own actions, for those of an encoding, which lacks what was nowhere chosen."""
+    """The statistics of a shard with its own actions moved to their positions in an encoding.
+
+    Actions that no shard chose are not in the encoding, and are dropped.
+    """
     arrays, dim = read_arrays(path), encoding.context.dim
     check_shapes(path, arrays, agent.initial_statistics(dim, len(own)))
     if tuple(own) == encoding.action_ids:
@@ -119,14 +122,14 @@ def _placed(agent: MergeableAgent, path: Path, own: Sequence[str], encoding: Enc
     placed = agent.initial_statistics(dim, len(encoding.action_ids))
     one, two = agent.initial_statistics(dim, 1), agent.initial_statistics(dim, 2)
     for name, array in arrays.items():
-        axes = np.flatnonzero(np.array(one[name].shape) != np.array(two[name].shape)).tolist()  # that of the actions
+        axes = np.flatnonzero(np.array(one[name].shape) != np.array(two[name].shape)).tolist()  # the action axis
         where = (slice(None),) * axes[0] + (places,) if axes else ...
         placed[name][where] = array.take(kept, axes[0]) if axes else array
     return placed
 
 
 def _merged_metadata(own: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The plan's metadata, with the number of interactions of all shards, given each one's."""
+    """The plan's metadata with the total number of interactions, given the metadata of each shard."""
     plans = [{key: values[key] for key in PLANNED if key in values} for values in own]
     if any(plan != plans[0] for plan in plans):
         raise InvalidInput("sums: are of different trainings; give those of all shards of one")

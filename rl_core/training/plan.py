@@ -1,4 +1,4 @@
-"""The plan of a training in shards: what they have in common, and each of them written as examples."""
+"""The plan of a training in shards: what all shards have in common. Each shard is then written as examples."""
 
 import logging
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from banditloop.rl_core.ports import Platform, action_counts
 from banditloop.rl_core.training.export import Export, next_window, write_usable
 from banditloop.rl_core.training.training import fit_encoding
 
-METADATA = "metadata.json"  # of a plan: what the examples of all its shards have in common; of sums: also their own
-SHARDS, SHARD = "shards", "shard"  # in this metadata: how many there are, and which one the examples are
+METADATA = "metadata.json"  # of a plan: what all of its shards have in common; of a shard's statistics: also its own
+SHARDS, SHARD = "shards", "shard"  # keys of it: the number of shards, and the name of this one
 log = logging.getLogger("banditloop.training")
 
 
@@ -56,9 +56,9 @@ def write_plan(
 
 
 def export_shard(config: Config, platform: Platform, plan: Path, shard: str, examples: Path) -> Export:
-    """Write a shard of the interactions of a plan as examples, with its encoder; there may be none in it.
+    """Write one shard of a plan's interactions as examples, with the plan's encoder. A shard may be empty.
 
-    Their audits are of this shard alone, and not checked: those of all shards are, once they are merged.
+    The propensity audits are of this shard alone. They are not checked here, but once those of all shards are merged.
     """
     metadata, audits = read_plan(plan), Audits()
     window, usable = Window.of(metadata, "plan"), UsableInteractions(config.task, action_counts(platform.endpoint))
@@ -70,7 +70,7 @@ def export_shard(config: Config, platform: Platform, plan: Path, shard: str, exa
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """The metadata of a plan. InvalidInput: the folder is none."""
+    """The metadata of a plan. InvalidInput: the folder is not a plan."""
     try:
         return dict(orjson.loads((folder / METADATA).read_bytes()))
     except (OSError, ValueError):

@@ -31,8 +31,8 @@ def train_policy(
 ) -> tuple[Manifest, Statistics]:
     """Train the config's agent on a folder of examples, write the policy, and return its manifest and statistics.
 
-    platform: of the loop, whose machines train and whose policies are resumed from; None: this process trains, from
-    nothing. metadata: of the ingester's examples; that of others may lack any key.
+    platform: of the loop; its machines train, and its policies can be resumed from. None: this process trains, from
+    nothing. metadata: as the ingester wrote it; that of examples from elsewhere may lack any key.
 
     Raises:
         InvalidInput: there are no examples, they are of another kind than the config's agent learns from, or they
@@ -51,7 +51,7 @@ def train_policy(
 
 
 def resumed_folders(platform: Platform | None, metadata: Mapping[str, Any]) -> tuple[Path | None, Path | None]:
-    """The policy directories that examples with this metadata resume from, and the one before.
+    """The directories of the parent policy and of the previous one that the metadata of examples names, if any.
 
     Raises:
         InvalidInput: they continue a policy, and there is no platform that has it.
@@ -83,7 +83,7 @@ def _train(config: Config, examples: Path, encoding: Encoding, parent: Path | No
 
 
 def _window(examples: Path, metadata: Mapping[str, Any], task: Task) -> tuple[Window, str]:
-    """The window of the log that examples are, and a digest that tells them from others; empty for a loop's log."""
+    """The window of the log that examples cover, and a digest of their content; empty for a loop's log."""
     if "until" in metadata:
         return Window.of(metadata, "examples"), metadata.get("digest", "")
     from banditloop.rl_core.events.examples import example_files, read_examples  # imports TensorFlow

@@ -25,7 +25,7 @@ from banditloop.rl_core.training.transitions import train_on_episodes
 
 LOGGER = logging.getLogger(__name__)
 FILES_DONE = "files"  # the array of a checkpoint that holds the number of files it covers
-BEFORE = "before.npz"  # what the training resumes from, for agents that judge by it what they add
+BEFORE = "before.npz"  # the statistics that the training resumes from, for agents whose updates depend on them
 POLL_SECONDS = 1.0
 
 
@@ -58,9 +58,9 @@ def train_shard(config: Config, examples: Path, work: Path, shard: int, shards: 
     statistics = _statistics(config, encoding, path)
     before = read_arrays(work / BEFORE) if (work / BEFORE).exists() else None
     rest = files[files_done:]
-    for some in [rest] if rest and config.episodes else [[file] for file in rest]:  # episodes: one training on all
-        statistics = _trained(config, encoding, some, statistics, before)
-        files_done += len(some)
+    for group in [rest] if rest and config.episodes else [[file] for file in rest]:  # episodes: one training on all
+        statistics = _trained(config, encoding, group, statistics, before)
+        files_done += len(group)
         _checkpoint(path, statistics, files_done)
     while shard == 0 and _unfinished(examples, work, shards):
         time.sleep(POLL_SECONDS)
@@ -94,7 +94,7 @@ def _trained(
 
 
 def _logged(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The tables; how many rows have been read is logged after each."""
+    """The tables; logs the number of rows read after each."""
     rows = 0
     for table in tables:
         yield table

@@ -26,7 +26,7 @@ from banditloop.rl_core.features.encoding import Encoding
 
 
 def initial_statistics(config: Config, encoding: Encoding, parent: Path | None) -> Statistics:
-    """The statistics to train from, in the shape of an encoding: those of a parent policy directory, or of nothing."""
+    """The statistics to train from, in the shape of an encoding: those of a parent policy directory, or of no data."""
     actions = len(encoding.action_ids)
     if parent is None:
         return config.agent.initial_statistics(encoding.context.dim, actions)
@@ -56,8 +56,8 @@ def train(
     Where the order matters, each table is sorted by event id, since a log has no order of its own: the result must not
     depend on how it is read.
 
-    before: what the whole training resumes from, for a shard of it whose agent learns from that; the statistics may
-    then be changed.
+    before: for a shard whose agent learns from them, the statistics that the whole training resumes from; `statistics`
+    may then be changed in place.
 
     Raises:
         InvalidInput: an interaction does not fit the encoding, or the trained statistics are not finite.
@@ -86,7 +86,7 @@ def finite(statistics: Statistics) -> Statistics:
 def batch(table: pa.Table, encoding: Encoding, with_eligible: bool = False, with_ids: bool = True) -> Batch:
     """The interactions of a table, as agents learn from them.
 
-    with_eligible: with the actions that could be chosen. with_ids: with the numbers of the interactions.
+    with_eligible: with the actions that could be chosen. with_ids: with a number for each interaction.
 
     Raises:
         InvalidInput: as `to_arrays` does.

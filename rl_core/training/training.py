@@ -27,7 +27,7 @@ ReadTable = Callable[[str], pa.Table | None]  # the content of a table by its na
 
 @dataclass(frozen=True)
 class Training:
-    """A training: the policy that it resumes from and the one before, if any, and the encoding of its statistics."""
+    """A training: the parent that it resumes from and the previous policy, if any, and its statistics' encoding."""
 
     config: Config
     parent: Manifest | None
@@ -59,10 +59,10 @@ class Training:
         previous: Path | None,
         read_table: ReadTable = lambda name: None,
     ) -> "Training":
-        """The training on interactions of which these actions were seen; parent, previous: policy directories.
+        """The training on interactions in which these actions were seen; parent, previous: policy directories.
 
-        Their encoding becomes one with all these actions, and with the features of these and, where the task has them,
-        of its table of actions, which `read_table` reads.
+        The encoding is extended by these actions and their features. Features in the task's table of actions, which
+        `read_table` reads, take precedence.
         """
         encoding = with_seen(encoding, config, seen)
         known = encoding.action_features | seen.features
@@ -82,7 +82,7 @@ class Training:
     ) -> tuple[Manifest, Encoding]:
         """The manifest and the encoding of the policy with the trained statistics.
 
-        content: a digest of the examples where they are of no loop's log, whose windows say what is in them.
+        content: a digest of the examples; empty for those of a loop's log, which the window identifies.
         """
         generation = self.previous.generation + 1 if self.previous else 1
         manifest = next_manifest(self.config, window, self.parent, self.encoding, generation, run_id, content)
@@ -91,8 +91,8 @@ class Training:
 
     def _new_actions(self, counts: np.ndarray) -> list[str]:
         """The actions that joined after the first training and were not tried enough; counts: interactions of each."""
-        before = self.previous_encoding or self.encoding
-        settled = set(before.action_ids) - set(before.new_actions)
+        previous = self.previous_encoding or self.encoding
+        settled = set(previous.action_ids) - set(previous.new_actions)
         is_tried_little = counts < self.config.policy.new_action_trials
         pairs = zip(self.encoding.action_ids, is_tried_little, strict=True)
         return [action for action, tried_little in pairs if tried_little and action not in settled]
@@ -106,7 +106,7 @@ def with_seen(encoding: Encoding, config: Config, seen: ActionsSeen) -> Encoding
 def table_features(task: Task, read_table: ReadTable) -> dict[str, dict[str, Any]]:
     """The features of all actions in the task's table of actions, by id; empty without such a table, or features.
 
-    They are checked as those of requests are. Empty texts and lists are missing, since CSV and BigQuery have no others.
+    They are checked as in requests. Empty texts and lists count as missing: CSV and BigQuery may lack nulls for them.
 
     Raises:
         InvalidInput: the table has no column of ids, or a value does not fit the task; names action and column.

@@ -18,7 +18,7 @@ from banditloop.rl_core.training.train import checked_contexts, eligible_actions
 def train_on_episodes(
     config: Config, encoding: Encoding, tables: Iterable[pa.Table], statistics: Statistics
 ) -> Statistics:
-    """The statistics of a training on transitions, which are learned from all at once.
+    """The statistics after a training on transitions, on all of them at once.
 
     They are sorted by episode, since a log has no order of its own: the result must not depend on how it is read.
 
@@ -33,10 +33,10 @@ def train_on_episodes(
 def transitions(table: pa.Table, encoding: Encoding, section: EpisodesSection) -> Transitions:
     """The transitions of rows of `events.transitions.transition_schema`, in their order.
 
-    A return sums the rewards of up to section.multi_step steps, each with its discount, γ to the power of the steps in
-    between, and is followed by the value of the next observation. It ends earlier where the episode does, where the
-    next decision is missing in the table, and before the last step of an episode that was cut off, since nothing is
-    known of what follows that one.
+    A return sums the rewards of up to section.multi_step steps, each discounted by γ to the power of the steps before
+    it; the value of the next observation is then added. It ends earlier where the episode ends, where the next decision
+    is missing in the table, and before the last step of an episode that was cut off, since nothing is known of what
+    follows that step.
 
     Raises:
         InvalidInput: a context or an action does not fit the encoding; names the interaction.

@@ -14,7 +14,7 @@ log = logging.getLogger("banditloop.training")
 
 
 def tuned_base(config: Config) -> str:
-    """The digest of what settings are tuned for: the config's agent, policy and task, and the rest that is tuned."""
+    """The digest of what tuned settings are for: the config's agent, policy and task, and on_policy if it is tuned."""
     policy = config.policy.model_dump(mode="json", exclude={"saved_model"})
     on_policy = [config.on_policy.model_dump(mode="json")] if config.tuning.search_space.on_policy else []
     return digest([config.agent.model_dump(mode="json"), policy, task_digest(config), *on_policy])
@@ -35,5 +35,5 @@ def with_tuned(config: Config, tuned: Tuned | None) -> Config:
 
 
 def with_tuned_of(config: Config, metadata: Mapping[str, Any]) -> Config:
-    """The config with the tuned settings that the examples with these metadata were exported for."""
+    """The config with the tuned settings that the examples with this metadata were exported for."""
     return with_tuned(config, Tuned.parse(metadata[TUNED], "examples")) if metadata.get(TUNED) else config

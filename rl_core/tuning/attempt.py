@@ -1,4 +1,4 @@
-"""An attempt at a tuning: the folder from which it goes on after it was killed, one process at a time."""
+"""An attempt at a tuning: a folder from which it resumes after it was killed, locked by one process at a time."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ SOURCE = "source.json"
 
 @contextmanager
 def attempt(folder: Path, source: Source) -> Iterator[Source]:
-    """The source that the attempt in a folder began with, or this one. The folder is removed when all has succeeded.
+    """The source that the attempt in a folder began with, or this one if it is new. On success the folder is removed.
 
     Raises:
         InvalidInput: another process is tuning there.

@@ -39,7 +39,7 @@ class Simulated(NamedTuple):
 
     @classmethod
     def of(cls, config: Config) -> "Simulated":
-        """That of a config's environment: of single decisions, or of episodes."""
+        """The objective in a config's environment: of single decisions, or of episodes."""
         if config.episodes:
             return cls("mean reward of an episode", episode_reward)
         if config.tuning.objective == "on_policy":
@@ -51,13 +51,13 @@ class Simulated(NamedTuple):
         return self.reward(config, seed)
 
     def compare(self, present: Config, best: Config) -> Comparison:
-        """Both in the same fresh simulations, whose differences are compared in pairs."""
+        """Both configs in the same fresh simulations, with the differences of the pairs."""
         seeds = range(TEST_SEED, TEST_SEED + present.tuning.test_seeds)
-        before, after = (np.array([self.value(config, seed) for seed in seeds]) for config in (present, best))
+        old, new = (np.array([self.value(config, seed) for seed in seeds]) for config in (present, best))
         return Comparison(
-            Estimate.of_mean(before),
-            Estimate.of_mean(after),
-            Estimate.of_mean(after - before),
+            Estimate.of_mean(old),
+            Estimate.of_mean(new),
+            Estimate.of_mean(new - old),
             f"{len(seeds)} fresh simulations",
         )
 
@@ -92,7 +92,7 @@ def objective_of(config: Config, platform: Platform | None, source: Source) -> O
 
 
 def with_source(config: Config, platform: Platform | None, source: Source) -> Source:
-    """The source with the time up to which the loop's log is complete now, so that all trials read the same."""
+    """The source with the time up to which the loop's log is complete now, so that all trials read the same log."""
     if config.tuning.objective != "log" or source.log or source.as_of or platform is None:
         return source
     until: Any = platform.warehouse.window(None).until

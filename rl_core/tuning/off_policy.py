@@ -59,19 +59,19 @@ class OffPolicy:
     def of(cls, config: Config, window: LoggedWindow) -> "OffPolicy":
         """The log in `tuning.seeds` folds. InvalidInput: it has too few interactions."""
         ids, count = window.table["event_id"].to_pylist(), config.tuning.seeds
-        out = np.array([is_held_out(event_id, config.gate.holdout_fraction) for event_id in ids], bool)
+        held_out = np.array([is_held_out(event_id, config.gate.holdout_fraction) for event_id in ids], bool)
         fold = np.array([zlib.crc32(f"{FOLD_SALT}{event_id}".encode()) % count for event_id in ids], int)
-        folds = [_rows(window, ~out & (fold == number)) for number in range(count)]
+        folds = [_rows(window, ~held_out & (fold == number)) for number in range(count)]
         if min(part.table.num_rows for part in folds) < LEAST:
             raise InvalidInput(
-                f"log: {(~out).sum():,} interactions to learn from; tuning by it needs {LEAST * count:,}"
+                f"log: {(~held_out).sum():,} interactions to learn from; tuning by it needs {LEAST * count:,}"
             )
-        return cls(folds, _rows(window, out))
+        return cls(folds, _rows(window, held_out))
 
     def value(self, config: Config, seed: int) -> float:
         """The value on one fold of a policy trained on the others."""
-        others = [part.table for number, part in enumerate(self.folds) if number != seed]
-        policy = self._train(config, seed, others)
+        training_folds = [part.table for number, part in enumerate(self.folds) if number != seed]
+        policy = self._train(config, seed, training_folds)
         value = evaluate(self.folds[seed], None, policy).candidate.estimators["dr"].value()
         return config.task.rewards.unscale(value)
 
@@ -80,14 +80,15 @@ class OffPolicy:
         rows = self.held_out.table.num_rows
         if not rows:
             raise InvalidInput("log: no interactions are held out, by which the best settings could be tested")
-        ours, theirs = (self._train(config, -1, [part.table for part in self.folds]) for config in (best, present))
-        evaluation, rewards = evaluate(self.held_out, theirs, ours), present.task.rewards
+        folds = [part.table for part in self.folds]
+        best_policy, present_policy = (self._train(config, -1, folds) for config in (best, present))
+        evaluation, rewards = evaluate(self.held_out, present_policy, best_policy), present.task.rewards
         evaluated = _estimate(evaluation.champion, rewards), _estimate(evaluation.candidate, rewards)
         gain = _in_units(evaluation.difference, RewardRange(0.0, rewards.span))
         return Comparison(*evaluated, gain, f"{rows:,} interactions held out")
 
     def _train(self, config: Config, key: int, tables: list[pa.Table]) -> SavedPolicy:
-        """The policy trained on some folds; the encoding of these, by key, does not depend on the settings."""
+        """The policy trained on these folds. Their encoding, cached by the key, does not depend on the settings."""
         if key not in self._encodings:
             self._encodings[key] = encoding_of(config, tables)
         return train_policy(config, self._encodings[key], tables)

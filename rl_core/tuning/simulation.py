@@ -1,7 +1,8 @@
 """A loop simulated in the config's environment: what its settings earn, from the first decision on.
 
-It begins uniformly, learns from all but the interactions held out, and retrains as soon as they have grown by a fifth
-or by `retraining.min_new_interactions`: rewards arrive at once, and every retraining is deployed.
+It begins with the uniform policy and learns from all interactions but those held out. It retrains as soon as the
+interactions have grown by a fifth or by `retraining.min_new_interactions`. Rewards arrive at once, and every retraining
+is deployed.
 """
 
 from typing import Any
@@ -24,7 +25,7 @@ from banditloop.rl_core.training.train import initial_statistics, train
 from banditloop.rl_core.tuning.trained import EPOCH, policy_of
 
 FIT_CONTEXTS = 1000  # that the encoder is fitted to
-FIRST, GROWTH = 8, 0.2  # interactions before the first training; of those so far, before the next
+FIRST, GROWTH = 8, 0.2  # new interactions before the first training; before the next ones, as a fraction of all
 
 
 def simulated_reward(config: Config, seed: int) -> float:
@@ -41,7 +42,7 @@ class _Loop:
 
     def __init__(self, config: Config, seed: int) -> None:
         environment = configured(config.environment, "tuning in simulation")
-        self._config, self._environment = config, environment.model_copy()  # in which time begins anew
+        self._config, self._environment = config, environment.model_copy()  # in which time starts at 0
         self._seed, self._random, self.decided = seed, np.random.default_rng([seed, 0]), 0
         self._features = features_by_id(self._environment)
         encoding = Encoding.unfitted(config.task).with_features(config.task, self._features)
@@ -55,7 +56,7 @@ class _Loop:
         self._policy = SavedPolicy(random_manifest(config), uniform, encoding)
 
     def step(self, most: int) -> np.ndarray:
-        """Decide until the next training, at most so often, then train; returns the rewards [B]."""
+        """Take at most `most` decisions, until the next training, then train; returns the rewards [B]."""
         limit = self._config.retraining.min_new_interactions
         size = min(limit, max(FIRST, int(GROWTH * self.decided)), most)
         contexts = self._environment.observe(size, self._random)
@@ -89,17 +90,17 @@ class _Loop:
         rewards = self._environment.reward(contexts, chosen_actions(task, columns["action"]), event_ids)
         return table.append_column("reward", pa.array(task.rewards.clip(rewards)))
 
-    def _columns(self, made: Decisions, candidates: Candidates, listed: list[list[str]] | None) -> dict[str, Any]:
-        """What was chosen, of what, and with which probabilities, as the log has it."""
-        rows = range(len(made.actions))
+    def _columns(self, decisions: Decisions, candidates: Candidates, listed: list[list[str]] | None) -> dict[str, Any]:
+        """The columns of actions, candidates and probabilities, as in the log."""
+        rows = range(len(decisions.actions))
         columns: dict[str, Any] = {
-            "action": [candidates.ids[position] for position in made.actions],
-            "propensity": made.propensities,
+            "action": [candidates.ids[position] for position in decisions.actions],
+            "propensity": decisions.propensities,
         }
         if listed is None:
             ids = [] if self._config.task.numbered else list(candidates.ids)
-            return columns | {"candidates": [ids for _ in rows], "probabilities": list(made.probabilities)}
+            return columns | {"candidates": [ids for _ in rows], "probabilities": list(decisions.probabilities)}
         index = {action: position for position, action in enumerate(candidates.ids)}
-        probabilities = [made.probabilities[row, [index[action] for action in listed[row]]] for row in rows]
+        probabilities = [decisions.probabilities[row, [index[action] for action in listed[row]]] for row in rows]
         features = [[self._features[action] for action in ids] if self._features else [] for ids in listed]
         return columns | {"candidates": listed, "probabilities": probabilities, "candidate_features": features}

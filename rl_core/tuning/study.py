@@ -2,8 +2,8 @@
 
 Akiba, Sano, Yanase, Ohta, Koyama: Optuna: A Next-generation Hyperparameter Optimization Framework, KDD 2019. Trials are
 proposed by tree-structured Parzen estimators (Bergstra, Bardenet, Bengio, Kégl: Algorithms for Hyper-Parameter
-Optimization, NeurIPS 2011), of which the first are the present settings. Where there are no more settings than trials,
-each is tried once.
+Optimization, NeurIPS 2011); the first trial has the present settings. Where there are no more combinations of settings
+than trials, each is tried once.
 """
 
 import logging
@@ -37,7 +37,7 @@ def search(
     folder: Path,
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Trial]:
-    """Try `tuning.trials` settings, by number, of which those that ended in an earlier call are not tried again.
+    """Run `tuning.trials` trials, and return them by number. Those that ended in an earlier call are not repeated.
 
     evaluate: the value of settings with one seed; `tuning.parallel` calls at a time, in threads.
     """
@@ -81,22 +81,22 @@ def _open(tuning: TuningSection, folder: Path) -> optuna.Study:
         pruner=pruners[tuning.pruning](),
         load_if_exists=True,
     )
-    seed = tuning.seed + len(study.trials)  # a second one draws anew
+    seed = tuning.seed + len(study.trials)  # a resumed study draws other settings
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # of trying each once
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of the BruteForceSampler
         kind = optuna.samplers.BruteForceSampler if _lists_few(tuning) else optuna.samplers.TPESampler
         study.sampler = kind(seed=seed)
     return study
 
 
 def _lists_few(tuning: TuningSection) -> bool:
-    """Whether there are trials for all settings, which are then tried once each."""
+    """Whether the trials suffice for all combinations of settings, which are then tried once each."""
     numbers = [len(parameter.values) for _, parameter in tuning.parameters()]
     return all(numbers) and math.prod(numbers) <= tuning.trials
 
 
 def _enqueue(study: optuna.Study, config: Config) -> None:
-    """Put first the present settings, and those that a killed process was trying."""
+    """Enqueue the present settings as the first trial, and again those that a killed process was trying."""
     if not study.trials and (present := present_parameters(config)):
         study.enqueue_trial(present)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -136,7 +136,7 @@ def _suggest(trial: optuna.Trial, dimension: Dimension) -> Any:
 
 
 def _refused(objective: Callable[[optuna.Trial], float]) -> Callable[[optuna.Trial], float]:
-    """The objective, which keeps the reason for which settings were refused."""
+    """The objective; the reason why settings were refused is kept with their trial."""
 
     def call(trial: optuna.Trial) -> float:
         try:

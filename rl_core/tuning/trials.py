@@ -16,7 +16,7 @@ Parameters = dict[str, Any]  # by key, as agent.alpha
 def measured(
     number: int, parameters: Parameters, state: Literal["complete", "pruned", "failed"], values: Sequence[float]
 ) -> Trial:
-    """The trial of which these values were measured, one per seed."""
+    """The trial with these measured values, one per seed."""
     mean = float(np.mean(values)) if values else None
     error = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
     return Trial(number, parameters, state, mean, error, len(values))
@@ -28,16 +28,16 @@ def runs_of(trials: Sequence[Trial], tuning: str) -> list[ExperimentRun]:
 
 
 def _run(trial: Trial, name: str) -> ExperimentRun:
-    measured = {"value": trial.value, "standard_error": trial.standard_error, "seeds": trial.seeds}
-    metrics = {key: value for key, value in measured.items() if value is not None}
+    numbers = {"value": trial.value, "standard_error": trial.standard_error, "seeds": trial.seeds}
+    metrics = {key: value for key, value in numbers.items() if value is not None}
     return ExperimentRun(name, trial.parameters, metrics, "FAILED" if trial.state == "failed" else "COMPLETE")
 
 
 def tried(config: Config, parameters: Parameters) -> Config:
     """The config with the settings of a trial, without a search space.
 
-    Another agent draws as many decisions uniformly as it needs, unless the config states another fraction than that
-    which the agent before needs, or the trial has one.
+    With another agent, `policy.exploration` is the default of that agent, unless the trial sets it, or the config sets
+    another value than the default of its own agent.
     """
     values = with_parameters(config.to_dict(), parameters)
     values["tuning"] = config.tuning.model_dump(mode="json", exclude={"search_space"})

@@ -1,4 +1,4 @@
-"""A tuning from its start, or from where it ended, to the settings that the next trainings use."""
+"""A tuning from its start, or from where it was interrupted, to the settings that the next trainings use."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -59,7 +59,7 @@ def tune(
 
 
 def _identity(config: Config, source: Source) -> str:
-    """The name of an attempt: another one for other settings. More trials, or more at a time, continue it."""
+    """The name of an attempt: other settings have another one. More trials, or more at a time, continue the attempt."""
     tuning = config.tuning.model_dump(mode="json", exclude={"trials", "parallel", "test_seeds"})
     trained_by = config.on_policy.model_dump(mode="json") if config.tuning.objective != "log" else None
     return digest([tuned_base(config), tuning, trained_by, source.log, dict(source.columns)])
@@ -118,5 +118,5 @@ def _finding(comparison: Comparison | None) -> str:
     if comparison is None:
         return "No trial was better than the settings in use; these stay."
     gain = comparison.difference
-    said = f"On {comparison.data}, the best settings earn {gain.value:+.4g} [{gain.low:.4g}, {gain.high:.4g}] against"
-    return f"{said} those in use: " + ("they are used from now on." if comparison.is_better else "those stay.")
+    text = f"On {comparison.data}, the best settings earn {gain.value:+.4g} [{gain.low:.4g}, {gain.high:.4g}] against"
+    return f"{text} those in use: " + ("they are used from now on." if comparison.is_better else "those stay.")

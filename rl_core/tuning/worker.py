@@ -13,7 +13,7 @@ from banditloop.rl_core.tuning.workers import in_this_process, platform_of
 
 
 def main() -> None:
-    """Answer until standard input closes. Whatever else prints does so to standard error."""
+    """Answer tasks until standard input closes. All other output goes to standard error."""
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         log_as_json()

@@ -25,17 +25,17 @@ Evaluate = Callable[[Parameters, int], float]
 
 
 def in_this_process(config: Config, objective: Objective) -> Evaluate:
-    """What measures settings with one seed, here."""
+    """The function that measures settings with one seed, in this process."""
     return lambda parameters, seed: objective.value(tried(config, parameters), seed)
 
 
 def platform_of(config: Config) -> Platform | None:
-    """The platform that the log is read from; a simulation needs none, whose clients take seconds to import."""
+    """The platform that the log is read from; None for a simulation, since its clients take seconds to import."""
     return connect(config) if config.tuning.objective == "log" else None
 
 
 class Workers(AbstractContextManager["Workers"]):
-    """As many processes as trials run at a time; one task each."""
+    """`tuning.parallel` processes, each of which measures one task at a time."""
 
     def __init__(self, config: Config, source: Source, with_loop: bool) -> None:
         inputs = {"config": config.to_dict(), "source": source._asdict(), "with_loop": with_loop}

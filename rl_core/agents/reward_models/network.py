@@ -27,7 +27,7 @@ class Network(NeuralEpsilonGreedy, RewardModel):
         return super().update(statistics, corrected)
 
     def can_resume_from(self, other: dict[str, Any]) -> bool:
-        """Whether the other's network has the same shape, and its replay buffer the same weights."""
+        """Whether the other's network has the same shape, and its replay buffer the same kind of weights."""
         return super().can_resume_from(other) and other.get("cb_type") == self.cb_type
 
     def weights(self, statistics: Statistics) -> Statistics:
@@ -44,12 +44,12 @@ class Network(NeuralEpsilonGreedy, RewardModel):
         return x * weights["reward_scale"][1] + weights["reward_scale"][0]
 
     def mean_scores(self, statistics: Statistics) -> np.ndarray:
-        """Over the contexts of the replay buffer, or in the mean context where it is empty."""
+        """The mean over the contexts of the replay buffer, or the scores of the mean context if it is empty."""
         replayed = statistics["replay_observations"]
         observations = replayed if len(replayed) else statistics["mean"][None]
         weights = {name: array.astype(np.float64) for name, array in self.weights(statistics).items()}
         return self.scores(weights, observations.astype(np.float64)).mean(axis=0)
 
     def error(self, statistics: Statistics) -> float:
-        """That of predictions one step ahead, before training on the rewards."""
+        """The error of predictions one step ahead, before training on the rewards."""
         return prediction_error(statistics)

@@ -38,7 +38,7 @@ class RewardModel(Section, abc.ABC):
 
     @abc.abstractmethod
     def initial_statistics(self, dim: int, actions: int) -> Statistics:
-        """The statistics of no interactions; `counts` [actions] of them are the interactions of each action."""
+        """The statistics of no interactions; `counts` [actions] among them: interactions of each action."""
 
     @abc.abstractmethod
     def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
@@ -77,7 +77,7 @@ class RewardModel(Section, abc.ABC):
 
     @abc.abstractmethod
     def mean_scores(self, statistics: Statistics) -> np.ndarray:
-        """The mean over the contexts of all interactions of the expected reward of every action [actions]."""
+        """The expected reward of every action [actions], averaged over the contexts of all interactions."""
 
     @abc.abstractmethod
     def error(self, statistics: Statistics) -> float:

@@ -7,9 +7,9 @@ with which an action was chosen (Bietti, Agarwal, Langford: A Contextual Bandit 
 * dm, direct: as above.
 * mtr, importance-weighted regression: as above with the weight w / p.
 * ips: the targets are r / p for the action that was taken and 0 for the others that could be taken: θ = (G + λI)⁻¹
-  Σ w r x / p, with G = Σ w x xᵀ over the interactions in which a could be.
+  Σ w r x / p, with G = Σ w x xᵀ over the interactions in which a could be taken.
 * dr, doubly robust: the direct model and a regression of what it leaves unexplained, r - θᵀx, as for ips:
-  θ + (G + λI)⁻¹ Σ w x (r - θᵀx) / p. The direct model is that of all interactions, also those before.
+  θ + (G + λI)⁻¹ Σ w x (r - θᵀx) / p. The direct model is that of all interactions, earlier ones included.
 
 All are sums, so that shards merge, and yesterday's statistics plus today's interactions equal a full retraining.
 """
@@ -102,7 +102,7 @@ class Ridge(RewardModel):
         return self.weights(statistics)["theta"] @ (sums / max(sums[-1], np.finfo(float).tiny))
 
     def error(self, statistics: Statistics) -> float:
-        """That of the direct model, corrected for its degrees of freedom, tr A (A + λI)⁻¹."""
+        """The error of the direct model, corrected for its degrees of freedom, tr A (A + λI)⁻¹."""
         covariances, theta = statistics["covariances"], self._theta(statistics)
         whiteners = whitening(covariances, self.l2)
         freedom = np.einsum("aij,aik,ajk->", covariances, whiteners, whiteners, optimize=True)

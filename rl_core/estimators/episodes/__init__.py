@@ -35,7 +35,7 @@ EPISODE_ESTIMATORS: dict[str, EpisodeEstimator] = {
 
 
 def applicable(has_model: bool) -> dict[str, EpisodeEstimator]:
-    """The estimators by name, the one to look at first at the head; without a model, those that do not need one."""
+    """The estimators by name, the one to look at first in front; without a model, only those that do not need one."""
     return {name: each for name, each in EPISODE_ESTIMATORS.items() if has_model or name not in WITH_MODEL}
 
 

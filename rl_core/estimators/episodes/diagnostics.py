@@ -18,7 +18,7 @@ LEAST_SIZES = {  # effective episodes that the interval of an estimator needs, a
 def has_interval(name: str, episodes: LoggedEpisodes) -> bool:
     """Whether the interval of an estimator keeps its level on these episodes.
 
-    Those of FQE and MAGIC do not, on whatever episodes: they do not contain the model's bias.
+    Those of FQE and MAGIC never do: they do not contain the model's bias.
     """
     return name in LEAST_SIZES and bool(effective_sizes(episodes.normalised).min() >= LEAST_SIZES[name])
 
@@ -39,8 +39,8 @@ def diagnostics(episodes: LoggedEpisodes) -> dict[str, Any]:
 def warnings(numbers: dict[str, Any], count: int, cut_off: int, gaps: int, depends_on_step: bool) -> list[str]:
     """What an operator should know before relying on the estimates, one line each.
 
-    numbers: the diagnostics of `count` episodes. cut_off, gaps: the numbers of those that did not end, and of which the
-    log lacks steps. depends_on_step: whether values were fitted that depend on the step.
+    numbers: the diagnostics of `count` episodes. cut_off: the number of episodes that did not end. gaps: the number of
+    episodes of which the log lacks steps. depends_on_step: whether values were fitted that depend on the step.
     """
     lines, support, longest = [], numbers["steps_with_support"], numbers["longest"]
     if support < longest:

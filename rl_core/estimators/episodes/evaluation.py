@@ -37,7 +37,7 @@ class Side:
         return LoggedEpisodes.of(self.transitions, self.target)
 
     def episodes(self, *rewards: np.ndarray) -> list[LoggedEpisodes]:
-        """The episodes with each of other rewards [B], and with a model of their values if there are features."""
+        """The episodes once for each of the rewards [B], and with a model of their values if there are features."""
         pad = EpisodeRows(self.transitions.episodes).pad
         episodes = [self.logged.with_rewards(pad(column)) for column in rewards]
         if self.features is None:
@@ -45,7 +45,7 @@ class Side:
         return FittedValues(self.transitions, self.target, self.features).fit(*episodes)
 
     def estimates(self, episodes: LoggedEpisodes) -> dict[str, Estimate]:
-        """The estimates by the estimators that apply, the one to look at first at the head."""
+        """The estimates by the name of every estimator that applies, the one to look at first in front."""
         return {name: estimator(episodes) for name, estimator in applicable(self.features is not None).items()}
 
     @cached_property
@@ -62,44 +62,45 @@ class Side:
         return warnings(self.diagnostics, len(self.logged.shares), cut_off, gaps, depends_on_step(steps) and has_model)
 
     def has_interval(self, name: str) -> bool:
-        """Whether the interval of an estimator is told."""
+        """Whether an estimator's interval is reported, which is where it keeps its level."""
         return has_interval(name, self.logged)
 
 
 def evaluation(
     target: Side, baseline: Side | None = None, metrics: Mapping[str, np.ndarray] | None = None, level: float = 0.95
 ) -> dict[str, Any]:
-    """Of the reward, and of every metric by its rewards [B]: what the log had, estimates, and the difference to it.
+    """The evaluation as plain numbers: for the reward and every metric, the log's mean, estimates and the difference.
 
-    baseline: the same episodes with the policy to compare with; None: whatever took the logged actions.
+    baseline: the same episodes with the policy to compare with; None: the logging policy. metrics: the rewards [B] of
+    every metric.
     """
-    named = {"reward": target.transitions.rewards} | dict(metrics or {})
+    rewards = {"reward": target.transitions.rewards} | dict(metrics or {})
     sides = [target] if baseline is None else [target, baseline]
-    episodes = [side.episodes(*named.values()) for side in sides]
+    episodes = [side.episodes(*rewards.values()) for side in sides]
     return {
         "episodes": len(target.logged.shares),
         "interactions": len(target.transitions.rewards),
         "level": level,
         "primary": next(iter(applicable(target.features is not None))),
-        "returns": {name: _of_reward(sides, each, level) for name, *each in zip(named, *episodes, strict=True)},
+        "returns": {name: _of_reward(sides, each, level) for name, *each in zip(rewards, *episodes, strict=True)},
         "diagnostics": target.diagnostics,
         "warnings": target.warnings(),
     }
 
 
 def _of_reward(sides: Sequence[Side], episodes: Sequence[LoggedEpisodes], level: float) -> dict[str, Any]:
-    """Of one reward; episodes: of each side, the target's first."""
+    """The log's mean, the estimates and the difference, of one reward; episodes: of each side, the target's first."""
     logged = weighted_mean(episodes[0].returns, episodes[0].shares)
     estimates = [side.estimates(each) for side, each in zip(sides, episodes, strict=True)]
     rows = [_rows(side, by_estimator, logged, level) for side, by_estimator in zip(sides, estimates, strict=True)]
     first = next(iter(estimates[0]))
     compared = estimates[1][first] if len(sides) > 1 else logged
-    is_told = all(side.has_interval(first) for side in sides)
+    have_intervals = all(side.has_interval(first) for side in sides)
     return {
         "logged": numbers(logged, level),
         "estimates": rows[0],
         "baseline_estimates": rows[1] if len(sides) > 1 else {},
-        "difference": numbers(estimates[0][first] - compared, level, is_told),
+        "difference": numbers(estimates[0][first] - compared, level, have_intervals),
     }
 
 

@@ -50,10 +50,10 @@ class FittedValues:
 
     @cached_property
     def folds(self) -> np.ndarray:
-        """The fold of each step [B], by what happened in its episode: the order of episodes does not matter.
+        """The fold of each step [B], by the content of its episode: the order of episodes does not matter.
 
-        Of episodes in which the same happened, the folds get equal numbers. If one had them all, the models of the
-        others would never have seen what follows these actions, and would be wrong by what the target policy does.
+        Identical episodes are spread evenly over the folds. If one fold had them all, the model of the other folds, by
+        which it is predicted, would never have seen what follows these actions.
         """
         starts, steps = self.rows.starts, self.transitions
         columns = np.column_stack([self.features.observed, steps.actions, steps.propensities.round(9)])
@@ -65,7 +65,7 @@ class FittedValues:
         return ((kinds + repeats) % FOLDS)[self.rows.episode]
 
     def fit(self, *episodes: LoggedEpisodes) -> list[LoggedEpisodes]:
-        """The same episodes, of one reward or of several, with predictions, and each one's influence on the fit."""
+        """The same episodes, of one or several rewards, with predictions and each episode's influence on the fit."""
         rows, shares = self.rows, episodes[0].shares
         share = shares[rows.episode]
         rewards = np.stack([each.rewards[rows.episode, rows.ordinal] for each in episodes], axis=1)
@@ -108,7 +108,7 @@ class FittedValues:
         return predicted, expected
 
     def _visits(self, by_fold: Sequence[QEquations], shares: np.ndarray) -> np.ndarray:
-        """How often the target policy comes to each step's state and action, discounted, as a multiple of the log [B].
+        """How often the target policy reaches each step's state and action, discounted, relative to the log [B].
 
         By the transposed equations, with the target policy's first actions.
         """

@@ -8,7 +8,7 @@ from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisode
 
 
 def fqe(episodes: LoggedEpisodes) -> Estimate:
-    """The mean return by FQE: the model's value, with the model's bias, of which its interval knows nothing.
+    """The mean return by FQE: the model's value, with the model's bias, which its interval does not contain.
 
     The interval includes the variance of the fit, if the model was fitted to these episodes.
     """

@@ -1,4 +1,4 @@
-"""Off-policy evaluation of a table of logged episodes, for whoever has neither a loop nor a config.
+"""Off-policy evaluation of a table of logged episodes, without a loop or a config.
 
 >>> log = {"episode_id": ["a", "a", "b", "b"], "step": [0, 1, 0, 1], "reward": [0, 1, 1, 1]}
 >>> log |= {"propensity": [0.5] * 4, "target": [0.9, 0.1, 0.9, 0.9]}
@@ -56,11 +56,12 @@ def evaluate_episodes(
     log: a table as `evaluate` takes it, whose rows are single decisions, in any order. `reward`, `propensity`,
         `target`, `baseline`, `action` and `features` are as there, but rewards may be any numbers. With features,
         values of actions are fitted, and weighted DR is the estimate to look at first.
-    episode_id: of the episode that the decision belongs to. step: its number there; where numbers are left out, the
-        discount counts them all the same.
+    episode_id: of the episode that the decision belongs to. step: the decision's number in its episode; the discount
+        counts steps that are missing, too.
     metrics: columns of other rewards, each of which is evaluated on its own.
     terminal: whether the episode ended with this decision; one that never did was cut off, and its rewards count up to
-        there. truncated: whether it was cut off with it, where `terminal` is not known. Without both, all ended.
+        there. truncated: whether it was cut off after this decision, where `terminal` is not known. Without both, all
+        ended.
     sample_weight: inverse probability with which the episode was logged, if not all were.
     discount: what a reward of 1 is worth one step before it is earned, above 0 and at most 1.
 
@@ -72,17 +73,17 @@ def evaluate_episodes(
     order, episodes, steps = sorted_rows(log, episode_id, step)
     columns = {"reward": reward, "propensity": propensity, "sample_weight": sample_weight}
     columns |= {"terminal": terminal, "truncated": truncated}
-    read = {name: frames.numbers(log, each, name)[order] for name, each in columns.items() if each is not None}
-    logged = transitions(episodes, steps, discount, **read)
-    named = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
-    rewards = {name: frames.numbers(log, each, f"metrics.{name}")[order] for name, each in named.items()}
+    values = {name: frames.numbers(log, each, name)[order] for name, each in columns.items() if each is not None}
+    logged = transitions(episodes, steps, discount, **values)
+    metric_columns = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
+    rewards = {name: frames.numbers(log, each, f"metrics.{name}")[order] for name, each in metric_columns.items()}
     given = {"target": target, "baseline": baseline, "action": action, "features": features}
     sides = _sides(log, logged, order, given)
     summary = evaluation(*sides, rewards, level)
     if len(features) and sides[0].features is None:
         summary["warnings"].append("there is no model of values: actions times features are too many")
-    compared = "the log" if baseline is None else "the baseline"
-    return EpisodeEvaluation({"discount": discount, "baseline": compared} | summary)
+    baseline_name = "the log" if baseline is None else "the baseline"
+    return EpisodeEvaluation({"discount": discount, "baseline": baseline_name} | summary)
 
 
 def _sides(log: Any, logged: Transitions, order: np.ndarray, given: dict[str, Any]) -> tuple[Side, Side | None]:
@@ -93,11 +94,11 @@ def _sides(log: Any, logged: Transitions, order: np.ndarray, given: dict[str, An
         for key in ("target", "baseline")
         if given[key] is not None
     }
-    actions, x = logged_actions(log, given, policies, ids), None
+    actions, step_features = logged_actions(log, given, policies, ids), None
     if actions is not None:
         logged = logged._replace(actions=actions[order])
     if len(given["features"]):
         logged = logged._replace(observations=observed(log, given["features"])[order])
-        x = observed_features(logged, policies["target"].shape[1])
-    sides = {key: Side(logged, probabilities, x) for key, probabilities in policies.items()}
+        step_features = observed_features(logged, policies["target"].shape[1])
+    sides = {key: Side(logged, probabilities, step_features) for key, probabilities in policies.items()}
     return sides["target"], sides.get("baseline")

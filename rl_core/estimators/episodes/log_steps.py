@@ -28,9 +28,9 @@ def sorted_rows(log: Any, episode_id: frames.Column, step: frames.Column) -> tup
     episodes = np.array([number_of[value] for value in ids])
     order = np.lexsort((numbers, episodes))
     episodes, steps = episodes[order], numbers[order]
-    same = np.append(False, (episodes[1:] == episodes[:-1]) & (steps[1:] == steps[:-1]))
-    if same.any():
-        row = int(order[np.argmax(same)])
+    is_repeated = np.append(False, (episodes[1:] == episodes[:-1]) & (steps[1:] == steps[:-1]))
+    if is_repeated.any():
+        row = int(order[np.argmax(is_repeated)])
         raise InvalidInput(f"step, row {row}: {numbers[row]:g}: the episode {brief(ids[row])} has it twice")
     firsts = steps[np.searchsorted(episodes, episodes)]
     return order, episodes, steps - firsts
@@ -48,8 +48,8 @@ def transitions(
 ) -> Transitions:
     """Sorted steps as transitions, without observations, all of action 0.
 
-    terminal, truncated: not 0 where the episode ended, or was cut off, with the step. With `terminal`, one that did not
-    end was cut off.
+    terminal, truncated: not 0 where the episode ended, or was cut off, with the step. With `terminal`, an episode that
+    did not end was cut off.
 
     Raises:
         InvalidInput: an episode goes on after it ended.
@@ -61,12 +61,12 @@ def transitions(
             raise InvalidInput(f"{name}: an episode goes on after a decision that ended it")
     if terminal is not None:
         is_cut = ~follows & (terminal == 0)
-    nothing = np.zeros((len(episodes), 0))
+    no_observations = np.zeros((len(episodes), 0))
     return Transitions(
-        observations=nothing,
+        observations=no_observations,
         actions=np.zeros(len(episodes), int),
         rewards=reward,
-        next_observations=nothing,
+        next_observations=no_observations,
         discounts=np.where(follows, discount ** np.append(np.diff(steps), 0.0).clip(0), 0.0),
         is_known=~is_cut,
         episodes=episodes,

@@ -23,7 +23,7 @@ class LoggedEpisodes:
     rewards: [E, T]. ratios: [E, T], the target policy's probability of the logged action / its propensity.
     discounts: [E, T], what a reward of 1 at this step is worth at the episode's start; 1 at the first step.
     lengths: [E], numbers of steps.
-    shares: [E], of each episode in all that happened; they sum to 1, and are equal unless only a sample was logged.
+    shares: [E], of each episode in all traffic; they sum to 1, and are equal unless only a sample was logged.
     predicted: [E, T], a model's value of the logged action under the target policy: Q, discounted to its own step.
     expected: [E, T], the mean of the model's values over the target policy's actions: V.
     fit_influence: [E], of each episode on the model's mean value at the first step, if it was fitted to these episodes.
@@ -73,7 +73,7 @@ class LoggedEpisodes:
 
     @cached_property
     def log_weights(self) -> np.ndarray:
-        """The logarithms of the products of ratios up to each step [E, T]: sums do not leave the range of numbers."""
+        """The logarithms of the products of ratios up to each step [E, T], which neither overflow nor underflow."""
         with np.errstate(divide="ignore"):
             return np.cumsum(np.log(self.ratios), axis=1)
 
@@ -97,7 +97,7 @@ class LoggedEpisodes:
 
 
 class EpisodeRows:
-    """Where the rows of flat columns [B], in which those of an episode are next to each other, stand in [E, T]."""
+    """The places in [E, T] of the rows of flat columns [B]. The rows of an episode are next to each other."""
 
     def __init__(self, episodes: np.ndarray) -> None:
         is_first = np.ones(len(episodes), bool)

@@ -48,7 +48,8 @@ def _mixture(values: np.ndarray, influences: np.ndarray) -> np.ndarray:
     low, high = Estimate(float(values[-1]), influences[:, -1]).interval(BIAS_LEVEL)
     bias = values - values.clip(low, high)
     root = np.vstack([influences / np.sqrt(count * max(1, count - 1)), bias])
-    # The sum to 1 is one more row: of all multiples of x, the best grows worse with x' (Ω + b b') x.
+    # Σ x = 1 becomes one more row. If x sums to 1 and x' (Ω + b b') x is q, c x has the error c² q + (c - 1)², which is
+    # at best q / (1 + q): the x with the smallest q is still the best.
     scale = np.abs(root).max() or 1.0
     triangle = np.linalg.qr(root / scale, mode="r")
     mixture, _ = nnls(np.vstack([triangle, np.ones(len(values))]), np.append(np.zeros(len(triangle)), 1.0))

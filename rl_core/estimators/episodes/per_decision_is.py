@@ -9,5 +9,5 @@ from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisode
 
 
 def per_decision_is(episodes: LoggedEpisodes) -> Estimate:
-    """The mean return by per-decision IS; of one step, IPS. For short episodes."""
+    """The mean return by per-decision IS, for short episodes. Of one step, it is IPS."""
     return weighted_mean((episodes.discounts * episodes.weights * episodes.rewards).sum(axis=1), episodes.shares)

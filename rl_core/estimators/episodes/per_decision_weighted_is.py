@@ -1,7 +1,7 @@
 """Per-decision weighted importance sampling: Σ_t Σ_e W_t γ^t r_t, with W_t = w_t / Σ_e w_t.
 
 Precup, Sutton, Singh: Eligibility Traces for Off-policy Policy Evaluation, ICML 2000. An episode that is over keeps its
-weight at every later step; without, the mean would be one over the longest episodes only.
+weight at every later step; otherwise the means of late steps would be over the longest episodes only.
 """
 
 from banditloop.rl_core.estimators.episodes.estimate import Estimate, self_normalised, undefined

@@ -7,14 +7,14 @@ import numpy as np
 from banditloop.rl_core.agents.q_features import QFeatures
 from banditloop.rl_core.agents.transitions import Transitions
 
-AT_LIMIT = 0.1  # the share of episodes that are as long as the longest, above which there is a limit
+AT_LIMIT = 0.1  # share of episodes as long as the longest; above it, episodes are taken to have a limit of steps
 MOST_UNKNOWNS = 3_000  # of linear equations, which take half a gigabyte
 
 
 class StepFeatures(NamedTuple):
-    """The features of steps by their positions, computed when asked for: of a million, they would take a gigabyte.
+    """The features of steps by their positions, computed when needed: those of a million would take a gigabyte.
 
-    observed: [B, dim]. features: of these; None: these themselves.
+    observed: [B, dim]. features: the features of these; None: these themselves.
     """
 
     observed: np.ndarray

@@ -8,7 +8,7 @@ from banditloop.rl_core.estimators.log_table import WIDTH, bounds, finding, line
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Of the reward and of every metric the estimates and the difference; diagnostics and warnings."""
+    """The estimates and the difference, for the reward and every metric; diagnostics and warnings."""
     episodes, rows = f"{summary['episodes']:,} episodes", f"{summary['interactions']:,} interactions"
     lines = [*textwrap.wrap(summary.get("policy", ""), WIDTH), f"{episodes}, {rows}, discount {summary['discount']:g}"]
     for name, returns in summary["returns"].items():
@@ -30,7 +30,7 @@ def _of_reward(name: str, returns: dict[str, Any], summary: dict[str, Any]) -> l
 
 
 def _cells(row: dict[str, Any], has_interval: bool = True) -> tuple[str, str, str]:
-    """Value, standard error, what it is relative to the log, and the interval of an estimator that has one."""
+    """Value, standard error, value relative to the log, and the interval of an estimator that has one."""
     relative = f"{number(row['relative_value']) if 'relative_value' in row else '':>7}"
     return number(row["value"]), number(row["standard_error"]), f"{relative}  {bounds(row) if has_interval else ''}"
 

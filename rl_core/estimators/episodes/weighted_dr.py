@@ -8,8 +8,10 @@ from banditloop.rl_core.estimators.episodes.logged_episodes import LoggedEpisode
 
 
 def weighted_dr(episodes: LoggedEpisodes) -> Estimate:
-    """Sequential DR with weights that sum to 1. Steps that no logged episode reaches as the target policy would are
-    left to the model: their weights are 0, and the value of the step before them is the model's.
+    """The mean return by sequential DR with weights that sum to 1.
+
+    Where all weights of a step are 0, no logged episode up to there is one that the target policy could have had: the
+    value from that step on is the model's.
     """
     weights, discounts = episodes.normalised, episodes.discounts
     errors = self_normalised(discounts * (episodes.rewards - episodes.predicted), weights)

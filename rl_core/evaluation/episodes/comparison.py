@@ -19,9 +19,9 @@ def compare_episodes(
 ) -> Tests:
     """Update the evidence that the candidate earns more, and less, with a window that neither was trained on.
 
-    Each episode is one decision, whose weight is the product of its steps' weights: short episodes can decide, of long
-    ones the weights leave nothing. champion None: whatever answered. Episodes of unknown policies are evidence against
-    a champion only if their least propensity is known.
+    Each episode is one decision, whose weight is the product of its steps' weights: short episodes can decide, but
+    long ones hardly count. champion None: the logging policy. Episodes of unknown policies are evidence against a
+    champion only if their least propensity is known.
     """
     if not window.episodes:
         return better, worse

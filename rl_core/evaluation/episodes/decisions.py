@@ -13,7 +13,7 @@ import numpy as np
 
 from banditloop.rl_core.estimators import Logged
 
-LARGEST_LOG_WEIGHT = 600.0  # of weights that are computed with; a square of a larger one is not finite
+LARGEST_LOG_WEIGHT = 600.0  # of weights that are computed with: from exp(710) on, they are not finite
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class EpisodeDecisions:
     returns [E], predicted [E]: scaled to [0, 1]; each prediction was known when its episode began. log_propensity [E]:
     logarithm of the probability with which the mixture of policies takes the actions of the episode. answered_by [E]:
     index of the policy that did; -1: it is unknown. mix [E, V]: probability with which each policy was to answer; 0
-    where it is unknown. log_floors [V]: logarithm of the least probability of any actions in a longest episode.
-    log_least: the same of unknown policies; -inf: not known.
+    where it is unknown. log_floors [V]: logarithm of the least probability of any sequence of actions in an episode of
+    the most steps. log_least: the same for unknown policies; -inf: not known.
     """
 
     returns: np.ndarray
@@ -44,7 +44,7 @@ class EpisodeDecisions:
         return self._logged(np.exp(np.minimum(0, -weight)), np.exp(np.minimum(0, weight)), self._max_weight(policy))
 
     def of_the_log(self) -> Logged:
-        """The episodes with whatever answered them as the target: all weights are 1."""
+        """The episodes with the logging policy as the target: all weights are 1."""
         ones = np.ones(len(self.returns))
         return self._logged(ones, ones, ones)
 
@@ -62,7 +62,7 @@ class EpisodeDecisions:
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
     def _logged(self, propensity: np.ndarray, target: np.ndarray, max_weight: np.ndarray) -> Logged:
-        """No model tells the returns of other actions: the prediction is the same whatever a policy does."""
+        """The episodes with a target. No model predicts returns by action: all policies have the same prediction."""
         return Logged(self.returns, propensity, target, self.predicted, self.predicted, max_weight)
 
     def _max_weight(self, policy: int | None) -> np.ndarray:

@@ -19,7 +19,7 @@ LEVEL = 0.95
 def episode_estimates(window: EpisodeWindow, champion: SavedPolicy | None, candidate: SavedPolicy) -> dict[str, Any]:
     """What the episodes say about both policies; see `estimators.episodes.evaluation`.
 
-    champion None: whatever answered. Features are those of the candidate's encoding. Diagnostics are of each side.
+    champion None: the logging policy. Features are those of the candidate's encoding. Diagnostics are by side.
     """
     if not window.episodes:
         return _without_episodes(window)
@@ -45,13 +45,13 @@ def metric_rewards(window: EpisodeWindow) -> dict[str, np.ndarray]:
 
 def _without_episodes(window: EpisodeWindow) -> dict[str, Any]:
     unknown = {"value": None, "standard_error": None, "low": None, "high": None}
-    nothing = {"logged": unknown, "estimates": {}, "baseline_estimates": {}, "difference": unknown}
+    no_estimates = {"logged": unknown, "estimates": {}, "baseline_estimates": {}, "difference": unknown}
     return {
         "episodes": 0,
         "interactions": 0,
         "level": LEVEL,
         "primary": next(iter(EPISODE_ESTIMATORS)),
-        "returns": dict.fromkeys(["reward", *window.section.metrics], nothing),
+        "returns": dict.fromkeys(["reward", *window.section.metrics], no_estimates),
         "diagnostics": {},
         "warnings": [],
     }

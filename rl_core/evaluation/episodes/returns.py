@@ -5,14 +5,14 @@ import numpy as np
 from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.reward_range import RewardRange
 
-PRIOR_EPISODES = 10.0  # before as many, the slope of the regression counts by half
-LEAST_VARIANCE = 1e-12  # of scaled values: below, they are all the same
+PRIOR_EPISODES = 10.0  # after as many, the slope of the regression counts by half
+LEAST_VARIANCE = 1e-12  # of scaled values; with a smaller one, they are all the same but for rounding
 
 
 def return_range(rewards: RewardRange, episodes: EpisodesSection) -> RewardRange:
     """The smallest and the largest discounted sum of rewards of an episode.
 
-    Those of the config; without, what one step up to episodes.max_steps can have.
+    The config's range; without one, what episodes of 1 to episodes.max_steps steps can earn.
     """
     if episodes.return_range:
         return RewardRange(*episodes.return_range)

@@ -69,7 +69,7 @@ def is_of_episodes(summary: Summary) -> bool:
 
 
 def headlines(summary: Summary, of_reward: Summary) -> dict[str, Summary]:
-    """The estimate to look at first of either policy, doubly robust, and the difference; of one reward of a summary."""
+    """The primary estimate of either policy, and their difference, for one reward of a summary."""
     primary, of_log = summary["primary"], of_reward["logged"]
     return {
         "candidate_dr": of_reward["estimates"].get(primary, of_log),

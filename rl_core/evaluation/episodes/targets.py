@@ -13,11 +13,11 @@ from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.training.train import contexts
 
 BATCH_ROWS = 8192
-LEAST = 1e-300  # probability below which a logarithm is not taken
+LEAST = 1e-300  # smaller probabilities count as this one, so that logarithms are finite
 
 
 class Targets:
-    """The probabilities of policies in a window of at least one episode, each policy asked once."""
+    """The probabilities of policies in a window of at least one episode, computed once for each policy."""
 
     def __init__(self, window: EpisodeWindow) -> None:
         self.window = window
@@ -54,7 +54,7 @@ class Targets:
 
     @cached_property
     def log_propensities(self) -> np.ndarray:
-        """As `log_probabilities`, of the mixture of the policies that were to answer or, of unknown ones, as logged."""
+        """As `log_probabilities`, of the mixture of the policies that were to answer; of unknown ones, as logged."""
         window, episode = self.window, self.window.rows.episode
         by_policy = [self.log_probabilities(policy) for policy in window.policies.values()]
         mix = window.mix
@@ -75,11 +75,11 @@ class Targets:
     def decisions(self, model: SavedPolicy) -> EpisodeDecisions:
         """The episodes as large decisions; model: the policy whose model predicts returns at their start."""
         window, episodes = self.window, self.window.section
-        possible = return_range(window.config.task.rewards, episodes)
-        returns = possible.scale(window.returns(self.rewards)).clip(0, 1)
-        values = possible.scale(self._values(model)).clip(0, 1)
-        choices = self.candidates.mask(len(self.actions)).sum(axis=1).max()
-        floors = np.array([policy.manifest.exploration / choices for policy in window.policies.values()])
+        possible_returns = return_range(window.config.task.rewards, episodes)
+        returns = possible_returns.scale(window.returns(self.rewards)).clip(0, 1)
+        values = possible_returns.scale(self._values(model)).clip(0, 1)
+        most_candidates = self.candidates.mask(len(self.actions)).sum(axis=1).max()
+        floors = np.array([policy.manifest.exploration / most_candidates for policy in window.policies.values()])
         least = window.least_propensity
         return EpisodeDecisions(
             returns,
@@ -103,7 +103,7 @@ class Targets:
         return self.window.table["reward"].to_numpy()
 
     def at_end(self, sums: np.ndarray) -> np.ndarray:
-        """What has been summed up to each step [B], at the last step of each episode [E]."""
+        """Sums up to each step [B], as they are at the last step of each episode [E]."""
         return sums[self.window.rows.lasts]
 
     def _values(self, model: SavedPolicy) -> np.ndarray:

@@ -3,8 +3,8 @@
 An episode counts if one version answered all of it, whose policy is available, or if an application took its decisions
 and told their propensities. All others are left out whole, and counted by the reason.
 
-What is read are the episodes that became complete in a time. Of those that begin at a time, short ones are first: see
-`promotion.begun_episodes` for where that matters.
+The episodes read are those that became complete in the window. Of episodes that begin together, short ones become
+complete first: `promotion.begun_episodes` takes care of that where it matters.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ class EpisodeWindow:
     policies: Mapping[str, SavedPolicy]
     table: pa.Table
     ids: tuple[str, ...]  # of all candidates
-    left_out: Mapping[str, int]  # episodes or decisions, by what they are
+    left_out: Mapping[str, int]  # numbers of episodes or decisions, by the reason
     sharing: Sequence[str] = ()  # two versions that shared the traffic
     least_propensity: float = 0.0  # that an unknown policy gives any action; 0: unknown
     read: frozenset[str] = frozenset()  # ids of all episodes, with those that were left out
@@ -67,8 +67,8 @@ class EpisodeWindow:
         rows = EpisodeTable(table)
         reasons = rows.reasons(is_known)
         if sharing:
-            gone = pc.invert(pc.or_(is_known, told_by_application(table))).to_numpy()
-            table = with_shares_after(table, gone, table["timestamp"].to_numpy()[rows.starts][rows.episode])
+            is_gone = pc.invert(pc.or_(is_known, told_by_application(table))).to_numpy()
+            table = with_shares_after(table, is_gone, table["timestamp"].to_numpy()[rows.starts][rows.episode])
         usable = table.filter(pa.array((reasons == "")[rows.episode]))
         left_out = Counter(reason for reason in reasons.tolist() if reason)
         return cls(config, policies, usable, tuple(logged_ids(table)), left_out, sharing, least_propensity)

@@ -13,9 +13,9 @@ from banditloop.rl_core.training.on_policy.simulation import Simulation, Visits
 
 
 class SimulatedBandit(BanditPyEnvironment):
-    """float32 observations [B, dim], int32 positions of actions [B], float32 rewards [B]. It keeps what was earned.
+    """float32 observations [B, dim], int32 positions of actions [B], float32 rewards [B]. It records what was earned.
 
-    `begin` gives it the random numbers of a loop; its `reset` then draws the first observations.
+    `begin` sets the random generator of a loop; `reset` then draws the first observations.
 
     Raises:
         InvalidInput: not every action may always be chosen.
@@ -45,12 +45,12 @@ class SimulatedBandit(BanditPyEnvironment):
         return self._batch_size
 
     def begin(self, random: np.random.Generator, step: int) -> None:
-        """Draw from this generator from now on; `step`: number of the next step, from which noise follows."""
+        """Draw from this generator from now on; `step`: number of the next step, which determines its noise."""
         self._random, self._step_number = random, step
         self._earned.clear()
 
     def skip(self, steps: int) -> None:
-        """Let time go on by as many steps, in an environment where it does."""
+        """Advance time by `steps` steps, in an environment that changes with time."""
         for _ in range(steps):
             self._simulation.skip(self._batch_size)
 

@@ -64,7 +64,7 @@ def _loop(row: dict[str, float]) -> Loop:
 
 
 def _identity(config: Config) -> str:
-    """Digest of what the training depends on, but for the number of loops: of later ones nothing depends on it."""
+    """Digest of the settings that a loop depends on: of all but the number of loops."""
     environment = config.environment.model_dump(mode="json") if config.environment else None
     settings = config.on_policy.model_dump(mode="json", exclude={"training_loops"})
     episodes = config.episodes.model_dump(mode="json") if config.episodes else None

@@ -36,11 +36,11 @@ class Loop(NamedTuple):
         return row | ({"episodes": self.episodes} | dict(self.measures) if self.measures else {})
 
     def scalars(self) -> dict[str, float]:
-        """What TensorBoard shows of it, the metrics under the names of TF-Agents'."""
-        known = {} if self.regret is None else {"Metrics/RegretMetric": self.regret}
+        """Its numbers for TensorBoard, under the names of TF-Agents' metrics."""
+        regret = {} if self.regret is None else {"Metrics/RegretMetric": self.regret}
         measures = {TAGS.get(name, f"Losses/{name}"): value for name, value in self.measures.items()}
-        shown = {"Metrics/AverageReturn": self.average_return, "Metrics/NumberOfEpisodes": self.episodes}
-        return shown | known | measures
+        metrics = {"Metrics/AverageReturn": self.average_return, "Metrics/NumberOfEpisodes": self.episodes}
+        return metrics | regret | measures
 
 
 @dataclass

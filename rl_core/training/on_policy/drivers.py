@@ -49,7 +49,7 @@ class DriverLearner:
         return variables(self._agent) | self._sums
 
     def restore(self, statistics: Statistics, loop: int) -> None:
-        """The variables, and the environment after as many contexts."""
+        """Restore the variables, and advance the environment by the steps of these loops."""
         restore(self._agent, statistics)
         self._sums = {name: statistics[name] for name in self._sums}
         self._environment.skip(loop * self._settings.steps_per_loop)
@@ -76,8 +76,8 @@ class DriverLearner:
 def _compiled(agent: Any, environment: TFPyEnvironment, steps: int) -> Any:
     """The function that runs the driver for `steps` steps from a time step on, and trains on them.
 
-    The environment is reset outside: TensorFlow orders calls of Python by what they need of each other alone, and what
-    EXP3 does depends on no observation.
+    The environment is reset outside: TensorFlow orders Python calls by their data dependencies alone, and the actions
+    of EXP3 depend on no observation.
     """
     buffer = TFUniformReplayBuffer(agent.collect_data_spec, environment.batch_size, max_length=steps)
     driver = DynamicStepDriver(

@@ -36,9 +36,9 @@ class EpisodicLearner:
         self._statistics = statistics
 
     def _played(self, loop: int) -> PlayedEpisodes:
-        """`batch_size` episodes side by side, and again as many until the loop has its decisions."""
+        """The episodes of a loop: rounds of `batch_size` side by side, until it has its decisions."""
         settings, first_round = self._settings, loop * self._settings.steps_per_loop
-        rounds = (  # every episode has a step, so that there are no more of them
+        rounds = (  # an episode has at least one step, so that more rounds are never needed
             episode_seeds(settings.seed, number * settings.batch_size, settings.batch_size)
             for number in range(first_round, first_round + settings.steps_per_loop)
         )

@@ -37,7 +37,7 @@ class EpisodicSimulation:
         self.encoding = self._encoding()
 
     def baselines(self) -> dict[str, float]:
-        """None: what other policies earn in episodes is not known."""
+        """Empty: what other policies earn in episodes is not known."""
         return {}
 
     @property
@@ -46,9 +46,9 @@ class EpisodicSimulation:
         return self.encoding.context.dim, len(self.encoding.action_ids)
 
     def play(self, model: Model, exploration: float, rounds: Iterable[np.ndarray], decisions: int) -> PlayedEpisodes:
-        """Whole episodes by a model and a share of decisions drawn uniformly, until there are so many decisions.
+        """Whole episodes that a model plays, until they have `decisions` decisions.
 
-        rounds: seeds of the episodes to play side by side, uint64 [E].
+        exploration: share of decisions drawn uniformly. rounds: seeds of the episodes to play side by side, uint64 [E].
         """
         batches: list[PlayedEpisodes] = []
         for seeds in rounds:

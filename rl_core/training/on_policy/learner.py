@@ -1,4 +1,4 @@
-"""What learns on-policy: an agent of this package, on single decisions or episodes, or TF-Agents' by their drivers."""
+"""Learners for on-policy training: of this package's agents, on decisions or episodes, and of TF-Agents' agents."""
 
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class Learner(Protocol):
 
     @property
     def statistics(self) -> Statistics:
-        """What was learned, from which training resumes and a policy is written."""
+        """The learned statistics: training resumes from them, and a policy is written from them."""
 
     def restore(self, statistics: Statistics, loop: int) -> None:
         """Go on from the statistics of a checkpoint, after `loop` loops."""

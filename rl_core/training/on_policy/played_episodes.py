@@ -38,14 +38,14 @@ def all_of(batches: Sequence[PlayedEpisodes]) -> PlayedEpisodes:
 
 
 class Recorder:
-    """Decides by a model, with a share of decisions drawn uniformly, and keeps what came of it."""
+    """Decides by a model, with a share of decisions drawn uniformly, and records the steps."""
 
     def __init__(self, task: Task, encoding: Encoding, model: Model, exploration: float) -> None:
         self._task, self._encoding, self._model, self._exploration = task, encoding, model, exploration
         self._columns: dict[str, list[np.ndarray]] = defaultdict(list)
 
     def choose(self, contexts: Contexts, candidates: Candidates, uniforms: np.ndarray) -> Decisions:
-        """Decide, as `rollouts.play` asks it."""
+        """Decide: the argument `choose` of `rollouts.play`."""
         observations, count = self._observations(contexts), len(uniforms)
         positions = np.array([self._encoding.index[action] for action in candidates.ids])
         eligible = np.zeros((count, len(self._encoding.action_ids)), bool)
@@ -63,7 +63,7 @@ class Recorder:
         return decisions
 
     def add(self, step: Played) -> None:
-        """Keep what the latest decisions brought."""
+        """Record the outcome of the latest decisions."""
         ended = np.flatnonzero(step.outcome.ended)
         self._add(
             episodes=step.episodes,
@@ -78,7 +78,7 @@ class Recorder:
     def played(self, discount: float, scales: np.ndarray) -> PlayedEpisodes:
         """All episodes; scales: what the rewards of each are divided by [E].
 
-        Without a discount, a cut is an end: what could be earned after it has no bound.
+        Without a discount, a cut-off counts as terminal: the value of what could follow it has no bound.
         """
         columns = {name: np.concatenate(parts) for name, parts in self._columns.items()}
         order = np.argsort(columns["episodes"], kind="stable")  # by episode, and then by step

@@ -25,8 +25,8 @@ def write_on_policy(
 ) -> Manifest:
     """Write the policy with what was learned from simulated interactions, and return its manifest.
 
-    previous: the endpoint's latest, after which this one is counted. Its window of the log is empty, so that a
-    retraining adds the whole log to what was learned in simulation.
+    previous: the endpoint's latest policy, whose generation this one follows. The new policy's window of the log is
+    empty, so that a retraining adds the whole log to what was learned in simulation.
     """
     window = Window(until=datetime.fromtimestamp(0, UTC), interactions=0)
     generation = previous.generation + 1 if previous else 1

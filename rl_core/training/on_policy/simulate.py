@@ -17,8 +17,8 @@ def simulate(config: Config, seed: int | None = None, on_loop: Callable[[Curve],
     """The learning curve of the config's agent in its environment; nothing is written.
 
     seed: of contexts, decisions and rewards, instead of the config's; the environment, whose own seed says which
-    problem it is, stays the same. on_loop: called with the curve so far after every loop; what it raises ends the
-    training, by which a tuner prunes.
+    problem it is, stays the same. on_loop: called with the curve so far after every loop; an exception that it raises
+    ends the training, for instance to prune a trial.
 
     Raises:
         InvalidInput: the config has no environment, or its agent cannot act in it.
@@ -41,10 +41,10 @@ def train_on_policy(
     resume: bool = False,
     on_loop: Callable[[Curve], object] = lambda curve: None,
 ) -> tuple[Statistics, Curve]:
-    """What the agent has learned after `on_policy.training_loops` loops, and its learning curve.
+    """The statistics that the agent has learned after `on_policy.training_loops` loops, and its learning curve.
 
     folder: of the checkpoint, written every `checkpoint_loops` and at the end; None: none is written. resume: whether
-    to go on from the checkpoint there, if there is one, which gives what an uninterrupted training gives.
+    to go on from the checkpoint there, if there is one; the result is that of an uninterrupted training.
 
     Raises:
         InvalidInput: the agent cannot act in the environment, or the checkpoint is of another config.

@@ -42,7 +42,7 @@ class Simulation:
         if ids is None:
             raise InvalidInput("task.actions: are not listed; on-policy training needs them, as a number or a list")
         self._task, self._population = config.task, environment.population()
-        # A copy starts anew, where time goes on with every context; a population never changes.
+        # In an environment that changes with time, a copy starts at time 0; a population never changes.
         self.environment = environment.model_copy() if self._population is None else environment
         self.encoding = _encoding(self.environment, config.task, self._population)
         self.actions = chosen_actions(config.task, list(ids))
@@ -61,7 +61,7 @@ class Simulation:
 
     @property
     def actions_change(self) -> bool:
-        """Whether not every action may always be chosen."""
+        """Whether the actions that may be chosen differ between decisions."""
         random = np.random.default_rng(0)
         contexts = self.environment.model_copy().observe(1, random) if self._population is None else None
         return self._eligible(contexts or take(self._population or {}, np.array([0])), random) is not None
@@ -76,14 +76,14 @@ class Simulation:
         return Visits(contexts, self._encoded(contexts), self._eligible(contexts, random), None)
 
     def skip(self, count: int) -> None:
-        """Let time go on by `count` contexts, in an environment where it does."""
+        """Advance time by `count` contexts, in an environment that changes with time."""
         if self._population is None:
             self.environment.observe(count, np.random.default_rng(0))
 
     def feedback(self, visits: Visits, actions: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Rewards [B] of actions by position [B], and their regrets [B]: None where these are unknown.
 
-        first: the number of interactions before, from which the noise of rewards follows.
+        first: the number of the first interaction, which determines the noise of the rewards.
         """
         event_ids = [f"on-policy-{first + row}" for row in range(len(actions))]
         rewards = np.asarray(self.environment.reward(visits.contexts, self.actions[actions], event_ids), np.float64)

@@ -37,7 +37,7 @@ class VectorisedLearner:
         return Loop.of(rewards, regrets)
 
     def restore(self, statistics: Statistics, loop: int) -> None:
-        """The statistics, and the environment after as many contexts."""
+        """Restore the statistics, and advance the environment by the contexts of these loops."""
         self._statistics = statistics
         for _ in range(loop):
             self._simulation.skip(self._settings.interactions_per_loop)
