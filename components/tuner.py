@@ -24,7 +24,7 @@ def tuner(
 
     Args:
         config: Config with a tuning section, as JSON; without a backend it is of no loop, and nothing is saved.
-        log: Log with propensities, read as by the ingester; without it, the loop's log is read, or none is simulated.
+        log: Log with propensities, read as by the ingester; without it, the loop's. Only the objective 'log' reads one.
         columns: Names of the log's columns where they differ, as for the ingester.
         run_id: Id of the pipeline run, saved with the settings.
 

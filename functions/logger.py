@@ -32,9 +32,9 @@ from banditloop.rl_core.settings.task import Task
 
 RETRY_SECONDS = 1.0
 MIN_ROUND_SECONDS = 0.2  # between the starts of two rounds: fewer appends where events arrive one by one
-FULL_ROUND_MESSAGES = 100  # after as many messages of a topic, more may wait: the next round starts at once
-GATHER_SECONDS = 1.0  # before each append of the function, which starts with empty hands
-DRAIN_SECONDS = 500.0  # Pub/Sub waits for 600 seconds until it sends a tick again
+FULL_ROUND_MESSAGES = 100  # after so many messages of a topic, more may be waiting: the next round starts at once
+GATHER_SECONDS = 1.0  # pause before each append of the function: it has prefetched no messages
+DRAIN_SECONDS = 500.0  # Pub/Sub sends an unacknowledged tick again after 600 seconds
 TOPICS = ("rewards", "decisions")  # rewards first: after downtime, a decision is appended after its reward
 log = logging.getLogger("banditloop.logger")
 
@@ -49,9 +49,9 @@ def log_events(
 ) -> int:
     """Append the events of some messages to the table named after their topic; returns the number of new events.
 
-    Messages without a valid event become dead letters; of the others, the invalid events do. Rewards that do not say
-    when they were received have the time of their message, `received_at`; where the section `reward` is given, they
-    must be in the task's range.
+    A message without a valid event becomes a dead letter; of other messages, only the invalid events do. Rewards
+    without a time of receipt get that of their message, from `received_at`. Where the section `reward` is given,
+    rewards must be in the task's range.
 
     Raises:
         InvalidInput: there is no such topic.
@@ -109,17 +109,17 @@ _connected = functools.cache(platform_from_environment)  # an instance looks up 
 
 
 def drain(config: Config, platform: Platform) -> None:
-    """Log messages until none is left of those that waited when this was called, or for about DRAIN_SECONDS."""
+    """Log the messages that were published before this call, for at most about DRAIN_SECONDS."""
     called_at, start = datetime.now(UTC), time.monotonic()
     topics = list(TOPICS)
     with platform.bus.subscribe(TOPICS):
         while topics and time.monotonic() - start < DRAIN_SECONDS:
             time.sleep(GATHER_SECONDS)
-            topics = [topic for topic in topics if _log_some(config, platform, topic, called_at)]
+            topics = [topic for topic in topics if _log_batch(config, platform, topic, called_at)]
 
 
-def _log_some(config: Config, platform: Platform, topic: str, before: datetime) -> bool:
-    """Log some messages of a topic; returns whether more may wait that were published before a time."""
+def _log_batch(config: Config, platform: Platform, topic: str, before: datetime) -> bool:
+    """Log a batch of a topic's messages; returns whether messages published `before` a time may be left."""
     published: list[datetime] = []
 
     def handle(payloads: Sequence[bytes], times: Sequence[datetime]) -> None:

@@ -30,16 +30,16 @@ from banditloop.rl_core.serving.worker_counts import WorkerCounts
 from banditloop.rl_core.serving.workers import run_workers
 from banditloop.rl_core.settings.secrets import token
 
-WORKER = "--worker"  # begins the arguments of a worker: its number, and its descriptors of listener and counts
-ORPHANS_SECONDS = 5.0  # in which the workers of a predictor that was killed let go of its port
+WORKER = "--worker"  # stands before a worker's arguments: its number, and the file descriptors of listener and counts
+ORPHANS_SECONDS = 5.0  # in which the workers of a killed predictor release its port
 
 
 def serve(config: Config) -> None:
     """Serve until SIGTERM or SIGINT, at the address of Vertex AI's contract or, without it, of the config."""
     if WORKER in sys.argv:
-        worker, inherited, file = map(int, sys.argv[sys.argv.index(WORKER) + 1 :])
-        counts = WorkerCounts(worker, config.serving.workers, file)
-        return _answer(config, socket.socket(fileno=inherited), counts, None)
+        worker, listener_file, counts_file = map(int, sys.argv[sys.argv.index(WORKER) + 1 :])
+        counts = WorkerCounts(worker, config.serving.workers, counts_file)
+        return _answer(config, socket.socket(fileno=listener_file), counts, None)
     with _listener(config) as listener:
         if config.serving.workers == 1:
             return _answer(config, listener, WorkerCounts(), keep_publishing)
@@ -51,12 +51,12 @@ def _listener(config: Config) -> socket.socket:
     """The socket that all workers accept connections from."""
     host = "0.0.0.0" if _on_vertex() else config.serving.host  # in a container, clients are outside
     port = int(os.environ.get("AIP_HTTP_PORT", config.serving.port))
-    patience = time.monotonic() + (ORPHANS_SECONDS if config.serving.workers > 1 else 0)
+    deadline = time.monotonic() + (ORPHANS_SECONDS if config.serving.workers > 1 else 0)
     while True:
         try:
             return socket.create_server((host, port), backlog=2048)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or time.monotonic() > patience:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise InvalidInput(f"address {host}:{port}: {error.strerror}") from None
         time.sleep(0.1)
 

@@ -24,7 +24,7 @@ log = logging.getLogger("banditloop.trigger")
 
 def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
     """Submit a retraining if it is due: the run's id, or None, and the reason."""
-    runs = platform.runner.runs()  # before the versions: a run that ends in between has added the version read next
+    runs = platform.runner.runs()  # read before the versions: a run that ends in between has then added its version
     release = platform.endpoint.release()
     if release is None:
         return None, "no policy is deployed yet: start `banditloop serve`, or run the startup pipeline"
@@ -54,8 +54,8 @@ def tick(config: Config, platform: Platform) -> tuple[str | None, str]:
 def _submit(config: Config, platform: Platform, prefix: str, number: int) -> str | None:
     """Submit the attempt of this number and return its id; None if another trigger has just submitted it.
 
-    The id may be that of an old run, as a platform that keeps its runs forever lists the newest only: then the next
-    number is tried.
+    An old run may have the id although it is not listed, since a platform that keeps all runs lists only the newest:
+    then the next number is tried.
     """
     folder, name = os.path.split(config.retraining.template)
     template, runner = platform.fetch(folder) / name, platform.runner
@@ -69,20 +69,22 @@ def _submit(config: Config, platform: Platform, prefix: str, number: int) -> str
 
 
 def _latest_judged(endpoint: Endpoint, release: Release) -> Manifest | None:
-    """The newest version of the release, or that a verdict of the monitor or an operator, or a refusal, is about.
+    """The newest version that is in the release or was judged; None if there is none.
 
-    Another one was left by a killed deployer: its interactions still count as new.
+    A version is judged by a verdict of the monitor or an operator, or by the evaluator's refusal. Any other version was
+    left by a killed deployer: its interactions still count as new.
     """
     verdicts = endpoint.verdicts()[::-1]  # newest first, because a verdict on a new version is new
     for manifest in reversed(endpoint.versions()):
-        own = (verdict for verdict in verdicts if verdict.version == manifest.version)
-        if manifest.version in release.traffic() or any(v.by != "evaluator" or v.decision == "refuse" for v in own):
+        own_verdicts = (verdict for verdict in verdicts if verdict.version == manifest.version)
+        is_judged = any(verdict.by != "evaluator" or verdict.decision == "refuse" for verdict in own_verdicts)
+        if manifest.version in release.traffic() or is_judged:
             return manifest
     return None
 
 
 def _prune(config: Config, platform: Platform) -> None:
-    """Remove what is not kept, while nothing runs that could need it. The retraining goes on if that fails."""
+    """Apply the retention rules, while no run can need what they remove. The retraining goes on if that fails."""
     try:
         log.info("removed: %s", prune(config, platform))
     except Exception as error:
@@ -92,7 +94,7 @@ def _prune(config: Config, platform: Platform) -> None:
 def _is_overdue(config: Config, platform: Platform, latest: Manifest, window: Window) -> bool:
     """Whether the last training or, before the first, the first decision was longer ago than the longest interval."""
     since = latest.window.until
-    if latest.version == RANDOM:  # trained on nothing, at no time
+    if latest.version == RANDOM:  # was never trained
         batches = platform.warehouse.interactions(window)
         times = [pc.min(batch["timestamp"]).as_py() for batch in batches if batch.num_rows]
         since = min(times, default=datetime.now(UTC))

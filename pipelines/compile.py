@@ -18,14 +18,18 @@ from banditloop.rl_core.settings.section import check_integers
 from banditloop.rl_core.settings.training import TrainingSection
 
 TRAINERS = "exec-trainer", "exec-on-policy-trainer", "exec-accumulator", "exec-merger"
+OWN = "# Name: banditloop-"  # in the header of every pipeline of this package
 RETRIES = {"maxRetryCount": 2, "backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration": "300s"}
 
 
-def compile_pipelines(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
+def compile_pipelines(
+    folder: Path, config: Config | None = None, image: str | None = None, keep_others: bool = False
+) -> list[Path]:
     """Write startup.yaml and retraining.yaml, which every loop needs, to a folder, and return their paths.
 
     All tasks run in `image`, by default the config's. The tasks that train request the resources of the config's
-    training section, and are several at a time with its `shards`.
+    training section, and are several at a time with its `shards`. keep_others: whether files that were not compiled
+    from pipelines of this package stay as they are.
     """
     from banditloop.pipelines.retraining import retraining  # kfp takes a second to import
     from banditloop.pipelines.startup import startup
@@ -35,20 +39,22 @@ def compile_pipelines(folder: Path, config: Config | None = None, image: str | N
         from banditloop.pipelines.sharded import sharded_retraining, sharded_startup
 
         pipelines = {"startup": sharded_startup, "retraining": sharded_retraining}
-    return _write(pipelines, folder, config, image)
+    return _write(pipelines, folder, config, image, keep_others)
 
 
-def compile_on_request(folder: Path, config: Config | None = None, image: str | None = None) -> dict[str, Path]:
+def compile_on_request(
+    folder: Path, config: Config | None = None, image: str | None = None, keep_others: bool = False
+) -> dict[str, Path]:
     """Write the pipelines that run only when somebody starts them, and return their paths by name.
 
-    They are on-policy, experiments and tuning.
+    They are on-policy, experiments and tuning. keep_others: as above.
     """
     from banditloop.pipelines.experiments import experiments
     from banditloop.pipelines.on_policy import on_policy
     from banditloop.pipelines.tuning import tuning
 
     pipelines = {"on-policy": on_policy, "experiments": experiments, "tuning": tuning}
-    return dict(zip(pipelines, _write(pipelines, folder, config, image), strict=True))
+    return dict(zip(pipelines, _write(pipelines, folder, config, image, keep_others), strict=True))
 
 
 def export_components(folder: Path, config: Config | None = None, image: str | None = None) -> list[Path]:
@@ -109,13 +115,22 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
 
 
-def _write(components: dict[str, Any], folder: Path, config: Config | None, image: str | None) -> list[Path]:
+def _write(
+    components: dict[str, Any], folder: Path, config: Config | None, image: str | None, keep_others: bool = False
+) -> list[Path]:
     """Compile components or pipelines to files of these names: all of them or, if one is refused, none."""
     texts = {folder / f"{name}.yaml": _compile(part, name, config, image) for name, part in components.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
-        path.write_text(text)
+        if not (keep_others and _is_other(path)):
+            path.write_text(text)
     return list(texts)
+
+
+def _is_other(path: Path) -> bool:
+    """Whether a file was not compiled from a pipeline of this package; an empty one is left of a killed compiler."""
+    text = path.read_text(errors="replace") if path.exists() else ""
+    return bool(text) and OWN not in text
 
 
 def _compile(component: Any, name: str, config: Config | None, image: str | None) -> str:

@@ -85,7 +85,7 @@ class Config(Section):
             raise InvalidInput(f"environment.name = {environment.name!r}: has no episodes; omit the section episodes")
         if environment and self.episodes.rewards and self.reward.name not in self.episodes.rewards:
             raise InvalidInput(
-                f"episodes.rewards: lacks {self.reward.name!r}, what the environment pays; give its weight"
+                f"episodes.rewards: lacks {self.reward.name!r}, which the environment pays; give its weight"
             )
         if self.logging.sample_rate < 1:
             raise InvalidInput(f"logging.sample_rate = {self.logging.sample_rate}: episodes are logged whole; give 1.0")
@@ -94,7 +94,7 @@ class Config(Section):
 
     @property
     def judged_reward(self) -> RewardSection | None:
-        """The section `reward` where each reward must be in the task's range; None where weighted sums must be."""
+        """The section `reward` if each reward must be in the task's range; None if only weighted sums must be."""
         return None if self.episodes and self.episodes.rewards else self.reward
 
     def _check_training(self) -> None:
@@ -103,15 +103,17 @@ class Config(Section):
                 raise InvalidInput(
                     f"training.{key} = {value!r}: the backend {self.backend.name!r} trains on this machine; omit it"
                 )
+        if (machine := self.training.machine_type) and self.backend.refuses_custom_jobs():
+            raise InvalidInput(f"training.machine_type = {machine!r}: Kubeflow Pipelines' own tasks train; omit it")
         for key in ("replicas", "shards"):
             if (count := getattr(self.training, key)) > 1 and not mergeable(self.agent):
                 raise InvalidInput(
                     f"training.{key} = {count}: {self.agent.name} trains on one machine, since its statistics of "
                     "several shards cannot be merged; give 1"
                 )
-        if self.training.shards > 1 and self.training.machine_type:
+        if (shards := self.training.shards) > 1 and machine:
             raise InvalidInput(
-                f"training.shards = {self.training.shards}: the pipeline's own tasks train; omit training.machine_type"
+                f"training.shards = {shards}: the pipeline's own tasks train; omit training.machine_type"
             )
 
     def _check_default_reward(self) -> None:
@@ -136,7 +138,7 @@ class Config(Section):
         return not isinstance(self.agent, SequentialAgent) or self.agent.LEARNS_FROM_LOG
 
     def search_space(self) -> list[Dimension]:
-        """The settings to tune. InvalidInput: there is no agent of a name, or none to try has a setting."""
+        """The settings to tune. InvalidInput: an agent is unknown, or a setting is for an agent that is not tried."""
         agents: dict[str, type[Section]] = {}
         for name in self.tuning.agent_names or [self.agent.name]:
             own = self.agent if name == self.agent.name else None
@@ -174,13 +176,13 @@ class Config(Section):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The config in a TOML or JSON file, whose relative paths belong to the file's folder.
+        """The config in a TOML or JSON file. Relative paths in it are taken from the file's folder.
 
         Raises:
             InvalidInput: it cannot be read, or a value is invalid.
         """
         values, folder = read_values(path), Path(path).absolute().parent
-        if isinstance(values, dict) and "environment" in values:  # before parsing, which may ask it for its task
+        if isinstance(values, dict) and "environment" in values:  # first, since parsing may load its task
             environment = registered(*REGISTRIES["environment"], values["environment"], "environment")
             values["environment"] = environment.relative_to(folder)
         config = cls.parse(values).relative_to(folder)

@@ -1,4 +1,4 @@
-"""What a config has where its values say nothing: parts by their names, and defaults that depend on other sections."""
+"""Completion of a config's values: parts looked up by name, and defaults that depend on other sections."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,10 +19,10 @@ DEFAULT_BACKEND = "local"
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a config with its parts made, and with what follows from them where nothing is said.
+    """The values of a config with backend, environment and agent parsed, and with the defaults that depend on them.
 
     Raises:
-        InvalidInput: a part is not known, or has an invalid value; or there is no task.
+        InvalidInput: one of these parts is unknown or has an invalid value, or there is no task.
     """
     values = dict(values)
     if isinstance(backend := values.get("backend", {}), Mapping):
@@ -33,8 +33,8 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     values["task"] = _task(values)
     if isinstance(values.get("environment"), EpisodicEnvironment) and values.get("episodes") is None:
         values["episodes"] = {}
-    if values.get("episodes") is not None:
-        values.setdefault("agent", AGENTS["dqn"](name="dqn"))
+    if values.get("episodes") is not None and "agent" not in values:
+        values["agent"] = AGENTS["dqn"](name="dqn")
     if "agent" in values and isinstance(policy := values.get("policy", {}), Mapping):
         values["policy"] = {"exploration": values["agent"].EXPLORATION} | dict(policy)
     if isinstance(bus := values.get("bus", {}), Mapping):
@@ -43,7 +43,10 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _task(values: Mapping[str, Any]) -> Any:
-    """The task of a config, or that of its environment: a config that travelled has both, and loads nothing."""
+    """The task of a config, or else that of its environment.
+
+    A config in a pipeline parameter has both, so that the environment need not load its data.
+    """
     if "task" in values:
         return values["task"] if isinstance(values["task"], Task) else Task.parse(values["task"], "task")
     if "environment" in values:

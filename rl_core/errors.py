@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-MAX_COMPARED = 1_000  # names, which takes some milliseconds
+MAX_COMPARED = 1_000  # names compared with a misspelt one, in some milliseconds
 
 
 class InvalidInput(ValueError):

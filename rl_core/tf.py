@@ -37,8 +37,8 @@ with _silent_stderr(), warnings.catch_warnings():
 
     tf.config.list_physical_devices()  # warns, once, if there is no accelerator
 
-absl_logging.set_verbosity(absl_logging.ERROR)  # not the logger's level, which TensorFlow's savers set back
-tf.get_logger().setLevel("ERROR")  # such as retracing, when several networks are trained
+absl_logging.set_verbosity(absl_logging.ERROR)  # the logger's own level is reset by TensorFlow's savers
+tf.get_logger().setLevel("ERROR")  # hides warnings of retracing when several networks are trained
 warnings.filterwarnings("ignore", message="Encoding a StructuredValue")
 
 __all__ = ["tf", "tfp"]

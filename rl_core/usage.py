@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-LOOK_SECONDS = 0.25  # between two looks at the memory of the processes that a task has started
+LOOK_SECONDS = 0.25  # between two samples of the memory of a task's processes
 MEGABYTE = 1e6
 AnyPath = str | Path
 
@@ -18,13 +18,13 @@ AnyPath = str | Path
 def usage(
     log_metric: Callable[[str, float], object], read: Sequence[AnyPath] = (), written: Sequence[AnyPath] = ()
 ) -> Iterator[Callable[[int], None]]:
-    """Log what the block used, unless it raises. It calls what it is given with the number of rows, where it has any.
+    """Log what the block used, unless it raises. The block gets a function to report its number of rows, if any.
 
     read and written: paths of files and folders, artifacts of the task; those that do not exist count as empty.
 
     The metrics are `seconds`; `cpu_seconds`, of this process and of those it started that have ended;
-    `peak_memory_mb`, in 10⁶ bytes since this process started: its own or, where it was more, the largest sum with those
-    that it started; `bytes_read` and `bytes_written`, of the files; `rows` and `rows_per_second`.
+    `peak_memory_mb`, in 10⁶ bytes: the peak of this process since it started or, if larger, the largest sum of it and
+    the processes that it started; `bytes_read` and `bytes_written`, of the files; `rows` and `rows_per_second`.
     """
     rows = list[int]()
     started, cpu, read_size = time.monotonic(), _cpu_seconds(), _size(read)
@@ -54,7 +54,7 @@ def _size(paths: Sequence[AnyPath]) -> int:
 
 def _own_peak() -> int:
     """The most bytes of memory that this process has had."""
-    # ru_maxrss counts what the process that started this one had, too. Not every kernel tells VmHWM: gVisor does not.
+    # VmHWM, since ru_maxrss includes the peak of the parent process. Some kernels, as gVisor's, report ru_maxrss only.
     with contextlib.suppress(OSError, StopIteration):
         status = Path("/proc/self/status").read_text()
         return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:"))
@@ -64,26 +64,26 @@ def _own_peak() -> int:
 
 @contextlib.contextmanager
 def _tree_peak() -> Iterator[Callable[[], int]]:
-    """The largest sum of bytes of this process and those it started that was seen in the block; 0 without Linux."""
-    sums, ended = [0], threading.Event()
+    """The largest memory, in bytes, of this process and its descendants as sampled in the block; 0 without Linux."""
+    peak, ended = [0], threading.Event()
 
     def look() -> None:
         is_over = False
         while not is_over:
-            is_over = ended.wait(LOOK_SECONDS)  # one more look at the end
-            sums[0] = max(sums[0], sum(map(_resident, _tree(os.getpid()))))
+            is_over = ended.wait(LOOK_SECONDS)  # one more sample at the end
+            peak[0] = max(peak[0], sum(map(_resident, _tree(os.getpid()))))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        yield lambda: sums[0]
+        yield lambda: peak[0]
     finally:
         ended.set()
         thread.join()
 
 
 def _tree(process_id: int) -> Iterator[int]:
-    """A process and those that it, or one of these, has started and that have not ended."""
+    """The ids of a process and of its descendants that have not ended."""
     yield process_id
     for file in Path(f"/proc/{process_id}/task").glob("*/children"):
         with contextlib.suppress(OSError):  # the thread has ended meanwhile

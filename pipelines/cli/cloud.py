@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from banditloop.pipelines.cli import display
+from banditloop.pipelines.cli.confirm import YesOption, confirm
 from banditloop.pipelines.cli.options import ConfigOption, JsonOption, group, load_config
 from banditloop.pipelines.cli.progress import progress
 from banditloop.rl_core.backends import connect
@@ -70,7 +71,7 @@ def down(
     delete_data: Annotated[
         bool, typer.Option("--delete-data", help="Also delete the dataset and the bucket: all events and policies.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,9 +84,8 @@ def down(
 
     settings = load_config(config)
     resources, kept = _resources(settings, simulator=True), () if delete_data else DATA_RESOURCES
-    if not yes:
-        data = ", and all of its events and policies" if delete_data else ""
-        typer.confirm(f"Remove the resources of endpoint {settings.backend.endpoint}{data}?", abort=True, err=True)
+    data = ", and all of its events and policies" if delete_data else ""
+    confirm(f"the resources of endpoint {settings.backend.endpoint}{data} are removed", yes)
     _for_each(resources[::-1], lambda resource, _: destroy(resource, isinstance(resource, kept)), as_json)
 
 

@@ -1,6 +1,7 @@
 """An event of a loop, as `banditloop serve` prints it: one line for people, or one JSON object."""
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -55,15 +56,20 @@ class Event(NamedTuple):
 
 
 class Unrepeated:
-    """Tells which warnings are new: the same text counts again only after REPEAT_SECONDS."""
+    """Tells which warnings are new: the same text counts again only after REPEAT_SECONDS. Threads may share it."""
 
     def __init__(self) -> None:
         self._told: dict[str, float] = {}  # times by text
+        self._lock = threading.Lock()
 
     def is_new(self, event: Event) -> bool:
         """Whether an event is shown: all are, but a warning or a repair that was shown in the last minutes."""
         if event.what not in ("warning", "repaired"):
             return True
-        now = time.monotonic()
-        self._told = {text: at for text, at in self._told.items() if now - at < REPEAT_SECONDS}
-        return self._told.setdefault(event.text, now) == now
+        with self._lock:
+            now = time.monotonic()
+            self._told = {text: at for text, at in self._told.items() if now - at < REPEAT_SECONDS}
+            if event.text in self._told:
+                return False
+            self._told[event.text] = now
+            return True

@@ -18,39 +18,39 @@ class Follower:
         self._versions = {manifest.version for manifest in self._endpoint.versions()}
         self._verdicts, self._release = len(self._endpoint.verdicts()), self._endpoint.release()
 
-    def events(self) -> Iterator[Event]:
-        """The events since the last look, in the order in which a run makes them."""
+    def events(self) -> list[Event]:
+        """The events since the last look, in the order in which a run makes them. A look that fails changes nothing."""
         runs = {run.run_id: run for run in self._runner.runs()}  # read before their versions
         new = [run_id for run_id in runs if run_id not in self._known_runs]
-        self._known_runs |= runs.keys()
-        yield from (Event("started", "", run=run_id) for run_id in new)
         active = [run_id for run_id in [*self._running, *new] if run_id in runs]  # others were removed
-        yield from self._trained(active)
-        yield from self._decided()
+        trained = self._new_versions(active)
+        release, verdicts = self._endpoint.release(), self._endpoint.verdicts()
+        decided = list(_decided(self._release, release, verdicts[self._verdicts :]))
+        self._known_runs |= runs.keys()
         self._running = [run_id for run_id, run in runs.items() if run.state == "running"]
-        yield from (_ended(runs[run_id]) for run_id in active if runs[run_id].state != "running")
+        self._versions |= {event.version for event in trained}
+        self._verdicts, self._release = len(verdicts), release
+        started = [Event("started", "", run=run_id) for run_id in new]
+        ended = [_ended(runs[run_id]) for run_id in active if runs[run_id].state != "running"]
+        return [*started, *trained, *decided, *ended]
 
-    def _trained(self, run_ids: list[str]) -> Iterator[Event]:
+    def _new_versions(self, run_ids: list[str]) -> list[Event]:
         """The new versions: at once, where the runner knows the artifacts of a run, or else when they are added."""
-        for event in [*(event for run_id in run_ids for event in _policies(self._runner, run_id)), *self._added()]:
-            if event.version not in self._versions:
-                self._versions.add(event.version)
-                yield event
+        by_version: dict[str, Event] = {}
+        made = (event for run_id in run_ids for event in _policies(self._runner, run_id))
+        for event in [*made, *map(_trained, self._endpoint.versions())]:
+            by_version.setdefault(event.version, event)
+        return [event for version, event in by_version.items() if version not in self._versions]
 
-    def _added(self) -> Iterator[Event]:
-        return (_trained(manifest) for manifest in self._endpoint.versions())
 
-    def _decided(self) -> Iterator[Event]:
-        """The evaluator's verdicts, and the changes of the release with the verdicts behind them."""
-        before, after = self._release, self._endpoint.release()
-        verdicts = self._endpoint.verdicts()
-        new, self._verdicts, self._release = verdicts[self._verdicts :], len(verdicts), after
-        for verdict in new:
-            if verdict.by == "evaluator":
-                text = f"{verdict.decision}: {verdict.reason}"
-                yield Event("judged", text, verdict.version, verdict.run, {"held_out": verdict.better.count})
-        if before and after:
-            yield from changes(before, after, {verdict.version: verdict for verdict in new})
+def _decided(before: Release | None, after: Release | None, verdicts: list[Verdict]) -> Iterator[Event]:
+    """The evaluator's verdicts among new ones, and the changes of the release with the verdicts behind them."""
+    for verdict in verdicts:
+        if verdict.by == "evaluator":
+            text = f"{verdict.decision}: {verdict.reason}"
+            yield Event("judged", text, verdict.version, verdict.run, {"held_out": verdict.better.count})
+    if before and after:
+        yield from changes(before, after, {verdict.version: verdict for verdict in verdicts})
 
 
 def changes(before: Release, after: Release, verdicts: dict[str, Verdict]) -> Iterator[Event]:

@@ -15,6 +15,7 @@ from banditloop.rl_core.logs.names import EPISODE_NAMES, USUAL_NAMES, bare_name
 from banditloop.rl_core.settings.feature_kinds import Kind
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, OPEN
 
+CALLED = "is called "  # beginning of the note on a column that a feature of another name is read from
 FEATURE_NAME = r"[A-Za-z][A-Za-z0-9_]{0,62}"
 SEQUENTIAL = "; to learn from episodes, add the section [episodes] and set agent.name = 'dqn'"
 ROWS_PER_ACTION = 5  # at least, to see that a column depends on nothing but the action
@@ -85,7 +86,7 @@ def infer_features(table: pa.Table, action: str, reward: str) -> Features:
         if kind:
             kinds[name], columns[name] = kind, column
         if kind is None or name != column:
-            notes[column] = f"is called {name}" if kind else f"left out: {reason}"
+            notes[column] = f"{CALLED}{name}" if kind else f"left out: {reason}"
     return Features(kinds, notes, _examples(table, columns, kinds))
 
 

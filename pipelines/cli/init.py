@@ -22,7 +22,8 @@ from banditloop.rl_core.settings.feature_kinds import kind_text
 from banditloop.rl_core.settings.task import OPEN, Task
 
 CONFIG_FILE = "loop.toml"
-ACTION, REWARD, LEFT_OUT = "the action", "the reward", "left out"  # notes on columns of a log; or: is called NAME
+ACTION, REWARD = "the action", "the reward"  # notes on columns of a log
+FIELDS = {ACTION: "action", REWARD: "reward"}  # by note
 PORT = 8080
 WIDTH = 78  # characters of a line about the actions
 
@@ -172,17 +173,21 @@ def _show(folder: Path, task: Task, notes: dict[str, str], log: Path | None) -> 
     display.table("features of a context", rows)
     if notes:
         display.table("columns of the log", [{"column": name, "is": note} for name, note in notes.items()])
-    display.line(f"wrote {folder}; next: banditloop serve -c {folder / CONFIG_FILE}")
+    display.line(f"wrote {folder}; next: {shlex.join(['banditloop', 'serve', '-c', str(folder / CONFIG_FILE)])}")
     if log:
         display.line("to learn from the log, too, import it once:")
-        display.line(shlex.join(["banditloop", "import", str(log), *_mapped(notes), "-c", str(folder / CONFIG_FILE)]))
+        source = [] if "event_id" in {*notes, *task.context} else ["--source", log.stem]  # of which ids are made
+        words = ["banditloop", "import", str(log), *_mapped(notes), *source, "-c", str(folder / CONFIG_FILE)]
+        display.line(shlex.join(words))
 
 
 def _mapped(notes: dict[str, str]) -> list[str]:
-    """The options by which an import maps the log's columns as the notes say."""
-    named = {column: note.split()[-1] for column, note in notes.items() if not note.startswith(LEFT_OUT)}
-    options = [word for column, name in named.items() for word in ("--map", f"{name}={column}")]
-    return options if len(named) == len(notes) else [*options, "--ignore-others"]
+    """The options by which an import maps the log's columns as the notes say, and finds or ignores all others."""
+    from banditloop.pipelines.cli.infer_task import CALLED
+
+    names = {column: FIELDS.get(note) or note.partition(CALLED)[2] for column, note in notes.items()}
+    options = [word for column, name in names.items() if name for word in ("--map", f"{name}={column}")]
+    return options if all(names.values()) else [*options, "--ignore-others"]
 
 
 def _shortened(text: str) -> str:

@@ -25,7 +25,10 @@ def rows_with_propensity(inputs: dict[str, Any], logging_policy: LoggingPolicy |
         incomplete = set(ids[missing].tolist())
         missing = np.fromiter((id_ in incomplete for id_ in ids.tolist()), bool, len(ids))
     if len(missing) and missing.all():
-        raise InvalidInput("propensity: no row, or no episode, has all of them: give a column that does by --map")
+        raise InvalidInput(
+            "propensity: no row has one (with episodes: no episode has one in every step); name its column by "
+            "--map propensity=COLUMN"
+        )
     return (_where(inputs, ~missing) if missing.any() else inputs), int(missing.sum())
 
 

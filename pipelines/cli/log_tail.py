@@ -30,7 +30,8 @@ class LogTail:
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
-            self._read = min(self._read, self._path.stat().st_size)  # smaller, if it was rotated
+            if self._path.stat().st_size < self._read:  # it was rotated
+                self._read = 0
             file.seek(self._read)
             content = file.read()
         whole = content[: content.rfind(b"\n") + 1]

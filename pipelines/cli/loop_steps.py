@@ -36,11 +36,11 @@ def run_startup(config: Config, platform: Platform, interactions: int, seed: int
     """
     folder = Path(config.retraining.template).parent
     parameters: dict[str, Any] = {"config": config.to_dict()}
-    template, _ = compile_pipelines(folder, config)
+    template, _ = compile_pipelines(folder, config, keep_others=True)
     if config.learns_from_log:
         parameters |= {"interactions": interactions, "seed": seed}
     else:
-        template = compile_on_request(folder, config)["on-policy"]
+        template = compile_on_request(folder, config, keep_others=True)["on-policy"]
         ensure_champion(config, platform.endpoint)
     attempts: list[str] = []
     while all(manifest.version == RANDOM for manifest in platform.endpoint.versions()):

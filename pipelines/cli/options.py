@@ -50,6 +50,11 @@ def load_config(path: Path | None, target: Target | None = None) -> Config:
     return _with_target(config, target) if target else config
 
 
+def same_loop(config: Path | None, target: Target | None) -> list[str]:
+    """The options that make a command, copied, concern the same loop."""
+    return [*(["-c", str(config)] if config else []), *(["--target", target] if target else [])]
+
+
 def load_values(path: Path | None) -> tuple[Any, Literal["file", "environment"]]:
     """The values that the config is parsed from, and their source."""
     if _from_environment(path):

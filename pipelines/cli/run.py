@@ -16,10 +16,11 @@ from banditloop.pipelines.cli.options import (
     WideOption,
     group,
     load_config,
+    same_loop,
 )
 from banditloop.pipelines.cli.run_artifacts import artifacts
 from banditloop.pipelines.cli.run_submit import DryRunOption, ParameterFileOption, check_submission
-from banditloop.pipelines.cli.run_watch import TimeoutOption, follow, outcome
+from banditloop.pipelines.cli.run_watch import TimeoutOption, follow, outcome, run_command
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.reports.runs import run_row, task_row
 
@@ -58,7 +59,8 @@ def submit(
     if dry_run:
         return submission.show(as_json)
     run_id, page = submission.run_id, submission.submit(settings)
-    text = f"submitted {run_id}; `banditloop run watch {run_id}` shows how it goes" + (f"\n{page}" if page else "")
+    watch = run_command("watch", run_id, same_loop(config, target))
+    text = f"submitted {run_id}; {watch} shows how it goes" + (f"\n{page}" if page else "")
     display.json_or_text({"run_id": run_id, "page": page}, as_json, text)
 
 
@@ -84,7 +86,7 @@ def start(
     if dry_run:
         return submission.show(as_json)
     submission.submit(settings)
-    follow(connect(settings), submission.run_id, timeout, config, as_json)
+    follow(connect(settings), submission.run_id, timeout, same_loop(config, target), as_json)
 
 
 @app.command()
@@ -100,7 +102,7 @@ def watch(
     Example: `banditloop run watch retraining-v3`
     """
     platform = connect(load_config(config, target))
-    follow(platform, find_run(platform.runner, run_id), timeout, config, as_json)
+    follow(platform, find_run(platform.runner, run_id), timeout, same_loop(config, target), as_json)
 
 
 @app.command()

@@ -1,9 +1,9 @@
 """Following a run on the screen until it ends: its tasks, then its version and verdict."""
 
+import shlex
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,10 +22,10 @@ TimeoutOption = Annotated[
 ]
 
 
-def follow(platform: Platform, run_id: str, timeout: float | None, config: Path | None, as_json: bool) -> None:
+def follow(platform: Platform, run_id: str, timeout: float | None, options: list[str], as_json: bool) -> None:
     """Show a run's tasks as they go, wait until it has ended, and show how.
 
-    Ctrl-C and the timeout end the waiting, not the run, and say so.
+    Ctrl-C and the timeout end the waiting, not the run, and say so. options: of commands about the same loop.
 
     Raises:
         typer.Exit: with the status 0 if the run has succeeded, else 1; 130 after Ctrl-C.
@@ -35,10 +35,10 @@ def follow(platform: Platform, run_id: str, timeout: float | None, config: Path 
             display.line(f"{run_id} started {platform.runner.page(run_id)}".rstrip())
         ended = _wait(platform, run_id, timeout, as_json)
     except KeyboardInterrupt:
-        _goes_on(run_id, config)
+        _goes_on(run_id, options)
         raise typer.Exit(INTERRUPTED) from None
     if not ended:
-        _goes_on(run_id, config)
+        _goes_on(run_id, options)
         raise typer.Exit(1)
     content = outcome(platform, run_id)
     display.json_or_text(content, as_json, _sentence(content))
@@ -101,10 +101,11 @@ def _sentence(content: dict[str, Any]) -> str:
     return f"{text}\nversion {content['version']}{verdict}"
 
 
-def _goes_on(run_id: str, config: Path | None) -> None:
-    where = f" -c {config}" if config else ""
-    print(
-        f"banditloop: {run_id} goes on: `banditloop run watch {run_id}{where}` shows it, "
-        f"`banditloop run cancel {run_id}{where}` ends it",
-        file=sys.stderr,
-    )
+def run_command(verb: str, run_id: str, options: list[str]) -> str:
+    """The command that watches or cancels a run, to be copied."""
+    return f"`{shlex.join(['banditloop', 'run', verb, run_id, *options])}`"
+
+
+def _goes_on(run_id: str, options: list[str]) -> None:
+    watch, cancel = (run_command(verb, run_id, options) for verb in ("watch", "cancel"))
+    print(f"banditloop: {run_id} goes on: {watch} shows it, {cancel} ends it", file=sys.stderr)

@@ -52,7 +52,7 @@ def serve(config: ConfigOption = None, log_format: FormatOption = "text") -> Non
 
     with contextlib.suppress(KeyboardInterrupt), services(settings, tell), progress(quiet) as report:
         ensure_champion(settings, platform.endpoint)
-        compile_pipelines(Path(settings.retraining.template).parent, settings)
+        compile_pipelines(Path(settings.retraining.template).parent, settings, keep_others=True)
         _serve(settings, platform, tell, report)
     tell(Event("stopped", f"endpoint {settings.backend.endpoint}"))
 

@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -75,33 +76,42 @@ class Supervisor:
             terminate(running)
 
     def _watch(self) -> None:
+        looks: list[Callable[[], None]] = [self._kill_if_hung]
+        for module, service in self._services.items():
+            looks += [partial(self._tell_warnings, service), service.rotate_log, partial(self._check, module)]
         while not self._stopping.wait(CHECK_SECONDS):
-            if self._probe.is_hung():
-                text = f"the predictor has not answered for {PATIENCE_SECONDS:g} s: it is killed and restarted"
-                self._tell(Event("failed", text))
-                self.processes[PREDICTOR].kill()
-                self.processes[PREDICTOR].wait()
-            for module, service in self._services.items():
-                self._tell_all(service.warnings.events())
-                status = self.processes[module].poll()
-                if status == WRONG_INPUT:
-                    self.error = service.last_line()
-                    return os.kill(os.getpid(), signal.SIGTERM)
-                with contextlib.suppress(OSError):  # disk full, out of memory or file descriptors: try again later
-                    service.rotate_log()
-                    if status is not None:
-                        self._restart(module, status)
+            for look in looks:
+                with contextlib.suppress(Exception):  # disk full, out of memory or file descriptors: try again later
+                    look()
+            if self.error:
+                return os.kill(os.getpid(), signal.SIGTERM)
 
-    def _tell_all(self, events: Iterable[Event]) -> None:
-        for event in events:
+    def _kill_if_hung(self) -> None:
+        if self._probe.is_hung():
+            text = f"the predictor has not answered for {PATIENCE_SECONDS:g} s: it is killed and restarted"
+            self._tell(Event("failed", text))
+            self.processes[PREDICTOR].kill()
+            self.processes[PREDICTOR].wait()
+
+    def _tell_warnings(self, service: Service) -> None:
+        for event in service.warnings.events():
             self._tell(event)
 
+    def _check(self, module: str) -> None:
+        """Restart a service that has ended; if it found its config wrong, keep its error instead."""
+        service, status = self._services[module], self.processes[module].poll()
+        if status == WRONG_INPUT:
+            self.error = service.last_line() or f"{service.name}: ended with status {status}"
+        elif status is not None:
+            self._restart(module, status)
+
     def _restart(self, module: str, status: int) -> None:
-        if trouble := self._services[module].crash_loop(status):
+        service = self._services[module]
+        if trouble := service.crash_loop(status):
             self._tell(Event("failed", trouble))
         if not self._stopping.wait(RESTART_SECONDS):
-            self._tell(Event("restarted", f"the {self._services[module].name}, which ended with status {status}"))
-            self.processes[module] = self._services[module].start()
+            self._tell(Event("restarted", f"the {service.name}, which ended with status {status}"))
+            self.processes[module] = service.start()
             if module == PREDICTOR:
                 self._probe.restarted()
 

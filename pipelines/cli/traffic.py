@@ -42,8 +42,8 @@ def traffic(
     if not split:
         return _show(current, as_json)
     name, _, percent = split.partition("=")
-    version = find_version(endpoint, name)
-    if not percent.isdecimal() or int(percent) > 99 or version == current.champion:
+    version = name and find_version(endpoint, name)
+    if not version or not percent.isdecimal() or int(percent) > 99 or version == current.champion:
         raise InvalidInput(f"traffic {split!r}: give VERSION=PERCENT, 0 to 99, of a version other than the champion")
     verdict = _verdict(current, version, "canary", reason)
     role = f"serves {int(percent)} % of the users" if int(percent) else "becomes a shadow, which users do not see"
@@ -66,7 +66,9 @@ def promote(
     """
     endpoint = connect(load_config(config)).endpoint
     current = _release(endpoint)
-    version = find_version(endpoint, version or current.challenger or "")
+    if not (named := version or current.challenger):
+        raise InvalidInput("version: there is no challenger to promote; name a version")
+    version = find_version(endpoint, named)
     if version == current.champion:
         raise InvalidInput(
             f"version {version!r}: is the champion already; `banditloop release rollback` removes a challenger"

@@ -68,10 +68,9 @@ def train(
         section = OnPolicySection.parse(settings.on_policy.model_dump() | changed, "on_policy")
         settings = settings.model_copy(update={"on_policy": section})
         return train_on_policy(settings, output, tensorboard, profile, resume, as_json)
-    given = changed | {"tensorboard": tensorboard, "profile": profile, "resume": resume}
-    for key, value in given.items():
-        if value:
-            raise InvalidInput(f"--{key.replace('_', '-')}: is about training in simulation; give --on-policy, too")
+    flags = {"tensorboard": tensorboard is not None, "profile": profile, "resume": resume}
+    if given := [*changed, *(name for name, is_given in flags.items() if is_given)]:
+        raise InvalidInput(f"--{given[0].replace('_', '-')}: is about training in simulation; give --on-policy, too")
     display.key_values("training", _train_on_log(settings, output, as_json), as_json)
 
 

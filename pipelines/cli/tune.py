@@ -13,6 +13,7 @@ from banditloop.pipelines.cli.watched import watched_platform
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.settings.tuning import TuningSection
 
 LogOption = Annotated[Path | None, typer.Option(help="A log in a file, or a folder of them, instead of the loop's.")]
 TrialsOption = Annotated[int | None, typer.Option(min=1, help="Settings to try; overrides tuning.trials.")]
@@ -74,4 +75,4 @@ def _overridden(config: Config, values: dict[str, int | None]) -> Config:
             "tuning.search_space: is empty; name settings to try, as agent.alpha = {low = 0.1, high = 10, log = true}"
         )
     given = {key: value for key, value in values.items() if value is not None}
-    return config.model_copy(update={"tuning": config.tuning.model_copy(update=given)})
+    return config.model_copy(update={"tuning": TuningSection.parse(config.tuning.model_dump() | given, "tuning")})

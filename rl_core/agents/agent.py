@@ -53,9 +53,13 @@ class Model(abc.ABC):
     def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
         """The expected reward of every action [B, actions] for observations [B, dim]."""
 
+    def greedy_scores(self, observations: np.ndarray) -> np.ndarray:
+        """The scores [B, actions] of which the greedy action has the highest: the expected rewards."""
+        return self.expected_rewards(observations)
+
     def greedy_actions(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
-        """The eligible actions [B] with the highest expected reward."""
-        return best_actions(self.expected_rewards(observations), eligible)
+        """The eligible actions [B] with the highest score."""
+        return best_actions(self.greedy_scores(observations), eligible)
 
 
 class Agent(Section, abc.ABC):

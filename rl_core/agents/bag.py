@@ -19,7 +19,7 @@ from banditloop.rl_core.errors import InvalidInput
 
 
 class Bag(ExploringAgent):
-    """The votes of reward models that are trained on bootstrap samples, for the action that each predicts the most of.
+    """Reward models trained on bootstrap samples; each votes for the action with its highest predicted reward.
 
     How often a sample has an interaction is a Poisson number of mean 1, a function of its event id. So shards merge,
     and resuming equals continuing, where they do for the reward model. One more reward model has every interaction
@@ -27,7 +27,7 @@ class Bag(ExploringAgent):
     """
 
     name: Literal["bag"] = "bag"
-    policies: int = Field(10, ge=1, le=1000, description="number of bootstrap samples, of a reward model each")
+    policies: int = Field(10, ge=1, le=1000, description="number of bootstrap samples, each with its own reward model")
 
     @property
     def learns_from_ids(self) -> bool:

@@ -1,7 +1,8 @@
 """Behaviour cloning: imitates the logging policies, as a baseline for agents that learn from rewards.
 
 A multinomial logistic regression of the actions on random features of the observation. Its values are those of the
-imitated policy (LSTD-Q, `q_features`).
+imitated policy (LSTD-Q, `q_features`). Where those of all actions would have more than `MAX_UNKNOWNS` weights, every
+action has the value of the observation (LSTD).
 """
 
 from typing import ClassVar, Literal
@@ -15,14 +16,14 @@ from banditloop.rl_core.agents.arrays import Statistics
 from banditloop.rl_core.agents.exploration import softmax
 from banditloop.rl_core.agents.linear_q_agent import LinearQAgent
 from banditloop.rl_core.agents.linear_q_model import PREFERENCES, VALUES
-from banditloop.rl_core.agents.q_features import QEquations, QFeatures
+from banditloop.rl_core.agents.q_features import MAX_UNKNOWNS, QEquations, QFeatures
 from banditloop.rl_core.agents.transitions import Transitions
 
 BATCH = 4_096  # decisions of a gradient step, if there are more
 
 
 class BehaviourCloning(LinearQAgent):
-    """Draws actions as often as they were taken in the log in like observations."""
+    """Draws actions with the frequencies that they have in the log for similar observations."""
 
     LEARNED: ClassVar[tuple[str, ...]] = (VALUES, PREFERENCES)
 
@@ -38,9 +39,14 @@ class BehaviourCloning(LinearQAgent):
     def fit(self, features: QFeatures, logged: Transitions, known: Transitions, actions: int) -> Statistics:
         preferences, loss = self._imitated(features(logged.observations), logged, actions)
         x, next_x = features(known.observations), features(known.next_observations)
-        following = softmax(next_x @ preferences, 1.0, known.next_eligible) * known.discounts[:, None]
-        equations = QEquations.of(x, known.actions, known.rewards, next_x, following, known.sample_weight)
-        return {PREFERENCES: preferences, VALUES: equations.solve(self.l2).T, "error": np.array(loss)}
+        if preferences.size <= MAX_UNKNOWNS:
+            of, following = known.actions, softmax(next_x @ preferences, 1.0, known.next_eligible)
+        else:  # all actions as one
+            of, following = np.zeros_like(known.actions), np.ones((len(x), 1))
+        discounted = following * known.discounts[:, None]
+        weights = QEquations.of(x, of, known.rewards, next_x, discounted, known.sample_weight).solve(self.l2)
+        values = np.broadcast_to(weights.T, preferences.shape)
+        return {PREFERENCES: preferences, VALUES: values, "error": np.array(loss)}
 
     def _imitated(self, x: np.ndarray, logged: Transitions, actions: int) -> tuple[np.ndarray, float]:
         """The preferences [features, actions], and the mean of -log p of the actions taken."""

@@ -34,7 +34,11 @@ class Cover(ExploringAgent):
 
     name: Literal["cover"] = "cover"
     policies: int = Field(8, ge=1, le=1000, description="number of policies that vote")
-    psi: float = Field(3.0, ge=0, description="bonus for what the other policies take rarely, in standard errors")
+    psi: float = Field(
+        3.0,
+        ge=0,
+        description="size of the bonus for actions that the other policies rarely take, in standard errors",
+    )
 
     @property
     def is_mergeable(self) -> bool:

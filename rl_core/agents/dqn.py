@@ -23,8 +23,8 @@ from banditloop.rl_core.agents.arrays import WEIGHTS, Statistics, read_arrays, w
 from banditloop.rl_core.agents.network import initial_layers, named_arrays
 from banditloop.rl_core.agents.neural_model import NeuralModel, mean_std, served_arrays
 from banditloop.rl_core.agents.online_agent import Learned, OnlineAgent
-from banditloop.rl_core.agents.q_learning import QLearner
-from banditloop.rl_core.agents.replay import replay, with_replay
+from banditloop.rl_core.agents.q_learning import STATE, QLearner
+from banditloop.rl_core.agents.replay import replay, replay_with_actions, with_replay
 from banditloop.rl_core.agents.sequential_agent import (
     followed,
     initial_counts,
@@ -50,9 +50,18 @@ class DQN(OnlineAgent):
     )
     batch_size: int = Field(512, ge=1, le=65_536, description="transitions per gradient step")
     gradient_steps: int = Field(500, ge=1, le=1_000_000, description="number of gradient steps")
-    tau: float = Field(0.1, gt=0, le=1, description="share of the network that its target takes on at each step")
+    tau: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="soft-update rate: share of the network's weights mixed into the target network at each gradient "
+        "step",
+    )
     temperature: float = Field(
-        0.0, ge=0, description="of the softmax of values by which actions are drawn, in units of value; 0: the best one"
+        0.0,
+        ge=0,
+        description="temperature of the softmax over action values that actions are drawn from, in units of value; "
+        "0: take the best action",
     )
     seed: int = Field(0, ge=0, description="seed of the initial weights and of all random draws in training")
     exploration_decisions: int = Field(
@@ -77,8 +86,9 @@ class DQN(OnlineAgent):
         }
 
     def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
-        """The network's last layer gives untried actions the mean value of the others."""
-        return with_untried(statistics, actions, self._last_layer)
+        """The network's last layer gives untried actions the mean value of the others. Its copy and Adam start anew."""
+        kept = {name: array for name, array in statistics.items() if not name.startswith(STATE)}
+        return with_untried(kept | replay_with_actions(kept, actions), actions, self._last_layer)
 
     def update(self, statistics: Statistics, batches: Iterable[Transitions]) -> Statistics:  # type: ignore[override]
         nonempty = [batch for batch in batches if len(batch.actions)]

@@ -31,14 +31,17 @@ class FittedQ(LinearQAgent):
         x, next_x = features(known.observations), features(known.next_observations)
         weights = np.ones(len(x)) if known.sample_weight is None else known.sample_weight
         taken = [np.flatnonzero(known.actions == action) for action in range(actions)]
-        weighted = [x[rows].T * weights[rows] for rows in taken]
-        ridges = [xw @ x[rows] + self.l2 * np.eye(x.shape[1]) for xw, rows in zip(weighted, taken, strict=True)]
+        solvers = [self._solver(x[rows], weights[rows]) for rows in taken]
         values, targets, all_rows = np.zeros((x.shape[1], actions)), np.zeros(1), np.arange(len(x))
         for _ in range(self.iterations):
             next_values = np.clip(next_x @ values, targets.min(initial=0), targets.max(initial=0))
             best = best_actions(next_values, known.next_eligible)
             targets = known.rewards + known.discounts * next_values[all_rows, best]
-            sums = [xw @ targets[rows] for xw, rows in zip(weighted, taken, strict=True)]  # XᵀWy
-            values = np.column_stack([np.linalg.solve(*pair) for pair in zip(ridges, sums, strict=True)])
+            values = np.column_stack([s @ targets[rows] for s, rows in zip(solvers, taken, strict=True)])
         errors = (x @ values)[all_rows, known.actions] - targets
         return {VALUES: values, "error": np.sqrt(np.mean(errors**2)) if len(errors) else np.zeros(())}
+
+    def _solver(self, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The matrix (XᵀWX + λI)⁻¹XᵀW [features, B], which takes targets [B] to the weights of the features."""
+        weighted = x.T * weights
+        return np.linalg.solve(weighted @ x + self.l2 * np.eye(x.shape[1]), weighted)

@@ -33,7 +33,10 @@ class LinearQAgent(SequentialAgent):
         150, ge=0, le=10_000, description="number of random features beside the observation itself; 0: linear values"
     )
     width: float = Field(
-        1.5, gt=0, description="distance up to which observations have similar values, in typical distances"
+        1.5,
+        gt=0,
+        description="kernel width: distance within which observations get similar values, in units of a standardised "
+        "observation's typical distance from the mean",
     )
     l2: float = Field(1.0, gt=0, description="ridge weight λ of the values, in transitions")
     seed: int = Field(0, ge=0, description="seed of the random features, and of all random draws in training")
@@ -52,8 +55,8 @@ class LinearQAgent(SequentialAgent):
         return features._asdict() | learned | {"error": np.zeros(())} | initial_counts(actions)
 
     def with_actions(self, statistics: Statistics, actions: int) -> Statistics:
-        """Untried actions have the mean of the others."""
-        return with_untried(statistics, actions, self.LEARNED)
+        """The appended actions have the mean of the others."""
+        return with_untried(statistics, actions, self.LEARNED, np.arange(actions) < len(statistics["counts"]))
 
     def update(self, statistics: Statistics, batches: Iterable[Transitions]) -> Statistics:  # type: ignore[override]
         nonempty = [batch for batch in batches if len(batch.actions)]
@@ -63,7 +66,7 @@ class LinearQAgent(SequentialAgent):
         statistics = statistics | transition_counts(logged, actions)
         known, features = followed(logged, actions), self._features(logged.observations)
         statistics |= features._asdict() | self.fit(features, logged, known, actions)
-        return with_untried(statistics, actions, self.LEARNED, tried_actions(known, actions))
+        return with_untried(statistics, actions, (VALUES,), tried_actions(known, actions))
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         return learning_metrics(statistics) | {"error": float(statistics["error"])}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from banditloop.rl_core.agents.agent import Model, best_actions
+from banditloop.rl_core.agents.agent import Model
 from banditloop.rl_core.agents.arrays import Statistics, read_arrays
 from banditloop.rl_core.agents.exploration import greedy, softmax
 from banditloop.rl_core.agents.q_features import QFeatures
@@ -48,9 +48,9 @@ class LinearQModel(Model):
     def expected_rewards(self, observations: np.ndarray) -> np.ndarray:
         return np.asarray(values_of(self.arrays, observations.astype(np.float64)))
 
-    def greedy_actions(self, observations: np.ndarray, eligible: np.ndarray | None = None) -> np.ndarray:
-        """The eligible actions [B] of the highest probability."""
-        return best_actions(self.probabilities(observations, eligible), eligible)
+    def greedy_scores(self, observations: np.ndarray) -> np.ndarray:
+        """The preferences if its arrays have some, else the values: the most probable action has the highest."""
+        return np.asarray(scores_of(self.arrays, observations.astype(np.float64)))
 
 
 def served_arrays(statistics: Statistics) -> Statistics:
@@ -66,9 +66,14 @@ def values_of(arrays: Mapping[str, Any], observations: Any, xp: Any = np) -> Any
 
 def probabilities_of(arrays: Mapping[str, Any], observations: Any, eligible: Any = None, xp: Any = np) -> Any:
     """The probabilities [B, actions] of observations [B, dim]."""
-    if PREFERENCES in arrays:
-        return softmax(rows_times(_features(arrays, observations, xp), arrays[PREFERENCES], xp), 1.0, eligible, xp)
-    return greedy(values_of(arrays, observations, xp), eligible, xp)
+    scores = scores_of(arrays, observations, xp)
+    return softmax(scores, 1.0, eligible, xp) if PREFERENCES in arrays else greedy(scores, eligible, xp)
+
+
+def scores_of(arrays: Mapping[str, Any], observations: Any, xp: Any = np) -> Any:
+    """The preferences [B, actions] of observations [B, dim], or their values if the arrays have no preferences."""
+    weights = arrays[PREFERENCES if PREFERENCES in arrays else VALUES]
+    return rows_times(_features(arrays, observations, xp), weights, xp)
 
 
 def _features(arrays: Mapping[str, Any], observations: Any, xp: Any) -> Any:

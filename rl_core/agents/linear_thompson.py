@@ -48,8 +48,9 @@ class LinearThompson(MergeableAgent):
 
     half_life: Literal["auto", "never"] | Annotated[float, Field(gt=0)] = Field(
         "auto",
-        description="interactions after which an earlier one counts half, in steps of a training; never: all count "
-        "the same; auto: all do until recent ones predict better, then what was before is dropped",
+        description="auto: count all interactions alike until recent ones predict better, then drop the older ones; "
+        "never: count all alike; a number: the weight of an interaction halves after that many, applied once per "
+        "training",
     )
 
     def initial_statistics(self, dim: int, actions: int) -> Statistics:

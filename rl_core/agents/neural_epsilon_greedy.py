@@ -8,7 +8,8 @@ The statistics hold a replay buffer of at most `replay_size` interactions. While
 far, every training starts from the initial weights and trains on all of them. After that, training continues from the
 last network on the new interactions and the buffer, which is then a uniform sample of all interactions (reservoir
 sampling by random keys: Vitter 1985; against forgetting: Rolnick et al., Experience Replay for Continual Learning,
-NeurIPS 2019). The cost of a training therefore does not grow with the age of the loop.
+NeurIPS 2019). The cost of a training therefore does not grow with the age of the loop. A training with a larger
+`replay_size` than the last one's reads the whole log again.
 """
 
 from collections.abc import Iterable
@@ -89,10 +90,12 @@ class NeuralEpsilonGreedy(Agent):
         return statistics
 
     def can_resume_from(self, other: dict[str, Any]) -> bool:
-        """Whether the other agent's network has the same shape."""
-        return super().can_resume_from(other) and all(
-            other.get(key) == getattr(self, key) for key in ("hidden_layers", "hidden_units")
-        )
+        """Whether the other agent's network has the same shape, and its replay buffer at least this one's size.
+
+        A larger buffer could not be filled with a uniform sample of the interactions that the other one dropped.
+        """
+        has_same_shape = all(other.get(key) == getattr(self, key) for key in ("hidden_layers", "hidden_units"))
+        return super().can_resume_from(other) and has_same_shape and other.get("replay_size", 0) >= self.replay_size
 
     def metrics(self, statistics: Statistics) -> dict[str, float]:
         return learning_metrics(statistics) | {

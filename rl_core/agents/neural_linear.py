@@ -52,7 +52,11 @@ class NeuralLinear(NeuralEpsilonGreedy):
         0.5, gt=0, description="factor of the standard deviations: 1 is Thompson sampling; less explores less"
     )
     replay_size: int = Field(
-        10_000, ge=1, le=1_000_000, description="interactions, a uniform sample, that it knows the rewards of"
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="size of the replay buffer, a uniform sample of all interactions; the regressions are fitted to it "
+        "alone",
     )
 
     def model(self, statistics: Statistics) -> NeuralLinearModel:

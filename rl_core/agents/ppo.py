@@ -41,10 +41,15 @@ class PPO(OnlineAgent):
         0.2,
         gt=0,
         lt=1,
-        description="relative change of an action's probability beyond which a loop changes it no further",
+        description="clip range: a loop moves an action's probability no further from the old one once the ratio of "
+        "the two is outside 1 plus or minus this",
     )
     trace: float = Field(
-        0.95, ge=0, le=1, description="λ of the advantages: the weight of an episode's later rewards against the values"
+        0.95,
+        ge=0,
+        le=1,
+        description="lambda of generalised advantage estimation: at 0 rely on the value network after one reward, at 1 "
+        "use all rewards of the episode",
     )
     entropy: float = Field(0.0, ge=0, description="weight of the entropy of the probabilities, against early certainty")
     epochs: int = Field(10, ge=1, le=1000, description="passes over the decisions of a loop")

@@ -19,7 +19,7 @@ class Softmax(ExploringAgent):
 
     name: Literal["softmax"] = "softmax"
     temperature: float = Field(1.0, gt=0, description="temperature, in root mean squared errors of the predictions")
-    decay: float = Field(0.5, ge=0, le=1, description="power of interactions by which it falls; 0: it stays")
+    decay: float = Field(0.5, ge=0, le=1, description="exponent of the temperature's decay (K / n)^decay; 0: constant")
 
     def explore(self, weights: Statistics, observations: Any, eligible: Any = None, xp: Any = np) -> Any:
         scores = self.reward_model.scores(weights, observations, xp)

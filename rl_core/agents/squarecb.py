@@ -20,7 +20,9 @@ class SquareCB(ExploringAgent):
 
     name: Literal["squarecb"] = "squarecb"
     gamma_scale: float = Field(10.0, ge=0, description="scale of γ: the larger, the less exploration")
-    gamma_exponent: float = Field(0.5, ge=0, le=1, description="power of interactions by which γ grows")
+    gamma_exponent: float = Field(
+        0.5, ge=0, le=1, description="exponent of the number of interactions by which gamma grows"
+    )
 
     def explore(self, weights: Statistics, observations: Any, eligible: Any = None, xp: Any = np) -> Any:
         scores = self.reward_model.scores(weights, observations, xp)

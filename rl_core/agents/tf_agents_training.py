@@ -55,7 +55,7 @@ def learned(section: Any, statistics: Statistics, batches: Iterable[Batch]) -> S
     """The statistics with batches added, each in minibatches in random order, as often as the section says.
 
     Raises:
-        InvalidInput: the algorithm learns from its own actions only, or cannot weight interactions.
+        InvalidInput: the algorithm learns from its own actions only, or has no sample weights and needs some.
     """
     sums = {name: statistics[name] for name in ("counts", "rewards")}
     section_trainer = trainer(section, len(statistics["observation"]), len(sums["counts"]))
@@ -81,7 +81,10 @@ def _check(section: AlgorithmSection, batch: Batch) -> None:
         raise InvalidInput(f"{where}: learns from its own actions only, as by `banditloop train --on-policy`")
     weights = batch.sample_weight
     if section.algorithm == "neural_linucb" and weights is not None and (weights != weights[0]).any():
-        raise InvalidInput(f"{where}: cannot weight interactions, of which some were not logged")
+        raise InvalidInput(
+            f"{where}: has no sample weights, which a log sampled at different rates needs; choose another algorithm, "
+            "or leave logging.sample_rate the same"
+        )
 
 
 def grown(section: AlgorithmSection, statistics: Statistics, actions: int) -> Statistics:

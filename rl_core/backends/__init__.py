@@ -25,7 +25,7 @@ def connect_loop(values: Mapping[str, Any]) -> tuple[Config, Platform]:
 
 
 def connect_if_any(values: Mapping[str, Any]) -> tuple[Config, Platform | None]:
-    """The config of a component and the platform of its loop; None if it names no backend, and so is of no loop."""
+    """The config of a component and its platform; None if the config names no backend: it then runs outside a loop."""
     config = Config.parse(values)
     return config, connect(config) if "backend" in values else None
 

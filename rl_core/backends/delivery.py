@@ -7,7 +7,7 @@ from typing import TypeVar
 from banditloop.rl_core.errors import InvalidInput
 
 M = TypeVar("M")
-MAX_FAILURES = 30  # finding one bad message of 50,000 takes 17; after as many, no message can be handled for now
+MAX_FAILURES = 30  # finding one bad message of 50,000 takes 17; after more, the fault is not in single messages
 
 
 def deliver_messages(
@@ -21,7 +21,8 @@ def deliver_messages(
     """Handle messages as one batch and, if that fails, each half of them, down to single messages.
 
     When handling a single message raises InvalidInput, it becomes a dead letter and is acknowledged; after any other
-    error it is released, to be redelivered when its lease ends. After MAX_FAILURES such errors all others are, too.
+    error it is released, to be redelivered when its lease ends. After MAX_FAILURES such errors batches are no longer
+    halved: one that fails is released whole.
     """
     waiting, failures = [messages], 0
     while waiting:

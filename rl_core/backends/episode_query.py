@@ -1,6 +1,6 @@
 """The queries on episodes, in the SQL that DuckDB and BigQuery share.
 
-They stand after WITH and read `decisions`, the decisions that are interactions, and the rewards. See
+Each of them follows a WITH, and reads the rewards and `decisions`, which holds those that are interactions. See
 banditloop.rl_core.ports.Warehouse for the results they must return.
 """
 
@@ -19,11 +19,11 @@ class Dialect(NamedTuple):
     """What differs between the databases."""
 
     key: str  # column that identifies a decision
-    rewards: str  # name of the rewards
+    rewards: str  # name of the table of rewards
     is_in_time: str  # whether the reward r counts for the decision d
     latest: str  # when an episode is complete at the latest, given when its {first} decision was logged
     fold_filters: dict[Fold | None, str]  # of the decisions d
-    parameter: str = "$"  # what stands before the name of a parameter
+    parameter: str = "$"  # prefix of a parameter's name
 
     def written(self, query: str) -> str:
         """A query of this module in this dialect."""
@@ -31,13 +31,13 @@ class Dialect(NamedTuple):
 
 
 def used_names(episodes: EpisodesSection | None, reward: RewardSection) -> list[str]:
-    """The names of all rewards that are read, also of those that are events of a decision."""
+    """The names of all rewards that are read, events of a decision such as its activation included."""
     in_episodes = [TERMINAL, TRUNCATED, *episodes.value_names(reward.name)] if episodes else []
     return list(dict.fromkeys([reward.name, ACTIVATION, *in_episodes]))
 
 
 def parameters(episodes: EpisodesSection) -> dict[str, Any]:
-    """The parameters of every query, beside the window's and those of what is in time."""
+    """The parameters of every query, except those of the window and of `is_in_time`."""
     limits = {"max_steps": episodes.max_steps, "episode_window": round(episodes.window_seconds * 1_000_000)}
     return {"terminal": TERMINAL, "truncated": TRUNCATED} | limits
 
@@ -50,7 +50,7 @@ def name_parameters(names: list[str]) -> dict[str, str]:
 def timeline(dialect: Dialect, columns: list[str], values: int, aggregation: str, fold: Fold | None) -> str:
     """The decisions of complete episodes in order, with their ordinals and whether they are terminal.
 
-    columns: of the decisions. values: number of named rewards, which are columns value_0, value_1, …, null without any.
+    columns: of the decisions. values: number of named rewards: columns value_0, value_1, …, null where there is none.
     """
     selected = [f"d.{name}" for name in columns if name not in SEPARATE]
     named = [f"v.value_{place}" for place in range(values)]

@@ -1,4 +1,4 @@
-"""Decisions of schema version 2, which had one context without a name and numbered actions, and their upgrade."""
+"""Decisions of schema version 2, with one unnamed context vector and numbered actions: what all upgrades share."""
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.settings.task import Task

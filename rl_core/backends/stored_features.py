@@ -9,7 +9,7 @@ KINDS = {pa.float64(): "number", pa.bool_(): "boolean", pa.string(): "category"}
 
 
 def merged(stored: pa.Schema, wanted: pa.Schema) -> pa.Schema:
-    """The wanted schema, with the features that are only stored; these keep their order, so that positions match.
+    """The wanted schema and the features that are only stored. Stored features keep their positions.
 
     Raises:
         InvalidInput: a feature is stored as another kind, or in another spelling; names it.

@@ -23,8 +23,8 @@ from banditloop.rl_core.events.decision import Decision
 class Client(Settings):
     """A client of the endpoint at a URL, as "http://127.0.0.1:8080". Threads may share it.
 
-    Every method raises InvalidInput where the server refuses the request, and Unavailable or httpx.TransportError where
-    it does not answer in time.
+    Every method raises InvalidInput where the server refuses the request, Unavailable or httpx.TransportError where it
+    does not answer in time, and httpx.HTTPStatusError for any other error status.
     """
 
     def __init__(self, *settings: Any, **named: Any) -> None:

@@ -15,24 +15,25 @@ from banditloop.rl_core.settings.secrets import token as token_from_environment
 
 Json = dict[str, Any]
 Context = Mapping[str, Any] | Sequence[float]
-OVERLOADED, REFUSED = (429, 503), (400, 401, 403, 404, 409, 413, 415, 422)
+REFUSED = (400, 401, 403, 404, 409, 413, 415, 422)
+TRANSIENT = (408, 429, 502, 503, 504)  # the server is starting or overloaded, or a proxy does not reach it
 
 
 class Options(TypedDict, total=False):
-    """What a decision may be asked with."""
+    """Options of a request for a decision."""
 
     actions: Sequence[Any]  # candidates: ids, or objects of an id and features; all of the catalogue if not given
     exclude: Sequence[Any]  # ids of candidates that must not be chosen
     user: str  # key that gets the same version of the policy at every visit
     event_id: str  # id of the decision
-    episode_id: str  # id of the episode that it belongs to, and its number in it
-    step: int
-    deferred: bool  # it counts only once it is activated, when a user saw it
+    episode_id: str  # id of the episode that the decision belongs to
+    step: int  # number of the decision in its episode, from 0 on
+    deferred: bool  # the decision counts only once it is activated, when a user saw it
     explain: bool  # also answer the probabilities of all candidates
 
 
 class RewardOptions(TypedDict, total=False):
-    """What a reward may be sent with."""
+    """Options of a reward."""
 
     name: str  # default: the config's
     timestamp: str  # time at which it was earned, in ISO 8601 with a time zone; default: now
@@ -40,15 +41,15 @@ class RewardOptions(TypedDict, total=False):
 
 
 class Unavailable(Exception):
-    """The server could not answer for as long as the request was repeated."""
+    """The server was starting or overloaded, or a proxy did not reach it, until the retries ran out."""
 
 
 class Settings:
-    """What both clients are made with.
+    """The settings that both clients share.
 
     url: of the endpoint, or a function that returns it. token: default $BANDITLOOP_TOKEN, or the content of the file
-    $BANDITLOOP_TOKEN_FILE, if either is set. timeout: of one request, in seconds. retry_seconds: for which a request is
-    sent again.
+    $BANDITLOOP_TOKEN_FILE, if either is set. timeout: of one request, in seconds. retry_seconds: how long a failed
+    request is sent again.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Settings:
 
 @functools.cache
 def trusted() -> ssl.SSLContext:
-    """The certificates that are trusted, which take 30 ms to read: once in a process, not for each client."""
+    """The trusted certificates. Reading them takes 30 ms: it is done once in a process, not for each client."""
     return httpx.create_ssl_context()
 
 
@@ -85,7 +86,7 @@ def answer(response: httpx.Response) -> Json:
     """The content of an answer; raises InvalidInput or Unavailable where it is an error."""
     if response.status_code in REFUSED:
         raise InvalidInput(_error(response))
-    if response.status_code in OVERLOADED:
+    if response.status_code in TRANSIENT:
         raise Unavailable(f"{response.url}: {_error(response)}")
     return response.raise_for_status().json()
 
@@ -93,7 +94,7 @@ def answer(response: httpx.Response) -> Json:
 def _error(response: httpx.Response) -> str:
     try:
         return response.json()["error"]
-    except (ValueError, LookupError, TypeError):  # of a proxy in between
+    except (ValueError, LookupError, TypeError):  # the answer is a proxy's
         return f"{response.status_code} {response.reason_phrase}"
 
 
@@ -109,7 +110,7 @@ def predict_request(instances: Iterable[Any]) -> Json:
 
 
 def decisions(answer: Json) -> list[Decision]:
-    """The decisions of an answer; what a newer server adds to them is left out."""
+    """The decisions of an answer; fields that a newer server adds are left out."""
     return [
         Decision(**{field: prediction[field] for field in Decision._fields if field in prediction})
         for prediction in answer["predictions"]

@@ -1,7 +1,7 @@
 """The interface of an environment, and the true value of policies in it."""
 
 import abc
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -43,6 +43,11 @@ class Environment(Simulated):
 
         A pure function: any noise is a function of the event id.
         """
+
+    def restarted(self) -> Self:
+        """A copy, from which nothing has been drawn yet: its time, and that of environments in it, starts at 0."""
+        inner = {name: value.restarted() for name, value in self if isinstance(value, Environment)}
+        return self.model_copy(update=inner)
 
     def candidates(self, contexts: Contexts, random: np.random.Generator) -> list[list[str]] | None:
         """The ids of the actions that may be chosen in each context; None: all actions of the task, in all of them."""

@@ -12,6 +12,7 @@ from banditloop.rl_core.environments.environment import Environment
 from banditloop.rl_core.environments.synthetic import OBSERVATION, vector_task
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
+from banditloop.rl_core.settings.reward_range import RewardBounds
 from banditloop.rl_core.settings.task import Task
 
 SEED = "_seed"  # a hidden column: the reward repeats from it how the observation was drawn
@@ -30,9 +31,7 @@ class GymnasiumEnvironment(Environment):
     id: str = Field(min_length=1, description="Gymnasium's id of the environment, as CartPole-v1")
     arguments: Arguments = Field({}, description="keyword arguments of the environment, for gymnasium.make")
     warm_up_steps: int = Field(0, ge=0, le=10_000, description="largest number of random actions before a context")
-    reward_range: list[float] = Field(
-        [0.0, 1.0], min_length=2, max_length=2, description="smallest and largest reward of a step"
-    )
+    reward_range: RewardBounds = Field([0.0, 1.0], description="smallest and largest reward of a step")
 
     @property
     def task(self) -> Task:
@@ -71,7 +70,7 @@ class GymnasiumEnvironment(Environment):
     def _gymnasium(self) -> tuple[Any, Any]:
         """The environment, and Gymnasium's module of spaces."""
         gymnasium = imported_gymnasium()
-        environment = made(self.id, self.arguments)
+        environment = make_environment(self.id, self.arguments)
         if not isinstance(environment.action_space, gymnasium.spaces.Discrete):
             raise InvalidInput(
                 f"environment.id = {self.id!r}: its actions are not discrete: {environment.action_space}"
@@ -87,7 +86,7 @@ def imported_gymnasium() -> Any:
         raise InvalidInput("environment: the package gymnasium is not installed; pip install gymnasium") from None
 
 
-def made(id: str, arguments: dict[str, Any]) -> Any:
+def make_environment(id: str, arguments: dict[str, Any]) -> Any:
     """The environment of an id. InvalidInput: there is none, or it does not take the arguments."""
     gymnasium = imported_gymnasium()
     try:

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from banditloop.rl_core.environments.arguments import Arguments
 from banditloop.rl_core.environments.episodic import MAX_STEPS, Episodes, EpisodicEnvironment, Steps
-from banditloop.rl_core.environments.gymnasium_environment import imported_gymnasium, made
+from banditloop.rl_core.environments.gymnasium_environment import imported_gymnasium, make_environment
 from banditloop.rl_core.environments.synthetic import OBSERVATION, vector_task
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
+from banditloop.rl_core.settings.reward_range import RewardBounds
 from banditloop.rl_core.settings.task import Task
 
 
@@ -34,9 +35,7 @@ class GymnasiumEpisodes(EpisodicEnvironment):
     action_grid: list[list[float]] = Field(
         [], description="the vectors to choose from, where actions are real numbers: action a is number a of them"
     )
-    reward_range: list[float] = Field(
-        [0.0, 1.0], min_length=2, max_length=2, description="smallest and largest reward of a step"
-    )
+    reward_range: RewardBounds = Field([0.0, 1.0], description="smallest and largest reward of a step")
 
     @property
     def task(self) -> Task:
@@ -69,7 +68,7 @@ class GymnasiumEpisodes(EpisodicEnvironment):
 
     def take(self) -> Any:
         """An idle environment, or a new one if none is."""
-        return self._idle.pop() if self._idle else made(self.id, self.arguments)
+        return self._idle.pop() if self._idle else make_environment(self.id, self.arguments)
 
     def give_back(self, environment: Any) -> None:
         """Keep the environment of an episode that is over for reuse: some take long to make."""
@@ -77,7 +76,7 @@ class GymnasiumEpisodes(EpisodicEnvironment):
 
     @cached_property
     def _first(self) -> Any:
-        return made(self.id, self.arguments)
+        return make_environment(self.id, self.arguments)
 
     @cached_property
     def _idle(self) -> list[Any]:

@@ -8,7 +8,7 @@ from pyarrow.fs import FileType
 
 from banditloop.rl_core.environments.files import locate, read
 from banditloop.rl_core.environments.movielens_files import MOVIES, RATINGS, order_by_id
-from banditloop.rl_core.environments.ratings import SOURCES_HINT, package_folder, ratings_folder
+from banditloop.rl_core.environments.ratings import SOURCES_HINT, beside_ratings, package_folder, ratings_folder
 from banditloop.rl_core.errors import InvalidInput
 
 GENRES = (
@@ -37,7 +37,7 @@ def _from_package() -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _from_folder(folder: str) -> Iterator[tuple[int, dict[str, Any]]]:
     file_system, path = locate(folder, RATINGS, SOURCES_HINT)
-    items = f"{path}/u.item"
+    items = beside_ratings(file_system, path, "u.item")
     if file_system.get_file_info(items).type == FileType.NotFound:
         raise InvalidInput(f"{RATINGS} = {folder!r}: genres need u.item beside u.data")
     for line in read(file_system, items, RATINGS, SOURCES_HINT).decode("latin-1").splitlines():

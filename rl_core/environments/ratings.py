@@ -11,7 +11,7 @@ import logging
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow.parquet
@@ -66,9 +66,17 @@ def load_ratings(source: str | None) -> Ratings:
     if source is None:
         return _from_package()
     file_system, path = locate(ratings_folder(source), RATINGS, SOURCES_HINT)
-    if file_system.get_file_info(path).type == FileType.Directory:
-        return _from_folder(file_system, path)
-    return Ratings(rating_matrix(read(file_system, path, RATINGS, SOURCES_HINT), path), None, None)
+    data, users = _ratings_file(file_system, path), beside_ratings(file_system, path, "u.user")
+    matrix = rating_matrix(read(file_system, data, RATINGS, SOURCES_HINT), data)
+    if file_system.get_file_info(users).type == FileType.NotFound:
+        return Ratings(matrix, None, None)
+    return Ratings(matrix, *read_users(read(file_system, users, RATINGS, SOURCES_HINT), users))
+
+
+def beside_ratings(file_system: FileSystem, path: str, name: str) -> str:
+    """The path of another file in the folder `path`, or beside the file `path`."""
+    is_folder = file_system.get_file_info(path).type == FileType.Directory
+    return str((PurePosixPath(path) if is_folder else PurePosixPath(path).parent) / name)
 
 
 def ratings_folder(source: str) -> str:
@@ -100,17 +108,16 @@ def _from_package() -> Ratings:
     return Ratings(fill_matrix(columns, where), *users_in_order(order, age, gender, where))
 
 
-def _from_folder(file_system: FileSystem, folder: str) -> Ratings:
-    """The ratings of an unpacked ml-100k folder, with age and gender if it has u.user."""
-    data, users = f"{folder}/u.data", f"{folder}/u.user"
+def _ratings_file(file_system: FileSystem, path: str) -> str:
+    """The file `path`, or u.data in the folder `path`. InvalidInput: the folder is of another edition."""
+    if file_system.get_file_info(path).type != FileType.Directory:
+        return path
+    data = f"{path}/u.data"
     for name, edition in OTHER_EDITIONS.items():
-        there, other = (info.type == FileType.File for info in file_system.get_file_info([data, f"{folder}/{name}"]))
+        there, other = (info.type == FileType.File for info in file_system.get_file_info([data, f"{path}/{name}"]))
         if other and not there:
-            raise InvalidInput(f"{RATINGS} = {folder!r}: {edition}; {EDITION}")
-    matrix = rating_matrix(read(file_system, data, RATINGS, SOURCES_HINT), data)
-    if file_system.get_file_info(users).type == FileType.NotFound:
-        return Ratings(matrix, None, None)
-    return Ratings(matrix, *read_users(read(file_system, users, RATINGS, SOURCES_HINT), users))
+            raise InvalidInput(f"{RATINGS} = {path!r}: {edition}; {EDITION}")
+    return data
 
 
 def _download(cache: Path) -> Path:

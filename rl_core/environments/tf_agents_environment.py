@@ -16,6 +16,7 @@ from banditloop.rl_core.environments.environment import Environment
 from banditloop.rl_core.environments.synthetic import OBSERVATION, vector_task
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
+from banditloop.rl_core.settings.reward_range import RewardBounds
 from banditloop.rl_core.settings.task import Task
 
 SEED = "_seed"  # a hidden column: the reward repeats from it how the observation was drawn
@@ -37,7 +38,7 @@ class TFAgentsEnvironment(Environment):
         pattern=r"^[\w.]+:\w+$", description="module:function that returns a BanditPyEnvironment with a batch_size of 1"
     )
     arguments: Arguments = Field({}, description="keyword arguments of the factory")
-    reward_range: list[float] = Field([0.0, 1.0], min_length=2, max_length=2, description="smallest and largest reward")
+    reward_range: RewardBounds = Field([0.0, 1.0], description="smallest and largest reward")
 
     @property
     def task(self) -> Task:
@@ -65,7 +66,7 @@ class TFAgentsEnvironment(Environment):
 
     @cached_property
     def _environment(self) -> Any:
-        environment = made(self.factory, self.arguments)
+        environment = make_environment(self.factory, self.arguments)
         if getattr(environment, "batch_size", None) != 1:
             raise InvalidInput(f"environment.factory = {self.factory!r}: returns no environment with a batch_size of 1")
         if len(getattr(environment.observation_spec(), "shape", ())) != 1 or environment.action_spec().shape:
@@ -75,7 +76,7 @@ class TFAgentsEnvironment(Environment):
         return environment
 
 
-def made(factory: str, arguments: dict[str, Any]) -> Any:
+def make_environment(factory: str, arguments: dict[str, Any]) -> Any:
     """What a factory, module:function, returns. InvalidInput: there is none, or it does not take the arguments."""
     import banditloop.rl_core.tf  # noqa: F401  (configures TensorFlow before TF-Agents imports it)
 

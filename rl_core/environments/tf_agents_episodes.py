@@ -14,9 +14,10 @@ from banditloop.rl_core.environments.arguments import Arguments
 from banditloop.rl_core.environments.episodic import MAX_STEPS, Episodes, EpisodicEnvironment, Steps
 from banditloop.rl_core.environments.noise import hashes
 from banditloop.rl_core.environments.synthetic import OBSERVATION, vector_task
-from banditloop.rl_core.environments.tf_agents_environment import made, seeded
+from banditloop.rl_core.environments.tf_agents_environment import make_environment, seeded
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.contexts import Contexts
+from banditloop.rl_core.settings.reward_range import RewardBounds
 from banditloop.rl_core.settings.task import Task
 
 
@@ -35,9 +36,7 @@ class TFAgentsEpisodes(EpisodicEnvironment):
     max_steps: int = Field(
         1_000, ge=1, le=MAX_STEPS, description="steps after which an episode is cut off, if not over"
     )
-    reward_range: list[float] = Field(
-        [0.0, 1.0], min_length=2, max_length=2, description="smallest and largest reward of a step"
-    )
+    reward_range: RewardBounds = Field([0.0, 1.0], description="smallest and largest reward of a step")
 
     @property
     def task(self) -> Task:
@@ -68,7 +67,7 @@ class TFAgentsEpisodes(EpisodicEnvironment):
 
     @cached_property
     def _first(self) -> Any:
-        return made(self.factory, self.arguments)
+        return make_environment(self.factory, self.arguments)
 
 
 class TFAgentsEpisodesRunning(Episodes):
@@ -81,7 +80,7 @@ class TFAgentsEpisodesRunning(Episodes):
         self._running: dict[int, Any] = {}
         for row in range(len(seeds)):
             with seeded(self._seed(row)):
-                self._running[row] = made(environment.factory, environment.arguments)
+                self._running[row] = make_environment(environment.factory, environment.arguments)
                 with contextlib.suppress(NotImplementedError):
                     self._running[row].seed(self._seed(row) >> 1)  # Gym's takes 31 bits
                 self._observations[row] = self._running[row].reset().observation

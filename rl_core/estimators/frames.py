@@ -19,11 +19,11 @@ def column(log: Any, given: Column, key: str) -> np.ndarray:
         InvalidInput: the log has no such column; names the nearest.
     """
     if not isinstance(given, str):
-        return np.asarray(given)
+        return np.atleast_1d(np.asarray(given))
     names = column_names(log)
     if given not in names:
         raise InvalidInput(f"{key} = {given!r}: the log has no such column; {nearest(given, names, 'the log')}")
-    return np.asarray(log[given])
+    return np.atleast_1d(np.asarray(log[given]))
 
 
 def numbers(log: Any, given: Column, key: str) -> np.ndarray:
@@ -33,14 +33,40 @@ def numbers(log: Any, given: Column, key: str) -> np.ndarray:
         InvalidInput: as `column`, or a value is missing or no number; names its row, counted from 0.
     """
     values = column(log, given, key)
-    try:
-        array = values.astype(np.float64)
-    except (TypeError, ValueError):
-        rows = [row for row, value in enumerate(values.tolist()) if not isinstance(value, int | float)]
-        raise _wrong(given, key, rows[0] if rows else 0, values) from None
-    if not np.isfinite(array).all():
-        raise _wrong(given, key, int(np.argwhere(~np.isfinite(array))[0][0]), values)
-    return array
+    if not _are_finite(values):
+        row = next(row for row in range(len(values)) if not _are_finite(values[row : row + 1]))
+        name = f"{key} = {given!r}" if isinstance(given, str) else key
+        raise InvalidInput(f"{name}, row {row}: {brief(values[row : row + 1].tolist()[0])}: give a finite number")
+    return values.astype(np.float64)
+
+
+def columns(given: str | Sequence[str] | Mapping[str, Column]) -> Mapping[str, Column]:
+    """Columns by name, given so, as names, or as one name."""
+    if isinstance(given, Mapping):
+        return given
+    return {name: name for name in ([given] if isinstance(given, str) else given)}
+
+
+def propensities(log: Any, given: Column) -> np.ndarray:
+    """The propensities [B] of the logged actions.
+
+    Raises:
+        InvalidInput: as `numbers`, or one is not above 0 and at most 1; names its row.
+    """
+    values = numbers(log, given, "propensity")
+    check_range("propensity", values, (values > 0) & (values <= 1 + ROUNDING), "must be above 0 and at most 1")
+    return values
+
+
+def sample_weights(log: Any, given: Column) -> np.ndarray:
+    """The inverse logging probabilities [B].
+
+    Raises:
+        InvalidInput: as `numbers`, or one is not above 0; names its row.
+    """
+    values = numbers(log, given, "sample_weight")
+    check_range("sample_weight", values, values > 0, "an inverse logging probability must be above 0")
+    return values
 
 
 def action_ids(given: Probabilities) -> list[str] | None:
@@ -59,7 +85,9 @@ def probabilities(log: Any, given: Probabilities, key: str, ids: list[str] | Non
             raise InvalidInput(
                 f"{key}: has the actions {', '.join(given)}; target has {', '.join(ids or ['no names'])}"
             )
-        values = np.column_stack([numbers(log, given[name], f"{key}.{name}") for name in ids or ()])
+        by_action = {f"{key}.{name}": numbers(log, given[name], f"{key}.{name}") for name in ids or ()}
+        check_rows(max(map(len, by_action.values())), by_action)
+        values = np.column_stack(list(by_action.values()))
     else:
         values = numbers(log, given, key)
     check_range(key, values, (values >= 0) & (values <= 1 + ROUNDING), "a probability is from 0 to 1")
@@ -67,6 +95,18 @@ def probabilities(log: Any, given: Probabilities, key: str, ids: list[str] | Non
         sums = values.sum(axis=1)
         check_range(f"{key}, sum", sums, np.abs(sums - 1) <= TOLERANCE, "the probabilities of all actions sum to 1")
     return values
+
+
+def normalised(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities of all actions [B, K], which may be rounded, as they sum to 1; those of one action [B] as given."""
+    return probabilities if probabilities.ndim == 1 else probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def check_rows(rows: int, columns: Mapping[str, np.ndarray]) -> None:
+    """InvalidInput for the first column that does not have so many rows."""
+    for key, values in columns.items():
+        if len(values) != rows:
+            raise InvalidInput(f"{key}: of length {len(values):,}; give one value for each of {rows:,} decisions")
 
 
 def check_range(key: str, values: np.ndarray, right: np.ndarray, hint: str) -> None:
@@ -92,7 +132,7 @@ def positions(log: Any, given: Column, ids: list[str] | None, count: int) -> np.
     """
     index = {name: position for position, name in enumerate(ids or map(str, range(count)))}
     values = column(log, given, "action")
-    indices = np.array([index.get(_text(value), -1) for value in values.tolist()], int)
+    indices = np.array([index.get(label(value), -1) for value in values.tolist()], int)
     if (indices < 0).any():
         row = int(np.argmax(indices < 0))
         raise InvalidInput(
@@ -107,10 +147,13 @@ def column_names(log: Any) -> list[str]:
     return [name for name in (log if names is None else names) if isinstance(name, str)]
 
 
-def _text(value: Any) -> str:
+def label(value: Any) -> str:
+    """A value as text, a whole number without a decimal point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _wrong(given: Column, key: str, row: int, values: np.ndarray) -> InvalidInput:
-    name = f"{key} = {given!r}" if isinstance(given, str) else key
-    return InvalidInput(f"{name}, row {row}: {brief(values.tolist()[row])}: give a finite number")
+def _are_finite(values: np.ndarray) -> bool:
+    try:
+        return bool(np.isfinite(values.astype(np.float64)).all())
+    except (TypeError, ValueError):
+        return False

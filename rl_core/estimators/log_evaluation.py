@@ -20,13 +20,12 @@ from banditloop.rl_core.estimators.log_inputs import LogInputs, Side, read_input
 from banditloop.rl_core.estimators.log_table import table
 from banditloop.rl_core.estimators.power import POWER, difference_variance, interactions_needed
 from banditloop.rl_core.estimators.segments import Segments, segments
-from banditloop.rl_core.estimators.value_interval import said
-from banditloop.rl_core.evidence.propensity_audit import PropensityAudit
+from banditloop.rl_core.estimators.value_interval import informative_interval
+from banditloop.rl_core.evidence.propensity_audit import ALARM_LEVEL, PropensityAudit
 from banditloop.rl_core.settings.reward_range import RewardRange
 
 ALARM_ERRORS = 4.0  # standard errors of the mean weight from 1 that raise the alarm
 LEAST_VARIANCE = 1e-15  # of a difference of rewards in [0, 1]; smaller ones are rounding errors
-ALARM_LEVEL = 0.01  # probability that the propensity audit raises it although the propensities are right
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def evaluate(
     features: Sequence[str] | np.ndarray = (),
     probabilities: frames.Probabilities | None = None,
     sample_weight: frames.Column | None = None,
-    by: Sequence[str] | Mapping[str, frames.Column] = (),
+    by: str | Sequence[str] | Mapping[str, frames.Column] = (),
     reward_range: tuple[float, float] = (0.0, 1.0),
     max_weight: float = math.inf,
     detect: float | None = None,
@@ -68,7 +67,8 @@ def evaluate(
     features: columns of the context, numbers, booleans or texts; or observations [B, dim].
     probabilities: of all actions under the logging policy, in the form of `target`, for the propensity audit.
     sample_weight: inverse probability with which the decision was logged, if not all were.
-    by: columns whose values divide the log into segments. Intervals are not corrected for the number of segments.
+    by: a column, or several, whose values divide the log into segments. Intervals are not corrected for the number of
+        segments.
     max_weight: the largest weight that is possible for any user, 1 / the least propensity: intervals are narrower.
     detect: a difference in units of the reward; the summary has the number of interactions that detect it, by
         `estimators.power`.
@@ -79,8 +79,9 @@ def evaluate(
     given = {"reward": reward, "propensity": propensity, "target": target, "baseline": baseline, "action": action}
     given |= {"features": features, "probabilities": probabilities, "sample_weight": sample_weight}
     inputs = read_inputs(log, RewardRange(*reward_range), max_weight, **given)
-    columns = by if isinstance(by, Mapping) else {name: name for name in by}
-    members = {name: segments(name, frames.column(log, each, "by")) for name, each in columns.items()}
+    columns = {name: frames.column(log, each, "by") for name, each in frames.columns(by).items()}
+    frames.check_rows(len(inputs.weights), {f"by.{name}": values for name, values in columns.items()})
+    members = {name: segments(name, values) for name, values in columns.items()}
     return LogEvaluation(
         _finite(_summary(inputs, members, level, detect, None if baseline is None else "the baseline"))
     )
@@ -124,7 +125,7 @@ def _difference(target: Side, baseline: Side) -> Difference:
 def _interval(
     estimator: Estimator | Difference, scale: RewardRange, level: float, least: float = 0.0
 ) -> dict[str, float]:
-    low, high = said(estimator.interval(level), least)
+    low, high = informative_interval(estimator.interval(level), least)
     return {"value": scale.unscale(estimator.value()), "low": scale.unscale(low), "high": scale.unscale(high)}
 
 
@@ -139,7 +140,7 @@ def _diagnostics(logged: Logged) -> dict[str, Any]:
         "mean_weight": mean,
         "mean_weight_error": error,
         "least_propensity": float(logged.propensity.min()),
-        "alarm": bool(abs(mean - 1) > ALARM_ERRORS * error + 1e-9),
+        "alarm": bool(abs(mean - 1) > ALARM_ERRORS * error + frames.TOLERANCE),
     }
 
 
@@ -147,7 +148,11 @@ def _audit(inputs: LogInputs) -> dict[str, Any] | None:
     """Whether actions were chosen as often as the logged probabilities of all actions say; None without these."""
     if inputs.probabilities is None or inputs.actions is None:
         return None
-    audit = PropensityAudit.of(inputs.actions, inputs.target.logged.propensity, inputs.probabilities)
+    probabilities, propensity = frames.normalised(inputs.probabilities), inputs.target.logged.propensity
+    own = probabilities[np.arange(len(propensity)), inputs.actions]
+    rounding = np.abs(inputs.probabilities.sum(axis=1) - 1)  # a propensity that is as far from its own is as rounded
+    propensity = np.where(np.abs(own - propensity) <= rounding, own, propensity)
+    audit = PropensityAudit.of(inputs.actions, propensity, probabilities)
     return {"passes": audit.passes(ALARM_LEVEL), "log_wealth": audit.log_wealth(), "text": audit.explain()}
 
 

@@ -75,21 +75,21 @@ def read_inputs(log: Any, rewards: RewardRange, max_weight: float, **given: Any)
     Raises:
         InvalidInput: as `evaluate`.
     """
-    values, propensity = (frames.numbers(log, given[name], name) for name in ("reward", "propensity"))
+    values, propensity = frames.numbers(log, given["reward"], "reward"), frames.propensities(log, given["propensity"])
     if not len(values):
         raise InvalidInput("log: has no rows")
     hint = f"is outside the range {rewards.low:g} to {rewards.high:g}; give the range that rewards can have"
     frames.check_range("reward", values, rewards.contains(values), hint)
-    valid = (propensity > 0) & (propensity <= 1 + frames.ROUNDING)
-    frames.check_range("propensity", propensity, valid, "must be above 0 and at most 1")
     ids, names = frames.action_ids(given["target"]), ("target", "baseline", "probabilities")
     policies = {name: frames.probabilities(log, given[name], name, ids) for name in names if given[name] is not None}
+    frames.check_rows(len(values), {"propensity": propensity} | policies)
     actions = logged_actions(log, given, policies, ids)
-    scaled, weights = rewards.scale(values).clip(0, 1), _sample_weights(log, given["sample_weight"])
+    scaled, weights = rewards.scale(values).clip(0, 1), _sample_weights(log, given["sample_weight"], len(values))
     predictions = None if actions is None else _predictions(log, given["features"], actions, scaled, policies["target"])
 
     def side(probabilities: np.ndarray, bound: float) -> Side:
-        model, chosen = _model(probabilities, predictions, actions), _chosen(probabilities, actions)
+        # Weights are of probabilities as given: a propensity that is rounded as they are has a weight of 1.
+        model, chosen = _model(frames.normalised(probabilities), predictions, actions), _chosen(probabilities, actions)
         return Side(Logged(scaled, propensity, chosen, *model, max_weight=bound, sample_weight=weights))
 
     baseline = side(policies["baseline"], max_weight) if "baseline" in policies else side(propensity, 1.0)
@@ -116,7 +116,11 @@ def logged_actions(
     policies = [every[name] for name in ("target", "baseline") if name in every]
     if len(given["features"]) and any(array.ndim == 1 for array in policies):
         raise InvalidInput("features: a reward model needs the probabilities of all actions, of target and baseline")
-    return frames.positions(log, given["action"], ids, counts.pop()) if counts else None
+    if not counts:
+        return None
+    actions = frames.positions(log, given["action"], ids, counts.pop())
+    frames.check_rows(len(every["target"]), {"action": actions})
+    return actions
 
 
 def _model(
@@ -148,18 +152,24 @@ def _predictions(
     """The cross-fitted reward model's predictions [B, K]; None without features."""
     if not len(features):
         return None
-    observations = observed(log, features)
+    observations = observed(log, features, len(rewards))
     model = RewardModel(observations.shape[1], target.shape[1])
     folds = model.fold([str(row) for row in range(len(rewards))])
     model.add(observations, actions, rewards, folds)
     return model.predict(observations, folds)
 
 
-def observed(log: Any, features: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Observations [B, dim]: those that are given, or columns of the log, encoded as policies encode them."""
+def observed(log: Any, features: Sequence[str] | np.ndarray, rows: int) -> np.ndarray:
+    """Observations [rows, dim]: those that are given, or columns of the log, encoded as policies encode them.
+
+    Raises:
+        InvalidInput: as `frames.column`, or they are of another number of rows.
+    """
     if isinstance(features, np.ndarray):
-        return features
-    columns = {name: frames.column(log, name, "features") for name in features}
+        frames.check_rows(rows, {"features": features})
+        return features.reshape(rows, -1)
+    columns = {name: frames.column(log, name, "features") for name in frames.columns(features)}
+    frames.check_rows(rows, columns)
     kinds = {name: _kind(values) for name, values in columns.items()}
     arrays = [_array(values, kinds[name]) for name, values in columns.items()]
     struct = pa.StructArray.from_arrays(arrays, names=list(columns))
@@ -179,8 +189,9 @@ def _array(values: np.ndarray, kind: Kind) -> pa.Array:
     return pa.array(values, pa.float64() if kind == "number" else pa.bool_(), from_pandas=True)
 
 
-def _sample_weights(log: Any, given: Any) -> np.ndarray | None:
+def _sample_weights(log: Any, given: Any, rows: int) -> np.ndarray | None:
     if given is None:
         return None
-    weights = frames.numbers(log, given, "sample_weight")
+    weights = frames.sample_weights(log, given)
+    frames.check_rows(rows, {"sample_weight": weights})
     return weights / weights.mean()

@@ -22,7 +22,7 @@ def table(summary: dict[str, Any]) -> str:
             lines.append(line(f"  {name}", number(row["value"]), number(row["standard_error"]), bounds(row)))
     lines += [
         line(
-            f"more than {summary['baseline']}",
+            f"difference to {summary['baseline']}",
             number(summary["difference"]["value"]),
             "",
             bounds(summary["difference"]),
@@ -87,10 +87,10 @@ def _detect(summary: dict[str, Any]) -> list[str]:
     if (detect := summary["detect"]) is None:
         return []
     if detect["interactions"] is None:
-        return ["", f"no number of interactions that find a difference of {detect['difference']:g}: {UNVARIED}"]
+        return ["", f"no number of interactions that detect a difference of {detect['difference']:g}: {UNVARIED}"]
     return [
         "",
-        f"{detect['interactions']:,} interactions find a difference of {detect['difference']:g} "
+        f"{detect['interactions']:,} interactions detect a difference of {detect['difference']:g} "
         f"with a power of {detect['power']:.0%}",
     ]
 

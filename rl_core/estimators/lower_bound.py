@@ -22,6 +22,12 @@ ODDS_FACTOR = 1.25  # with it both bounds together cover every Bernoulli mean at
 BISECTIONS = 45
 
 
+def check_level(level: float) -> None:
+    """InvalidInput: the level of an interval is not between 0 and 1."""
+    if not 0 < level < 1:
+        raise InvalidInput(f"level = {level:g}: must be above 0 and below 1, such as 0.95")
+
+
 def equal_events(mean: np.ndarray, mean_square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The fraction and the size of equal events with this mean and mean square; (0, 1) if the mean is not above 0.
 
@@ -43,8 +49,7 @@ def lower_bound(count: int, mean: np.ndarray, mean_square: np.ndarray, level: fl
     Raises:
         InvalidInput: the level is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise InvalidInput(f"level = {level:g}: must be above 0 and below 1, such as 0.95")
+    check_level(level)
     fraction, size = equal_events(mean, mean_square)
     return size * _least_plausible(fraction, math.log(ODDS_FACTOR / (1 - level)) / count)
 

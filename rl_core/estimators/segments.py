@@ -1,15 +1,16 @@
 """Segments of a log by the values of a column."""
 
 from collections import Counter
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 
-from banditloop.rl_core.estimators.frames import is_missing
+from banditloop.rl_core.estimators.frames import is_missing, label
 
 MAX_SEGMENTS = 12  # of one column: the most frequent values
 MIN_DISTINCT = 13  # different numbers, from which on a column is divided into parts of about equal size
 PARTS = 4
+MOST_DIGITS = 17  # of a number, with which all differ
 Segments = dict[str, np.ndarray]  # the rows, bool [B], by label
 MISSING, OTHERS = "missing", "others"
 
@@ -28,7 +29,7 @@ def segments(name: str, values: np.ndarray) -> Segments:
     if numbers is not None and len(np.unique(numbers)) >= MIN_DISTINCT:
         members = _parts(name, numbers, missing)
     else:
-        members = _values(name, list(map(_label, present.tolist())), missing)
+        members = _values(name, list(map(label, present.tolist())), missing)
     return members | ({f"{name} {MISSING}": missing} if missing.any() else {})
 
 
@@ -36,15 +37,19 @@ def _parts(name: str, numbers: np.ndarray, missing: np.ndarray) -> Segments:
     edges = np.unique(np.quantile(numbers, np.arange(1, PARTS) / PARTS))
     part = np.full(len(missing), -1)
     part[~missing] = np.searchsorted(edges, numbers, side="right")
-    low = [None, *edges.tolist()]
-    high = [*edges.tolist(), None]
-    return {_range(name, *bounds): part == number for number, bounds in enumerate(zip(low, high, strict=True))}
+    texts = _texts(edges)
+    ranges = [f"{name} < {texts[0]}", *(f"{low} <= {name} < {high}" for low, high in pairwise(texts))]
+    members = {text: part == number for number, text in enumerate([*ranges, f"{name} >= {texts[-1]}"])}
+    return {text: is_member for text, is_member in members.items() if is_member.any()}
 
 
-def _range(name: str, low: float | None, high: float | None) -> str:
-    if low is None:
-        return f"{name} < {high:g}"
-    return f"{name} >= {low:g}" if high is None else f"{low:g} <= {name} < {high:g}"
+def _texts(numbers: np.ndarray) -> list[str]:
+    """Different numbers as different texts, of six digits if these suffice."""
+    for digits in range(6, MOST_DIGITS):
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(texts)) == len(texts):
+            return texts
+    return [f"{number:.{MOST_DIGITS}g}" for number in numbers]
 
 
 def _values(name: str, labels: list[str], missing: np.ndarray) -> Segments:
@@ -54,7 +59,3 @@ def _values(name: str, labels: list[str], missing: np.ndarray) -> Segments:
     members = {f"{name} = {label}": ~missing & (column == label) for label in sorted(frequent)}
     others = ~missing & ~np.isin(column, frequent)
     return members | ({f"{name}: {OTHERS}": others} if others.any() else {})
-
-
-def _label(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -28,7 +28,7 @@ TOO_LITTLE = "too little to tell"  # instead of an interval that says nothing
 MAX_SPAN = 0.9  # of the possible range: a wider interval says nothing
 
 
-def said(interval: tuple[float, float], least: float = 0.0) -> tuple[float, float]:
+def informative_interval(interval: tuple[float, float], least: float = 0.0) -> tuple[float, float]:
     """An interval in [least, 1]; NaN for both bounds if it says nothing."""
     low, high = interval
     return (low, high) if high - low <= MAX_SPAN * (1 - least) else (np.nan, np.nan)

@@ -74,5 +74,7 @@ def candidate_line(
     ]
     if not line:
         return None, BettingTest(margin=margin)
+    # Not the last one's: its log may end before that of a candidate before it, whose evidence it continues.
+    until = max((verdict.until for verdict in line if verdict.until), default=None)
     used_up = line[-1].decision == "promote"
-    return line[-1].until, BettingTest(margin=margin) if used_up else line[-1].better.next_candidate()
+    return until, BettingTest(margin=margin) if used_up else line[-1].better.next_candidate()

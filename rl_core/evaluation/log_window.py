@@ -22,7 +22,7 @@ from banditloop.rl_core.estimators import Logged
 from banditloop.rl_core.evaluation.available_policies import Load, loader, policies_of
 from banditloop.rl_core.evaluation.interactions import scaled_interactions
 from banditloop.rl_core.evaluation.logged_batch import LoggedBatch, told_by_application
-from banditloop.rl_core.evaluation.traffic_shares import versions_mix, with_shares_after
+from banditloop.rl_core.evaluation.traffic_shares import versions_mix, without_shares_before
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.events.usable import UsableInteractions
@@ -69,7 +69,7 @@ class LoggedWindow:
         policies, is_known = policies_of(table, load, sharing)
         is_usable = pc.or_(is_known, told_by_application(table))
         if sharing:
-            table = with_shares_after(table, pc.invert(is_usable).to_numpy(), table["timestamp"].to_numpy())
+            table = without_shares_before(table, pc.invert(is_usable).to_numpy(), table["timestamp"].to_numpy())
         usable = table.filter(is_usable)
         return cls(config, policies, usable, ids, table.num_rows - usable.num_rows, sharing)
 

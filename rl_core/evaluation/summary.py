@@ -9,11 +9,12 @@ import numpy as np
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.estimators import Estimator
 from banditloop.rl_core.estimators.difference import Difference
-from banditloop.rl_core.estimators.value_interval import TOO_LITTLE, said
+from banditloop.rl_core.estimators.value_interval import TOO_LITTLE, informative_interval
 from banditloop.rl_core.evaluation.estimates import WEIGHT_EDGES, Evaluation, PolicyEstimates
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
-from banditloop.rl_core.evaluation.window_audit import ALARM_LEVEL, audit_window
+from banditloop.rl_core.evaluation.window_audit import audit_window
 from banditloop.rl_core.evidence.anytime_valid import BettingTest
+from banditloop.rl_core.evidence.propensity_audit import ALARM_LEVEL
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.settings.reward_range import RewardRange
 
@@ -93,7 +94,7 @@ def _by_action(evaluation: Evaluation, rewards: RewardRange, ids: Sequence[str])
     rows = []
     for action in np.argsort(-earned.counts, kind="stable")[:ACTIONS_SHOWN].tolist():
         mean, *interval = earned.earned(action, LEVEL)
-        low, high = said((interval[0], interval[1]))
+        low, high = informative_interval((interval[0], interval[1]))
         rows.append(
             {"action": ids[action], "interactions": int(earned.counts[action]), "logged": earned.shares()[action]}
             | {key: share[action] for key, share in shares.items()}
@@ -125,7 +126,7 @@ def _estimate(estimator: Estimator | Difference, scale: RewardRange, least: floa
 
     least: the smallest possible value in [-1, 1]; the largest is 1.
     """
-    low, high = said(estimator.interval(LEVEL), least)
+    low, high = informative_interval(estimator.interval(LEVEL), least)
     return {"value": scale.unscale(estimator.value()), "low": scale.unscale(low), "high": scale.unscale(high)}
 
 

@@ -59,7 +59,7 @@ def versions_mix(
     return mix
 
 
-def with_shares_after(table: pa.Table, gone: np.ndarray, assigned: np.ndarray) -> pa.Table:
+def without_shares_before(table: pa.Table, gone: np.ndarray, assigned: np.ndarray) -> pa.Table:
     """The rows, with an unknown share where the version was assigned before the last row of a version that is gone.
 
     gone [rows]: whether a row's version is not available any more. assigned [rows]: when the version was chosen. The

@@ -8,8 +8,6 @@ import pyarrow.compute as pc
 from banditloop.rl_core.evaluation.log_window import LoggedWindow
 from banditloop.rl_core.evidence.propensity_audit import PropensityAudit
 
-ALARM_LEVEL = 0.01  # probability that an evaluation raises the alarm although its probabilities are right
-
 
 def audit_window(window: LoggedWindow) -> PropensityAudit:
     """Evidence that the window's actions were not drawn by the policies that logged them, as estimates assume.

@@ -1,4 +1,4 @@
-"""The actions that interactions were about: their ids, and the latest features of candidates."""
+"""The actions seen in interactions: the ids of those chosen, and the latest features of candidates."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from banditloop.rl_core.events.schema import MIN_TIME
+
 FILE = "actions.json"
+OLDEST = MIN_TIME, ""  # the decision that features come from whose decision is not known
 Batch = TypeVar("Batch", pa.Table, pa.RecordBatch)
 
 
@@ -19,8 +22,8 @@ Batch = TypeVar("Batch", pa.Table, pa.RecordBatch)
 class ActionsSeen:
     """The ids of chosen actions, and the latest features of every candidate that had any, by id.
 
-    described: the time and the id of the decision that the features of each are of: of several at one time, the one of
-    the greatest id, so that the order of reading does not matter.
+    described: time and id of the decision that the features of each action come from. Of several decisions at one time,
+    that with the greatest id counts, so that the order of reading does not matter.
     """
 
     ids: set[str] = field(default_factory=set)
@@ -29,17 +32,17 @@ class ActionsSeen:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """What `write` wrote into a folder, if it did."""
+        """The actions that `write` wrote into a folder; None if there are none."""
         if not (folder / FILE).exists():
             return None
         content = orjson.loads((folder / FILE).read_bytes())
-        described = content.get("described", {}).items()
-        by = {action: (datetime.fromisoformat(time), event_id) for action, (time, event_id) in described}
-        return cls(set(content["ids"]), content["features"], by)
+        decisions = content.get("described", {}).items()  # older files lack them
+        known = {action: (datetime.fromisoformat(time), event_id) for action, (time, event_id) in decisions}
+        return cls(set(content["ids"]), content["features"], dict.fromkeys(content["features"], OLDEST) | known)
 
     @classmethod
     def of(cls, parts: Iterable[Self]) -> Self:
-        """What was seen in any of some parts of the interactions."""
+        """The actions seen in any of several parts of the interactions."""
         whole = cls()
         for part in parts:
             whole.ids |= part.ids
@@ -48,7 +51,7 @@ class ActionsSeen:
         return whole
 
     def write(self, folder: Path) -> None:
-        """Write what was seen into a folder."""
+        """Write the actions into a folder."""
         content = {"ids": sorted(self.ids), "features": self.features, "described": self.described}
         (folder / FILE).write_bytes(orjson.dumps(content))
 
@@ -77,6 +80,6 @@ class ActionsSeen:
         for action, time, event_id, values in zip(ids.dictionary.to_pylist(), times, event_ids, features, strict=True):
             self._keep(action, (time, event_id), values)
 
-    def _keep(self, action: str, by: tuple[datetime, str], values: dict[str, Any]) -> None:
-        if action not in self.described or by >= self.described[action]:
-            self.described[action], self.features[action] = by, values
+    def _keep(self, action: str, decision: tuple[datetime, str], values: dict[str, Any]) -> None:
+        if action not in self.described or decision >= self.described[action]:
+            self.described[action], self.features[action] = decision, values

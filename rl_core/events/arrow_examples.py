@@ -1,8 +1,8 @@
 """Examples in uncompressed Arrow IPC files, which are mapped into memory and read without being parsed.
 
-They hold what TFRecords would: floating-point numbers in single precision, so that a policy does not depend on the
-form. Arrow has no checksums; a file's stands beside it, as a CRC-32C in hexadecimal. A file without one, of another
-writer, is only checked to be valid.
+Floating-point numbers have single precision, as in TFRecords, so that a policy does not depend on the format. Arrow
+has no checksums: a file's CRC-32C stands beside it, in hexadecimal. A file without one, of another writer, is only
+checked to be valid.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ def write_arrow(path: Path, batches: Iterable[pa.RecordBatch]) -> int:
 
 
 def read_arrow(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
-    """The rows of a file that have these fields, in tables of up to so many.
+    """The rows of a file with these fields, in tables of up to `rows` rows.
 
     Raises:
         InvalidInput: the file is cut off or damaged, or lacks a field.
@@ -52,7 +52,7 @@ def read_arrow(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
 
 
 def _cast(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> list[pa.Array]:
-    """The columns in the types of a schema; casting one of that type would copy what it is nested of."""
+    """The columns in the types of a schema. Those that have their type are not cast, which would copy nested values."""
     pairs = zip(rows.columns, schema, strict=True)
     return [column if column.type == field.type else column.cast(field.type) for column, field in pairs]
 
@@ -71,7 +71,7 @@ def _unreadable(path: Path, error: Exception) -> InvalidInput:
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
-    """A schema with floating-point numbers in single precision, but within lists of structs, as JSON has them."""
+    """A schema with floating-point numbers in single precision, except in lists of structs: JSON in TFRecords."""
     return pa.schema([field.with_type(_stored(field.type)) for field in schema])
 
 

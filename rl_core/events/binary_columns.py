@@ -1,7 +1,7 @@
-"""Columns of bytes, put together without touching a row in Python.
+"""Columns of byte strings, joined without touching a row in Python.
 
-They are Arrow's large binary [B] or, where all values have one size, their bytes [B, size]: what has no ends to be
-looked up is put together at the rate of copying.
+A column is Arrow's large binary [B] or, where all values have one size, an array of bytes [B, size]: without offsets to
+look up, it is joined as fast as memory is copied.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,23 +12,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MANY_SIZES = 100_000  # largest size for which a table of all costs less than sorting
+MANY_SIZES = 100_000  # up to this size, counting all sizes costs less than sorting
 Column: TypeAlias = pa.Array | np.ndarray
 
 
 def prefixed(before: Callable[[int], bytes], *columns: Column) -> Column:
-    """The columns joined, each row with the bytes before it that its size calls for."""
+    """The columns joined, each row after a prefix that depends on the row's size."""
     return joined(prefixes(before, *columns), *columns)
 
 
 def prefixes(before: Callable[[int], bytes], *columns: Column) -> Column:
-    """The bytes before each row [B] of the columns joined; before: what they are, given the row's size."""
+    """The prefix of each row [B] of the columns joined; before: the prefix, given the row's size."""
     sizes = sum(map(_sizes, columns))
     if isinstance(sizes, int):
         content = np.frombuffer(before(sizes), np.uint8)
         return np.broadcast_to(content, (len(columns[0]), len(content)))
-    some, places = distinct(sizes)
-    return pa.array([before(int(size)) for size in some], pa.large_binary()).take(pa.array(places))
+    distinct_sizes, places = distinct(sizes)
+    return pa.array([before(int(size)) for size in distinct_sizes], pa.large_binary()).take(pa.array(places))
 
 
 def _sizes(values: Column) -> np.ndarray | int:
@@ -53,29 +53,29 @@ def joined(*columns: Column) -> Column:
 
 
 def _merged(columns: tuple[Column, ...]) -> Iterator[Column]:
-    """The columns, those that follow each other and are of one size each as one."""
+    """The columns, where neighbours that are arrays are merged into one."""
     for kind, run in groupby(columns, type):
-        some = list(run)
-        yield from [_side_by_side(some)] if kind is np.ndarray else some
+        neighbours = list(run)
+        yield from [_side_by_side(neighbours)] if kind is np.ndarray else neighbours
 
 
 def _side_by_side(columns: list[np.ndarray]) -> np.ndarray:
-    """Columns of one size each as one. All rows are copies of the first, in which the others' values are written."""
+    """Arrays merged into one. All rows start as copies of the first row; then the values that vary are written."""
     merged = np.tile(np.concatenate([column[:1] for column in columns], axis=1), (len(columns[0]), 1))
     ends = np.cumsum([column.shape[1] for column in columns])
     for column, end in zip(columns, ends, strict=True):
-        if column.shape[1] and column.strides[0]:  # those of strides of 0 are the same in all rows
+        if column.shape[1] and column.strides[0]:  # with a stride of 0, all rows are the same
             _whole(merged[:, end - column.shape[1] : end])[:] = _whole(column)
     return merged
 
 
 def _whole(column: np.ndarray) -> np.ndarray:
-    """Values of one size as such, which are copied at once, not byte by byte."""
+    """An array with one item for each value, which is copied as a whole, not byte by byte."""
     return column.view(f"V{column.shape[1]}")
 
 
 def from_parts(ends: np.ndarray, content: np.ndarray) -> Column:
-    """The values that end at these bytes of the content, from 0 on [B + 1]."""
+    """The column of the values between these offsets into the content; ends: [B + 1], from 0 on."""
     rows, size = len(ends) - 1, ends[1] if len(ends) > 1 else 0
     if rows and (np.diff(ends) == size).all():
         return content.reshape(rows, size)
@@ -92,7 +92,7 @@ def large_binary(values: Column) -> pa.Array:
 
 
 def cut(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
-    """Copies of the bytes between ascending places of a content, as large binary [B]."""
+    """Copies of the bytes from each start to its end, as large binary [B]; the places ascend."""
     places = np.append(np.stack([starts, ends], axis=1).ravel(), len(content))
     alternating = pa.Array.from_buffers(
         pa.large_binary(), 2 * len(starts), [None, *map(pa.py_buffer, (places, content))]
@@ -101,10 +101,10 @@ def cut(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
 
 
 def parts(values: Column) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of values without nulls [B + 1], from 0 on, and their bytes."""
+    """The offsets of values without nulls [B + 1], from 0 on, and their bytes."""
     if isinstance(values, np.ndarray):
         return values.shape[1] * np.arange(len(values) + 1), np.ascontiguousarray(values).ravel()
     _, offsets, content = values.buffers()
     ends = np.frombuffer(offsets, np.int64)[values.offset : values.offset + len(values) + 1]
-    held = np.frombuffer(content, np.uint8) if content else np.empty(0, np.uint8)
-    return ends - ends[0], held[ends[0] : ends[-1]]
+    data = np.frombuffer(content, np.uint8) if content else np.empty(0, np.uint8)
+    return ends - ends[0], data[ends[0] : ends[-1]]

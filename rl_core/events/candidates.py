@@ -23,8 +23,8 @@ class Candidates(NamedTuple):
     def of_lists(cls, lists: Sequence[Sequence[str]], order: Callable[[str], Any] | None = None) -> Self:
         """The candidates of decisions that each list their own.
 
-        Their ids are sorted, by the key `order` if given: in which order a decision has its candidates does not depend
-        on the others.
+        Their ids are sorted, by the key `order` if given: the order of a decision's candidates does not depend on other
+        decisions.
 
         Raises:
             InvalidInput: the decisions and their candidates are too many together.
@@ -58,7 +58,7 @@ def check_size(decisions: int, ids: int) -> None:
 
 
 def logged_ids(table: pa.Table) -> list[str]:
-    """The ids of all candidates of a table of decisions, sorted; numbers, where rows need not list them, first."""
+    """The ids of all candidates of a table of decisions, sorted; first the numbers of rows that list no candidates."""
     listed = pc.list_flatten(table["candidates"]).unique().to_pylist()
     lengths = _lengths(table, "probabilities")[_lengths(table, "candidates") == 0]
     numbers = [str(number) for number in range(int(lengths.max(initial=0)))]

@@ -17,7 +17,7 @@ TOLERANCE = 1e-6  # of the sum of probabilities, and of a propensity, relative t
 
 
 class _Finding(NamedTuple):
-    """Rows that are wrong, bool [B], and what is: a text with {action}, {version} and {value}, that of `values`."""
+    """Which rows are wrong, bool [B], and the error: a text with {action}, {version} and {value}, from `values`."""
 
     rows: np.ndarray
     text: str
@@ -66,10 +66,10 @@ class _Choices(NamedTuple):
 def contradictions(
     decisions: pa.Table, task: Task, shapes: Mapping[str, int] | None = None, stored: bool = False
 ) -> dict[int, str]:
-    """What is wrong with the decisions that contradict themselves, their task or their version, by row.
+    """The errors of the decisions that contradict themselves, their task or their version, by row.
 
     shapes: the number of actions of known versions, which may differ from the task's where these are numbered.
-    stored: they are in the log, maybe from before the task had its plain vector, which then is missing.
+    stored: whether they are from the log, where those from before the task had its plain vector lack it.
     """
     wrong: dict[int, str] = {}
     if not decisions.num_rows:
@@ -103,15 +103,15 @@ def _findings(decisions: pa.Table, task: Task, shapes: Mapping[str, int], requir
 
 
 def _numbered(decisions: pa.Table, actions: int, shapes: Mapping[str, int], choices: _Choices) -> Iterator[_Finding]:
-    """Numbered actions must be those of the task or of the version: training makes room for every number below."""
-    own = np.full(decisions.num_rows, actions)
+    """Numbered actions must be those of the task or of the version: training allocates memory for all numbers below."""
+    of_version = np.full(decisions.num_rows, actions)
     if shapes:
-        own = np.array([shapes.get(version, actions) for version in decisions["policy_version"].to_pylist()])
-    most = np.maximum(own, actions)
+        of_version = np.array([shapes.get(version, actions) for version in decisions["policy_version"].to_pylist()])
+    most = np.maximum(of_version, actions)
     wrong = (choices.numbers < 0) | (choices.numbers >= most)
     yield _Finding(wrong, "action = {action!r}: is none of the {value} actions of task and version {version!r}", most)
-    wrong = (choices.listed == 0) & (choices.counts != own) & (choices.counts != actions)
-    yield _Finding(wrong, "probabilities: give one for each of the {value} actions, or list the candidates", own)
+    wrong = (choices.listed == 0) & (choices.counts != of_version) & (choices.counts != actions)
+    yield _Finding(wrong, "probabilities: give one for each of the {value} actions, or list the candidates", of_version)
 
 
 def _vectors(decisions: pa.Table, task: Task, required: str | None) -> Iterator[_Finding]:

@@ -1,8 +1,8 @@
 """Rows of Arrow as serialised tf.train.Examples, encoded by column: no row is touched in Python.
 
 An Example is nested length-prefixed bytes (tensorflow/core/example/example.proto): of each feature an entry of a map,
-with its name and a list of bytes, packed float32 or packed int64. What stands before the values of a row follows from
-the number of their bytes alone, so it is made once for each number that occurs.
+with its name and a list of bytes, packed float32 or packed int64. The prefix of a row's values depends on the number of
+their bytes alone, so it is made once for each number that occurs.
 """
 
 import numpy as np
@@ -16,11 +16,11 @@ LIST_TAGS = {"bytes_list": b"\x0a", "float_list": b"\x12", "int64_list": b"\x1a"
 TAG, VALUE_TAG = b"\x0a", b"\x12"  # of a message's first field, and of a map entry's value; both length-prefixed
 EMPTY = pa.scalar(b"[]", pa.large_binary())
 VARINT_BYTES = 10  # of a negative integer; seven bits each
-LONGER = np.array([1 << 7 * places for places in range(1, VARINT_BYTES)], np.uint64)  # least integers of more bytes
+LONGER = np.array([1 << 7 * places for places in range(1, VARINT_BYTES)], np.uint64)  # the least of 2, 3, … bytes
 
 
 def records(columns: dict[str, pa.Array], kinds: dict[str, str]) -> pa.Array:
-    """The Examples of rows as large binary [B]; columns: the values of each feature, kinds: those of its list.
+    """The Examples of rows as large binary [B]; columns: the values of each feature; kinds: its kind of list.
 
     Columns are of strings, booleans, integers, timestamps, floating-point numbers, or lists of these; those of lists of
     structs are bytes. A null has no values.
@@ -45,7 +45,7 @@ def from_json(texts: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _entries(name: str, column: pa.Array, kind: str) -> tuple[Column, Column]:
-    """The entries of a feature in the map of features: what is before the bytes of their values, and these."""
+    """The entries of a feature in the map of features: their prefixes, and the bytes of their values."""
     if kind == "bytes_list" and not column.null_count and not pa.types.is_list(column.type):  # one in each row
         values = _bytes(column)
         return prefixes(lambda size: _before_one(name, size), values), values
@@ -54,7 +54,7 @@ def _entries(name: str, column: pa.Array, kind: str) -> tuple[Column, Column]:
 
 
 def _before_one(name: str, size: int) -> bytes:
-    """The bytes before the only one of a feature's values, of so many bytes."""
+    """The bytes before the only value of a feature, which has `size` bytes."""
     item = before_bytes(size)
     return before_values(name, "bytes_list", len(item) + size) + item
 

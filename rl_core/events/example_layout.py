@@ -1,8 +1,8 @@
 """Examples read by column where they are laid out as example_columns.py writes them: no row is touched in Python.
 
-Protocol buffers may hold the same in another order or another form. Whether Examples hold the expected features in the
-expected order and form is seen by comparing all that is no value with what the encoder writes before values of their
-sizes; a general parser must read all others.
+Protocol buffers may encode the same message in another order or form. Examples have the encoder's order and form if all
+their bytes that are no values equal what the encoder writes before values of their sizes. All others need a general
+parser.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ import pyarrow as pa
 from banditloop.rl_core.events.binary_columns import cut, distinct, parts
 from banditloop.rl_core.events.example_columns import VARINT_BYTES, before_bytes, before_values
 
-MAX_LENGTH_BYTES = 5  # of a varint that is a length, of which a message has up to 2 GiB
+MAX_LENGTH_BYTES = 5  # of a varint that is a length: a message has up to 2 GiB
 
 
 class Ragged(NamedTuple):
@@ -30,7 +30,7 @@ class OtherLayout(Exception):
 
 
 def columns(records: pa.Array, kinds: Mapping[str, str]) -> dict[str, Ragged]:
-    """The features of Examples, large binary [B]; kinds: that of the list of each. OtherLayout: see above."""
+    """The features of Examples, large binary [B]; kinds: the kind of list of each. OtherLayout: see above."""
     edges, content = parts(records)
     features = dict[str, Ragged]()
     place, record_ends = _enclosed(content, edges[:-1], edges[1:], before_bytes)
@@ -45,9 +45,9 @@ def columns(records: pa.Array, kinds: Mapping[str, str]) -> dict[str, Ragged]:
 def _enclosed(
     content: np.ndarray, place: np.ndarray, limits: np.ndarray, before: Callable[[int], bytes]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The starts and ends [B] of values, which follow a tag, a length and more that begin at these places [B].
+    """The starts and ends [B] of values, whose prefixes of a tag, a length and more begin at these places [B].
 
-    before: the bytes before values, given the number of theirs. Values end at the limits or earlier.
+    before: the prefix of values, given the number of their bytes. Values end at the limits or earlier.
     """
     length, after = _lengths(content, place + 1)
     ends = after + length
@@ -62,7 +62,7 @@ def _enclosed(
 
 
 def _size(total: int, before: Callable[[int], bytes]) -> int:
-    """The number of bytes that are so many together with what stands before them."""
+    """The number of bytes of values that have `total` bytes together with their prefix, as `before` gives it."""
     least = max(total - len(before(total)), 0)
     for size in range(least, total):
         together = size + len(before(size))
@@ -107,7 +107,7 @@ def _integers(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Ragg
 
 def _byte_strings(content: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Ragged:
     place, rows = starts.copy(), np.flatnonzero(starts < ends)
-    items = [(rows[:0], rows[:0], rows[:0])]  # row, start and end: the first of every row, then the second
+    items = [(rows[:0], rows[:0], rows[:0])]  # row, start, end: first of every row's first item, then of its second
     while len(rows):
         first, place[rows] = _enclosed(content, place[rows], ends[rows], before_bytes)
         items.append((rows, first, place[rows]))

@@ -26,14 +26,14 @@ from banditloop.rl_core.events.transitions import transition_schema
 from banditloop.rl_core.settings.task import Task
 
 ROWS_PER_FILE = 100_000
-BYTES_ENCODED = 8 << 20  # about so many of the rows at a time, which bounds the memory
+BYTES_ENCODED = 8 << 20  # bytes of rows that are encoded at a time, about: this bounds the memory
 ORDINAL = "ordinal"  # a feature that transitions have and interactions have not
 
 
 def write_examples(batches: Iterable[pa.RecordBatch], folder: Path, form: str = "tfrecord") -> int:
     """Write interactions or transitions to files examples-NNNNN.FORM in `folder`, replacing it; returns how many.
 
-    What was seen of their actions is written beside them. form: as examples.format in the config.
+    The actions seen in them are written beside the files. form: as examples.format in the config.
 
     Raises:
         InvalidInput: a list has a null.
@@ -69,7 +69,7 @@ def _write_records(path: Path, parts: Iterable[pa.RecordBatch]) -> int:
 
 
 def example_actions(folder: Path, task: Task) -> ActionsSeen:
-    """The actions of the interactions in a folder; read from the files if nothing about them is beside these."""
+    """The actions seen in a folder's interactions; read from the interactions if not written beside them."""
     actions = ActionsSeen.read(folder)
     if actions is None:
         actions = ActionsSeen()
@@ -95,24 +95,24 @@ def _first_names(file: Path) -> Collection[str]:
 
 
 def read_examples(files: Iterable[Path], task: Task, columns: Collection[str] | None = None) -> Iterator[pa.Table]:
-    """Interactions of a task in files, as tables of up to parsed_examples.ROWS_PER_BATCH rows of one of them.
+    """Interactions of a task in files, in tables of up to parsed_examples.ROWS_PER_BATCH rows of one file.
 
-    columns: the names of those to read; None: all.
+    columns: names of the columns to read; None: all.
     """
     return _read(files, interaction_schema(task), columns)
 
 
 def read_transitions(files: Iterable[Path], task: Task, metrics: Sequence[str] = ()) -> Iterator[pa.Table]:
-    """Transitions in files, as `read_examples` has interactions; an episode may go on in the next table.
+    """Transitions in files, in tables as of `read_examples`; an episode may continue in the next table.
 
-    metrics: names of the rewards that were written as such.
+    metrics: names of the rewards that were written as metrics.
     """
     for table in _read(files, transition_schema(task, metrics)):
         is_last = pc.or_(table["terminal"], table["truncated"]).combine_chunks()
         context = table["next_context"].combine_chunks()
-        followed = pa.StructArray.from_arrays(context.flatten(), fields=list(context.type), mask=is_last)
+        next_context = pa.StructArray.from_arrays(context.flatten(), fields=list(context.type), mask=is_last)
         place = table.schema.get_field_index("next_context")
-        yield table.set_column(place, table.schema.field(place), followed)
+        yield table.set_column(place, table.schema.field(place), next_context)
 
 
 def _read(files: Iterable[Path], schema: pa.Schema, columns: Collection[str] | None = None) -> Iterator[pa.Table]:

@@ -88,14 +88,17 @@ def _upgraded(payload: bytes, task: Task | None) -> bytes | None:
 
 
 def _upgrade_event(event: Any, task: Task | None) -> Any:
-    """An event of version 1 or 2 in version 3; others as they are. Wrong fields stay, to be refused by their names."""
+    """An event of version 1 or 2 in version 3; others as they are. Wrong fields stay, for errors to name them."""
     if not isinstance(event, dict) or event.get("schema_version", 1) not in (1, 2):
         return event
     event = event | {"schema_version": SCHEMA_VERSION}
     if "observation" not in event:
         return event  # a reward, whose fields did not change
     if task is None or task.plain is None or not task.numbered:
-        raise InvalidInput("event: of schema version 2, for a task of one vector and numbered actions; this is another")
+        raise InvalidInput(
+            "event: schema version 2 can be read only for a task with one vector and numbered actions; "
+            "this task has others"
+        )
     event["context"] = {task.plain: event.pop("observation")}
     event["logging_probability"] = event.pop("pass_probability", 1.0)
     event["action"] = str(event.get("action"))

@@ -1,4 +1,4 @@
-"""The valid events of messages, and what is invalid in them: one bad event takes no other one with it."""
+"""The valid events of messages, and the invalid ones: a bad event does not discard the others."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ import pyarrow as pa
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import single_events
 
-Read = Callable[[Sequence[bytes], Sequence[datetime] | None], pa.Table]  # of messages and their times; or InvalidInput
+Read = Callable[[Sequence[bytes], Sequence[datetime] | None], pa.Table]  # of messages and times, or InvalidInput
 Letters = list[tuple[str, bytes]]  # what is wrong, and the message or the event
 
 
@@ -17,7 +17,7 @@ def valid_events(
 ) -> tuple[list[pa.Table], Letters]:
     """The valid events of some messages, in order, and the dead letters.
 
-    Messages without a valid event are dead letters; of the others, the invalid events are.
+    A message without a valid event is a dead letter; of other messages, only the invalid events are.
     """
     try:
         return [read(payloads, received_at)], []

@@ -1,4 +1,4 @@
-"""Missing lists read as empty ones, which is the same on every backend; lists have no missing values."""
+"""Missing lists are read as empty ones, the same on every backend; a list must not contain nulls."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,10 +19,10 @@ def filled(values: pa.Array) -> pa.Array:
         return pa.StructArray.from_arrays([filled(column) for column in values.flatten()], fields=list(kind))
     if not pa.types.is_list(kind):
         return values
-    given = pc.coalesce(values, pa.scalar([], kind)) if values.null_count else values
+    lists = pc.coalesce(values, pa.scalar([], kind)) if values.null_count else values
     if not pa.types.is_struct(kind.value_type):
-        return given
-    return pa.ListArray.from_arrays(given.offsets, filled(given.values), type=kind)
+        return lists
+    return pa.ListArray.from_arrays(lists.offsets, filled(lists.values), type=kind)
 
 
 def check_items(batch: pa.RecordBatch) -> None:

@@ -36,7 +36,7 @@ def _check_magnitudes(array: np.ndarray) -> None:
 
 
 def _holds_only_numbers(observations: Any) -> bool:
-    """Checked before NumPy converts them: with a text among them, every element would take the space of the longest."""
+    """Whether all values are numbers. Checked first: a text would make NumPy give every element the text's size."""
     if isinstance(observations, np.ndarray):
         return observations.dtype.kind in "fiu"
     try:

@@ -43,20 +43,20 @@ def first_names(file: Path) -> set[str]:
     Raises:
         InvalidInput: the file is damaged, or holds something else.
     """
-    with _told(file):
+    with _named_errors(file):
         first = next(read_records(file), None)
         return set() if first is None else set(Example.FromString(first).features.feature)
 
 
 def _parsed(file: Path, records: pa.Array, kinds: Kinds) -> dict[str, Ragged]:
     parse = parse_with_tensorflow if file.stat().st_size >= MANY_BYTES else parse_in_python
-    with _told(file):
+    with _named_errors(file):
         return parse(records, kinds)
 
 
 @contextlib.contextmanager
-def _told(file: Path) -> Iterator[None]:
-    """A block that reads examples. InvalidInput: they are none of the task; names the file."""
+def _named_errors(file: Path) -> Iterator[None]:
+    """A block whose DecodeError is raised as InvalidInput, which names the file."""
     try:
         yield
     except DecodeError as error:
@@ -64,7 +64,7 @@ def _told(file: Path) -> Iterator[None]:
 
 
 def parse_in_python(records: pa.Array, kinds: Kinds) -> dict[str, Ragged]:
-    """The features of any Examples, large binary [B]. DecodeError: they are none, or a feature is of another kind."""
+    """The features of any Examples, large binary [B]. DecodeError: one is none, or a feature is of another kind."""
     features = [Example.FromString(record).features.feature for record in records.to_pylist()]
     return {name: _ragged([_values(row[name], name, kind) for row in features], kind) for name, kind in kinds.items()}
 
@@ -85,7 +85,7 @@ def parse_with_tensorflow(records: pa.Array, kinds: Kinds) -> dict[str, Ragged]:
     try:
         parsed = tf.io.parse_example(records.to_pylist(), features)
     except tf.errors.InvalidArgumentError as error:
-        parse_in_python(records, kinds)  # which says in words of ours what is wrong, if it finds it
+        parse_in_python(records, kinds)  # raises a clearer error if it finds one
         raise DecodeError(error.message) from None
     return {
         name: _typed(rows.flat_values.numpy(), rows.row_splits.numpy(), kinds[name]) for name, rows in parsed.items()

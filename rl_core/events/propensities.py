@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 
 
 def has_unknown_propensity(table: pa.Table) -> pa.ChunkedArray:
-    """Whether an application that took a decision did not tell its propensity [B]: it is 1 among several candidates."""
+    """Whether the propensity of an application's own decision is unknown [B]: then it is 1 among several candidates."""
     several = pc.greater(pc.list_value_length(table["probabilities"]), 1)
     return pc.and_(is_external(table), pc.and_(several, pc.equal(table["propensity"], 1)))
 

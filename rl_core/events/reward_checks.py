@@ -1,4 +1,4 @@
-"""The check of single rewards against the task's range, where they are accepted."""
+"""The check of single rewards against the task's range, when they are accepted."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +9,10 @@ from banditloop.rl_core.settings.task import Task
 
 
 def outside_range(rewards: pa.Table, task: Task, reward: RewardSection) -> dict[int, str]:
-    """What is wrong with the rewards outside the task's range, by row.
+    """The errors of the rewards outside the task's range, by row.
 
-    Those under other names are not trained on and may have any value. Where rewards are added up, only their sum must
-    be in the range, so that it is judged when it is read.
+    Rewards of other names are not trained on and may have any value. Where rewards are added up, only their sum must be
+    in the range, and is checked when it is read.
     """
     if reward.aggregation == "sum":
         return {}

@@ -78,7 +78,7 @@ def reward_table(**columns: Any) -> pa.Table:
 
 
 def with_times(rewards: pa.Table, received_at: datetime) -> pa.Table:
-    """The rewards, of which those without a time of receipt have the given one."""
+    """The rewards; those without a time of receipt get the given one."""
     field = rewards.schema.get_field_index("received_at")
     times = rewards["received_at"].fill_null(pa.scalar(received_at, TIME))
     return rewards.set_column(field, REWARD.field("received_at"), times)

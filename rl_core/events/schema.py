@@ -19,11 +19,13 @@ from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH, Task
 TIME = pa.timestamp("us", "UTC")
 DOUBLES = pa.list_(pa.float64())
 MIN_TIME, MAX_TIME = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-MAX_LEAD = timedelta(hours=1)  # by which a logged_at may lead the clock, because this was set back
+MAX_LEAD = timedelta(hours=1)  # by which a logged_at may be ahead of the clock, after the clock was set back
 SCHEMA_VERSION = 3
 RANDOM = "random"  # the policy version that chooses actions uniformly
+APPLICATION = "application"  # policy_version of decisions that an application took itself
 MODES = ("online", "deferred", "shadow", "external", "simulated")
 MAX_CATEGORIES = 1_000  # in a set of them
+MAX_STEP = 2**31 - 1  # of int32
 MAX_PROBABILITIES = 10_000  # of numbered actions that are all candidates, which a row need not list
 ID: dict[str, Any] = {"min_length": 1, "max_length": MAX_ID_LENGTH}
 
@@ -54,7 +56,7 @@ def _decision_schema(context: pa.DataType, candidate: pa.DataType) -> pa.Schema:
 
 
 def _asked(context: pa.DataType, candidate: pa.DataType) -> list[pa.Field]:
-    """The fields of what was to be decided, whose types are the task's."""
+    """The fields of context and candidates, whose types are the task's."""
     return [
         _field("context", context, "features of the context, by name; missing ones are null"),
         _field(

@@ -16,7 +16,7 @@ from banditloop.rl_core.settings.task import ActionTable
 
 
 def _read_csv(file: pa.NativeFile) -> pa.Table:
-    """A CSV file, in which numbers that are written in another way, as 007, are texts: they may be ids."""
+    """A CSV file. A column with integers in an unusual form, such as 007, is read as texts: they may be ids."""
     content = file.read()
     table = pyarrow.csv.read_csv(io.BytesIO(content))
     for place, field in enumerate(table.schema):
@@ -25,10 +25,10 @@ def _read_csv(file: pa.NativeFile) -> pa.Table:
                 include_columns=[field.name], column_types={field.name: pa.string()}
             )
             texts = pyarrow.csv.read_csv(io.BytesIO(content), convert_options=as_written)[field.name]
-            spelled = pc.or_kleene(
+            is_usual = pc.or_kleene(
                 pc.equal(texts, table[field.name].cast(pa.string())), pc.invert(table[field.name].is_valid())
             )
-            if not pc.all(spelled).as_py():
+            if not pc.all(is_usual).as_py():
                 table = table.set_column(place, field.name, texts)
     return table
 
@@ -72,12 +72,17 @@ class TableFile:
         return content
 
 
-def action_ids(content: pa.Table, table: ActionTable) -> pa.ChunkedArray:
-    """The column of the actions' ids in a table of actions; nulls are no ids. InvalidInput: there is no such column."""
+def action_ids(content: pa.Table, table: ActionTable) -> pa.Array:
+    """The column of the actions' ids in a table of actions; null where a row has none, as an empty text in CSV.
+
+    Raises:
+        InvalidInput: there is no such column.
+    """
     if table.id not in content.column_names:
         hint = nearest(table.id, content.column_names, "the table")
         raise InvalidInput(f"task.actions.table = {table.table!r}: has no column {table.id!r}; {hint}")
-    return content[table.id]
+    ids = content[table.id]
+    return pa.array([None if value == "" else value for value in ids.to_pylist()], ids.type)
 
 
 def locate(name: str) -> tuple[FileSystem, str]:

@@ -50,7 +50,7 @@ def read_records(path: Path) -> Iterator[bytes]:
 
 
 def read_columns(path: Path, rows: int) -> Iterator[pa.Array]:
-    """The records of a file as large binary, up to so many at a time.
+    """The records of a file as large binary, up to `rows` at a time.
 
     Raises:
         InvalidInput: the file is cut off or damaged.
@@ -69,7 +69,7 @@ def _mapped(path: Path) -> bytes | mmap.mmap:
 
 
 def _places(path: Path, content: bytes | mmap.mmap) -> tuple[np.ndarray, np.ndarray]:
-    """Where the records start and end, as their lengths say, each of which has its checksum. InvalidInput: not so."""
+    """The starts and ends of records, as their lengths say. InvalidInput: the lengths do not add up to the file's."""
     starts, place, size, unpack = list[int](), 0, len(content), LENGTH.unpack_from
     while place + BEFORE <= size:
         starts.append(place + BEFORE)
@@ -81,10 +81,10 @@ def _places(path: Path, content: bytes | mmap.mmap) -> tuple[np.ndarray, np.ndar
 
 
 def _checked(path: Path, content: bytes | mmap.mmap, starts: np.ndarray, ends: np.ndarray) -> pa.Array:
-    """The records at these places, large binary [B]. InvalidInput: they or their lengths have other checksums."""
-    held = np.frombuffer(content, np.uint8)
-    headers, records = cut(held, starts - BEFORE, starts), cut(held, starts, ends)
-    checksums = parts(cut(held, ends, ends + AFTER))[1].tobytes()
+    """The records at these places, large binary [B]. InvalidInput: they or their lengths fail their checksums."""
+    data = np.frombuffer(content, np.uint8)
+    headers, records = cut(data, starts - BEFORE, starts), cut(data, starts, ends)
+    checksums = parts(cut(data, ends, ends + AFTER))[1].tobytes()
     if checksums != _checksums(records).tobytes() or not headers.equals(large_binary(prefixes(_header, records))):
         raise _damaged(path)
     return records

@@ -84,7 +84,7 @@ def _order(batch: pa.RecordBatch) -> dict[str, pa.Array]:
 
 
 def _following(columns: dict[str, Any], batch: pa.RecordBatch) -> dict[str, pa.Array]:
-    """What came next in the same episode; null, or an empty list, at its last decision."""
+    """The next decision of the same episode; null, or an empty list, at its last decision."""
     rows = pa.array(np.arange(1, batch.num_rows + 1), mask=_is_last(batch))
     columns_after = {following: columns[name].take(rows) for name, following in NEXT.items()}
     return {name: filled(values) if pa.types.is_list(values.type) else values for name, values in columns_after.items()}

@@ -13,7 +13,7 @@ ORDER = (
     ("steps_since_first", pa.int32(), "step of the decision minus that of the episode's first"),
 )
 KIND = {"kind": "transitions"}  # metadata of examples that are transitions, not interactions
-OPTIONAL_STEP = {"episode_id", "step", "terminal", "truncated"}  # which every transition has
+OPTIONAL_STEP = {"episode_id", "step", "terminal", "truncated"}  # optional in decisions, but every transition has them
 
 
 def transition_schema(task: Task, metrics: Sequence[str] = ()) -> pa.Schema:

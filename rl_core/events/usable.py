@@ -1,6 +1,6 @@
 """Interactions that can be learned from: those that are consistent, with a reward in the task's range.
 
-What training, evaluation and reports read: the same interactions are left out of all of them, and counted.
+Training, evaluation and reports all read them, so that all leave out the same interactions, and count them.
 """
 
 import logging
@@ -15,15 +15,15 @@ from banditloop.rl_core.events.consistency import contradictions
 from banditloop.rl_core.settings.task import Task
 
 INCONSISTENT, OUTSIDE_RANGE = "inconsistent", "outside_range"
-BROKEN_EPISODE = "broken_episode"  # the other transitions of an episode with one that cannot be used
+BROKEN_EPISODE = "broken_episode"  # the usable transitions of an episode with an unusable one
 log = logging.getLogger("banditloop.interactions")
 
 
 class UsableInteractions:
     """Passes usable interactions on and counts the others in `left_out`, by reason.
 
-    shapes: the number of actions of known versions, as for `contradictions`. The aggregated reward is judged, not the
-    rewards that it was made of: a sum may be outside the range although none of them is.
+    shapes: the number of actions of known versions, as for `contradictions`. The aggregated reward is checked, not each
+    single one: a sum may be outside the range although no single reward is.
     """
 
     def __init__(self, task: Task, shapes: Mapping[str, int]) -> None:
@@ -41,8 +41,8 @@ class UsableInteractions:
         for batch in batches:
             usable, episodes = self._usable(batch), batch["episode_id"]
             broken = pc.is_in(episodes, episodes.filter(pa.array(~usable))).to_numpy(zero_copy_only=False)
-            if others := int((broken & usable).sum()):
-                self.left_out[BROKEN_EPISODE] += others
+            if count := int((broken & usable).sum()):
+                self.left_out[BROKEN_EPISODE] += count
             yield _only(batch, ~broken)
 
     def _usable(self, batch: pa.RecordBatch) -> np.ndarray:

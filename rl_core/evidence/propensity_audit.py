@@ -12,6 +12,7 @@ import numpy as np
 from banditloop.rl_core.evidence.tilted_odds import log_likelihood_ratios
 
 LEVEL = 2e-6  # probability that correct propensities of a version ever fail
+ALARM_LEVEL = 0.01  # probability that one evaluation of a log raises an alarm although its propensities are right
 TOLERANCE = 1e-6
 GREEDY_ODDS = np.array([1 / 3, 1 / 1.2, 1.2, 3])  # by how much the odds of the most probable action may be wrong
 UNIFORM_SHARES = np.array([0.01, 0.1])  # fractions of uniformly drawn actions that may be mixed in

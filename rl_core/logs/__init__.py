@@ -1,1 +1,1 @@
-"""Logs that other systems wrote, as decisions, rewards and interactions of a task: one format a file, one way in."""
+"""Logs of other systems in several formats, read as decisions, rewards and interactions of a task."""

@@ -9,7 +9,7 @@ from banditloop.rl_core.logs.events import LoggedEvents
 from banditloop.rl_core.logs.formats import SUFFIXES, LogFiles
 from banditloop.rl_core.settings.task import Task
 
-SOURCE = "log"  # stands before the rows' ids, which are then the same wherever the log is read
+SOURCE = "log"  # prefix of the rows' ids, which are then the same wherever the log is read
 MAGIC_BYTES = 64
 
 
@@ -18,8 +18,8 @@ def artifact_events(
 ) -> Iterator[LoggedEvents]:
     """The decisions and rewards of a log of an unknown policy, in batches.
 
-    columns: of the log by field or feature, where they have other names. rewards: names of further rewards that the
-    log may have. Further columns are ignored.
+    columns: the log's columns by field or feature, where their names differ. rewards: names of further rewards that the
+    log may have. Other columns are ignored.
 
     Raises:
         InvalidInput: it cannot be read, lacks a feature, or a row is wrong; names file, row and value.
@@ -27,8 +27,8 @@ def artifact_events(
     files = sorted(path.glob("[!._]*")) if path.is_dir() else [path]
     if not files:
         raise InvalidInput(f"log {path}: the folder has no files")
-    named = files[0].suffix.lower() in SUFFIXES
-    log = LogFiles(files, task, columns, "" if named else _format(files[0]), True, rewards)
+    has_suffix = files[0].suffix.lower() in SUFFIXES
+    log = LogFiles(files, task, columns, "" if has_suffix else _format(files[0]), True, rewards)
     reader = log.reader(reward_name, SOURCE, "unknown")
     for batch, log_columns in log.batches():
         if log_columns.absent:

@@ -24,7 +24,7 @@ class Choices(NamedTuple):
     lengths: np.ndarray  # number of candidates [B]
     ids: pa.Array  # of all candidates
     chosen: np.ndarray  # place of each action among all candidates [B]
-    listed: bool  # whether a decision lists its candidates: not where they are all of numbered actions
+    listed: bool  # whether decisions list their candidates; if not, these are all of a task's numbered actions
 
     @property
     def row_of(self) -> np.ndarray:
@@ -40,7 +40,7 @@ def read_choices(batch: RawBatch, columns: Columns, task: Task) -> Choices:
     """The choices of a batch.
 
     Raises:
-        InvalidInput: an action is missing or no candidate, or nothing tells the candidates; names the row.
+        InvalidInput: an action is missing or no candidate, or the candidates are not known; names the row.
     """
     if "action" not in columns.fields:
         names = ", ".join(batch.table.column_names[:20])
@@ -48,14 +48,15 @@ def read_choices(batch: RawBatch, columns: Columns, task: Task) -> Choices:
     cells = batch.cells(columns.fields["action"])
     actions = values.texts(cells, MAX_ID_LENGTH)
     cells.refuse(actions.is_null().to_numpy(zero_copy_only=False), "give the id of the chosen action")
-    given = batch.find(columns.fields.get("candidates"))
-    lengths, ids = _listed(given) if given else _all(task, len(actions))
+    candidates = batch.find(columns.fields.get("candidates"))
+    lengths, ids = _listed(candidates) if candidates else _all(task, len(actions))
     row_of = np.repeat(np.arange(len(lengths)), lengths)
     is_chosen = pc.equal(ids, actions.take(pa.array(row_of))).to_numpy(zero_copy_only=False)
     occurrences = np.bincount(row_of[is_chosen], minlength=len(lengths))
-    cells.refuse(occurrences == 0, "is none of the candidates" if given else f"is none of the actions {_shown(task)}")
+    hint = "is none of the candidates" if candidates else f"is none of the actions {_shown(task)}"
+    cells.refuse(occurrences == 0, hint)
     cells.refuse(occurrences > 1, "occurs twice among the candidates")
-    return Choices(actions, lengths, ids, np.flatnonzero(is_chosen), given is not None or not task.numbered)
+    return Choices(actions, lengths, ids, np.flatnonzero(is_chosen), candidates is not None or not task.numbered)
 
 
 def read_probabilities(
@@ -63,12 +64,11 @@ def read_probabilities(
 ) -> np.ndarray:
     """The logged probabilities of all candidates, row by row. They sum to 1.
 
-    Where only the chosen action's is known, the others share the rest equally. Where none is, in the log or in a row,
-    it is 1 / candidates for a uniform policy, and 1 for the chosen action of an unknown one, which says nothing about
-    other policies.
+    Where only the propensity is known, the other candidates share the rest equally. Where the log or a row lacks it, it
+    is 1 / candidates for a uniform policy, and 1 for an unknown one, whose rows say nothing about other policies.
 
     Raises:
-        InvalidInput: one is missing or no probability, or they contradict each other; names the row.
+        InvalidInput: a probability is missing or not in [0, 1], or they contradict each other; names the row.
     """
     propensity, given = _propensity(batch, columns, logging_policy), _given(batch, columns, choices)
     if given is not None:
@@ -105,7 +105,7 @@ def _whole(batch: RawBatch, choices: Choices, given: np.ndarray, propensity: np.
 
 
 def _propensity(batch: RawBatch, columns: Columns, logging_policy: LoggingPolicy | None) -> np.ndarray | None:
-    """The logged propensities [B]; NaN where one is missing in a log of a policy that is told. None: there are none."""
+    """The logged propensities [B]; NaN where one is missing, if the logging policy is given. None: there are none."""
     cells, hint = batch.find(columns.fields.get("propensity")), "give a probability above 0 and at most 1"
     if cells is None:
         return None
@@ -133,13 +133,16 @@ def _given(batch: RawBatch, columns: Columns, choices: Choices) -> np.ndarray | 
 
 
 def _by_action(batch: RawBatch, by_action: dict[str, str], choices: Choices) -> np.ndarray:
-    """The probabilities of candidates, each in the column of its action."""
-    ids = list(by_action)
-    matrix = np.column_stack([_without_gaps(batch.cells(column)) for column in by_action.values()])
-    places = pc.index_in(choices.ids, pa.array(ids, pa.string())).fill_null(-1).to_numpy(zero_copy_only=False)
+    """The probabilities of candidates, each in the column of its action. The cells of other actions are not read."""
+    places = pc.index_in(choices.ids, pa.array(list(by_action), pa.string())).fill_null(-1).to_numpy(False)
     if (places < 0).any():
         missing = choices.ids[int(np.argmax(places < 0))]
         raise InvalidInput(f"{batch.path}: no column has the probability of the action {missing}")
+    matrix = np.full((len(choices.lengths), len(by_action)), np.nan)
+    matrix[choices.row_of, places] = 0
+    for column, probabilities in zip(by_action.values(), matrix.T, strict=True):
+        cells, rows = batch.cells(column), np.flatnonzero(probabilities == 0)
+        probabilities[rows] = _without_gaps(Cells(cells.name, cells.values.take(pa.array(rows)), batch, rows))
     return matrix[choices.row_of, places]
 
 

@@ -15,12 +15,12 @@ from banditloop.rl_core.logs.names import USUAL_NAMES, bare_name
 from banditloop.rl_core.settings.feature_kinds import Kinds, Vector
 
 FIELDS = {  # what a column can be besides a feature of the context
-    "event_id": "id of the decision, which may occur in several files, and counts once",
+    "event_id": "id of the decision; rows with the same id count once",
     "timestamp": "time of the decision",
     "action": "id of the chosen action",
     "propensity": "probability with which it was chosen",
     "probabilities": "list of the probabilities of all candidates; or p_*, columns named after each action",
-    "reward": "what it earned; empty: nothing was reported",
+    "reward": "reward of the decision; empty: none was reported",
     "candidates": "list of the ids that could be chosen; without it, all actions of the task",
     "candidate_features": "list of the features of each candidate",
     "logging_probability": "probability with which the decision was logged, if not all were",
@@ -31,7 +31,7 @@ FIELDS = {  # what a column can be besides a feature of the context
 }
 EPISODE_FIELDS = ("episode_id", "step", "terminal", "truncated")  # names that a feature may have instead
 METRICS = "metrics"  # name of a mapping of rewards by name
-RESERVED = "@"  # begins the names of fields that a format itself has, which are no names of features
+RESERVED = "@"  # prefix of the fields that a format itself defines: they are no features
 
 
 def parse_mapping(texts: Iterable[str]) -> dict[str, str]:
@@ -52,8 +52,8 @@ def parse_mapping(texts: Iterable[str]) -> dict[str, str]:
 
 
 def no_column(name: str, names: Sequence[str]) -> InvalidInput:
-    """The error that a log with these columns has none of a name, or none that is known to be a field."""
-    hint = nearest(name, [each for each in names if not each.startswith(RESERVED)], "the log")
+    """The error that a log with these columns lacks one of this name or, for a field, one that is known to be it."""
+    hint = nearest(name, [column for column in names if not column.startswith(RESERVED)], "the log")
     if name in FIELDS:
         return InvalidInput(f"--map {name}=COLUMN: which column is it? {hint}")
     return InvalidInput(f"{name!r}: the log has no such column; {hint}")
@@ -89,15 +89,15 @@ class Columns:
                 hint = nearest(column, [name for name in names if not name.startswith(RESERVED)], "the log")
                 raise InvalidInput(f"mapping {name}={column}: the log has no such column; {hint}")
         fields = {name: source for name in FIELDS if (source := _field(name, names, mapping, kinds)) is not None}
-        earned = {name: source for name in rewards if (source := _reward(name, names, mapping, kinds)) is not None}
-        taken = {*fields.values(), *earned.values(), *mapping.values()}
-        free = [name for name in names if name not in taken and not name.startswith(RESERVED)]
+        extras = {name: source for name in rewards if (source := _reward(name, names, mapping, kinds)) is not None}
+        assigned = {*fields.values(), *extras.values(), *mapping.values()}
+        free = [name for name in names if name not in assigned and not name.startswith(RESERVED)]
         features = {name: mapping.get(name) or _feature(name, kind, free) for name, kind in kinds.items()}
         known = {name: columns for name, columns in features.items() if columns}
         used = {column for columns in known.values() for column in ([columns] if isinstance(columns, str) else columns)}
         patterns = [re.compile(_pattern(column)) for column in fields.values() if "*" in column]
         others = [name for name in free if name not in used and not any(each.fullmatch(name) for each in patterns)]
-        return cls(fields, known, earned, others, [name for name in kinds if name not in known])
+        return cls(fields, known, extras, others, [name for name in kinds if name not in known])
 
     def by_action(self, names: Sequence[str]) -> dict[str, str]:
         """The columns of the actions' probabilities by action, where the field probabilities is a pattern as p_*."""
@@ -147,7 +147,7 @@ def _reward(name: str, names: Sequence[str], mapping: Mapping[str, str], kinds: 
 
 
 def _feature(name: str, kind: object, free: Sequence[str]) -> str | tuple[str, ...] | None:
-    """The column of a feature: of its name, or the only one whose name differs in signs or in what stands before."""
+    """The column of a feature: of its name, or the only one whose name differs in punctuation or in a dotted prefix."""
     if name in free:
         return name
     if isinstance(kind, Vector):

@@ -1,16 +1,17 @@
-"""Vowpal Wabbit's dsjson, the log of its decision services: one decision with its cost a line.
+"""Vowpal Wabbit's dsjson, the log of its decision services: one decision with its cost per line.
 
-EventId and Timestamp; c: the context, with a feature namespace an object, and in _multi the actions, each with its own;
+EventId and Timestamp; c: the context, one object per feature namespace, and in _multi the actions with their features;
 a: the actions by rank, numbered from 1 on, and p: their probabilities; _labelIndex or _label_Action: the chosen one,
 from 0 or 1 on; _label_cost: minus its reward, otherwise the observations o: their values v add up; pdrop: the
 probability with which a decision was not logged; _skipLearn: it was never shown. _label_probability is the propensity,
 in some logs times 1 - pdrop. (https://github.com/VowpalWabbit/vowpal_wabbit/wiki/DSJSON)
 
 Lines without a context are observations that came without their decision. Namespaces and features that begin with _
-are not learned from there, nor here.
+are ignored, as by Vowpal Wabbit.
 """
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ OTHER_PROBLEMS = ("_outcomes", "_label_ca", "_slots")
 def read_dsjson(path: Path, ids: Sequence[str] | None, left_out: Counter[str]) -> Iterator[RawBatch]:
     """The decisions of a file. ids: those of the actions by their position, where they have no _tag; None: 0, 1, …
 
-    left_out: how many lines are no decisions that were shown, by reason, is added to it.
+    left_out: the number of lines without a decision that was shown is added to it, by reason.
     """
     for numbers, lines in json_lines(path):
         rows, kept = [], []
@@ -50,6 +51,8 @@ def _not_shown(line: dict[str, Any]) -> str:
 
 def _row(line: dict[str, Any], ids: Sequence[str] | None, where: str) -> dict[str, Any]:
     context = line["c"]
+    if not isinstance(context, dict):
+        raise InvalidInput(f"{where}: c = {brief(context)}: give an object, the context")
     for key in OTHER_PROBLEMS:
         if key in line or key in context:
             raise InvalidInput(
@@ -76,15 +79,30 @@ def _row(line: dict[str, Any], ids: Sequence[str] | None, where: str) -> dict[st
 
 def _chosen(line: dict[str, Any], count: int, where: str) -> int:
     """The position of the chosen action."""
-    first = line["a"][0] if isinstance(line.get("a"), list) and line["a"] else None
-    label = line.get("_labelIndex", _before(line.get("_label_Action", first)))
-    if not isinstance(label, int) or not 0 <= label < count:
-        raise InvalidInput(f"{where}: _labelIndex = {brief(label)}: give the position of one of the {count} actions")
-    return label
+    key, label, first = _label(line)
+    if not _is_whole(label) or not first <= label < first + count:
+        hint = f"give the position of one of the {count} actions, from {first} on"
+        raise InvalidInput(f"{where}: {key} = {brief(label)}: {hint}")
+    return label - first
 
 
-def _before(number: Any) -> Any:
-    return number - 1 if isinstance(number, int) else number
+def _label(line: dict[str, Any]) -> tuple[str, Any, int]:
+    """The key that says which action was chosen, its value, and the number of the first action there."""
+    ranked = line.get("a")
+    if line.get("_labelIndex") is None and line.get("_label_Action") is not None:
+        return "_label_Action", line["_label_Action"], 1
+    if line.get("_labelIndex") is None and isinstance(ranked, list) and ranked:
+        return "a[0]", ranked[0], _first_number(ranked)
+    return "_labelIndex", line.get("_labelIndex"), 0
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _first_number(ranked: list[Any]) -> int:
+    """The number of the first action in a: 1, or 0 in some logs."""
+    return 0 if 0 in ranked else 1
 
 
 def _probabilities(line: dict[str, Any], count: int, where: str) -> list[float] | None:
@@ -94,15 +112,15 @@ def _probabilities(line: dict[str, Any], count: int, where: str) -> list[float] 
         return None
     if not isinstance(ranked, list) or not isinstance(given, list) or not len(ranked) == len(given) == count:
         raise InvalidInput(f"{where}: a and p: give a rank and a probability for each of the {count} actions")
-    first = 0 if 0 in ranked else 1
-    if sorted(ranked) != list(range(first, first + count)):
+    first = _first_number(ranked)
+    if not all(map(_is_whole, ranked)) or sorted(ranked) != list(range(first, first + count)):
         raise InvalidInput(f"{where}: a = {brief(ranked)}: give every number from 1 to {count} once")
     by_action = dict(zip(ranked, given, strict=True))
     return [_number(by_action[number], "p", where) for number in range(first, first + count)]
 
 
 def _propensity(line: dict[str, Any], probability: float | None, where: str) -> float:
-    """The propensity of the chosen action: p's, which _label_probability must not contradict."""
+    """The propensity of the chosen action: the one in p, which _label_probability must not contradict."""
     label = line.get("_label_probability")
     if probability is None:
         return _number(label, "_label_probability", where)
@@ -118,10 +136,12 @@ def _reward(line: dict[str, Any], where: str) -> float | None:
     """Minus the cost or, without one, the sum of the observations' values; None without either."""
     if (cost := line.get("_label_cost")) is not None:
         return 0.0 - _number(cost, "_label_cost", where)
-    values = [
-        each["v"] for each in line.get("o") or () if isinstance(each, dict) and isinstance(each.get("v"), int | float)
-    ]
-    return float(sum(values)) if values else None
+    observations = line.get("o") or []
+    if not isinstance(observations, list):
+        raise InvalidInput(f"{where}: o = {brief(observations)}: give a list of observations")
+    given = [each["v"] for each in observations if isinstance(each, dict) and isinstance(each.get("v"), int | float)]
+    values = [_number(0 + value, "o.v", where) for value in given]  # true is 1
+    return sum(values) if values else None
 
 
 def _names(actions: list[Any], ids: Sequence[str] | None, where: str) -> list[str]:
@@ -151,6 +171,6 @@ def _merged(value: Any) -> Any:
 
 
 def _number(value: Any, key: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
         raise InvalidInput(f"{where}: {key} = {brief(value)}: give a number")
     return float(value)

@@ -9,19 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from banditloop.rl_core.events.schema import MAX_STEP
 from banditloop.rl_core.logs import values
 from banditloop.rl_core.logs.batches import RawBatch
 from banditloop.rl_core.logs.columns import Columns
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH
 
 LastStep = Literal["terminal", "truncated"]
-MAX_STEP = 2**31 - 1
 
 
 class Steps:
     """Reads the episodes and steps of a log's rows, which are counted in their order where no column has the steps.
 
-    numbers: all steps of each episode, sorted, where a step is only to be its place among them.
+    numbers: all logged steps of each episode, sorted; if given, a step is read as its position among them.
     """
 
     def __init__(self, numbers: Mapping[str, np.ndarray] | None = None) -> None:
@@ -79,11 +79,11 @@ def sorted_steps(log: Iterable[tuple[RawBatch, Columns]]) -> dict[str, np.ndarra
 
 
 class EpisodeReader:
-    """Reads the fields of decisions that tell of episodes.
+    """Reads the fields of decisions about episodes.
 
-    prefix: stands before the ids. last: the last step of each episode; how: what it is where no column says how the
-    episode ended: truncated, since what follows is not known, unless the log is known to hold whole episodes. steps:
-    what reads the steps.
+    prefix: of the episodes' ids. last: the last step of each episode. how: what the last step is where no column says
+    how the episode ended: truncated, since what follows is not known, or terminal if the log holds whole episodes.
+    steps: reads the steps.
     """
 
     def __init__(self, prefix: str, last: Mapping[str, int], how: LastStep, steps: Steps) -> None:
@@ -97,9 +97,9 @@ class EpisodeReader:
         ends = {name: _flags(batch, columns, name) for name in ("terminal", "truncated")}
         is_last = [id_ is not None and step == self._last.get(id_) for id_, step in zip(ids, steps, strict=True)]
         ends[self._how] |= np.array(is_last, bool) & ~ends["terminal"] & ~ends["truncated"]
-        named = [None if id_ is None else self._prefix + id_ for id_ in ids]
+        prefixed_ids = [None if id_ is None else self._prefix + id_ for id_ in ids]
         flags = {name: pa.array(flag, mask=np.array([id_ is None for id_ in ids], bool)) for name, flag in ends.items()}
-        return {"episode_id": pa.array(named, pa.string()), "step": pa.array(steps, pa.int32())} | flags
+        return {"episode_id": pa.array(prefixed_ids, pa.string()), "step": pa.array(steps, pa.int32())} | flags
 
 
 def _flags(batch: RawBatch, columns: Columns, name: str) -> np.ndarray:

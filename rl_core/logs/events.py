@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from banditloop.rl_core.errors import InvalidInput, brief
 from banditloop.rl_core.events.consistency import contradictions
 from banditloop.rl_core.events.rows import decision_table, reward_table
-from banditloop.rl_core.events.schema import TIME, interaction_schema
+from banditloop.rl_core.events.schema import APPLICATION, TIME, interaction_schema
 from banditloop.rl_core.logs import values
 from banditloop.rl_core.logs.batches import Cells, RawBatch, array_of, combined
 from banditloop.rl_core.logs.choices import LoggingPolicy, read_choices, read_probabilities
@@ -19,11 +19,11 @@ from banditloop.rl_core.logs.columns import RESERVED, Columns
 from banditloop.rl_core.logs.episodes import EpisodeReader
 from banditloop.rl_core.logs.identities import Occurrences, content_ids
 from banditloop.rl_core.logs.nested import flatten, table_of
+from banditloop.rl_core.logs.times import read_times
 from banditloop.rl_core.settings.feature_kinds import Kinds
 from banditloop.rl_core.settings.task import MAX_ID_LENGTH, Task
 
-APPLICATION = "application"  # policy_version of decisions that an application took itself
-UNTIMED = datetime(2025, 1, 1, tzinfo=UTC)  # of the first row of a log without times; the others follow by milliseconds
+UNTIMED = datetime(2025, 1, 1, tzinfo=UTC)  # of the first row of a log without times; each next one is 1 ms later
 MAX_SOURCE = 100  # characters
 
 
@@ -36,9 +36,9 @@ class LoggedEvents(NamedTuple):
 
 
 class EventReader:
-    """Makes decisions and rewards of batches, in the order of the log.
+    """Reads decisions and rewards from batches, in the order of the log.
 
-    source: name of the log's piece, of which ids are made where it has none, and which stands before those it has.
+    source: name of this piece of the log, the prefix of its ids; where it has no ids, they are made from its rows.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class EventReader:
         if cells is None:
             first, rows = int(UNTIMED.timestamp() * 1e6) + 1000 * self._rows, batch.table.num_rows
             return pa.array(first + 1000 * np.arange(rows)).cast(pa.timestamp("us")).cast(TIME)
-        times = values.times(cells)
+        times = read_times(cells)
         cells.refuse(times.is_null().to_numpy(zero_copy_only=False), "give the time of the decision")
         return times
 
@@ -112,7 +112,7 @@ class EventReader:
         return _struct(sources, self._task.context, self._task.context_type, batch.table.num_rows)
 
     def _candidate_features(self, batch: RawBatch, columns: Columns, lengths: np.ndarray) -> Any:
-        """The features of the candidates by name, if the task has any and the log too."""
+        """The features of the candidates by name, if both the task and the log have any."""
         cells, kinds = batch.find(columns.fields.get("candidate_features")), self._task.action_features
         if not kinds or cells is None:
             return [[]] * len(lengths)
@@ -137,9 +137,9 @@ class EventReader:
             rewards = values.numbers(cells)
             inside = np.isnan(rewards) | self._task.rewards.contains(rewards)
             cells.refuse(~inside, f"is outside task.reward_range, {low:g} to {high:g}")
-        named = {self._reward_name: rewards}
-        named |= {name: values.numbers(batch.cells(column)) for name, column in columns.rewards.items()}
-        return pa.concat_tables([_earned(name, earned, ids, times) for name, earned in named.items()])
+        by_name = {self._reward_name: rewards}
+        by_name |= {name: values.numbers(batch.cells(column)) for name, column in columns.rewards.items()}
+        return pa.concat_tables([_earned(name, earned, ids, times) for name, earned in by_name.items()])
 
 
 def _earned(name: str, rewards: np.ndarray, ids: pa.Array, times: pa.Array) -> pa.Table:
@@ -166,7 +166,7 @@ def interactions(events: Iterable[LoggedEvents], task: Task, default: float | No
 
 
 def _cells(batch: RawBatch, column: str | tuple[str, ...]) -> Cells:
-    """A column, or numbered columns as one of lists, which are missing where the first one is."""
+    """A column, or numbered columns as one column of lists; a list is missing where the first number is."""
     if isinstance(column, str):
         return batch.cells(column)
     parts = np.column_stack([values.numbers(batch.cells(name)) for name in column])

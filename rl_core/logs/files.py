@@ -19,9 +19,9 @@ MISSING = ["", "NaN", "nan", "null", "NULL"]  # in CSV
 
 
 def read_csv(path: Path) -> Iterator[RawBatch]:
-    """The rows of a CSV file, all of them texts: whether 007 is a number is for the task to say.
+    """The rows of a CSV file, with all values as texts: the task decides whether 007 is a number.
 
-    Objects in JSON are columns named a.b.
+    Columns of JSON objects become columns named a.b.
     """
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
@@ -43,14 +43,14 @@ def read_parquet(path: Path) -> Iterator[RawBatch]:
 
 
 def read_jsonl(path: Path) -> Iterator[RawBatch]:
-    """The objects of a file with one a line; objects in them are columns named a.b."""
+    """The objects of a file with one per line; objects in them become columns named a.b."""
     for numbers, rows in json_lines(path):
         flattened = [nested.flatten(row) for row in rows]
         yield RawBatch(path, numbers, nested.table_of(flattened), "line")
 
 
 def json_lines(path: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
-    """Batches of the objects of a file with one a line, with the numbers of their lines; empty lines are left out.
+    """Batches of the objects of a file with one per line, with the numbers of their lines; empty lines are left out.
 
     Raises:
         InvalidInput: a line is no JSON object.

@@ -35,11 +35,11 @@ MAPPINGS = {"obd": open_bandit.MAPPING, "reagent": reagent.MAPPING}
 
 @dataclass
 class LogFiles:
-    """Files of one log, to be read as often as needed; what was found in them is told by the last reading.
+    """Files of one log, which can be read repeatedly; left_out, fields, others and absent tell of the last reading.
 
     mapping: columns by field or feature, as `columns.parse_mapping` reads them. format: one of FORMATS, by the suffix
     if empty. ignore_others: whether columns that are neither mapped nor features are left out. last_step: what the last
-    step of an episode is where no column says how it ended; None: truncated, and terminal in ReAgent's table.
+    step of an episode is where no column says how it ended; None: terminal in ReAgent's table, else truncated.
     """
 
     paths: Sequence[Path]
@@ -78,9 +78,9 @@ class LogFiles:
         return (reader.read(batch, columns) for batch, columns in self.batches())
 
     def reader(self, reward_name: str, source: str, logging_policy: LoggingPolicy | None) -> EventReader:
-        """What makes events of one reading of `batches`. It knows how episodes end, for which they are read before."""
-        whole = self.format == "reagent"
-        prefix, how = f"{source}-" if source else "", self.last_step or ("terminal" if whole else "truncated")
+        """The reader of events for one pass over `batches`; to see how episodes end, it reads the files once before."""
+        default: LastStep = "terminal" if self.format == "reagent" else "truncated"
+        prefix, how = f"{source}-" if source else "", self.last_step or default
         if self.steps_are_places:
             numbers = sorted_steps(self.batches())
             last, steps = {episode: len(places) - 1 for episode, places in numbers.items()}, Steps(numbers)
@@ -91,12 +91,12 @@ class LogFiles:
 
     @property
     def logging_policy(self) -> LoggingPolicy | None:
-        """How actions without a logged propensity were chosen, unless it is told; None: a row without one is wrong."""
+        """How actions without a logged propensity were chosen, by default; None: a row without one is wrong."""
         return "unknown" if self.format == "reagent" else None
 
     @property
     def steps_are_places(self) -> bool:
-        """Whether a step is only its place in the order of its episode's, as in ReAgent's table unless it is mapped."""
+        """Whether a step counts as its position in its episode: in ReAgent's table, unless it is mapped."""
         return self.format == "reagent" and "step" not in self.mapping
 
     def _file(self, path: Path) -> Iterator[tuple[RawBatch, Columns]]:
@@ -122,7 +122,7 @@ class LogFiles:
 
     def _columns(self, batch: RawBatch) -> Columns:
         self._names |= dict.fromkeys(batch.table.column_names)
-        names = list(self._names)  # a batch of JSON may lack columns of those before it
+        names = list(self._names)  # a batch of JSON may lack columns that earlier batches had
         defaults = MAPPINGS.get(self.format, {})
         usable = {name: column for name, column in defaults.items() if column in names}
         columns = Columns.of(names, usable | dict(self.mapping), self.task.context, self.rewards)

@@ -1,8 +1,8 @@
-"""Ids of the rows of a log that has none: from the name of its source, their content, and how often it has occurred.
+"""Ids of the rows of a log that has none: the source's name, a digest of the row, and the number of equal rows before.
 
-Rows of equal content, as of two visits alike, get different ids within one import; a second import of the same source
-gives the same ids, and so adds nothing. For two files that are imported one after the other, equal rows in them cannot
-be told from a file that is given twice: each is a source with a name of its own.
+Equal rows, as of two visits alike, get different ids within one import. A second import of the same source gives the
+same ids, and so adds nothing. Equal rows in two files that are imported one after the other look like one file imported
+twice: each file needs a source name of its own.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ class Occurrences:
         self._seen = np.zeros(0, np.uint64)  # sorted
 
     def count(self, hashes: np.ndarray) -> np.ndarray:
-        """The number of earlier rows [B], these included, that are equal to each of these [B]."""
+        """For each of these rows [B], the number of equal rows before it, in this batch and earlier ones [B]."""
         earlier = np.searchsorted(self._seen, hashes, "right") - np.searchsorted(self._seen, hashes, "left")
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
@@ -33,7 +33,7 @@ class Occurrences:
 
 
 def content_ids(source: str, table: pa.Table, occurrences: Occurrences) -> list[str]:
-    """The ids of a batch's rows, which are added to the occurrences."""
+    """The ids of a batch's rows; the rows are added to the occurrences."""
     columns: list[list[Any]] = [table[name].to_pylist() for name in sorted(table.column_names)]
     rows = zip(*columns, strict=True)
     digests = [hashlib.blake2b(_bytes(row), digest_size=DIGEST).digest() for row in rows]

@@ -1,4 +1,4 @@
-"""Usual names of a log's columns, by which they are found where nobody says which they are."""
+"""Usual names of a log's columns, by which they are found where no mapping names them."""
 
 import re
 
@@ -29,6 +29,6 @@ USUAL_NAMES = {
 
 
 def bare_name(column: str) -> str:
-    """The name of a column in lower case, without what usually stands around it: chosen_article_id is an article."""
+    """The name of a column in lower case without usual prefixes and suffixes: chosen_article_id is an article."""
     name = re.sub(r"\W+", "_", column).strip("_").lower()
     return re.sub(r"^(chosen|shown|selected|displayed)_|_(id|name)$", "", name)

@@ -1,4 +1,4 @@
-"""Values within values, as columns named a.b: of structs, of maps, and of objects in JSON."""
+"""Nested values as columns named a.b: fields of structs, and keys of maps and of JSON objects."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from banditloop.rl_core.logs.batches import array_of
 
 
 def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A mapping without mappings in it: theirs have the names a.b."""
+    """A mapping without nested mappings: their entries have the names a.b."""
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
@@ -37,12 +37,12 @@ def flat(table: pa.Table) -> pa.Table:
 
 
 def objects_as_columns(table: pa.Table) -> pa.Table:
-    """The table with the keys of objects, in columns of texts that are all objects in JSON, as columns."""
+    """The table in which a column of texts that are all JSON objects is replaced by columns of their keys."""
     return _replaced(table, _by_key_in_json)
 
 
 def _replaced(table: pa.Table, columns_of: Callable[[str, pa.ChunkedArray], dict[str, Any] | None]) -> pa.Table:
-    """The table with other columns in place of those that a function gives some for."""
+    """The table with columns replaced by those that `columns_of` gives; None: the column stays."""
     pairs: list[tuple[str, Any]] = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         replacements = columns_of(name, column)
@@ -65,7 +65,7 @@ def _by_key(name: str, column: pa.ChunkedArray) -> dict[str, pa.Array]:
 
 
 def _by_key_in_json(name: str, column: pa.ChunkedArray) -> dict[str, pa.ChunkedArray] | None:
-    """The values of a column of objects by key; None if it has others than texts of objects."""
+    """The values of a column of JSON objects by key; None if it has other values."""
     if not pa.types.is_string(column.type) or not pc.all(pc.starts_with(column, "{"), min_count=1).as_py():
         return None
     try:

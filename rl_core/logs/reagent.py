@@ -3,10 +3,10 @@
 state_features is a map of numbers or texts by feature, or a struct, or an object in JSON: feature 3 is called
 state_features_3 in a task, as `init --from` proposes. metrics is a map of rewards by name: those in `episodes.rewards`
 and `episodes.metrics` are imported. possible_actions has the ids of the candidates. A row without an action_probability
-was chosen in an unknown way: it trains, and is left out of what needs a propensity. The table has whole episodes, so
-that their last row ends them, which `last_step` may say otherwise of. A row is one step after the row before it,
-whatever their sequence numbers, as in ReAgent unless use_seq_num_diff_as_time_diff is set; to map step to
-sequence_number is to set it. (github.com/facebookresearch/ReAgent, docs/usage)
+was chosen in an unknown way: training uses it, and what needs a propensity leaves it out. The table has whole episodes:
+the last row of each is terminal, unless `last_step` says otherwise. A row is one step after the row before it, whatever
+their sequence numbers, as in ReAgent; mapping step to sequence_number corresponds to use_seq_num_diff_as_time_diff
+there. (github.com/facebookresearch/ReAgent, docs/usage)
 """
 
 MAPPING = {

@@ -17,7 +17,7 @@ from banditloop.rl_core.settings.task import Task
 def transitions(
     log: Iterable[LoggedEvents], task: Task, episodes: EpisodesSection, reward: RewardSection, left_out: Counter[str]
 ) -> Iterator[pa.RecordBatch]:
-    """The transitions of all episodes, which are complete with the log. It is held in memory.
+    """The transitions of all episodes, which are taken to be complete. The log is held in memory.
 
     left_out: the numbers of decisions that are no transitions, by the names of EpisodeCounts, are added to it.
     """
@@ -37,7 +37,7 @@ def transitions(
 
 
 def _timeline(decisions: pa.Table, max_steps: int, left_out: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the timeline in order, episodes in that of their first rows, and their ordinals."""
+    """The rows of the timeline, by episode in the order of their first rows, then by step; and the rows' ordinals."""
     episodes = decisions["episode_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     steps = decisions["step"].to_numpy()
     ends = pc.or_(pc.fill_null(decisions["terminal"], False), pc.fill_null(decisions["truncated"], False)).to_numpy()

@@ -1,4 +1,4 @@
-"""Values of a log's columns as texts, numbers, booleans, lists and times. Empty cells and NaN are missing: null."""
+"""Values of a log's columns as texts, numbers, booleans and lists. Empty cells and NaN are missing: null."""
 
 import json
 from collections.abc import Callable
@@ -9,18 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_CATEGORIES, MAX_TIME, MIN_TIME, TIME
+from banditloop.rl_core.events.schema import MAX_ABS_VALUE, MAX_CATEGORIES
 from banditloop.rl_core.logs.batches import Cells, array_of, combined
 from banditloop.rl_core.settings.feature_kinds import MAX_TEXT_LENGTH, Kind, Vector, arrow_type
 
 NO_NUMBER = ("", "na", "n/a", "nan", "null", "none")  # texts that stand for a missing number, in lower case
 TRUE, FALSE = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
 MAX_EXACT = 2.0**53  # larger whole numbers are not exact in double precision
-EPOCHS = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))  # numbers below: seconds, milliseconds, microseconds
 
 
 def texts(cells: Cells, longest: int = MAX_TEXT_LENGTH) -> pa.Array:
-    """The values as texts. Whole numbers are written as such, however large, and however they are stored."""
+    """The values as texts. Whole numbers are written without point or exponent, even if stored as floats."""
     values = cells.values
     if pa.types.is_floating(values.type):
         numbers = values.to_numpy(zero_copy_only=False).astype(float)
@@ -49,7 +48,7 @@ def numbers(cells: Cells, low: float = -MAX_ABS_VALUE, high: float = MAX_ABS_VAL
         is_missing = pc.is_in(lower, pa.array(NO_NUMBER))
         for word, number in (("true", "1"), ("false", "0")):  # clicks, as pandas writes them to CSV
             stripped = pc.if_else(pc.equal(lower, word), number, stripped)
-        values = _cast(cells, pc.if_else(is_missing, pa.scalar(None, pa.string()), stripped), pa.float64(), hint)
+        values = cast_texts(cells, pc.if_else(is_missing, pa.scalar(None, pa.string()), stripped), pa.float64(), hint)
     elif pa.types.is_boolean(values.type):
         values = values.cast(pa.int8())
     elif not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_null(values.type)):
@@ -57,26 +56,6 @@ def numbers(cells: Cells, low: float = -MAX_ABS_VALUE, high: float = MAX_ABS_VAL
     array = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
     cells.refuse(~np.isnan(array) & ~((array >= low) & (array <= high)), hint)
     return array
-
-
-def times(cells: Cells) -> pa.Array:
-    """The values as times, in UTC if none is told: ISO 8601, or seconds, milliseconds or microseconds since 1970."""
-    values, hint = cells.values, "give a time, as 2026-01-31T12:00:00Z or seconds since 1970"
-    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
-        zoned = values.cast(pa.timestamp("us", values.type.tz), safe=False) if _zone(values) else None
-        moments = (values.cast(pa.timestamp("us"), safe=False) if zoned is None else zoned).cast(pa.int64())
-    elif pa.types.is_string(values.type) and not _all_numbers(values):
-        moments = _parsed(cells, pc.utf8_trim_whitespace(values), hint)
-    else:
-        since = numbers(cells, 0, EPOCHS[-1][0], hint)
-        factor = np.select([since < bound for bound, _ in EPOCHS], [scale for _, scale in EPOCHS], 1)
-        moments = pa.array((np.nan_to_num(since) * factor).round().astype(np.int64), mask=np.isnan(since))
-    instants = moments.cast(pa.int64()).cast(pa.timestamp("us")).cast(TIME)
-    inside = pc.and_(
-        pc.greater_equal(instants, pa.scalar(MIN_TIME, TIME)), pc.less(instants, pa.scalar(MAX_TIME, TIME))
-    )
-    cells.refuse(~inside.fill_null(True).to_numpy(zero_copy_only=False), hint)
-    return instants
 
 
 def feature(cells: Cells, kind: Kind) -> pa.Array:
@@ -96,7 +75,7 @@ def feature(cells: Cells, kind: Kind) -> pa.Array:
 
 
 def lists(cells: Cells, hint: str) -> list[list[Any] | None]:
-    """The values as lists, of texts that are JSON too; None where they are missing."""
+    """The values as lists, from texts in JSON too; None where they are missing."""
     items: list[Any] = cells.values.to_pylist()
     for row, value in enumerate(items):
         if isinstance(value, str):
@@ -108,11 +87,11 @@ def lists(cells: Cells, hint: str) -> list[list[Any] | None]:
     return items
 
 
-def flat(cells: Cells, given: list[list[Any] | None], name: str = "") -> Cells:
+def flat(cells: Cells, given: list[list[Any] | None]) -> Cells:
     """The items of all lists, in order, each with the row of its list."""
     row_of = np.repeat(np.arange(len(given)), [len(items or ()) for items in given])
     items = array_of([item for items in given for item in items or ()])
-    return Cells(name or cells.name, combined(items), cells.batch, row_of)
+    return Cells(cells.name, combined(items), cells.batch, row_of)
 
 
 def _booleans(cells: Cells) -> pa.Array:
@@ -137,7 +116,7 @@ def _categories(cells: Cells) -> pa.Array:
     items = texts(flat(cells, given))
     kept = iter(items.to_pylist())
     return pa.array(
-        [None if given is None else [text for _ in given if (text := next(kept))] for given in given],
+        [None if row is None else [text for _ in row if (text := next(kept))] for row in given],
         pa.list_(pa.string()),
     )
 
@@ -155,7 +134,8 @@ def _vectors(cells: Cells, kind: Vector) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(items, pa.float32()), mask=mask).cast(arrow_type(kind))
 
 
-def _cast(cells: Cells, values: pa.Array, kind: pa.DataType, hint: str) -> pa.Array:
+def cast_texts(cells: Cells, values: pa.Array, kind: pa.DataType, hint: str) -> pa.Array:
+    """The texts of cells in another type. InvalidInput: one has no such value; names file, row and value."""
     try:
         return values.cast(kind)
     except pa.ArrowInvalid:
@@ -170,23 +150,6 @@ def _casts(value: pa.Scalar, kind: pa.DataType) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _parsed(cells: Cells, values: pa.Array, hint: str) -> pa.Array:
-    """Texts as times in microseconds: with or without a time zone, which must be so in all of them."""
-    values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
-    values = pc.replace_substring_regex(values, r"(\.\d{6})\d+", r"\1")
-    present = values.drop_null()
-    zoned = len(present) > 0 and pc.match_substring_regex(present[:1], r"(Z|[+-]\d\d:?\d\d)$")[0].as_py()
-    return _cast(cells, values, pa.timestamp("us", "UTC" if zoned else None), hint).cast(pa.int64())
-
-
-def _all_numbers(values: pa.Array) -> bool:
-    return bool(pc.all(pc.match_substring_regex(values, r"^\s*[0-9]+(\.[0-9]*)?\s*$"), min_count=0).as_py())
-
-
-def _zone(values: pa.Array) -> str | None:
-    return values.type.tz if pa.types.is_timestamp(values.type) else None
 
 
 CONVERSIONS: dict[str, Callable[[Cells], pa.Array]] = {

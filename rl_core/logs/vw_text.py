@@ -1,4 +1,4 @@
-"""Vowpal Wabbit's text format of contextual bandits: cb, one decision a line, and cb_adf, one action a line.
+"""Vowpal Wabbit's text format of contextual bandits: cb, one decision per line, and cb_adf, one action per line.
 
 cb: `action:cost:probability | features`, actions numbered from 1 on. cb_adf: lines of actions, of which the chosen one
 has the label `0:cost:probability`, after a line `shared | features`; an empty line ends the decision.

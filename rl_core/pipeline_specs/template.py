@@ -82,7 +82,7 @@ def check_template(path: Path, *, remote: bool) -> dict[str, Any]:
 
 
 def check_spec(spec: dict[str, Any], name: str, *, remote: bool) -> None:
-    """InvalidInput: a pipeline spec cannot run, in containers where it is `remote`; names it and the first error."""
+    """Check that a pipeline spec can run, if `remote` in containers. InvalidInput: names it and the first error."""
     problems = [*errors(spec), *(remote_errors(spec) if remote else ())]
     if problems:
         raise InvalidInput(f"template {name}: {problems[0]}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.agents import Model, one_hot
+from banditloop.rl_core.agents import Model, best_actions, one_hot
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.events.schema import RANDOM
@@ -64,13 +64,14 @@ class SavedPolicy:
         """The exact probability of every candidate [B, K].
 
         The agent's, mixed with uniform exploration of the eligible candidates and with the least exploration of new
-        actions: those that joined later and were not tried enough, and those that the policy does not know.
+        actions: those that joined later and were not tried enough, and those that the policy does not know. Empty
+        without any candidates, as where a policy has no actions yet.
         """
         floor = self.manifest.exploration
         candidates = candidates or Candidates(self.encoding.action_ids)
         are_its_own = candidates.eligible is None and candidates.ids == self.encoding.action_ids
         if are_its_own and not self.encoding.new_actions:  # the common case
-            return (1 - floor) * self.model.probabilities(observations) + floor / self.manifest.actions
+            return (1 - floor) * self.model.probabilities(observations) + floor / max(1, self.manifest.actions)
         eligible = candidates.mask(len(observations))
         uniform = eligible / eligible.sum(axis=1, keepdims=True)
         least = eligible * (self._is_new(candidates.ids) * self.manifest.new_action_exploration)
@@ -80,23 +81,35 @@ class SavedPolicy:
         return learned * self._learned(observations, candidates, uniform) + floor * uniform + least
 
     def decide(self, observations: np.ndarray, uniforms: np.ndarray, candidates: Candidates | None = None) -> Decisions:
-        """Actions for observations [B, dim], selected by numbers in [0, 1): uniforms [B]."""
-        return draw_actions(self.probabilities(observations, candidates), uniforms)
+        """Actions for observations [B, dim], selected by numbers in [0, 1): uniforms [B].
+
+        InvalidInput: there are no candidates.
+        """
+        probabilities = self.probabilities(observations, candidates)
+        if not probabilities.shape[1]:
+            raise InvalidInput(f"policy {self.manifest.version}: candidates = (): list one at least")
+        return draw_actions(probabilities, uniforms)
 
     def greedy_probabilities(self, observations: np.ndarray, candidates: Candidates | None = None) -> np.ndarray:
-        """The probabilities [B, K], 0 or 1, of always taking the candidate with the highest expected reward."""
-        if candidates is None:
-            return one_hot(self.model.greedy_actions(observations), self.manifest.actions)
-        expected = np.where(
-            candidates.mask(len(observations)), self.expected_rewards(observations, candidates), -np.inf
-        )
-        return one_hot(expected.argmax(axis=1), len(candidates.ids))
+        """The probabilities [B, K], 0 or 1, of always taking the model's greedy candidate.
+
+        That is the one with the highest expected reward, or of a policy that imitates others, the most probable one.
+        """
+        ids, eligible = candidates or Candidates(self.encoding.action_ids)
+        if not ids:
+            return np.zeros((len(observations), 0))
+        scores = self._of_candidates(self.model.greedy_scores(observations), ids)
+        return one_hot(best_actions(scores, eligible), len(ids))
 
     def expected_rewards(self, observations: np.ndarray, candidates: Candidates) -> np.ndarray:
         """The expected reward of every candidate [B, K]; of an unknown one, the mean of those of the known actions."""
-        expected, positions = self.model.expected_rewards(observations), self._positions(candidates.ids)
-        mean = expected.mean(axis=1, keepdims=True) if expected.shape[1] else np.zeros((len(observations), 1))
-        return np.where(positions >= 0, np.hstack([expected, mean])[:, positions], mean)
+        return self._of_candidates(self.model.expected_rewards(observations), candidates.ids)
+
+    def _of_candidates(self, scores: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+        """Scores of all known actions [B, actions] as those of candidates [B, K]: their mean for unknown ones."""
+        positions = self._positions(ids)
+        mean = scores.mean(axis=1, keepdims=True) if scores.shape[1] else np.zeros((len(scores), 1))
+        return np.where(positions >= 0, np.hstack([scores, mean])[:, positions], mean)
 
     def _learned(self, observations: np.ndarray, candidates: Candidates, uniform: np.ndarray) -> np.ndarray:
         """The agent's probabilities of the candidates [B, K]; uniform where it knows none of them."""

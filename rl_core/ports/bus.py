@@ -33,12 +33,12 @@ class Bus(Protocol):
         A delivered message is leased: no other process gets it until its lease ends, after bus.lease_seconds (it may be
         extended while the message is handled). The order of publication is kept where possible, but not guaranteed.
         When the handler returns, the messages are acknowledged. When it raises on several messages, each half of them
-        is passed to it again, down to single messages; when it raises on a single one:
+        is passed to it again, down to single messages. When it raises on a single one:
 
         * InvalidInput makes the message a dead letter, with the error as the reason;
         * any other error leaves it to be redelivered when its lease ends, with no limit on the number of attempts (on
-          Pub/Sub it is a dead letter after a hundred, over most of a day). After many such errors, the messages that
-          were not handled yet are redelivered, too.
+          Pub/Sub it is a dead letter after a hundred, over most of a day). After many such errors, batches are no
+          longer halved: one that fails is redelivered whole.
 
         A message whose process died is redelivered when its lease ends, too.
         """
@@ -55,5 +55,5 @@ class Bus(Protocol):
     def replay(self, topic: str) -> int:
         """Publish the dead letters of a topic again as new messages; returns how many there were.
 
-        At least once, as well: after a crash, a letter may be both published and still among the dead letters.
+        Delivery is at least once, too: after a crash, a letter may be both published and still among the dead letters.
         """

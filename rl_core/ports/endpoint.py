@@ -89,7 +89,7 @@ class Endpoint(Protocol):
         """The versions loaded for serving now; none while the endpoint is down."""
 
     def resources(self, version: str) -> dict[str, CloudResource]:
-        """The platform's own "model" of a version in the release, and "endpoint"; none where it has no such things."""
+        """The platform's resources behind a version in the release: "model" and "endpoint"; empty where it has none."""
 
     def register_server(self, url: str) -> None:
         """Register the URL of the serving process (local backend only)."""
@@ -106,5 +106,5 @@ class Endpoint(Protocol):
 
 
 def action_counts(endpoint: Endpoint) -> dict[str, int]:
-    """The number of actions of each version: the task's may have changed since it was trained."""
+    """The number of actions of each version; that of the task may have changed since it was trained."""
     return {manifest.version: manifest.actions for manifest in endpoint.versions()}

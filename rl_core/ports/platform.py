@@ -20,7 +20,7 @@ TRACES = "plugins/profile"  # where TensorFlow's profiler writes, below a folder
 
 
 class ExperimentRun(NamedTuple):
-    """One of several runs that are compared: what was tried, and what came of it."""
+    """One of several runs that are compared: its parameters, metrics and outcome."""
 
     name: str
     parameters: Mapping[str, Any]
@@ -50,8 +50,8 @@ class Resource(Protocol):
 class Platform(abc.ABC):
     """The four ports of a backend, and a scratch folder on this machine that survives restarts.
 
-    Backends make a port a cached property, which imports and connects it at its first use: a process starts with those
-    that it uses, and without the others.
+    Backends make a port a cached property, which imports and connects it at its first use, so that a process loads
+    only the ports that it uses.
     """
 
     def __init__(self, scratch: Path) -> None:
@@ -79,7 +79,7 @@ class Platform(abc.ABC):
         """The runner of its pipelines."""
 
     def with_ports(self, **ports: Any) -> Self:
-        """This platform with other ports, by their names."""
+        """A copy of this platform with some ports replaced, which are given by name."""
         other = copy.copy(self)
         vars(other).update(ports)  # where a cached property looks first
         return other

@@ -71,7 +71,7 @@ class Runner(Protocol):
     def train(self, config: Config, examples: Path, encoding: Encoding, parent: Path | None, work: Path) -> Statistics:
         """The statistics of the parent policy directory (None: initial ones) updated with a folder of examples.
 
-        They have the shape of `encoding`, by which contexts become observations and actions positions.
+        They have the shape of `encoding`, which turns contexts into observations and actions into positions.
 
         Trains in this process or, if the training section asks for it, on machines of the platform. These must be able
         to read `examples`, and keep their checkpoints in the folder `work`.
@@ -81,7 +81,7 @@ class Runner(Protocol):
         """
 
     def trials(self, config: Config, arguments: Sequence[str]) -> list[Trial] | None:
-        """Trials of the config's search space on machines of the platform; None: this process is to try them itself.
+        """Trials of the config's search space on machines of the platform; None: the caller must run them itself.
 
         arguments: for `python -m banditloop.rl_core.tuning.trial`, which measures one, besides its settings.
 
@@ -116,7 +116,7 @@ class Runner(Protocol):
         """Ask a run to stop; soon after, it has failed with the reason "cancelled". InvalidInput: it is not running."""
 
     def tasks(self, run_id: str) -> list[RunTask]:
-        """The tasks of a run that have begun, in this order. InvalidInput: there is no such run."""
+        """The tasks of a run that have begun, in the order in which they began. InvalidInput: there is no such run."""
 
     def artifacts(self, run_id: str) -> list[RunArtifact]:
         """The artifacts of a run's ended tasks; none where the platform does not tell. InvalidInput: as for `tasks`."""

@@ -11,6 +11,7 @@ from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.settings.task import Task
 
 MAX_SKEW = timedelta(days=1)  # by which the clocks that give events their timestamps may differ
+TRAINED_AHEAD = "the last training read up to %s: its clock was ahead; the whole log is read again"
 AHEAD = "%s: has rows that were logged while the clock was ahead, up to %s; they wait. Run `banditloop repair`"
 NO_EPISODES = "episodes: the config has no section of this name; add it, empty for defaults"
 
@@ -105,9 +106,10 @@ class Warehouse(Protocol):
 
         An interaction is a decision with its aggregated reward, or else the default one; where that is "ignore",
         decisions without a reward are no interactions. Shadow decisions are left out, and so are deferred ones
-        that were not activated within the attribution window. A reward counts if it has the configured name and was
-        both earned and received within the attribution window after the decision was (earned up to a day before it, if
-        clocks differ). Reading a window again gives the same interactions. They are streamed, never all in memory.
+        that were not activated within the attribution window. A reward counts if it has the configured name, was earned
+        within the attribution window after the decision was made (or up to a day before it, if clocks differ), and was
+        received within that window after the decision was logged. Reading a window again gives the same interactions.
+        They are streamed, never all in memory.
         """
 
     def episode_ids(self, window: Window) -> pa.Array:
@@ -122,23 +124,23 @@ class Warehouse(Protocol):
         and another value than 0, in time for it. Windows that each start at the `until` of the one before have every
         episode once, and reading a window again gives the same, whatever was logged since.
 
-        Decisions count in whatever order they were logged up to the window's end, and up to the time at which an
-        episode was complete that nothing ended. Left out are steps after the first end, or beyond the most steps; a
-        step that was logged before; shadows, and deferred decisions that were not activated. The rows of an episode are
-        in one batch, next to each other and in the order of their steps; episodes are in the order in which they became
-        complete. The last row is terminal, or else truncated.
+        Decisions count in whatever order they were logged up to the window's end; those of an episode that nothing
+        ended, only up to the time at which it was complete. Left out are steps after the first end, or beyond the most
+        steps; a step that was logged before; shadows, and deferred decisions that were not activated. The rows of an
+        episode are in one batch, next to each other and in the order of their steps; episodes are in the order in which
+        they became complete. The last row of an episode is terminal, or else truncated.
 
         The reward of a step is the weighted sum of the rewards by the names in `episodes.rewards`, or that of
         `reward.name` alone, each aggregated as those of interactions are, and the default one where there is none.
         Metrics are aggregated alike, and null where there is none. The folds hold whole episodes, by the hash of their
-        id, and about as many of all episodes as of all interactions.
+        id: about the same fraction of all episodes as of all interactions.
 
         Raises:
             InvalidInput: the config has no section `episodes`.
         """
 
     def episode_counts(self, until: datetime) -> EpisodeCounts:
-        """What the decisions logged up to a time are in the timeline that is complete then."""
+        """The decisions logged up to a time, counted by what they are in the timeline that is complete then."""
 
     def policy_totals(self, versions: Collection[str] | None = None) -> list[dict[str, Any]]:
         """Totals per policy version, or per each of these that has decisions, in order of their first decision.
@@ -147,8 +149,8 @@ class Warehouse(Protocol):
         1 / logging_probability (None without interactions); ignored, the decisions left out because they have no reward
         (yet), 0 with a default one; shadowed, the number of shadow decisions.
 
-        They count all that was logged, also decisions and rewards that training leaves out, with a count of its own:
-        those that contradict themselves, and rewards outside the task's range.
+        They also count what training leaves out and counts separately: decisions and rewards that contradict
+        themselves, and rewards outside the task's range.
         """
 
     def event_counts(self) -> LogCounts:

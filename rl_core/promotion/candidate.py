@@ -41,8 +41,7 @@ def evaluate_candidate(platform: Platform, config: Config, folder: Path, run_id:
     heldout, end = _held_out(platform, config, window, [champion, candidate])
     better, worse = kind.compare(heldout, champion, candidate, before, BettingTest())
     if until:
-        later = window.model_copy(update={"since": until})
-        unseen, _ = _held_out(platform, config, later, [champion, candidate])
+        unseen = _since(platform, config, heldout, window, until, [champion, candidate])
         better, _ = kind.compare(unseen, champion, candidate, before, BettingTest())
     evaluation = kind.evaluate(heldout, champion, candidate)
     decision, reason = decide_heldout(config, better, worse, release.champion, kind.evidence(evaluation, worse.count))
@@ -72,6 +71,19 @@ def _held_out(platform: Platform, config: Config, window: Window, compared: list
         return sample, window.until
     begun = begun_episodes(platform, config, window, compared, sample.read, config.gate.holdout_fraction)
     return sample.only(begun.ids), begun.until
+
+
+def _since(
+    platform: Platform, config: Config, heldout: Any, window: Window, until: datetime, compared: list[SavedPolicy]
+) -> Any:
+    """The held-out interactions of a window, or episodes that began in it, since an earlier evaluation of its log.
+
+    Episodes are of the same sample, which two searches for the first incomplete one would end at different times.
+    """
+    if config.episodes is None:
+        later = window.model_copy(update={"since": until})
+        return kind_of(config).read(platform, config, later, compared, "held_out")
+    return heldout.without(platform.warehouse.episode_ids(window.model_copy(update={"until": until})))
 
 
 def _evaluated_until(platform: Platform, candidate: Manifest) -> datetime:

@@ -25,7 +25,10 @@ NO_TRANSITIONS = {
     "repeated": "decisions of a step that was logged before",
     "without_episode": "decisions without an episode",
 }
-UNBOUNDED = "the log's least propensity is unknown, without which nothing is evidence against a baseline; give it"
+UNBOUNDED = (
+    "give least_propensity: while the smallest propensity of the log is unknown, "
+    "the log is no evidence against a baseline"
+)
 
 
 def evaluate_log(

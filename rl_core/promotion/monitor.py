@@ -23,11 +23,11 @@ def check_canary(config: Config, platform: Platform) -> tuple[VerdictDecision | 
         return None, f"{window.interactions} of {interval} interactions until the next check"
     evidence = updated_evidence(config, platform, release, release.evidence, window)
     if config.episodes and evidence is release.evidence:
-        limit = f"; one that nothing ends is after episodes.window_seconds = {config.episodes.window_seconds:,.10g}"
-        return None, f"the episodes that began first are not complete{limit}"
+        limit = f"complete after episodes.window_seconds = {config.episodes.window_seconds:,.10g}"
+        return None, f"waiting for the oldest open episodes; one without a last decision counts as {limit}"
     decision, reason = decide_canary(config, evidence, release.champion)
     if config.episodes and _judged(evidence) == _judged(release.evidence):
-        reason = f"{reason}; none of {window.interactions:,} new decisions begins an episode of theirs"
+        reason = f"{reason}; none of {window.interactions:,} new decisions begins an episode of champion or challenger"
     return _apply_decision(platform, release, evidence, decision, reason)
 
 

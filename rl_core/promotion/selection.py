@@ -46,8 +46,9 @@ def select_policy(
     best = earned[order[0]]
     for row, values in zip(rows, earned, strict=True):
         row["difference"], row["difference_error"] = float((values - best).mean()), standard_error(values - best)
-    metric = "mean reward of an episode" if config.episodes else "mean reward"
-    return policies[order[0]], {"metric": metric, "samples": len(best), "policies": [rows[number] for number in order]}
+    metric, unit = ("mean reward of an episode", "episodes") if config.episodes else ("mean reward", "contexts")
+    compared = {"metric": metric, "samples": len(best), "unit": unit, "policies": [rows[number] for number in order]}
+    return policies[order[0]], compared
 
 
 def runs_of(comparison: Mapping[str, Any]) -> list[ExperimentRun]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from banditloop.rl_core.estimators.confidence_sequence import ConfidenceSequence
-from banditloop.rl_core.estimators.value_interval import said
+from banditloop.rl_core.estimators.value_interval import informative_interval
 from banditloop.rl_core.evaluation.interactions import Interactions
 from banditloop.rl_core.settings.reward_range import RewardRange
 
@@ -63,7 +63,8 @@ def _row(sums: np.ndarray, total: float, rewards: RewardRange) -> dict[str, Any]
     bounds = ConfidenceSequence(
         count=int(count), sums=np.array([earned, count - earned]), squares=np.array([squares, missing_squares])
     )
-    low, high = (rewards.unscale(bound) if np.isfinite(bound) else None for bound in said(bounds.interval()))
+    interval = informative_interval(bounds.interval())
+    low, high = (rewards.unscale(bound) if np.isfinite(bound) else None for bound in interval)
     return {
         "chosen": int(count),
         "share": count / total,

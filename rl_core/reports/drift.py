@@ -11,7 +11,7 @@ from banditloop.rl_core.estimators.confidence_sequence import ConfidenceSequence
 from banditloop.rl_core.evaluation.interactions import Interactions
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 
-SAMPLE_ROWS = 5_000  # observations kept per period
+SAMPLE_ROWS = 5_000  # observations kept of each of the two periods
 MAX_P_VALUE, MIN_DISTANCE = 0.01, 0.1  # a feature has drifted if p is below and the Kolmogorov-Smirnov distance above
 
 
@@ -41,9 +41,9 @@ class ObservationSample:
     parts: list[np.ndarray] = field(default_factory=list)
     rows: int = 0
 
-    def add(self, observations: np.ndarray, at_most: int) -> None:
-        """Add the first `at_most` observations of a batch [B, dim], while there is room."""
-        part = observations[: min(at_most, SAMPLE_ROWS - self.rows)]
+    def add(self, observations: np.ndarray, limit: int) -> None:
+        """Add the first observations of a batch [B, dim], until the sample has `limit` rows."""
+        part = observations[: max(0, limit - self.rows)]
         self.parts.append(part)
         self.rows += len(part)
 

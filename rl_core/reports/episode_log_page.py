@@ -28,7 +28,10 @@ def _tiles(summary: dict[str, Any]) -> str:
     return html_page.tiles(
         {
             f"mean return, {LABELS[name]}": (html_page.number(best["value"]), html_page.bounds(best)),
-            f"more than {summary['baseline']}": (html_page.number(difference["value"]), html_page.bounds(difference)),
+            f"difference to {summary['baseline']}": (
+                html_page.number(difference["value"]),
+                html_page.bounds(difference),
+            ),
             "episodes": (html_page.number(summary["episodes"]), f"worth {html_page.number(round(size))}"),
         }
     )

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.estimators.value_interval import said
+from banditloop.rl_core.estimators.value_interval import informative_interval
 from banditloop.rl_core.evaluation.episodes.episode_rows import EpisodeTable
 from banditloop.rl_core.evaluation.episodes.returns import return_range
 from banditloop.rl_core.events.usable import UsableInteractions
@@ -70,6 +70,6 @@ def _whole_episodes(config: Config, platform: Platform, window: Window) -> list[
 def _mean(stats: RewardStats, possible: RewardRange) -> dict[str, float | None]:
     bounds = {
         name: possible.unscale(bound) if np.isfinite(bound) else None
-        for name, bound in zip(("low", "high"), said(stats.bounds.interval()), strict=True)
+        for name, bound in zip(("low", "high"), informative_interval(stats.bounds.interval()), strict=True)
     }
     return {"mean_return": possible.unscale(stats.mean()), **bounds}

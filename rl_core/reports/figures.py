@@ -1,6 +1,7 @@
 """Responsive plots of HTML pages."""
 
 import html
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,8 +48,9 @@ def section(name: str, title: str, text: str, figure: go.Figure | None) -> str:
 def plot(name: str, figure: go.Figure) -> str:
     """A figure as HTML, as wide as the element that contains it."""
     # Modules run after the whole page is laid out and elements have widths. to_json escapes "</script>".
-    draw = f'Plotly.newPlot("{name}",{{...{figure.to_json()},config:{{responsive:true,displayModeBar:false}}}})'
-    return f'<div class="plot" id="{name}"></div><script type="module">{draw}</script>'
+    element = json.dumps(name).replace("<", r"\u003c")
+    draw = f"Plotly.newPlot({element},{{...{figure.to_json()},config:{{responsive:true,displayModeBar:false}}}})"
+    return f'<div class="plot" id="{html.escape(name)}"></div><script type="module">{draw}</script>'
 
 
 def empty_figure(x: str, y: str, height: int = 320) -> go.Figure:

@@ -3,7 +3,7 @@
 import html
 import math
 import os
-import tempfile
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,9 @@ def _plotly(folder: Path, shared: Path | None) -> str:
     content, file = script.encode(), shared / f"plotly-{get_plotlyjs_version()}.min.js"
     if not file.exists() or file.stat().st_size != len(content):
         shared.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=shared, prefix=".", delete=False) as copy:
-            copy.write(content)
-        Path(copy.name).replace(file)
+        copy = shared / f".{uuid.uuid4().hex}"  # with the mode of the pages, which a temporary file would not have
+        copy.write_bytes(content)
+        copy.replace(file)
     return f'<script src="{quote(os.path.relpath(file, folder))}"></script>'
 
 

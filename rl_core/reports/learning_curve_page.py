@@ -41,9 +41,11 @@ def _text(summary: dict[str, Any]) -> str:
 uniform choice earns {summary["uniform"]:.3g}. The mean reward is that of a step, as logged."""
     if "value" in newest:
         value, oracle = newest["value"], summary["oracle"]
-        share = f"{value / oracle:.0%} of" if oracle > 0 else "compare"
-        return f"""The newest policy has a value as served of {value:.3f} per recommendation, exploration included:
-{share} the {oracle:.3f} of the best action for each user. A uniform choice has {summary["uniform"]:.3f}, the best
+        best = f"; the best action for each user has {oracle:.3f}"
+        if oracle > 0:
+            best = f": {value / oracle:.0%} of the {oracle:.3f} of the best action for each user"
+        return f"""The newest policy has a value as served of {value:.3f} per recommendation, exploration
+included{best}. A uniform choice has {summary["uniform"]:.3f}, the best
 single action {summary["best_fixed"]:.3f}."""
     earned = "no reward yet" if newest["mean_reward"] is None else f"a mean reward of {newest['mean_reward']:.3f}"
     return f"The newest policy has {earned}. The environment does not know the true value of policies."

@@ -42,11 +42,11 @@ def _tiles(summary: dict[str, Any]) -> str:
     size = summary["diagnostics"]["effective_sample_size"]
     tiles = {
         f"mean reward, {ESTIMATOR_LABELS[name]}": (html_page.number(best["value"]), html_page.bounds(best)),
-        f"more than {summary['baseline']}": (html_page.number(difference["value"]), html_page.bounds(difference)),
+        f"difference to {summary['baseline']}": (html_page.number(difference["value"]), html_page.bounds(difference)),
         "interactions": (html_page.number(summary["interactions"]), f"worth {html_page.number(round(size))}"),
     }
     if detect:
-        explanation = f"find a difference of {detect['difference']:g} with a power of {detect['power']:.0%}"
+        explanation = f"detect a difference of {detect['difference']:g} with a power of {detect['power']:.0%}"
         if detect["interactions"] is None:
             explanation = UNVARIED
         tiles["interactions needed"] = html_page.number(detect["interactions"]), explanation

@@ -18,9 +18,10 @@ from banditloop.rl_core.features.encoding import with_features_of
 from banditloop.rl_core.policies.manifest import Manifest, Window
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.ports import Platform, action_counts
+from banditloop.rl_core.promotion.begun_episodes import BEGINNING
 from banditloop.rl_core.reports.action_totals import ActionTotals
 from banditloop.rl_core.reports.drift import SAMPLE_ROWS, ObservationSample, RewardStats, greedy_terms
-from banditloop.rl_core.reports.newest import BEGINNING, newest
+from banditloop.rl_core.reports.newest import newest
 
 PERIODS = 30  # equal periods since the champion's training
 MAX_INTERACTIONS = 100_000  # read since the champion's training, and as many before
@@ -81,13 +82,13 @@ def read_log(config: Config, platform: Platform, champion: Manifest) -> LogReadi
     usable = UsableInteractions(config.task, action_counts(platform.endpoint))
     for window in [*before, *since]:
         sample, windows = (reading.recent, since) if window in since else (reading.training, before)
-        versions = set()
+        versions, limit = set(), sample.rows + SAMPLE_ROWS // len(windows)
         tables = itertools.chain.from_iterable(map(split_by_version, usable.of(warehouse.interactions(window))))
         for version, table in tables:
             batch = scaled_interactions(config, table, logged_ids(table))
             observations = policy.observations(batch.contexts)
             reading.rewards.setdefault(version, RewardStats()).add(batch.rewards)
-            sample.add(observations, SAMPLE_ROWS // len(windows))
+            sample.add(observations, limit)
             if version == champion.version:
                 reading.add_champion(policy, observations, batch)
             reading.actions.add(version, batch, table["propensity"].to_numpy())

@@ -1,12 +1,12 @@
 """The newest part of the log that a report reads, so that its time does not grow with the log."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import Warehouse
+from banditloop.rl_core.promotion.begun_episodes import BEGINNING
 
 MAX_STEPS = 25
-BEGINNING = datetime.fromtimestamp(0, UTC)
 
 
 def newest(warehouse: Warehouse, window: Window, at_most: int) -> Window:

@@ -76,9 +76,9 @@ def write_page(shown: Mapping[str, Any], path: Path) -> None:
     body += figures.section("return", "Average return", f"The mean reward of a loop's {per}s.", returns)
     for name, first in loops[0].items():
         if name not in COUNTS and first is not None:
-            title, unit, text = MEASURES.get(
-                name, (name.replace("_", " ").capitalize(), name, "As the agent tells it.")
-            )
+            title = html.escape(name.replace("_", " ").capitalize())
+            own = title, figures.escape_for_plotly(name), "As reported by the agent."
+            title, unit, text = MEASURES.get(name, own)
             body += figures.section(name, title, text, _curve(loops, name, unit, {}))
     html_page.write_html(path, TITLE, body)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.estimators.value_interval import said
+from banditloop.rl_core.estimators.value_interval import informative_interval
 from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.ports import Platform
 from banditloop.rl_core.promotion.current import champion_manifest
@@ -53,7 +53,7 @@ def _bounds(config: Config, reading: LogReading, row: dict[str, Any]) -> dict[st
     rewards = reading.rewards.get(row["version"])
     if rewards is None:
         return {"low": None, "high": None}
-    low, high = _unscaled(config, said(rewards.bounds.interval()))
+    low, high = _unscaled(config, informative_interval(rewards.bounds.interval()))
     mean = {} if reading.whole else {"mean_reward": config.task.rewards.unscale(rewards.mean())}
     return mean | {"low": low, "high": high}
 
@@ -87,7 +87,7 @@ def _exploration(config: Config, version: str, reading: LogReading) -> dict[str,
     if rewards is None:
         return None
     mean = rewards.mean()
-    values = _unscaled(config, (mean, reading.greedy.value(), *said(reading.greedy.interval())))
+    values = _unscaled(config, (mean, reading.greedy.value(), *informative_interval(reading.greedy.interval())))
     return {"version": version} | dict(zip(("mean_reward", "greedy_value", "low", "high"), values, strict=True))
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 FILE_BYTES = 4 << 20
 ID_LOCKS = 1 << 30  # ids share a lock where their hashes are equal
-HELD_SECONDS, WAIT_SECONDS = 2.0, 0.001  # for which an id may be held; between two tries to hold it
+HELD_SECONDS, WAIT_SECONDS = 2.0, 0.001  # for which an id may be held; between two attempts to lock it
 MAX_ID_LOCKS = 64  # taken one by one; for more ids, all of them at once
 
 
 class AnswerFile:
-    """Lines in a file, appended by several processes. When it is full, it replaces the one before.
+    """Lines in a file, appended by several processes. A full file replaces the previous one, and a new one begins.
 
     Locks are on bytes of a second file, so that they end with their process however it ends: byte 0 is locked while
     lines are appended, and the others stand for ids.
@@ -46,7 +46,7 @@ class AnswerFile:
             fcntl.lockf(self._locks, fcntl.LOCK_UN, ID_LOCKS, 1)
 
     def _lock(self, start: int, length: int) -> None:
-        """Lock bytes, in bounded time: whoever waits answers nothing meanwhile."""
+        """Lock bytes. The wait is bounded: meanwhile, this process answers no request."""
         deadline = time.monotonic() + HELD_SECONDS
         while True:
             try:
@@ -71,8 +71,8 @@ class AnswerFile:
             OSError: the disk is full.
         """
         with self._appending():
-            others = self._rest_of_all()
-            is_cut_off = self._offset < os.fstat(self._file).st_size  # by the death of the process that wrote the rest
+            lines_of_others = self._rest_of_all()
+            is_cut_off = self._offset < os.fstat(self._file).st_size  # the process that wrote the last line died
             content = b"\n" * is_cut_off + b"\n".join(lines) + b"\n"
             if os.write(self._file, content) < len(content):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
@@ -80,7 +80,7 @@ class AnswerFile:
             if self._offset > FILE_BYTES:
                 self._path.replace(self._previous)
                 self._open(self._path)
-        return others
+        return lines_of_others
 
     @contextlib.contextmanager
     def _appending(self) -> Iterator[None]:

@@ -1,20 +1,18 @@
 """The candidates of requests, from what they list, what they exclude, and the catalogue."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import Candidates, check_size
+from banditloop.rl_core.events.consistency import TOLERANCE
 from banditloop.rl_core.policies.saved_policy import Decisions
-from banditloop.rl_core.serving.catalogue import Catalogue
+from banditloop.rl_core.serving.catalogue import Actions, Catalogue
 from banditloop.rl_core.serving.predict_request import InstanceOptions
-from banditloop.rl_core.serving.request_features import CandidateReader
+from banditloop.rl_core.serving.request_features import CandidateReader, Features
 from banditloop.rl_core.settings.task import Task
-
-SUM_TOLERANCE = 1e-6
-Features = dict[str, Any]
 
 
 class CandidateSet(NamedTuple):
@@ -54,17 +52,13 @@ class CandidateSets:
             return CandidateSet(Candidates(ids), [None] * len(options), None)
         listed: list[Sequence[str] | None] = []
         features: list[dict[str, Features]] = []
+        remaining: dict[tuple[str, ...], Sequence[str]] = {}
         for number, option in enumerate(options):
-            described: list[Features] = []
-            own = None
+            own, described = None, list[Features]()
             if option.actions is not None:
                 own, described = self._reader.read(number, option.actions)
             features.append(dict(zip(own or (), described, strict=False)))
-            if ids is not None and own is None and not option.exclude:
-                actions.check_size(number)
-                listed.append(None)
-            else:
-                listed.append(actions.candidates(number, own, option.exclude))
+            listed.append(_listed(number, own, option.exclude, actions, remaining))
         lists = [ids or () if candidates is None else candidates for candidates in listed]
         candidates = Candidates.of_lists(lists, actions.position if ids is not None else None)
         return CandidateSet(candidates, listed, features if any(features) else None)
@@ -78,27 +72,54 @@ class CandidateSets:
         return int(action) if self._catalogue.actions.numbered else action
 
 
-def external_decisions(options: Sequence[InstanceOptions], chosen_from: CandidateSet) -> Decisions:
-    """The application's own decisions; without probabilities, its action has probability 1.
+def _listed(
+    number: int,
+    own: Sequence[str] | None,
+    exclude: tuple[str, ...],
+    actions: Actions,
+    remaining: dict[tuple[str, ...], Sequence[str]],
+) -> Sequence[str] | None:
+    """The candidates of a decision; None: any of the catalogue. `remaining` keeps the catalogue without each `exclude`.
+
+    An instance of many vectors has the same one for all of them.
+    """
+    if own is not None:
+        return actions.candidates(number, own, exclude)
+    if actions.ids is not None and not exclude:
+        actions.check_size(number)
+        return None
+    if exclude not in remaining:
+        remaining[exclude] = actions.candidates(number, None, exclude)
+    return remaining[exclude]
+
+
+def external_decisions(rows: Sequence[int], options: Sequence[InstanceOptions], chosen_from: CandidateSet) -> Decisions:
+    """The application's own decisions in these rows; without probabilities, its action has probability 1.
+
+    chosen_from: the candidates of these rows.
 
     Raises:
         InvalidInput: an action is not a candidate, or its probabilities are not those of the candidates.
     """
     candidates = chosen_from.candidates
     index = {action: position for position, action in enumerate(candidates.ids)}
-    probabilities, actions = np.zeros((len(options), len(index))), np.zeros(len(options), int)
-    for row, option in enumerate(options):
-        ids, action = chosen_from.listed[row] or candidates.ids, option.action or ""
-        if action not in ids:
-            raise InvalidInput(f"request: action = {action!r}: is not one of the {len(ids)} candidates")
-        actions[row] = index[action]
-        if option.probabilities is None:
-            probabilities[row, actions[row]] = 1.0
-        elif len(option.probabilities) == len(ids) and abs(sum(option.probabilities) - 1) <= SUM_TOLERANCE:
-            probabilities[row, [index[candidate] for candidate in ids]] = option.probabilities
-        else:
-            raise InvalidInput(f"request: probabilities: give one for each of the {len(ids)} candidates; they sum to 1")
-    propensities = probabilities[np.arange(len(actions)), actions]
-    if not propensities.all():
-        raise InvalidInput("request: probabilities: that of the chosen action cannot be 0")
-    return Decisions(actions, propensities, probabilities)
+    probabilities, actions = np.zeros((len(rows), len(index))), np.zeros(len(rows), int)
+    for place, row in enumerate(rows):
+        ids, option = chosen_from.listed[place] or candidates.ids, options[row]
+        probabilities[place, [index[candidate] for candidate in ids]] = _own_probabilities(row, option, ids)
+        actions[place] = index[option.action or ""]
+    return Decisions(actions, probabilities[np.arange(len(actions)), actions], probabilities)
+
+
+def _own_probabilities(row: int, option: InstanceOptions, ids: Sequence[str]) -> list[float]:
+    """The probability of each of the candidates when the application chose."""
+    where, count, given = f"context {row}", len(ids), option.probabilities
+    if option.action not in ids:
+        raise InvalidInput(f"{where}: action = {option.action!r}: is not one of the {count} candidates")
+    if given is None:
+        return [float(candidate == option.action) for candidate in ids]
+    if len(given) != count or abs(sum(given) - 1) > TOLERANCE:
+        raise InvalidInput(f"{where}: probabilities: give one for each of the {count} candidates; they sum to 1")
+    if given[ids.index(option.action)] == 0:
+        raise InvalidInput(f"{where}: probabilities: that of the chosen action cannot be 0")
+    return given

@@ -99,6 +99,6 @@ def _actions(ids: tuple[str, ...] | None, numbered: bool, closed: bool) -> Actio
 
 def _too_many(number: int, candidates: int, limit: int) -> InvalidInput:
     return InvalidInput(
-        f"context {number}: {candidates:,} candidates: at most {limit:,} are allowed; list those that a first, cheaper "
-        "choice retrieves"
+        f"context {number}: {candidates:,} candidates: at most {limit:,} are allowed; "
+        "send a shortlist of candidates in `actions`"
     )

@@ -10,10 +10,10 @@ import numpy as np
 
 from banditloop.rl_core.events.rows import Row, decision_row
 from banditloop.rl_core.policies.release import hash_to_unit
-from banditloop.rl_core.serving.candidate_sets import CandidateSets, Features
+from banditloop.rl_core.serving.candidate_sets import CandidateSets
 from banditloop.rl_core.serving.known_answers import Answer
 from banditloop.rl_core.serving.predict_request import InstanceOptions
-from banditloop.rl_core.serving.request_features import ContextReader
+from banditloop.rl_core.serving.request_features import ContextReader, Features
 from banditloop.rl_core.serving.traffic_split import VersionDecisions
 
 NONE_LISTED: Sequence[str] = ()
@@ -80,7 +80,7 @@ class DecisionWriter:
 
 
 def _listed(group: VersionDecisions, i: int, may_imply: bool) -> tuple[Sequence[str], np.ndarray]:
-    """The candidates of the group's i-th row and their probabilities; no candidates where all of a task are meant."""
+    """The candidates of the group's i-th row and their probabilities; no candidates stand for all of the task."""
     ids, eligible, probabilities = group.candidates.ids, group.candidates.eligible, group.decisions.probabilities[i]
     if may_imply and (eligible is None or eligible[i].all()):
         return (), probabilities

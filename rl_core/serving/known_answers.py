@@ -1,4 +1,4 @@
-"""What an id names: the latest answers by id, each with a digest of its question. They survive the process."""
+"""The latest answers by the ids of their decisions, each with a digest of its question. They survive the process."""
 
 import contextlib
 import hashlib
@@ -32,7 +32,7 @@ class Name(NamedTuple):
 
 
 def question_of(option: InstanceOptions, context: np.ndarray | dict[str, Any]) -> str:
-    """A digest of what is asked, apart from the ids; empty without a key."""
+    """A digest of context and options, without the ids; empty without a key."""
     if option.key is None:
         return ""
     options = tuple(option._replace(key=None, event_id=None, request=None))
@@ -64,9 +64,9 @@ class KnownAnswers:
 
     @contextlib.contextmanager
     def held(self, names: Iterable[Name]) -> Iterator[None]:
-        """Hold these names: no other process finds or adds one of them meanwhile, and what others have added is known.
+        """Lock these names and load what other processes added: meanwhile, none of them finds or adds one of the names.
 
-        So a decision is made by one process, however many are asked for it at the same moment.
+        So only one process makes a decision, however many are asked for it at the same moment.
         """
         ids = {f"{kind} {name_id}" for kind, name_id, _ in names}
         if self._file is None or not ids:
@@ -87,8 +87,8 @@ class KnownAnswers:
             if known := self._answers.get((kind, name_id)):
                 if known[0] != question:
                     raise IdConflict(
-                        f"request: {kind} = {name_id!r:.80}: was given before with another observation, action or "
-                        "option; give each decision its own"
+                        f"request: {kind} = {name_id!r:.80}: was given before with another context, action or option; "
+                        "give each decision its own"
                     )
                 answer = known[1]
         return answer
@@ -121,5 +121,5 @@ class KnownAnswers:
 
 
 def _weight(answer: Answer) -> int:
-    """What an answer takes of the cache, in answers without probabilities."""
+    """The space of an answer in the cache, in answers without probabilities."""
     return 1 + len(answer.get("probabilities", ())) // CACHED_PROBABILITIES

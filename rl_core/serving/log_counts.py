@@ -11,7 +11,7 @@ OUTCOMES = {
 def log_counts(platform: Platform) -> dict[str, dict[str, int]]:
     """Events of each topic by outcome, as LogCounts describes them, exact across all processes and crashes.
 
-    The other outcomes add up to `received`, but for `dead`: messages, not events, that could not be logged.
+    The other outcomes add up to `received`, except for `dead`: messages, not events, that could not be logged.
     """
     counts = platform.warehouse.event_counts()
     return {

@@ -12,7 +12,7 @@ from banditloop.rl_core.serving.log_counts import log_counts
 from banditloop.rl_core.serving.worker_counts import STOPPED, WorkerCounts
 
 BUCKET_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-REQUEST, SECONDS = "request", len(BUCKET_SECONDS) + 1  # kind of row, and the position after the buckets in it
+REQUEST, SECONDS = "request", len(BUCKET_SECONDS) + 1  # kind of row, and the sum's position in it, after the buckets
 
 
 class MetricsCollector:

@@ -125,17 +125,17 @@ def send(
 def _publish_file(
     path: Path, file: int, publish: Callable[[bytes], object], damaged: Callable[[str, bytes], object]
 ) -> bytes:
-    """Publish the lines of a file, as far as they are not yet published; returns what follows the last of them."""
+    """Publish the lines of a file, as far as they are not yet published; returns what follows the last whole line."""
     size, published = os.fstat(file).st_size, _published_bytes(file)
     while published < size and (lines := _read_lines(file, published)):
-        whole = []
+        contents = []
         for line in lines[:-1].split(b"\n"):
             if (content := _content(line)) is None:
                 damaged(f"{path.name}: a line does not match its checksum", line)
             else:
-                whole.append(content)
-        if whole:
-            for message in _messages(b"[" + b",".join(whole) + b"]"):
+                contents.append(content)
+        if contents:
+            for message in _messages(b"[" + b",".join(contents) + b"]"):
                 publish(message)
         published += len(lines)
         os.pwrite(file, HEADER % published, 0)
@@ -163,7 +163,7 @@ def _try_lock(file: int, operation: int) -> bool:
 
 
 def _published_bytes(file: int) -> int:
-    """The offset in the header; that of the first event where the header is damaged, and points to no line's end."""
+    """The offset in the header; that of the first event where the header is damaged: it points to no line's end."""
     header = os.pread(file, HEADER_BYTES, 0)
     published = int(header) if header.strip().isdigit() else 0
     is_inside = HEADER_BYTES <= published <= os.fstat(file).st_size

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from typing_extensions import TypedDict
 
 from banditloop.rl_core.errors import InvalidInput, brief
+from banditloop.rl_core.events.schema import MAX_STEP
 from banditloop.rl_core.serving.request_json import MAX_EVENTS, check_count, check_keys, read_request
 from banditloop.rl_core.settings.section import explain
 from banditloop.rl_core.settings.task import MAX_CANDIDATES, MAX_ID_LENGTH
@@ -37,17 +38,16 @@ class InstanceOptions(NamedTuple):
 
 
 NO_OPTIONS = InstanceOptions()
-MAX_STEP = 2**31 - 1  # of the type of the event's field
-MAX_LISTED = 1_000_000  # candidates that a request lists, altogether
+MAX_LISTED = 1_000_000  # ids in `actions` and `exclude` of all decisions of a request
 MAX_BRACKETS = MAX_LISTED + 4 * MAX_EVENTS  # of candidates with features, instances and their lists
-LISTED_PER_DECISION = 40  # that count as one decision in a batch of requests
+LISTED_PER_DECISION = 40  # candidates that count as one decision in a batch of requests
 
 
 class PredictRequest(NamedTuple):
-    """The contexts of a request, not yet checked, and the options of each: a plain vector, or features by name.
+    """The contexts of a request, plain vectors or features by name, not yet checked, and the options of each.
 
     instance_rows: the rows of each instance's contexts; None: every instance is one context.
-    listed: number of candidates that the options list, altogether.
+    listed: number of ids that the options list as candidates or exclude, altogether.
     """
 
     contexts: list[Any]
@@ -57,7 +57,7 @@ class PredictRequest(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of decisions, or more where they list many candidates: a batch has a number for each of both."""
+        """The number of decisions, or more where they list or exclude many ids: a batch has arrays of both."""
         return max(len(self.options), self.listed // LISTED_PER_DECISION)
 
 
@@ -135,11 +135,11 @@ def read_predict_request(body: bytes) -> PredictRequest:
             option._replace(key=option.key or f"request {request_id} {row}", request=(request_id, row, len(options)))
             for row, option in enumerate(options)
         ]
-    listed = sum(len(option.actions) for option in options if option.actions)
+    listed = sum(len(option.actions or ()) + len(option.exclude) for option in options)
     if listed > MAX_LISTED:
         raise InvalidInput(
-            f"request: {listed:,} candidates altogether: at most {MAX_LISTED:,} are allowed; "
-            "send fewer instances per request"
+            f"request: {listed:,} ids in actions and exclude, counted for each decision: at most {MAX_LISTED:,} are "
+            "allowed; send fewer instances per request"
         )
     event_ids = [option.event_id for option in options if option.event_id]
     if len(set(event_ids)) < len(event_ids):
@@ -185,8 +185,8 @@ def _parse_instance(number: int, instance: Any) -> tuple[list[Any], InstanceOpti
     if "step" in fields and "episode_id" not in fields:
         raise InvalidInput(f"instance {number}: step: give episode_id too, the episode that it is a step of")
     if "exclude" in fields:
-        fields["exclude"] = tuple(fields["exclude"])
-    key = f"event {fields['event_id']}" if "event_id" in fields else None  # unlike any key of a request_id
+        fields["exclude"] = tuple(dict.fromkeys(fields["exclude"]))
+    key = f"event {fields['event_id']}" if "event_id" in fields else None  # differs from any key of a request_id
     return context if is_list else [context], InstanceOptions(key, **fields), is_list
 
 

@@ -8,27 +8,27 @@ import numpy as np
 import orjson
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.schema import APPLICATION
 from banditloop.rl_core.policies.release import hash_to_unit
-from banditloop.rl_core.serving.candidate_sets import CandidateSet, CandidateSets, Features, external_decisions
+from banditloop.rl_core.serving.candidate_sets import CandidateSet, CandidateSets, external_decisions
 from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.decision_writer import Batch, DecisionWriter
 from banditloop.rl_core.serving.known_answers import Answer, KnownAnswers, Name, names_of, question_of
 from banditloop.rl_core.serving.predict_request import NO_OPTIONS, InstanceOptions, PredictRequest
-from banditloop.rl_core.serving.request_features import ContextReader
+from banditloop.rl_core.serving.request_features import ContextReader, Features
 from banditloop.rl_core.serving.traffic_split import DecisionRequest, TrafficSplit, VersionDecisions
 from banditloop.rl_core.settings.task import Task
 
-APPLICATION = "application"  # policy_version of decisions that the application took itself
 Contexts = np.ndarray | list[Features]  # of plain vectors, float32 [B, dim], or features by name
 
 
 class Recommender:
     """Answers micro-batches of predict requests; decisions go to `log` as a JSON array before the answers are returned.
 
-    An instance with a key (its event_id or parameters.request_id) has all its randomness from the key: repeated, it
-    gets the same action under the same event id from the same version. The latest of these answers are known, whichever
-    process of this machine gave them, so that a newer version does not decide again and an id is not given to two
-    decisions. A fraction `sample_rate` of all decisions is logged.
+    All randomness of an instance with a key (its event_id or parameters.request_id) is drawn from the key: repeated, it
+    gets the same action under the same event id from the same version. The latest of these answers are remembered
+    across the processes of this machine, so that a newer version does not decide again, and no id names two decisions.
+    A fraction `sample_rate` of all decisions is logged.
     """
 
     def __init__(
@@ -73,11 +73,13 @@ class Recommender:
             rows = [row for row, answer in enumerate(answers) if answer is None]
             new_names = [name[:2] for row in rows for name in names[row]]
             if len(set(new_names)) < len(new_names):
-                raise InvalidInput("request: an id occurs twice in a batch")  # of several requests: each is then alone
+                # It occurs in several requests, which `predict` then answers one by one.
+                raise InvalidInput("request: an id occurs twice in a batch")
             new_contexts = contexts[rows] if isinstance(contexts, np.ndarray) else [contexts[row] for row in rows]
-            decided = self._decide(split, new_contexts, [options[row] for row in rows])
-            self._remember([(names[row], questions[row], answer) for row, answer in zip(rows, decided, strict=True)])
-        for row, answer in zip(rows, decided, strict=True):
+            new_answers = self._decide(split, new_contexts, [options[row] for row in rows])
+            new = [(names[row], questions[row], answer) for row, answer in zip(rows, new_answers, strict=True)]
+            self._remember(new)
+        for row, answer in zip(rows, new_answers, strict=True):
             answers[row] = answer
         return [answer for answer in answers if answer is not None]
 
@@ -91,7 +93,7 @@ class Recommender:
         self._answers.add(new)
 
     def _decide(self, split: TrafficSplit, contexts: Contexts, options: list[InstanceOptions]) -> list[Answer]:
-        """Answers for all rows, whose decisions are logged."""
+        """Answers for all rows; their decisions are logged."""
         if not options:
             return []
         chosen_from = self._candidates.of(options)
@@ -117,11 +119,11 @@ class Recommender:
         if not external_rows:
             return split.decide(range(len(options)), requested, keys, uniforms)
         candidates = requested.candidates.take(external_rows)
-        decisions = external_decisions([options[row] for row in external_rows], chosen_from.take(external_rows))
+        decisions = external_decisions(external_rows, options, chosen_from.take(external_rows))
         external = VersionDecisions(external_rows, APPLICATION, decisions, candidates, "external")
         own_rows = [row for row, option in enumerate(options) if option.action is None]
         own = split.decide(own_rows, requested, keys, uniforms) if own_rows else []
-        return [external, split.champion.decide(external_rows, requested, uniforms, "shadow", 0.0), *own]
+        return [external, *split.champion.attempt(external_rows, requested, uniforms, "shadow", 0.0), *own]
 
 
 def _predictions(request: PredictRequest, answers: list[Answer]) -> list[Answer]:

@@ -85,7 +85,7 @@ class ReleaseFollower:
             self._counts.keep(VERSION, self._policies)
 
     def report(self) -> None:
-        """Report the vitals of the loaded versions: at once when these have changed, else now and then."""
+        """Report the vitals of the loaded versions: at once when the versions change, else every REPORT_SECONDS."""
         vitals, now = self.versions, time.monotonic()
         if list(vitals) != self._reported[0] or now - self._reported[1] > REPORT_SECONDS:
             self._endpoint.report_vitals(vitals)

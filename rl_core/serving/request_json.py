@@ -38,7 +38,7 @@ def read_request(body: bytes, known: Sequence[str], max_brackets: int) -> dict[s
 
 
 def _has_more_values(body: bytes, max_brackets: int) -> bool:
-    """Whether a body has too many brackets or commas. It is read only as far as there are not."""
+    """Whether a body has too many brackets or commas; counted only until there are."""
     brackets = commas = 0
     characters = np.frombuffer(body, np.uint8)
     for start in range(0, len(body), COUNTED_BYTES):

@@ -1,14 +1,14 @@
-"""When a process that has ended is started again."""
+"""The back-off before a process that has ended is started again."""
 
 import asyncio
 import time
 
-FIRST_SECONDS, MOST_SECONDS = 0.5, 30.0  # of the pauses: starting costs a second of the processor
-SETTLED_SECONDS = 60.0  # after which the end of a process has nothing to do with its start
+FIRST_SECONDS, MOST_SECONDS = 0.5, 30.0  # of the pauses: a start costs a second of CPU time
+SETTLED_SECONDS = 60.0  # a process that ran for so long did not end because of its start
 
 
 class Restarts:
-    """The pauses before a process is started again: each twice as long as the last, until one has settled."""
+    """Exponential back-off between starts of a process; it begins anew once one has run for SETTLED_SECONDS."""
 
     def __init__(self) -> None:
         self._next, self._began = FIRST_SECONDS, time.monotonic()

@@ -61,6 +61,9 @@ def _events(rewards: list[Event], name: str) -> tuple[list[Event], pa.Table]:
         raise InvalidInput("request: received_at: is set by the endpoint; omit it, or give a timestamp")
     events = [defaults | reward | {"received_at": now} for reward in rewards]
     for number, event in enumerate(events):
+        if isinstance(version := event["schema_version"], int) and version > SCHEMA_VERSION:
+            problem = f"event.{number}.schema_version = {version}: the newest supported is {SCHEMA_VERSION}"
+            raise InvalidInput(f"{problem}; omit it")
         if len(event) > len(FIELDS):  # not for Pydantic, which would list every unknown field
             check_keys(event, FIELDS, f"event.{number}")
         if isinstance(value := event.get("value"), bool):

@@ -38,8 +38,8 @@ class DecisionRequest(NamedTuple):
         contexts = self.contexts
         if len(rows) == len(contexts):
             return self
-        taken = contexts[rows] if isinstance(contexts, np.ndarray) else [contexts[row] for row in rows]
-        return DecisionRequest(taken, self.candidates.take(rows), self.vector)
+        selected = contexts[rows] if isinstance(contexts, np.ndarray) else [contexts[row] for row in rows]
+        return DecisionRequest(selected, self.candidates.take(rows), self.vector)
 
 
 class VersionDecisions(NamedTuple):
@@ -83,6 +83,17 @@ class LoadedPolicy:
             raise
         self._latencies.append(1e3 * (time.perf_counter() - start))
         return VersionDecisions(rows, self.policy.manifest.version, decisions, requested.candidates, mode, share)
+
+    def attempt(
+        self, rows: Sequence[int], requested: DecisionRequest, uniforms: np.ndarray, mode: str, share: float | None
+    ) -> list[VersionDecisions]:
+        """As `decide`, but empty if that fails, whatever the error: for decisions that no request depends on."""
+        try:
+            return [self.decide(rows, requested, uniforms, mode, share)] if rows else []
+        except Exception as error:
+            version = self.policy.manifest.version
+            log.warning("version %s failed: %r", version, error, extra={"policy_version": version})
+            return []
 
     @property
     def decisions(self) -> int:
@@ -131,27 +142,17 @@ class TrafficSplit(NamedTuple):
         fraction = self.challenger_percent / 100
         assigned = {row for row in rows if self._assignment_uniform(keys[row], uniforms[row]) < fraction}
         challenger_rows = [row for row in rows if row in assigned]
-        groups = self._challenge(challenger_rows, requested, uniforms, "online", fraction)
+        groups = self.challenger.attempt(challenger_rows, requested, uniforms, "online", fraction)
         own_rows = [row for row in rows if row not in assigned]
-        fallback_rows = [] if groups else challenger_rows  # to be decided by a version that they were not assigned
+        fallback_rows = [] if groups else challenger_rows  # assigned to the challenger, which failed
         for champion_rows, share in ((own_rows, 1 - fraction), (fallback_rows, None)):
             if champion_rows:
                 groups.append(self.champion.decide(champion_rows, requested, uniforms, "online", share))
-        return groups if self.challenger_percent else groups + self._challenge(rows, requested, uniforms, "shadow", 0.0)
+        if self.challenger_percent:
+            return groups
+        return groups + self.challenger.attempt(rows, requested, uniforms, "shadow", 0.0)
 
     def _assignment_uniform(self, key: str | None, uniforms: np.ndarray) -> float:
         """A number in [0, 1): the challenger decides where it is below its fraction of the traffic."""
         assert self.challenger
         return uniforms[0] if key is None else hash_to_unit(key, self.challenger.policy.manifest.version)
-
-    def _challenge(
-        self, rows: Sequence[int], requested: DecisionRequest, uniforms: np.ndarray, mode: str, share: float
-    ) -> list[VersionDecisions]:
-        """The challenger's decisions, none if it fails: users must not notice its errors, whatever they are."""
-        assert self.challenger
-        try:
-            return [self.challenger.decide(rows, requested, uniforms, mode, share)] if rows else []
-        except Exception as error:
-            version = self.challenger.policy.manifest.version
-            log.warning("challenger %s failed: %r", version, error, extra={"policy_version": version})
-            return []

@@ -1,4 +1,4 @@
-"""Counts of the predictor's workers in memory that they share: each has its own rows, and any of them adds all up.
+"""Counts of the predictor's workers in shared memory: each writes to its own rows, and any of them can sum all.
 
 The counts of a worker outlive it, so that a killed one leaves no gap: the next one in its place counts on.
 """
@@ -13,8 +13,8 @@ import numpy as np
 ROWS, KEY_BYTES, VALUES = 400, 256, 12
 ROW = np.dtype([("key", f"S{KEY_BYTES}"), ("values", "f8", (VALUES,))])
 STOPPED, WAITING, SERVING = range(3)  # states of a worker; a waiting one answers, but has no policy yet
-BEATS, STATE, HELD, BEAT_AT = range(4)  # of the values of its first row
-SILENT_SECONDS = 3.0  # since a worker has noted that it answers, as it does every second: then it seems to hang
+BEATS, STATE, HELD, BEAT_AT = range(4)  # positions in a worker's first row
+SILENT_SECONDS = 3.0  # a worker beats every second: after so long without a beat, it seems to hang
 
 
 def counts_bytes(workers: int) -> int:
@@ -23,7 +23,7 @@ def counts_bytes(workers: int) -> int:
 
 
 class WorkerCounts:
-    """Rows of VALUES numbers by kind and name, those of each worker apart. This process counts as number `worker`.
+    """Rows of VALUES numbers by kind and name, separate for each worker. This process is number `worker`.
 
     file: descriptor of the file that all workers share, of `counts_bytes`; None for a process without others.
     """
@@ -47,7 +47,7 @@ class WorkerCounts:
         return self._values[self.worker, position]
 
     def _free_position(self) -> int:
-        """The free ones in turn, so that who still counts in a row that was dropped a moment ago spoils no new one."""
+        """The next free position, in turn: a thread may still count in a row that was dropped a moment ago."""
         free = [int(k) for k in np.flatnonzero(self._keys[self.worker] == b"") if k > 0]
         self._added = next((k for k in free if k > self._added), free[0])
         return self._added
@@ -76,7 +76,7 @@ class WorkerCounts:
         own[STATE] = SERVING if is_serving else WAITING
 
     def holds_more(self, connections: int) -> bool:
-        """Note how many connections this worker holds; whether one that answers holds fewer, by more than one."""
+        """Note how many connections this worker holds; return whether one that answers holds fewer by more than one."""
         first = self._values[:, 0]
         first[self.worker, HELD] = connections
         answers = (first[:, STATE] != STOPPED) & (first[:, BEAT_AT] > time.monotonic() - SILENT_SECONDS)

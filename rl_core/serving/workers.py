@@ -1,4 +1,4 @@
-"""The process above the predictor's workers: it starts them, starts again those that end or hang, and publishes.
+"""The parent process of the predictor's workers: it starts them, restarts those that end or hang, and publishes.
 
 All workers accept connections from one socket, which they inherit. Where each had a socket of its own (SO_REUSEPORT),
 macOS would give all connections to one of them, and on Linux the connections that wait for a worker would be lost when
@@ -18,9 +18,10 @@ from banditloop.rl_core.serving.outbox_publisher import keep_publishing
 from banditloop.rl_core.serving.restarts import Restarts
 from banditloop.rl_core.serving.worker_counts import WorkerCounts, counts_bytes
 
-CHECK_SECONDS, PATIENCE_SECONDS = 5.0, 60.0  # between two looks at a worker; until one that does nothing is killed
+CHECK_SECONDS, PATIENCE_SECONDS = 5.0, 60.0  # between two checks of a worker; until one that hangs is killed
 STOP_SECONDS = 8.0  # for a worker to finish its requests
 WRONG_INPUT = 2  # exit status of a worker whose config is wrong: another start would not help
+CRASHED = 1  # exit status after an unexpected error
 log = logging.getLogger("banditloop.predictor")
 
 
@@ -30,7 +31,7 @@ def run_workers(command: Sequence[str], listener: socket.socket, workers: int) -
     command: starts a worker, once its number and its file descriptors of the listener and of the counts are added.
     """
     with tempfile.TemporaryFile() as file:
-        file.write(bytes(counts_bytes(workers)))  # not a hole, which a full disk could not fill when it is written to
+        file.write(bytes(counts_bytes(workers)))  # no sparse file: a full disk could not back its pages later
         file.flush()
         counts = WorkerCounts(0, workers, file.fileno())
         inherited = listener.fileno(), file.fileno()
@@ -40,20 +41,23 @@ def run_workers(command: Sequence[str], listener: socket.socket, workers: int) -
 
 
 async def _keep(command: Sequence[str], inherited: tuple[int, int], counts: WorkerCounts, workers: int) -> int:
-    """Keep all running until a signal, or until a worker finds its input wrong; returns the status to exit with."""
+    """Keep all running until a signal, a worker's wrong input or an unexpected error; returns the exit status."""
     stopping = asyncio.Event()
     for number in signal.SIGTERM, signal.SIGINT:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     publisher = asyncio.create_task(keep_publishing())
-    kept = [asyncio.create_task(_keep_worker(worker, command, inherited, counts)) for worker in range(workers)]
+    worker_tasks = [asyncio.create_task(_keep_worker(worker, command, inherited, counts)) for worker in range(workers)]
     signalled = asyncio.create_task(stopping.wait())
-    await asyncio.wait([signalled, *kept], return_when=asyncio.FIRST_COMPLETED)
-    for task in kept:
+    await asyncio.wait([signalled, *worker_tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in worker_tasks:
         task.cancel()
-    await asyncio.wait(kept)
+    await asyncio.wait(worker_tasks)
+    errors = [error for task in worker_tasks if not task.cancelled() and (error := task.exception())]
+    for error in errors:
+        log.error("a worker cannot be kept running", exc_info=error)
     publisher.cancel()  # once the workers' last events are in their outboxes
     await asyncio.wait([publisher])
-    return 0 if signalled.done() else WRONG_INPUT
+    return CRASHED if errors else 0 if signalled.done() else WRONG_INPUT
 
 
 async def _keep_worker(worker: int, command: Sequence[str], inherited: tuple[int, int], counts: WorkerCounts) -> None:
@@ -77,7 +81,7 @@ async def _keep_worker(worker: int, command: Sequence[str], inherited: tuple[int
 
 @contextlib.asynccontextmanager
 async def _ended_at_last(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
-    """A block after which the process has ended, in the end by force."""
+    """A block after which the process is ended, if need be by force."""
     try:
         yield
     finally:
@@ -91,14 +95,14 @@ async def _ended_at_last(process: asyncio.subprocess.Process) -> AsyncIterator[N
 
 
 async def _status(process: asyncio.subprocess.Process, worker: int, counts: WorkerCounts) -> int:
-    """The exit status of a worker, which is killed if it does nothing for PATIENCE_SECONDS."""
-    beats, silent_looks = counts.beats(worker), 0
-    ended = asyncio.ensure_future(process.wait())  # one for all looks: the process keeps every waiter until it ends
+    """The exit status of a worker, which is killed if it hangs for PATIENCE_SECONDS."""
+    beats, silent_checks = counts.beats(worker), 0
+    ended = asyncio.ensure_future(process.wait())  # one for all checks: the process keeps every waiter until it ends
     try:
         while not (await asyncio.wait([ended], timeout=CHECK_SECONDS))[0]:
-            silent_looks = silent_looks + 1 if counts.beats(worker) == beats else 0
+            silent_checks = silent_checks + 1 if counts.beats(worker) == beats else 0
             beats = counts.beats(worker)
-            if silent_looks * CHECK_SECONDS >= PATIENCE_SECONDS:
+            if silent_checks * CHECK_SECONDS >= PATIENCE_SECONDS:
                 log.error("worker %d has not answered for %g s: it is killed", worker, PATIENCE_SECONDS)
                 process.kill()
         return ended.result()

@@ -35,6 +35,10 @@ class Backend(Section):
         """Image of the pipeline tasks; empty if they run in this Python environment."""
         return ""
 
+    def refuses_custom_jobs(self) -> bool:
+        """Whether tasks of its pipelines cannot wait for a custom job that trains."""
+        return False
+
     def process_folder(self) -> Path | None:
         """Folder for the logs of the processes that `banditloop serve` runs; None where the platform runs them."""
         return None
@@ -119,6 +123,10 @@ class GoogleBackend(Backend):
     def container_image(self) -> str:
         """The configured image."""
         return self.image
+
+    def refuses_custom_jobs(self) -> bool:
+        """Whether Kubeflow Pipelines run the tasks, whose files a custom job of Vertex AI would not see."""
+        return self.runner == "kfp"
 
     def account_email(self, name: str) -> str:
         """Email of a service account created by `banditloop cloud up`."""

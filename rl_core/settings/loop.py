@@ -55,8 +55,8 @@ class PolicySection(Section):
         0.01,
         gt=0,
         le=1,
-        description="fraction of decisions drawn uniformly, so that other policies can be evaluated; not given, 0.01 "
-        "with linear_thompson, which draws its actions itself, and 0.05 with an agent that always takes the best",
+        description="fraction of decisions drawn uniformly, so that other policies can be evaluated. Default: 0.01 "
+        "with linear_thompson, neural_linear and ppo, which explore by themselves; 0.05 with all other agents",
     )
     new_action_exploration: float = Field(
         0.1,
@@ -131,7 +131,9 @@ class RetrainingSection(Section):
         3600.0, gt=0, le=YEAR, description="seconds after which a retraining starts if there are any new interactions"
     )
     template: PathText = Field(
-        "build/pipelines/retraining.yaml", description="path of the compiled retraining pipeline"
+        "build/pipelines/retraining.yaml",
+        description="path of the compiled retraining pipeline. `banditloop serve` and `loop` write this package's "
+        "to its folder, as retraining.yaml and startup.yaml, but keep files that were compiled from other pipelines",
     )
 
     def needed(self, learned_from: int) -> int:

@@ -1,11 +1,23 @@
 """The range of rewards, and scaling by it."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import AfterValidator
 
 MAX_ABS_VALUE = 1e6  # of a reward or a number: squares of larger ones would dominate the sums of training
 TOLERANCE = 1e-6  # of the span: rounding errors are not outside the range
+
+
+def _check_bounds(values: list[float]) -> list[float]:
+    if len(values) != 2 or not values[0] < values[1]:
+        raise ValueError("give the smallest and the largest reward, as [0, 1]")
+    if max(map(abs, values)) > MAX_ABS_VALUE:
+        raise ValueError(f"has values beyond {MAX_ABS_VALUE:,.0f}; scale the rewards")
+    return values
+
+
+RewardBounds = Annotated[list[float], AfterValidator(_check_bounds)]  # of a config key
 
 
 class RewardRange(NamedTuple):

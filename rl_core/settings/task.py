@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from banditloop.rl_core.settings.feature_kinds import Kinds, Vector, arrow_type
-from banditloop.rl_core.settings.reward_range import MAX_ABS_VALUE, RewardRange
+from banditloop.rl_core.settings.reward_range import RewardBounds, RewardRange
 from banditloop.rl_core.settings.section import Line, RelativePath, Section
 
 OPEN = "open"
@@ -52,14 +52,6 @@ def _check_ids(ids: list[Any]) -> None:
         raise ValueError(f"the action {action!r} occurs twice")
 
 
-def _check_range(values: list[float]) -> list[float]:
-    if len(values) != 2 or not values[0] < values[1]:
-        raise ValueError("give the smallest and the largest reward, as [0, 1]")
-    if max(map(abs, values)) > MAX_ABS_VALUE:
-        raise ValueError(f"has values beyond {MAX_ABS_VALUE:,.0f}; scale the rewards")
-    return values
-
-
 def _check_action_features(kinds: Kinds) -> Kinds:
     if "id" in kinds:
         raise ValueError("id: is no feature, but the action's id in requests; give the feature another name")
@@ -76,7 +68,7 @@ class Task(Section):
         "open",
         description="number of actions (0, 1, …), list of their ids, or {table, id}; open: every request lists its own",
     )
-    reward_range: Annotated[list[float], AfterValidator(_check_range)] = Field(
+    reward_range: RewardBounds = Field(
         [0.0, 1.0], description="smallest and largest reward; evaluation scales rewards to [0, 1] by it"
     )
     context: Kinds = Field(

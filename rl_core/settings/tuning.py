@@ -68,9 +68,9 @@ class TuningSection(Section):
     )
     objective: Literal["log", "simulation", "on_policy"] = Field(
         "log",
-        description="what is maximised: the off-policy value on the log (log), the mean reward of a loop simulated in "
-        "the environment (simulation), or that of the policy which on-policy training makes there (on_policy; of "
-        "episodes, simulation is the same)",
+        description="what is maximised. log: the off-policy value on the log; simulation: the mean reward of a loop "
+        "simulated in the environment; on_policy: the mean reward of a policy trained on-policy there (the same as "
+        "simulation in a config with episodes)",
     )
     trials: int = Field(20, ge=1, le=10_000, description="settings to try")
     seeds: int = Field(

@@ -18,6 +18,7 @@ with contextlib.suppress(ImportError):  # only the suites need it
                 "decisions",
                 "backends",
                 "environments",
+                "episodic_environments",
                 "environment_rewards",
                 "merging",
                 "planted",

@@ -1,4 +1,4 @@
-"""A planted sequential problem: five states in a row, where what pays at once is wrong.
+"""A planted sequential problem: five states in a row, where the immediate reward misleads.
 
 In each state the agent may take a reward of TAKEN, which ends the episode, or go on to the next state for nothing;
 going on from the last state pays 1 and ends the episode. Of n states left, going on is worth γⁿ⁻¹.

@@ -61,16 +61,16 @@ def _check_inputs(name: str, declared: Mapping[str, Any], given: Mapping[str, An
 
 
 def _argument(kind: str, value: Any) -> Any:
-    """A parameter, or an artifact as a task gives it."""
+    """The argument for an input: the value of a parameter, or an imported artifact."""
     from kfp import dsl
 
     if kind in PARAMETERS:
         return value
-    known = {name: item for name, item in getattr(value, "metadata", {}).items() if item is not None}
+    metadata = {name: item for name, item in getattr(value, "metadata", {}).items() if item is not None}
     path = Path(value.path if isinstance(value, dsl.Artifact) else value).absolute()
     if not path.exists():
         raise InvalidInput(f"artifact {path}: there is no such file or folder")
-    return dsl.importer(artifact_uri=str(path), artifact_class=_type(kind), metadata=known or None).output
+    return dsl.importer(artifact_uri=str(path), artifact_class=_type(kind), metadata=metadata or None).output
 
 
 def _type(kind: str) -> Any:

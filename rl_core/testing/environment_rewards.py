@@ -1,4 +1,4 @@
-"""The conformance suite of what environments reward. Every environment's suite includes it."""
+"""The conformance suite of environments' rewards, which EnvironmentConformance includes."""
 
 import math
 

@@ -16,7 +16,7 @@ from banditloop.rl_core.testing.sections import as_pipeline_parameter, assert_re
 
 EPISODES = 20
 SEEDS = episode_seeds(0, 0, EPISODES)
-Trace = list[tuple[Any, ...]]  # of an episode: what was observed and could be chosen, the action, and what it brought
+Trace = list[tuple[Any, ...]]  # of an episode, by step: context, candidates, action, reward, terminal, truncated
 
 
 class EpisodicEnvironmentConformance:
@@ -117,7 +117,7 @@ class EpisodicEnvironmentConformance:
 
 
 def traces(environment: EpisodicEnvironment, seeds: np.ndarray, action_seeds: np.ndarray | None = None) -> list[Trace]:
-    """What happens in the episodes of these seeds, with random actions, which they draw unless others are given."""
+    """The traces of the episodes of these seeds, with random actions drawn from `action_seeds` or else from `seeds`."""
     task, episodes = environment.task, environment.reset(seeds)
     result: list[Trace] = [[] for _ in seeds]
     running = np.arange(len(seeds))
@@ -125,9 +125,9 @@ def traces(environment: EpisodicEnvironment, seeds: np.ndarray, action_seeds: np
         rows, candidates = _rows(task, episodes.contexts), episodes.candidates()
         actions = _actions(task, episodes, seeds if action_seeds is None else action_seeds, step)
         steps = episodes.step(actions)
-        brought = list(zip(*(column.tolist() for column in steps), strict=True))
+        outcomes = list(zip(*(column.tolist() for column in steps), strict=True))
         for row in running:
-            result[row].append((rows[row], (candidates or [[]] * len(seeds))[row], actions[row], *brought[row]))
+            result[row].append((rows[row], (candidates or [[]] * len(seeds))[row], actions[row], *outcomes[row]))
         running = running[~steps.ended[running]]
     return result
 
@@ -135,7 +135,7 @@ def traces(environment: EpisodicEnvironment, seeds: np.ndarray, action_seeds: np
 def _actions(task: Task, episodes: Episodes, seeds: np.ndarray, step: int) -> np.ndarray:
     listed = episodes.candidates() or [list(task.action_ids or ())] * len(seeds)
     uniforms = step_uniforms(seeds, step).tolist()
-    return chosen_actions(task, [ids[int(one * len(ids))] for ids, one in zip(listed, uniforms, strict=True)])
+    return chosen_actions(task, [ids[int(uniform * len(ids))] for ids, uniform in zip(listed, uniforms, strict=True)])
 
 
 def _rows(task: Task, contexts: Contexts) -> list[dict[str, Any]]:

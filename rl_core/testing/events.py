@@ -23,7 +23,7 @@ def decisions(
 ) -> pa.Table:
     """Decisions with these ids, all alike; taken now where no time is given. Other `fields` are those of a row.
 
-    Where candidates are given without an action, the first of them is chosen, and all are as probable.
+    Where candidates are given without an action, the first of them is chosen, and all are equally probable.
     """
     if "candidates" in fields and "action" not in fields:
         shares = [[1 / len(ids)] * len(ids) for ids in fields["candidates"]]

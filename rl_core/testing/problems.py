@@ -1,4 +1,4 @@
-"""Problems for agents: built-in environments, as a uniform log to learn from and the rewards of a policy thereafter."""
+"""Problems for agents, from built-in environments: a uniform log to learn from, and later visits with all rewards."""
 
 from functools import cache
 from typing import Any, NamedTuple
@@ -51,6 +51,6 @@ def problem(name: str) -> Problem:
     propensities, ids = 1 / eligible.sum(axis=1), np.arange(LOGGED, dtype=np.uint64)
     logged = Batch(visits.observations, chosen, rewards, None, propensities, ids, visits.eligible)
     later = simulation.visits(VISITS, random)
-    every = (simulation.feedback(later, np.full(VISITS, action), LOGGED)[0] for action in range(actions))
+    by_action = (simulation.feedback(later, np.full(VISITS, action), LOGGED)[0] for action in range(actions))
     eligible = np.ones((VISITS, actions), bool) if later.eligible is None else later.eligible
-    return Problem(logged, later.observations, eligible, np.stack(list(every), axis=1))
+    return Problem(logged, later.observations, eligible, np.stack(list(by_action), axis=1))

@@ -10,7 +10,7 @@ from banditloop.rl_core.testing.training import TrainingConformance, assert_equa
 
 
 class SequentialAgentConformance(TrainingConformance):
-    """Checks that every agent must pass that learns from logged episodes, as AgentConformance says."""
+    """Checks that every agent that learns from logged episodes must pass; subclass it as AgentConformance."""
 
     agent: SequentialAgent
     learns_values: bool = True

@@ -132,10 +132,12 @@ def _merged_metadata(own: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The plan's metadata with the total number of interactions, given the metadata of each shard."""
     plans = [{key: values[key] for key in PLANNED if key in values} for values in own]
     if any(plan != plans[0] for plan in plans):
-        raise InvalidInput("sums: are of different trainings; give those of all shards of one")
+        raise InvalidInput("sums: come from different trainings; give those of all shards of one training")
     names, count = {values[SHARD] for values in own}, int(plans[0][SHARDS])
     if not len(names) == len(own) == count:
-        raise InvalidInput(f"sums: are {len(own)}, of {len(names)} of {count} shards; give those of each one once")
+        raise InvalidInput(
+            f"sums: {len(own)} folders of {len(names)} different shards; give one folder for each of the {count} shards"
+        )
     rows = sum(int(values["interactions"]) for values in own)
     if not rows:
         since = plans[0].get("since") or "the beginning"

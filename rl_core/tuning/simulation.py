@@ -42,12 +42,12 @@ class _Loop:
 
     def __init__(self, config: Config, seed: int) -> None:
         environment = configured(config.environment, "tuning in simulation")
-        self._config, self._environment = config, environment.model_copy()  # in which time starts at 0
+        self._config, self._environment = config, environment.restarted()
         self._seed, self._random, self.decided = seed, np.random.default_rng([seed, 0]), 0
         self._features = features_by_id(self._environment)
         encoding = Encoding.unfitted(config.task).with_features(config.task, self._features)
         if encoding.context.is_fitted:
-            contexts = environment.model_copy().observe(FIT_CONTEXTS, np.random.default_rng([seed, 1]))
+            contexts = environment.restarted().observe(FIT_CONTEXTS, np.random.default_rng([seed, 1]))
             fitted = encoding.context.fit(context_array(config.task, contexts))
             encoding = encoding.model_copy(update={"context": fitted})
         self._encoding = encoding

@@ -1,5 +1,7 @@
 """The HTML pages in a browser: complete on desktop and phone screens, offline, with any content."""
 
+import html
+import json
 import math
 import os
 import re
@@ -13,13 +15,15 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from plotly.offline import get_plotlyjs
 
-from banditloop.rl_core.estimators import ESTIMATORS, evaluate
+from banditloop.rl_core.estimators import ESTIMATORS, evaluate, evaluate_episodes
+from banditloop.rl_core.reports.episode_log_page import write_page as write_episode_log
 from banditloop.rl_core.reports.evaluation_page import write_page as write_evaluation
 from banditloop.rl_core.reports.learning_curve_page import write_page as write_loop
 from banditloop.rl_core.reports.log_page import write_page as write_log
 from banditloop.rl_core.reports.on_policy_page import content as on_policy_content
 from banditloop.rl_core.reports.on_policy_page import write_page as write_on_policy_page
 from banditloop.rl_core.reports.release_page import write_page as write_report
+from banditloop.rl_core.reports.selection_page import write_selection
 from banditloop.rl_core.training.on_policy import Curve, Loop
 
 DISABLED_FEATURES = ["background-networking", "component-update", "gpu", "sync"]
@@ -196,9 +200,17 @@ def log(policy: str = "uniform, on log.csv", country: str = "DE"):
     return {"policy": policy} | evaluate(table, by=["country"], detect=0.01).summary
 
 
-def on_policy(agent: str = "linucb", known: bool = True):
+def episode_log(policy: str = "uniform, on log.csv", metric: str = 'cost in "€"'):
+    random = np.random.default_rng(0)
+    table = {"episode_id": np.arange(200) // 4, "step": np.arange(200) % 4, "reward": random.random(200)}
+    table |= {"propensity": np.full(200, 0.5), "target": random.random(200), metric: random.random(200)}
+    return {"policy": policy} | evaluate_episodes(table, metrics=[metric]).summary
+
+
+def on_policy(agent: str = "linucb", known: bool = True, measures: dict[str, float] | None = None):
     loops = [
-        Loop(16 * (row + 1), 1 / (row + 1) if known else None, 3 - 1 / (row + 1), 16 * (row + 1)) for row in range(1200)
+        Loop(16 * (row + 1), 1 / (row + 1) if known else None, 3 - 1 / (row + 1), 16 * (row + 1), measures or {})
+        for row in range(1200)
     ]
     baselines = {"uniform": 0.9, "best_fixed": 2.4, "oracle": 3.0} if known else {}
     return on_policy_content(Curve(loops), baselines, {"agent": agent, "environment": agent, "version": "v1-0a1b2c3d"})
@@ -208,6 +220,7 @@ PAGES = {
     "on-policy": (write_on_policy_page, on_policy, {"return", "regret"}),
     "on-policy without regret": (write_on_policy_page, lambda: on_policy(known=False), {"return"}),
     "log": (write_log, log, {"estimates", "segments"}),
+    "log of episodes": (write_episode_log, episode_log, {"returns-reward", 'returns-cost in "€"'}),
     "evaluation": (write_evaluation, evaluation, {"estimates", "wealth", "weights", "actions", "segments", "learning"}),
     "report": (write_report, report, {"reward", "evidence", "features"}),
     "loop": (write_loop, loop, {"learning"}),
@@ -216,8 +229,12 @@ PAGES = {
     "empty report": (write_report, empty_report, set()),
 }
 HOSTILE_PAGES = {
-    "on-policy": (write_on_policy_page, lambda: on_policy(HOSTILE)),
+    "on-policy": (
+        write_on_policy_page,
+        lambda: on_policy(HOSTILE, measures={"average_length": 3.0, "entropy": 0.5, HOSTILE: 1.0}),
+    ),
     "log": (write_log, lambda: log(HOSTILE, HOSTILE)),
+    "log of episodes": (write_episode_log, lambda: episode_log(HOSTILE, HOSTILE)),
     "evaluation": (write_evaluation, lambda: evaluation(HOSTILE, HOSTILE, name=HOSTILE)),
     "report": (write_report, lambda: report(HOSTILE, HOSTILE, HOSTILE)),
     "loop": (write_loop, lambda: loop(HOSTILE)),
@@ -239,6 +256,58 @@ def test_the_report_has_a_row_for_each_retraining_with_dashes_for_what_it_did_no
         ["retraining-20260102", "v3-0f3c11aa", "20,000", "12.3", "1,626.0", "14.1", "412.5"],
         ["retraining-1", "v2-3b1a0364", "2,000,000", "61.2", "32,679.7", "–", "–"],
     ]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_who_can_read_the_pages_can_read_the_plotly_that_they_share(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        write_log(log(), tmp_path / "pages" / "page.html", tmp_path / "shared")
+    finally:
+        os.umask(before)
+    files = [tmp_path / "pages" / "page.html", *(tmp_path / "shared").iterdir()]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o666 & ~umask] * 2
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_plot_is_drawn_in_an_element_of_the_page(name, tmp_path):
+    write, example, plots = PAGES[name]
+    write(example(), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text().replace(get_plotlyjs(), "")
+    elements = re.findall(r'<div class="plot" id="(.*?)">', page)
+    drawn = re.findall(r"Plotly\.newPlot\((\".*?\"),\{", page)
+    assert [json.loads(name) for name in drawn] == list(map(html.unescape, elements))
+    assert set(map(html.unescape, elements)) == plots
+
+
+@pytest.mark.parametrize(
+    ("oracle", "text"), [(4.57, "included: 94% of the 4.570 of"), (0.0, "included; the best action")]
+)
+def test_the_newest_policy_is_compared_with_the_best_action_whatever_that_earns(oracle, text, tmp_path):
+    content = loop() | {"oracle": oracle}
+    write_loop(content, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text().replace("\n", " ")
+    assert text in page
+    assert f"{oracle:.3f}" in page
+
+
+@pytest.mark.parametrize("unit", ["episodes", "contexts"])
+@pytest.mark.parametrize(
+    ("trial", "text"),
+    [
+        ({"hyperparameters": {}, "seed": None}, "trained with the config's settings, is"),
+        ({"hyperparameters": {"alpha": 2}, "seed": 0}, "trained with alpha = 2 and seed 0, is"),
+    ],
+)
+def test_policies_are_compared_by_what_they_were_trained_with(trial, text, unit, tmp_path):
+    names = ("value", "standard_error", "setting_value", "difference", "difference_error")
+    row = trial | {"version": "v1-0a1b2c3d"} | dict.fromkeys(names, 0.5)
+    compared = {"metric": "mean reward", "samples": 500, "unit": unit, "policies": [row]}
+    write_selection(compared, tmp_path / "selection.json", tmp_path / "page.html")
+    page = html.unescape((tmp_path / "page.html").read_text())
+    assert text in page
+    assert f"All policies were compared on the same 500 {unit}" in page
+    assert ">None<" not in page
 
 
 @pytest.fixture(scope="module")
@@ -298,8 +367,8 @@ def test_a_page_fits_desktop_and_phone_screens(name, width, browser, tmp_path):
 def test_a_page_references_no_external_address(name, tmp_path):
     write, example, _ = PAGES[name]
     write(example(), tmp_path / "page.html")
-    html = (tmp_path / "page.html").read_text().replace(get_plotlyjs(), "")
-    assert 'src="http' not in html and 'href="http' not in html
+    page = (tmp_path / "page.html").read_text().replace(get_plotlyjs(), "")
+    assert 'src="http' not in page and 'href="http' not in page
 
 
 @pytest.mark.parametrize("name", HOSTILE_PAGES)

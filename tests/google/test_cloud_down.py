@@ -17,7 +17,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.policies.release import Release
 from tests.conftest import make_policy
 from tests.google.test_cloud import states, states_except
-from tests.ports.conftest import vertex
+from tests.ports.conftest import kubeflow, vertex
 from tests.ports.test_runner import sleeper
 from tests.support.emulators import PROJECT
 from tests.support.processes import wait_until
@@ -56,7 +56,7 @@ def test_down_with_delete_data_removes_the_data_too(cloud):
     assert removed[f"bucket {cloud.name}-bucket"] == removed[f"dataset {cloud.config.backend.dataset}"] == "removed"
     assert storage.Client(PROJECT, credentials()).lookup_bucket(f"{cloud.name}-bucket") is None
     cloud.project.changes.clear()
-    assert states_except(cloud.run("down", "--yes"), "does not exist").keys() == PROJECTS_OWN
+    assert states_except(cloud.run("down", "-y"), "does not exist").keys() == PROJECTS_OWN
     assert states_except(cloud.run("down", "--yes", "--delete-data"), "does not exist").keys() == PROJECTS_OWN
     assert cloud.project.changes == []
 
@@ -152,8 +152,12 @@ def test_down_undeploys_the_versions_and_up_deploys_them_again(cloud):
     wait_until(lambda: sorted(endpoint.serving_versions()) == sorted([first, second]))
 
 
-def test_down_stops_runs_and_schedules(cloud, tmp_path):
+@pytest.mark.parametrize("where", ["vertex", "kfp"])
+def test_down_stops_runs_and_schedules(cloud, tmp_path, where):
     """Otherwise a run would create the endpoint again."""
+    runs_on = {"runner": where, "functions": "cloud-run", "kfp_host": kubeflow().address if where == "kfp" else ""}
+    cloud.values["backend"] |= runs_on
+    cloud.path.write_text(json.dumps(cloud.values))
 
     @dsl.pipeline(name="sleep")
     def sleep():
@@ -161,21 +165,34 @@ def test_down_stops_runs_and_schedules(cloud, tmp_path):
 
     compiler.Compiler().compile(sleep, str(tmp_path / "sleep.yaml"))
     cloud.run("up")
-    runner = connect(cloud.config).runner
+    runner = connect(Config.parse(cloud.values)).runner
     runner.submit(tmp_path / "sleep.yaml", {}, "run")
     runner.schedule("nightly", "30 3 * * *", tmp_path / "sleep.yaml", {})
-    vertex().fire(cloud.config.backend.endpoint, "nightly")
+    (kubeflow() if where == "kfp" else vertex()).fire(cloud.config.backend.endpoint, "nightly")
     assert states(cloud.run("plan"))["running pipelines and schedules"] == "exists"
     assert states(cloud.run("down", "--yes"))["running pipelines and schedules"] == "removed"
     assert [run.state for run in runner.runs()] == ["failed", "failed"]
     assert runner.schedules() == []
 
 
-def test_down_asks_for_confirmation(cloud, monkeypatch, capsys):
+class Terminal(io.StringIO):
+    """What somebody types on a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stdin", "status", "message"),
+    [(Terminal("n\n"), 1, "are removed.\nGo on? [y/N]"), (io.StringIO("y\n"), 2, "nothing was changed; give --yes")],
+)
+def test_down_asks_for_confirmation(cloud, monkeypatch, capsys, stdin, status, message):
     monkeypatch.setattr(sys, "argv", ["banditloop", "cloud", "down", "-c", str(cloud.path)])
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(SystemExit) as exit_info:
         main()
-    assert exit_info.value.code == 1
-    assert f"Remove the resources of endpoint {cloud.name}?" in capsys.readouterr().err
+    assert exit_info.value.code == status
+    error = capsys.readouterr().err
+    assert f"the resources of endpoint {cloud.name} " in error
+    assert message in error
     assert cloud.project.changes == []

@@ -14,7 +14,7 @@ from banditloop.pipelines.compile import compile_pipelines
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.events.json_format import encode
-from banditloop.rl_core.policies.release import Release
+from banditloop.rl_core.policies.release import Release, Verdict
 from tests.conftest import decisions, make_policy, vector_decisions
 from tests.ports.conftest import google, kfp, kubeflow
 from tests.support.containers import IMAGE
@@ -65,6 +65,26 @@ def test_bigquery_stores_every_event_once_despite_failures_and_lost_responses(tm
     assert sorted(ids) == sorted(f"{batch}-{i}" for batch in range(6) for i in range(10))
     counts = platform.warehouse.event_counts()
     assert counts.received["decisions"] - counts.duplicate["decisions"] == 60
+
+
+def test_a_release_whose_response_is_lost_is_stored_once(tmp_path, monkeypatch):
+    """The client repeats the write, and finds the object replaced: by itself."""
+    config, lost = google(tmp_path), []
+    make_policy(tmp_path / "policy")
+    version = connect(config).endpoint.add(tmp_path / "policy")
+
+    def lose_first(request: Request, forward) -> Response | None:
+        response = forward(request)
+        is_first = request.path.startswith("/upload/") and response.status == 200 and not lost
+        return lost.append(request.path) if is_first else response
+
+    with proxy(os.environ["STORAGE_EMULATOR_HOST"], lose_first) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        verdict = Verdict(version=version, champion="", decision="promote", by="evaluator", reason="better")
+        assert connect(config).endpoint.set_release(None, Release(champion=version), verdict)
+    assert len(lost) == 1
+    monkeypatch.undo()
+    assert [stored.reason for stored in connect(config).endpoint.verdicts()] == ["better"]
 
 
 def test_consecutive_loggers_log_every_event_once(tmp_path):

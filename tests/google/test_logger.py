@@ -88,6 +88,16 @@ def test_what_pubsub_gave_up_on_is_replayed(config, at_once, monkeypatch):
     assert bus.dead_letters("rewards") == []
 
 
+def test_a_foreign_dead_letter_does_not_hide_the_others(config, at_once):
+    """It has no attribute that tells its topic."""
+    make_topics(config, free_port())
+    bus, backend = connect(config).bus, config.backend
+    publisher = pubsub_v1.PublisherClient(credentials=credentials())
+    publisher.publish(f"projects/{backend.project}/topics/{backend.endpoint}-dead", b"theirs").result()
+    bus.dead_letter("rewards", "a reason", b"ours")
+    assert bus.dead_letters("rewards") == [("a reason", b"ours")]
+
+
 def refuse(config, topic):
     """Send the waiting messages of a topic back."""
     client = pubsub_v1.SubscriberClient(credentials=credentials())

@@ -216,6 +216,16 @@ def test_a_config_nests_the_environment_that_is_delayed():
         Config.parse({"environment": {"name": "delayed", "environment": {"name": "liner"}}})
 
 
+@pytest.mark.parametrize("name", ["gymnasium", "tf_agents", "gymnasium_episodes", "tf_agents_episodes"])
+@pytest.mark.parametrize("bounds", [[1.0, 0.0], [1.0, 1.0], [0.0], [0.0, 1.0, 2.0], [0.0, 1e7]])
+def test_a_reward_range_that_is_none_is_refused_by_the_key_that_has_it(name, bounds):
+    environment = {"name": name, "reward_range": bounds}
+    environment |= {"id": "CartPole-v1"} if "gymnasium" in name else {"factory": TF_WHEEL}
+    with pytest.raises(InvalidInput) as error:
+        Config.parse({"environment": environment})
+    assert str(error.value).startswith(f"environment.reward_range = {bounds}: ")
+
+
 def test_a_data_sets_relative_path_belongs_to_the_configs_folder(tmp_path):
     write_flowers(tmp_path)
     inner = '[environment]\nname = "delayed"\n[environment.environment]\nname = "classification"\n'

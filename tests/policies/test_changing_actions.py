@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.candidates import Candidates
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.saved_policy import MAX_NEW_EXPLORATION, SavedPolicy
+from banditloop.rl_core.policies.uniform import UniformModel
 from banditloop.rl_core.settings.task import Task
 from tests.conftest import make_policy
 
@@ -97,3 +99,15 @@ def test_candidates_in_another_order_have_the_same_probabilities(policy):
     np.testing.assert_array_equal(
         settled.probabilities(observations(50)), settled.probabilities(observations(50), first)
     )
+
+
+def test_a_policy_without_actions_yet_has_no_probabilities(policy):
+    encoding = Encoding.unfitted(Task.parse({"actions": "open", "context": {"observation": {"vector": 4}}}))
+    manifest = policy.manifest.model_copy(update={"actions": 0, "exploration": 1.0})
+    empty = replace(policy, manifest=manifest, model=UniformModel(4, 0), encoding=encoding)
+    for candidates in (None, Candidates(())):
+        assert empty.probabilities(observations(3), candidates).shape == (3, 0)
+        assert empty.greedy_probabilities(observations(3), candidates).shape == (3, 0)
+        with pytest.raises(InvalidInput, match="list one at least"):
+            empty.decide(observations(3), np.zeros(3), candidates)
+    np.testing.assert_allclose(empty.probabilities(observations(3), Candidates(("a", "b"))), 0.5)

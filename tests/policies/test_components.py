@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kfp import compiler, dsl
 from kfp import components as kfp_components
-from kfp import dsl
 from plotly.offline import get_plotlyjs
 
 from banditloop.components import IMAGE
@@ -242,6 +242,27 @@ def test_exported_components_load_with_inputs_and_description(tmp_path):
 def templates(tmp_path_factory):
     folder = tmp_path_factory.mktemp("templates")
     return [*compile_pipelines(folder, image=REMOTE), *compile_on_request(folder, image=REMOTE).values()]
+
+
+@pytest.mark.parametrize("compile_files", [compile_pipelines, compile_on_request])
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_pipelines_of_others_are_kept_on_request(compile_files, suffix, tmp_path):
+    @dsl.pipeline(name="mine")
+    def mine(config: dict):
+        ingester(config=config)
+
+    compiler.Compiler().compile(mine, str(tmp_path / f"mine.{suffix}"))
+    text = (tmp_path / f"mine.{suffix}").read_text()
+    written = compile_files(tmp_path)
+    paths = list(written.values() if isinstance(written, dict) else written)
+    texts = {path: path.read_text() for path in paths}
+    for content, kept in ((text, True), ("", False), (texts[paths[0]][:1000], False)):  # half a file is our own
+        paths[0].write_text(content)
+        compile_files(tmp_path, keep_others=True)
+        assert {path: path.read_text() for path in paths} == texts | ({paths[0]: content} if kept else {})
+    paths[0].write_text(text)
+    compile_files(tmp_path)
+    assert {path: path.read_text() for path in paths} == texts
 
 
 def test_templates_are_single_documents_pinned_to_one_image(templates):

@@ -175,12 +175,18 @@ def test_ratings_are_read_from_an_unpacked_grouplens_folder(tmp_path):
     np.testing.assert_array_equal(ours.age, load_ratings(None).age)
     np.testing.assert_array_equal(ours.male, load_ratings(None).male)
     assert load_movies(str(tmp_path / "ml-100k")) == load_movies(None)
+    beside = load_ratings(str(tmp_path / "ml-100k" / "u.data"))  # users and movies are found beside the file, too
+    np.testing.assert_array_equal(beside.matrix, ours.matrix)
+    np.testing.assert_array_equal([beside.age, beside.male], [ours.age, ours.male])
+    assert load_movies(str(tmp_path / "ml-100k" / "u.data")) == load_movies(None)
 
 
 def test_genres_require_the_file_of_movies(tmp_path):
     (tmp_path / "u.data").write_text("1\t1\t5\t0\n")
     with pytest.raises(InvalidInput, match=r"genres need u\.item"):
         MovieLens(genres=True, ratings=str(tmp_path)).action_features()
+    with pytest.raises(InvalidInput, match=r"genres need u\.item"):
+        MovieLens(genres=True, ratings=str(tmp_path / "u.data")).action_features()
 
 
 def test_downloaded_ratings_are_verified_and_cached(tmp_path, monkeypatch, caplog):

@@ -1,5 +1,6 @@
 """Evaluation on a log of episodes, the gate's decision on it, and the monitor's on a canary's episodes."""
 
+import time
 from datetime import timedelta
 
 import numpy as np
@@ -192,6 +193,25 @@ def test_short_episodes_decide_for_a_better_candidate_and_against_a_worse_one(lo
         assert text in page
 
 
+@pytest.mark.parametrize("incomplete", [15, 25, 35])
+def test_every_held_out_episode_counts_once_for_a_line_of_candidates(tmp_path, monkeypatch, incomplete):
+    """The time at which the first incomplete one began is searched for to a second; six begin in each tenth of one."""
+    config, seconds = lights_config(tmp_path), [0.0]
+    monkeypatch.setattr(time, "time_ns", lambda: int((START.timestamp() + seconds[0]) * 1e9))
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    table, evaluated = rollouts(None, config.environment, 1, 240), 0
+    for number in range(40):
+        seconds[0], part = number / 10, table.slice(18 * number, 18)
+        log_episodes(platform, part.slice(0, 17) if number == incomplete else part)
+        if number in (9, 39):
+            write_follower(config, tmp_path / str(number), 0.6, number)
+            verdict, summary = evaluate_candidate(platform, config, tmp_path / str(number), "run")
+            platform.endpoint.add_verdict(verdict)
+            assert evaluated < summary["episodes"] == verdict.better.count
+            evaluated = summary["episodes"]
+
+
 def test_long_episodes_and_none_go_to_a_canary_and_say_why(tmp_path):
     config = lights_config(tmp_path, max_steps=60)
     platform = connect(config)
@@ -204,7 +224,8 @@ def test_long_episodes_and_none_go_to_a_canary_and_say_why(tmp_path):
     verdict, summary = evaluate_candidate(platform, config, tmp_path / "good", "run")
     assert verdict.decision == "canary"
     assert "of the candidate's own by their weights, are too few to decide" in verdict.reason
-    assert any(text.startswith("horizon: ") for text in summary["warnings"])
+    [horizon] = [text for text in summary["warnings"] if text.startswith("horizon: from step ")]
+    assert horizon.endswith(": estimates rely on the model from there")
     write_evaluation(summary, tmp_path / "evaluation.json", tmp_path / "page.html", tmp_path)
     assert "too little to tell" in (tmp_path / "page.html").read_text()
 

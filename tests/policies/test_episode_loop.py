@@ -108,8 +108,8 @@ def test_episodes_count_in_the_order_in_which_they_began_each_once(tmp_path):
         decision, reason = check_canary(config, platform)
         assert (decision, reason) == (
             None,
-            "the episodes that began first are not complete; one that nothing ends is after episodes.window_seconds = "
-            "1,209,600",
+            "waiting for the oldest open episodes; one without a last decision counts as complete after "
+            "episodes.window_seconds = 1,209,600",
         )
         assert platform.endpoint.release().evidence.better.count == 60 * (number - 1)
         log_episodes(platform, canary.filter(is_last))

@@ -14,20 +14,22 @@ from banditloop.rl_core.agents import Batch
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.environments import policy_value
 from banditloop.rl_core.errors import InvalidInput
-from banditloop.rl_core.evaluation.comparison import compare, user_level_evidence
+from banditloop.rl_core.evaluation.comparison import candidate_line, compare, user_level_evidence
 from banditloop.rl_core.evaluation.estimates import evaluate
 from banditloop.rl_core.evaluation.log_window import LoggedWindow, logged_window
 from banditloop.rl_core.evaluation.share_check import check_shares
 from banditloop.rl_core.evaluation.summary import kfp_metrics, segment_name
-from banditloop.rl_core.evaluation.window_audit import ALARM_LEVEL, audit_window
+from banditloop.rl_core.evaluation.window_audit import audit_window
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.events.rows import decision_table
 from banditloop.rl_core.events.schema import interaction_schema
 from banditloop.rl_core.evidence.anytime_valid import BettingTest
+from banditloop.rl_core.evidence.propensity_audit import ALARM_LEVEL
 from banditloop.rl_core.evidence.sample_ratio import SampleRatioTest
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.directory import write_policy
 from banditloop.rl_core.policies.manifest import Window
+from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.candidate import evaluate_candidate
 from banditloop.rl_core.promotion.decision import decide_heldout
@@ -291,6 +293,28 @@ def test_without_held_out_interactions_the_decision_is_canary_and_values_are_non
     assert "<small>too little to tell</small>" in (tmp_path / "page.html").read_text()
     assert kfp_metrics(evaluation)["held_out_interactions"] == 0
     assert platform.endpoint.verdicts() == []  # the component stores it after writing its files
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_no_decision_counts_twice_for_a_line_of_candidates_in_whichever_order_their_logs_end(
+    started, policies, tmp_path, order
+):
+    """The line was judged until the end of the log, and by an overlapping run until the middle: nothing is new."""
+    config, platform = started
+    ends = {1: None, 2: platform.warehouse.window(None).until}
+    ends[1] = ends[2] - timedelta(hours=1)
+    of_line = BettingTest(count=7, log_wealths=[[1.0] * 12] * 2)
+    for number in order:
+        verdict = {"version": f"v{number}", "champion": "random", "decision": "canary", "by": "evaluator"}
+        platform.endpoint.add_verdict(Verdict(until=ends[number], better=of_line, **verdict))
+    assert candidate_line(platform.endpoint.verdicts(), "random", "v3", 0.0) == (ends[2], of_line.next_candidate())
+    for until in ends.values():
+        candidate = list(policies.values())[2]
+        changes = {"files": {}, "window": Window(until=until, interactions=1)}
+        manifest = candidate.manifest.model_copy(update=changes)
+        write_policy(tmp_path / "v3", manifest, config.agent.initial_statistics(20, 20), candidate.encoding)
+        verdict, _ = evaluate_candidate(platform, config, tmp_path / "v3", "run")
+        assert (verdict.until, verdict.better) == (until, of_line.next_candidate())
 
 
 def test_versions_in_the_log_cannot_traverse_paths(started, tmp_path):

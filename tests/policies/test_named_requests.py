@@ -3,12 +3,14 @@
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events import examples
 from banditloop.rl_core.events.json_format import decode
 from banditloop.rl_core.events.schema import decision_schema, interaction_schema
+from banditloop.rl_core.events.table_file import TableFile
 from banditloop.rl_core.features.encoding import Encoding
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.transitions import ensure_champion
@@ -18,6 +20,7 @@ from banditloop.rl_core.serving.predict_request import read_predict_request
 from banditloop.rl_core.serving.recommender import Recommender
 from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
 from banditloop.rl_core.settings.task import Task
+from banditloop.rl_core.training.training import table_features
 from tests.conftest import EVERY_KIND, make_config
 
 VALUES = {
@@ -119,7 +122,7 @@ def test_missing_and_unseen_values_are_legal(endpoint, context):
         ({"context": {}, "actions": [{"id": "sport", "pirce": 1}]}, "pirce: is no feature of the task; did you mean"),
         ({"context": {}, "exclude": ["sport", "music", "politics"]}, "leaves no action to choose"),
         ({"context": {}, "exclude": ["Sport"]}, "action 'Sport': is unknown; did you mean 'sport'?"),
-        ({"context": {}, "action": "art"}, "action = 'art': is not one of the 3 candidates"),
+        ({"context": {}, "action": "art"}, "context 0: action = 'art': is not one of the 3 candidates"),
     ],
 )
 def test_what_does_not_fit_the_task_is_named(endpoint, instance, message):
@@ -192,7 +195,7 @@ def test_too_many_named_actions_must_be_listed_whatever_else_is_in_the_batch(tmp
     """A row lists its candidates: one of more than 1,000 could not be logged."""
     endpoint = Endpoint(VALUES | {"actions": [f"a{number}" for number in range(1001)]}, tmp_path)
     for instances in ([{"context": {}}], [{"context": {}, "actions": ["a1", "a2"]}, {"context": {}}]):
-        with pytest.raises(InvalidInput, match="1,001 candidates: at most 1,000 are allowed"):
+        with pytest.raises(InvalidInput, match="1,001 candidates: at most 1,000 are allowed; send a shortlist"):
             endpoint.predict(*instances)
     endpoint.predict({"context": {}, "actions": ["a1", "a2"]})
     assert len(endpoint.decisions()) == 1
@@ -217,6 +220,22 @@ def test_a_table_of_actions_is_read_again_when_it_changes(tmp_path):
         endpoint.catalogue._next_refresh = 0.0
         if contents:
             endpoint.catalogue.refresh()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_row_without_an_id_is_no_action(tmp_path, suffix):
+    """An empty cell of CSV is an empty text, and not null."""
+    path = tmp_path / f"articles.{suffix}"
+    rows = [{"article": "a", "price": 1.0}, {"article": "", "price": 2.0}, {"article": "b", "price": 3.0}]
+    if suffix == "parquet":
+        pa.parquet.write_table(pa.Table.from_pylist([*rows, {"article": None, "price": 4.0}]), path)
+    elif suffix == "csv":
+        path.write_text("article,price\n" + "".join(f"{row['article']},{row['price']}\n" for row in rows))
+    else:
+        path.write_text("".join(orjson.dumps(row).decode() + "\n" for row in rows))
+    task = Task.parse(VALUES | {"actions": {"table": str(path), "id": "article"}})
+    assert Catalogue(task, TableFile().read).actions.ids == ("a", "b")
+    assert table_features(task, TableFile().read).keys() == {"a", "b"}
 
 
 def test_numbered_actions_are_answered_as_numbers_and_may_be_given_as_such(tmp_path):

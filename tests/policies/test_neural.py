@@ -156,6 +156,7 @@ def test_another_architecture_cannot_resume_from_its_statistics():
         ({"hidden_units": 32}, False),
         ({"hidden_layers": 3}, False),
         ({"epochs": 1, "seed": 5, "replay_size": 7}, True),
+        ({"replay_size": 10_001}, False),
     ):
         assert agent.model_copy(update=changes).can_resume_from(agent.model_dump(mode="json")) == resumes
 

@@ -9,7 +9,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.on_policy import on_policy_step
-from banditloop.rl_core.training.on_policy import Curve, simulate
+from banditloop.rl_core.training.on_policy import Curve, simulate, train_on_policy
 from banditloop.rl_core.training.on_policy.simulation import Simulation
 
 pytest.importorskip("banditloop.rl_core.tf", exc_type=ImportError)
@@ -64,6 +64,27 @@ def test_a_random_agent_goes_on_from_a_checkpoint_as_if_nothing_had_happened(alg
     assert [resumed.run(loop) for loop in range(2, 4)] == after
     assert len({loop.average_return for loop in [*before, *after]}) == 4  # new random numbers in every loop
     assert {loop.interactions for loop in (*before, *after)} == {16}
+
+
+@pytest.mark.parametrize("algorithm", ["lin_ts", "exp3"])
+@pytest.mark.parametrize("ended", [2, 3])
+def test_a_longer_training_goes_on_in_an_environment_with_a_clock(algorithm, ended, tmp_path):
+    """From the end of a shorter one, whether or not a checkpoint is due there."""
+    environment = {"name": "delayed", "environment": {"name": "drifting", "dim": 3, "actions": 3, "period": 5}}
+    agent = {"name": "tf_agents", "algorithm": algorithm}
+    settings, shorter = (
+        Config.parse(
+            {"environment": environment, "agent": agent}
+            | {"on_policy": {"training_loops": loops, "checkpoint_loops": 2, "batch_size": 3}}
+        )
+        for loops in (5, ended)
+    )
+    statistics, whole = train_on_policy(settings, Simulation(settings))
+    train_on_policy(shorter, Simulation(shorter), tmp_path)
+    resumed, curve = train_on_policy(settings, Simulation(settings), tmp_path, resume=True)
+    assert curve == whole
+    for name, array in statistics.items():
+        np.testing.assert_array_equal(resumed[name], array)
 
 
 @pytest.mark.slow

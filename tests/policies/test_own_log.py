@@ -56,7 +56,7 @@ def test_against_a_baseline_only_a_known_least_propensity_is_evidence(config, po
     random, _, second = policies.values()
     unknown, summary = evaluate_log(config, log.to_batches(), second, random)
     assert (unknown.decision, unknown.champion) == ("canary", "random")
-    assert unknown.reason.startswith("the log's least propensity is unknown, without which nothing is evidence")
+    assert unknown.reason.startswith("give least_propensity: while the smallest propensity of the log is unknown")
     known, same = evaluate_log(config, log.to_batches(), second, random, least_propensity=0.2 / 20)
     assert known.decision == "promote"
     assert same["difference"]["value"] == pytest.approx(summary["difference"]["value"])

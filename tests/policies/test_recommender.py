@@ -8,15 +8,16 @@ import pytest
 
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.events.json_format import decode
-from banditloop.rl_core.events.schema import decision_schema
+from banditloop.rl_core.events.schema import APPLICATION, decision_schema
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.serving.candidate_sets import CandidateSets
 from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.known_answers import CACHED_ANSWERS, CACHED_PROBABILITIES, IdConflict
 from banditloop.rl_core.serving.predict_request import NO_OPTIONS, read_predict_request
-from banditloop.rl_core.serving.recommender import APPLICATION, Recommender
+from banditloop.rl_core.serving.recommender import Recommender
 from banditloop.rl_core.serving.traffic_split import LoadedPolicy, TrafficSplit
 from tests.conftest import make_policy, vector_task
+from tests.policies.test_traffic_split import with_broken_model
 
 TASK = vector_task()
 
@@ -187,11 +188,29 @@ def test_external_decisions_are_logged_with_the_champions_shadow_decisions(split
     ]
 
 
+def test_an_external_decision_is_logged_although_the_champion_fails(splits):
+    broken = LoadedPolicy(with_broken_model(splits[0].champion.policy))
+    recommender = LoggingRecommender()
+    [[answer]] = recommender.predict(TrafficSplit(broken), {"instances": instances(1, action=3)})
+    assert (answer["action"], answer["policy_version"]) == (3, APPLICATION)
+    assert [row["mode"] for row in recommender.decisions().values()] == ["external"]
+    assert broken.failures == 1
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_a_wrong_external_decision_is_named_by_its_place(splits, row):
+    own = [{"action": 1}, {}, {"action": 2}]
+    own[row] = {"action": 20}
+    request = {"instances": [instance | keys for instance, keys in zip(instances(3), own, strict=True)]}
+    [error] = LoggingRecommender().predict(splits[0], request)
+    assert str(error) == f"context {row}: action = '20': is not one of the 20 candidates"
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"action": 20}, "action = '20': is not one of the 20 candidates"),
-        ({"action": 0, "probabilities": [1.0]}, "one for each of the 20 candidates"),
+        ({"action": 20}, "context 0: action = '20': is not one of the 20 candidates"),
+        ({"action": 0, "probabilities": [1.0]}, "context 0: probabilities: give one for each of the 20 candidates"),
         ({"action": 0, "probabilities": [0.5] * 20}, "sum to 1"),
         ({"action": 0, "probabilities": [0.0, 1.0] + [0.0] * 18}, "cannot be 0"),
         ({"probabilities": [0.05] * 20}, "probabilities: give action too"),
@@ -238,10 +257,35 @@ def test_the_candidates_of_a_request_are_bounded_altogether():
     with pytest.raises(InvalidInput) as error:
         request(1001)
     assert str(error.value) == (
-        "request: 1,001,000 candidates altogether: at most 1,000,000 are allowed; send fewer instances per request"
+        "request: 1,001,000 ids in actions and exclude, counted for each decision: at most 1,000,000 are allowed; "
+        "send fewer instances per request"
     )
     assert (request(100).size, request(1).size) == (2500, 25)  # of micro-batches of 256
     assert read_predict_request(orjson.dumps({"instances": instances(3)})).size == 3
+
+
+@pytest.mark.parametrize(("vectors", "ids"), [(10_000, 101), (1, 1_000_001)])
+def test_the_exclusions_of_a_request_are_bounded_altogether(vectors, ids):
+    """They count once for each decision, and an id that occurs twice counts once."""
+    for repeats in (1, 3):
+        excluded = [f"{number}" for number in range(ids - repeats + 1)] + ["0"] * (repeats - 1)
+        body = orjson.dumps({"instances": [{"observation": [[1.0]] * vectors, "exclude": excluded}]})
+        if repeats == 1:
+            with pytest.raises(InvalidInput, match="ids in actions and exclude, counted for each decision: at most 1"):
+                read_predict_request(body)
+        else:
+            assert len(read_predict_request(body).options[0].exclude) == ids - 2
+
+
+def test_the_vectors_of_an_instance_share_their_candidates():
+    """These are found once, however many vectors there are, and are those of each vector alone."""
+    body = {"instances": [{"observation": [[1.0]] * 3, "exclude": ["1", "2"]}, {"context": {}, "exclude": ["3"]}]}
+    for parameters in ({}, {"request_id": REQUEST_ID}):
+        options = read_predict_request(orjson.dumps(body | {"parameters": parameters})).options
+        sets = CandidateSets(TASK, Catalogue(TASK))
+        listed = sets.of(options).listed
+        assert listed[0] is listed[1] is listed[2]
+        assert listed == [sets.of([option]).listed[0] for option in options]
 
 
 @pytest.mark.parametrize("listed", [None, [f"{number}" for number in range(10)]])

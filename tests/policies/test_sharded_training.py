@@ -170,9 +170,10 @@ def test_what_is_no_shard_of_one_training_is_refused(tmp_path):
         add_up_step(config, platform, tmp_path / "examples", tmp_path / f"sums-{training}", export.metadata)
         sums.append(tmp_path / f"sums-{training}")
         simulate_step(config, platform, 50, 1)
-    with pytest.raises(InvalidInput, match="sums: are of different trainings; give those of all shards of one"):
+    with pytest.raises(InvalidInput, match="sums: come from different trainings; give those of all shards of one"):
         merge_step(config, platform, sums, tmp_path / "policy", "")
-    for given, error in ((sums[:1], "sums: are 1, of 1 of 2 shards"), ([sums[0]] * 2, "sums: are 2, of 1 of 2 shards")):
+    for given, shards in ((sums[:1], "1 folders of 1"), ([sums[0]] * 2, "2 folders of 1")):
+        error = f"sums: {shards} different shards; give one folder for each of the 2 shards"
         with pytest.raises(InvalidInput, match=error):
             merge_step(config, platform, given, tmp_path / "policy", "")
     with pytest.raises(InvalidInput, match="sums: are none"):

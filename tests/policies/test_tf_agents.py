@@ -48,7 +48,7 @@ class TestTFAgents(AgentConformance):
     def test_sample_weights_count(self):
         if self.agent.algorithm != "neural_linucb":
             return super().test_sample_weights_count()
-        with pytest.raises(InvalidInput, match="neural_linucb': cannot weight"):
+        with pytest.raises(InvalidInput, match="neural_linucb': has no sample weights"):
             trained(self.agent, noise(0, 50)._replace(sample_weight=np.arange(1.0, 51)))
         return None
 

@@ -1,18 +1,27 @@
 """The traffic split between champion and challenger: users never see a failure of the challenger."""
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from banditloop.rl_core.backends import connect
-from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.errors import InvalidInput, PlatformError
 from banditloop.rl_core.events.candidates import Candidates
+from banditloop.rl_core.events.table_file import TableFile
+from banditloop.rl_core.policies.manifest import read_manifest
 from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.policies.saved_policy import SavedPolicy
 from banditloop.rl_core.promotion.transitions import promote
-from banditloop.rl_core.serving.release_follower import ReleaseFollower
+from banditloop.rl_core.serving.catalogue import Catalogue
+from banditloop.rl_core.serving.http.admission import Admission
+from banditloop.rl_core.serving.http.endpoint import Predictor
+from banditloop.rl_core.serving.known_answers import KnownAnswers
+from banditloop.rl_core.serving.outbox import Outbox
+from banditloop.rl_core.serving.release_follower import ReleaseFollower, SinglePolicySource
 from banditloop.rl_core.serving.traffic_split import DecisionRequest, LoadedPolicy, TrafficSplit
+from banditloop.rl_core.serving.worker_counts import WorkerCounts
 from tests.conftest import make_config, make_policy
 
 ROWS = 200
@@ -60,6 +69,61 @@ def test_a_release_that_cannot_be_loaded_whole_leaves_all_as_it_was(policies, tm
         follower.refresh()
     assert list(follower.versions) == [before]
     assert follower.split.champion.policy.manifest.version == before
+
+
+class Folders(SinglePolicySource):
+    """A champion in the folder 1 and a challenger in the folder 2, and the vitals that are reported of them."""
+
+    def __init__(self, folder, is_broken) -> None:
+        super().__init__(folder)
+        self.versions, self.is_broken, self.reports = {}, is_broken, []
+        for name in ("1", "2"):
+            make_policy(folder / name, int(name))
+            self.versions[read_manifest(folder / name).version] = folder / name
+
+    def release(self):
+        champion, challenger = self.versions
+        return Release(champion=champion, challenger=challenger, challenger_percent=50)
+
+    def policy(self, version):
+        return self.versions[version]
+
+    def report_vitals(self, vitals):
+        self.reports.append(list(vitals))
+        if self.is_broken:
+            raise PlatformError("cannot report")
+
+
+async def run_until(app, condition):
+    """Run the background tasks of an app until a condition holds."""
+    messages = asyncio.Queue()
+    running = asyncio.create_task(app({"type": "lifespan"}, messages.get, lambda message: asyncio.sleep(0)))
+    await messages.put({"type": "lifespan.startup"})
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+    await messages.put({"type": "lifespan.shutdown"})
+    await running
+
+
+@pytest.mark.parametrize("broken", ["challenger", "report"])
+def test_a_step_that_fails_does_not_stop_the_others(tmp_path, broken):
+    """The table of actions is read again, and vitals are reported, although the release cannot be loaded whole."""
+    endpoint = Folders(tmp_path, broken == "report")
+    champion, challenger = endpoint.versions
+    if broken == "challenger":
+        (endpoint.policy(challenger) / "weights.npz").write_bytes(b"broken")
+    table, task = tmp_path / "actions.csv", {"context": {"observation": {"vector": 20}}}
+    table.write_text("id\n0\n1\n")
+    config = make_config(tmp_path, task=task | {"actions": {"table": str(table)}})
+    catalogue, follower = Catalogue(config.task, TableFile().read), ReleaseFollower(endpoint)
+    table.write_text("id\n0\n1\n2\n")
+    outboxes = [Outbox(tmp_path / name) for name in ("decisions", "rewards")]
+    predictor = Predictor(follower, catalogue, *outboxes, KnownAnswers(), config, WorkerCounts(), None)
+    app = predictor.app(Admission(None), "/predict", "/health")
+    asyncio.run(run_until(app, lambda: catalogue.actions.ids == ("0", "1", "2")))
+    assert endpoint.reports[0] == ([champion] if broken == "challenger" else [champion, challenger])
+    assert list(follower.versions) == endpoint.reports[0]
 
 
 @pytest.mark.parametrize("percent", [0, 1, 50, 99])

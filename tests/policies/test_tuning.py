@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 from kfp import dsl
+from typer.testing import CliRunner
 
 from banditloop.components.tuner import tuner
+from banditloop.pipelines.cli.main import app
 from banditloop.pipelines.compile import compile_on_request
 from banditloop.rl_core.agents.linear_thompson import LinearThompson
 from banditloop.rl_core.backends import connect
@@ -16,6 +19,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.ports import Trial
 from banditloop.rl_core.promotion.steps import simulate_step
+from banditloop.rl_core.tuning.attempt import attempt
 from banditloop.rl_core.tuning.objective import Source, objective_of
 from banditloop.rl_core.tuning.simulation import simulated_reward
 from banditloop.rl_core.tuning.study import present_parameters, search
@@ -49,6 +53,25 @@ def test_the_search_begins_with_the_present_settings_and_finds_better_ones(tmp_p
     assert first.standard_error == pytest.approx(0.05)
     assert min(abs(trial.parameters["agent.alpha"] - 1) for trial in others) < 0.2
     assert search(config, closeness, tmp_path) == [first, *others]  # there is nothing left to try
+
+
+def test_a_lock_that_times_out_in_a_tuning_is_no_other_tuning(tmp_path):
+    with FileLock(tmp_path / "other.lock"), pytest.raises(Timeout), attempt(tmp_path / "attempt", Source()):
+        FileLock(tmp_path / "other.lock").acquire(timeout=0)
+    with attempt(tmp_path / "attempt", Source("log.csv")) as source:  # goes on
+        assert source == Source()
+        with pytest.raises(InvalidInput, match="another process"), attempt(tmp_path / "attempt", Source()):
+            pass
+
+
+@pytest.mark.parametrize(("option", "number"), [("trials", 10_001), ("parallel", 1_001)])
+def test_an_option_beyond_the_limits_of_its_key_is_refused(tmp_path, option, number):
+    (tmp_path / "loop.json").write_text(json.dumps(tuning_config(tmp_path).to_dict()))
+    words = ["tune", "-c", str(tmp_path / "loop.json"), f"--{option}", str(number), "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, InvalidInput), result
+    assert str(result.exception).startswith(f"tuning.{option} = {number}: ")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("pruning", ["median", "hyperband"])
@@ -100,6 +123,7 @@ TUNE = """
 import json, sys
 from pathlib import Path
 from banditloop.rl_core.config import Config
+from banditloop.pipelines.cli.main import app
 from banditloop.pipelines.compile import compile_on_request
 from banditloop.rl_core.backends import connect
 from banditloop.rl_core.tuning.tune import tune
@@ -168,9 +192,13 @@ def test_on_a_log_the_value_is_that_of_the_rewards(tmp_path):
         objective_of(tuning_config(tmp_path, objective="log", seeds=100), platform, Source())
 
 
-@pytest.mark.parametrize("name", ["linear", "drifting", "sparse_clicks"])
-def test_a_simulated_loop_is_a_function_of_its_seed(tmp_path, name):
-    config = tuning_config(tmp_path, environment={"name": name})
+DRIFTING = {"name": "drifting", "period": 20}
+DELAYED = {"name": "delayed", "environment": {"name": "delayed", "environment": DRIFTING}}
+
+
+@pytest.mark.parametrize("environment", [{"name": "linear"}, {"name": "sparse_clicks"}, DRIFTING, DELAYED])
+def test_a_simulated_loop_is_a_function_of_its_seed(tmp_path, environment):
+    config = tuning_config(tmp_path, environment=environment)
     assert simulated_reward(config, 1) == simulated_reward(config, 1) != simulated_reward(config, 2)
 
 

@@ -1,6 +1,8 @@
 """The commands for pipeline runs and schedules."""
 
 import json
+import re
+import shlex
 
 import pytest
 from kfp import compiler, dsl
@@ -151,6 +153,14 @@ def test_a_run_is_checked_started_watched_and_listed(tmp_path, config_file, gree
     assert shown("run", "artifacts", "h", *options)[0].startswith("artifacts")
     assert refused("run", "cancel", "h", *options) == "run 'hello': is not running: it has succeeded"
     assert "did you mean 'hello'?" in refused("run", "show", "hallo", *options)
+
+
+def test_the_command_that_a_submission_shows_watches_its_run(tmp_path, config, greeting):
+    path = write_config(config, tmp_path / "my loop.json")
+    words = ("run", "submit", greeting, "-c", path, "--target", "local", "-p", "run_id=copied")
+    command = shlex.split(re.search("`(.*)`", "".join(shown(*words)))[1])
+    assert command == ["banditloop", "run", "watch", "copied", "-c", str(path), "--target", "local"]
+    assert shown(*command[1:])[-1] == "copied succeeded"
 
 
 def test_ctrl_c_and_the_timeout_leave_the_run_alone(config, config_file, waiting, monkeypatch):

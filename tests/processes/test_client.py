@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import orjson
 import pytest
 
 import banditloop
@@ -13,6 +14,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.promotion.transitions import ensure_champion
 from tests.support.processes import free_port, process, wait_until
+from tests.support.proxy import Response, proxy
 
 TASK = {"actions": ["a", "b", "c"], "context": {"age": "number"}}
 
@@ -72,6 +74,35 @@ def test_threads_share_a_client(client):
     with ThreadPoolExecutor(8) as pool:
         decisions = list(pool.map(lambda age: client.rank({"age": age}), range(50)))
     assert len({decision.event_id for decision in decisions}) == 50
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
+def test_what_may_pass_is_tried_again_with_the_same_id(platform, status):
+    """The endpoint has answered each time, but a proxy says something else."""
+    answers = []
+
+    def lossy(request, forward):
+        response = forward(request)
+        answers.append(response.body)
+        return Response(status, {}, b"<html>") if len(answers) < 3 else response
+
+    with proxy(platform.endpoint.url(), lossy) as url, banditloop.Client(url) as client:
+        decision = client.rank({"age": 3})
+    assert len(answers) == 3
+    assert {orjson.loads(answer)["predictions"][0]["event_id"] for answer in answers} == {decision.event_id}
+
+
+def test_any_other_status_is_raised_at_once(platform):
+    requests = []
+
+    def broken(request, forward):
+        requests.append(request)
+        return Response(500, {}, b"")
+
+    address = platform.endpoint.url()
+    with proxy(address, broken) as url, banditloop.Client(url) as client, pytest.raises(httpx.HTTPStatusError):
+        client.rank()
+    assert len(requests) == 1
 
 
 @pytest.mark.slow

@@ -51,12 +51,36 @@ def test_a_loop_is_written_from_a_log(log, tmp_path):
     assert "looks like an id" in output
     assert "Age (years): is called Age_years" in (folder / "README.md").read_text()
     lines = output.replace(str(folder), "DIR").splitlines()
+    assert lines[-3].endswith("next: banditloop serve -c 'DIR/loop.toml'")  # to be copied, whatever the folder's name
     assert lines[-2] == "to learn from the log, too, import it once:"
     command = shlex.split(output.splitlines()[-1])
     assert command[:2] == ["banditloop", "import"]
     result = CliRunner().invoke(app, [*command[1:], "--json"])
     assert json.loads(result.output)["added"] == 50, result.output
     assert max(map(len, lines[:-1])) <= 80, lines  # the last one is a command to copy
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("mdp_id", "sequence_number"), ("episode_id", "step"), ("trajectory", "timestep"), ("episode", "time_step")],
+)
+@pytest.mark.parametrize("others", [(), ("metrics.taps", "possible_actions", "terminated")])
+def test_the_printed_command_imports_a_log_of_episodes(names, others, tmp_path):
+    episodes = [dict(zip(names, (row // 5, row % 5), strict=True)) for row in range(50)]
+    values = {"metrics.taps": 1, "possible_actions": ["left", "right"], "terminated": False}
+    rows = [
+        {"Age (years)": 20 + row * 0.5, "arm": ("left", "right")[row % 2], "won": row % 2, "p": 0.5}
+        | episodes[row]
+        | {name: values[name] for name in others}
+        for row in range(50)
+    ]
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    command = shlex.split(init(tmp_path / "new", "--from", log, "--reward", "won").splitlines()[-1])
+    imported = CliRunner().invoke(app, [*command[1:], "--json"])
+    assert not imported.exception, imported.exception
+    assert json.loads(imported.stdout)["added"] == 50
+    assert json.loads(imported.stdout)["columns"]["episode_id"] == names[0]
 
 
 def test_the_application_is_valid_short_and_says_that_its_visitors_are_simulated(log, tmp_path):

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,14 @@ from banditloop.rl_core.environments.history import simulated_history
 from banditloop.rl_core.events.contexts import context_array
 from banditloop.rl_core.promotion.monitor import check_canary
 from banditloop.rl_core.promotion.transitions import start_canary
-from banditloop.rl_core.reports.drift import ObservationSample, RewardStats, drifted_features, drifted_reward
+from banditloop.rl_core.reports.drift import (
+    SAMPLE_ROWS,
+    ObservationSample,
+    RewardStats,
+    drifted_features,
+    drifted_reward,
+)
+from banditloop.rl_core.reports.log_reading import PERIODS, read_log
 from banditloop.rl_core.reports.release_report import report
 from banditloop.rl_core.reports.status import status
 from tests.conftest import deploy, make_config, make_policy
@@ -80,6 +87,9 @@ def test_manual_moves_are_recorded_with_their_reasons(tmp_path, config):
 
     for split in ("none=20", f"{second}=100", f"{second}=x", second, f"{first}=20"):
         assert_refused(banditloop("release", "traffic", split, "-c", tmp_path / "config.json"), split.split("=")[0])
+    assert_refused(
+        banditloop("release", "traffic", "=20", "-c", tmp_path / "config.json"), "traffic '=20': give VERSION"
+    )
     for words in (("traffic", "v2=20"), ("promote", "v2")):
         assert_refused(banditloop("release", *words, "-c", tmp_path / "config.json"), second, "give --yes")
     assert_refused(
@@ -97,7 +107,9 @@ def test_manual_moves_are_recorded_with_their_reasons(tmp_path, config):
     assert release("promote", third, "-y")[0]["version"] == third
     assert release("rollback", "--yes")[0]["version"] == first
     assert_refused(banditloop("release", "rollback", "-c", tmp_path / "config.json"), "has no previous champion")
-    assert_refused(banditloop("release", "promote", "-c", tmp_path / "config.json"), "the endpoint has: v3-")
+    assert_refused(
+        banditloop("release", "promote", "-c", tmp_path / "config.json"), "there is no challenger to promote"
+    )
     release("traffic", f"{second}=30", "--yes")
     assert release("promote", "--yes") == [{"version": second, "status": "champion", "traffic_percent": 100}]
     moves = [(v.decision, v.version, v.reason) for v in platform.endpoint.verdicts()]
@@ -145,13 +157,37 @@ def test_the_report_finds_fallen_rewards_and_drifted_features(tmp_path):
     assert content["exploration"]["mean_reward"] == 2.5
 
 
-def log(config, seed, version, shift, reward):
-    """Log 400 interactions with feature 5 shifted and the same reward for all."""
-    [(decisions, rewards)] = simulated_history(config.environment, 400, "reward", seed)
+def test_the_drift_of_features_rests_on_all_of_the_time_since_training(tmp_path, monkeypatch):
+    """Two versions serve, and features shift in the later half: each period has its share of the sample, no more."""
+    config, trained, hours = make_config(tmp_path), datetime(2026, 6, 1, tzinfo=UTC), [0]
+    monkeypatch.setattr(time, "time_ns", lambda: int((trained + timedelta(hours=hours[-1])).timestamp() * 1e9))
+    platform = connect(config)
+    make_policy(tmp_path / "policy", until=trained)
+    champion = deploy(platform.endpoint, tmp_path / "policy")
+    versions = pa.array([champion, "random"] * 200)
+    for hour in range(1, PERIODS + 1):
+        hours.append(hour)
+        decisions = shifted(config, hour, 2.0 * (hour > PERIODS / 2))
+        platform.warehouse.append("decisions", replaced(decisions, "policy_version", versions))
+    reading = read_log(config, platform, platform.endpoint.versions()[-1])
+    assert reading.recent.rows == PERIODS * (SAMPLE_ROWS // PERIODS)
+    values = np.concatenate(reading.recent.parts)[:, 5]
+    half = len(values) // 2
+    assert values[half:].mean() - values[:half].mean() == pytest.approx(2, abs=0.1)
+
+
+def shifted(config, seed, shift):
+    """400 decisions with feature 5 shifted."""
+    [(decisions, _)] = simulated_history(config.environment, 400, "reward", seed)
     observations = np.array([context["observation"] for context in decisions["context"].to_pylist()], np.float32)
     observations[:, 5] += shift
-    shifted = context_array(config.task, {"observation": observations})
-    decisions = replaced(replaced(decisions, "context", shifted), "policy_version", pa.array([version] * 400))
+    return replaced(decisions, "context", context_array(config.task, {"observation": observations}))
+
+
+def log(config, seed, version, shift, reward):
+    """Log 400 interactions with feature 5 shifted and the same reward for all."""
+    [(_, rewards)] = simulated_history(config.environment, 400, "reward", seed)
+    decisions = replaced(shifted(config, seed, shift), "policy_version", pa.array([version] * 400))
     warehouse = connect(config).warehouse
     warehouse.append("rewards", replaced(rewards, "value", pa.array([reward] * 400)))
     warehouse.append("decisions", decisions)

@@ -143,7 +143,7 @@ def test_a_policy_is_evaluated_with_a_reward_model_a_table_and_a_page(loop, poli
     page = loop / "page.html"
     text = run("evaluate", loop / "log.csv", "--policy", policy, *options, "--html", page)
     assert max(map(len, text.splitlines())) <= 80
-    assert "more than the baseline" in text
+    assert "difference to the baseline" in text
     summary = json.loads(run("evaluate", loop / "log.csv", "--policy", policy, *options, "--json"))
     assert summary["estimates"]["dr"]["value"] > summary["baseline_estimates"]["dr"]["value"] + 0.2
     assert summary["difference"]["low"] > 0

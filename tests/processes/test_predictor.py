@@ -338,6 +338,10 @@ def test_rewards_are_accepted_over_http_and_reach_the_bus(url, platform):
         (b'{"rewards": [{"event_id": "a", "value": 1e9}]}', "event.0.value = 1000000000.0"),
         (b'{"rewards": [{"event_id": "a", "value": 1, "timestamp": "2026-01-01T00:00:00"}]}', "event.0.timestamp"),
         (b'{"rewards": [{"event_id": "a", "value": 1, "when": 1}]}', "event.0.when"),
+        (
+            b'{"rewards": [{"event_id": "a", "value": 1, "schema_version": 4}]}',
+            "event.0.schema_version = 4: the newest supported is 3; omit it",
+        ),
     ],
 )
 def test_a_bad_reward_is_answered_400_and_not_published(url, platform, body, message):

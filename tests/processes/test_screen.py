@@ -1,7 +1,10 @@
 """Every table of a loop at 80 columns, and what `serve` tells, from a loop whose history was written by hand."""
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +15,7 @@ from banditloop.pipelines.cli.log_tail import MOST, LogTail
 from banditloop.pipelines.cli.main import app
 from banditloop.pipelines.cli.table import MAX_LINES, MAX_UNBROKEN
 from banditloop.rl_core.backends import connect
+from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.policies.manifest import MANIFEST
 from banditloop.rl_core.policies.release import Verdict
 from banditloop.rl_core.promotion.transitions import ensure_champion, promote, roll_back, start_canary
@@ -213,6 +217,29 @@ def test_the_follower_tells_every_step_once(tmp_path):
     assert told() == []
 
 
+def test_what_happened_before_a_look_that_failed_is_told_by_the_next(tmp_path):
+    config = make_config(tmp_path)
+    platform = connect(config)
+    ensure_champion(config, platform.endpoint)
+    follower = Follower(platform)
+    releases = list(tmp_path.rglob("release*.json"))
+    make_policy(tmp_path / "policy", 1)
+    version = platform.endpoint.add(tmp_path / "policy")
+    start_canary(platform.endpoint, version, 20, 0.0)
+    write_run(tmp_path / "loop" / "runs" / "run", {"state": "failed", "reason": "trainer: out of memory"})
+    texts = {path: path.read_text() for path in releases}
+    for path in releases:
+        path.write_text("damaged")
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="release"):
+            list(follower.events())
+    for path, text in texts.items():
+        path.write_text(text)
+    told = [(event.what, event.run, event.version) for event in follower.events()]
+    assert told == [("started", "run", ""), ("trained", "", version), ("canary", "", version), ("failed", "run", "")]
+    assert list(follower.events()) == []
+
+
 def test_warnings_in_a_log_are_told_once(tmp_path):
     log = tmp_path / "logger.txt"
     tail = LogTail(log)
@@ -228,6 +255,29 @@ def test_warnings_in_a_log_are_told_once(tmp_path):
     assert list(tail.events()) == []
     log.write_text('{"severity": "ERROR", "message": "rotated", "event": "repaired"}\n')
     assert list(tail.events()) == [Event("repaired", "logger: rotated")]
+
+
+def test_warnings_that_follow_a_rotation_before_the_next_look_are_told(tmp_path):
+    log = tmp_path / "logger.txt"
+    tail = LogTail(log)
+    line = '{"severity": "ERROR", "message": "%s"}\n'
+    for number in range(3):
+        log.write_text(f"{'x' * 500}\n{line % number}")
+        assert [event.text for event in tail.events()] == [f"logger: {number}"]
+        log.write_text(line % "first" + line % "second")  # smaller, with warnings already
+        assert [event.text for event in tail.events()] == ["logger: first", "logger: second"]
+
+
+def test_a_warning_of_several_threads_is_new_in_one_of_them():
+    unrepeated, warnings = Unrepeated(), [Event("warning", str(number)) for number in range(100)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            new = list(pool.map(lambda _: [unrepeated.is_new(warning) for warning in warnings], range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert np.sum(new, axis=0).tolist() == [1] * len(warnings)
 
 
 def test_the_same_warning_is_told_again_only_later(monkeypatch):

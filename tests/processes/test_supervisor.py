@@ -71,6 +71,17 @@ def test_a_crash_loop_is_told_with_the_last_line_of_the_log(config):
         wait_until(connect(config).endpoint.serving_versions)
 
 
+def test_a_log_that_cannot_be_read_ends_neither_the_watch_nor_the_restart_of_others(config):
+    logs = connect(config).runner.root.parent / "logs"
+    with services(config) as processes:
+        (logs / "logger.txt").unlink()
+        (logs / "logger.txt").mkdir()  # a folder where its log should be
+        for _ in range(2):
+            running = processes[PREDICTOR]
+            running.kill()
+            wait_until(lambda last=running: processes[PREDICTOR] is not last)
+
+
 def test_logs_are_rotated_while_they_are_written(config):
     logs = connect(config).runner.root.parent / "logs"
     with services(config):

@@ -87,6 +87,7 @@ def test_a_killed_training_resumes_to_the_curve_of_one_that_was_not(folder):
 
 def test_options_of_the_simulation_need_it(folder):
     assert_refused(train(folder, "--batch-size", 3), "--batch-size", "--on-policy")
+    assert_refused(train(folder, "--seed", 0), "--seed", "--on-policy")
     assert_refused(train(folder, "--resume"), "--resume", "--on-policy")
     assert_refused(train(folder, "--on-policy", "--profile"), "--profile", "--tensorboard")
     assert_refused(train(folder, "--on-policy", "--training-loops", 10**8), "on_policy.training_loops = 100000000")

@@ -19,8 +19,7 @@ from banditloop.rl_core.backends import connect
 from banditloop.rl_core.events.json_format import decode
 from banditloop.rl_core.events.schema import decision_schema
 from banditloop.rl_core.serving.http.admission import MAX_BODY_BYTES, MAX_BYTES_IN_FLIGHT, Admission, HttpError
-from banditloop.rl_core.serving.http.app import Route, create_app
-from banditloop.rl_core.serving.http.app import json as json_reply
+from banditloop.rl_core.serving.http.app import Route, create_app, json_response
 from banditloop.rl_core.serving.microbatch import MicroBatch
 from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 from tests.conftest import deploy, make_config, make_policy
@@ -133,7 +132,7 @@ def test_admission_limits_bytes_and_requests_in_flight():
 
 def test_health_is_answered_under_overload_without_reading_the_body():
     async def health(body):
-        return json_reply({"body": body.decode()})
+        return json_response({"body": body.decode()})
 
     async def receive():
         raise AssertionError("the body was read")

@@ -233,6 +233,14 @@ def test_a_worker_that_hangs_is_killed(beats, status, monkeypatch):
     assert asyncio.run(ended()) == status
 
 
+def test_an_unexpected_error_ends_the_predictor_as_a_crash(caplog):
+    """It is logged, and the status is not that of a wrong config. No process can have an argument with a null."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(SystemExit) as end:
+        workers_above.run_workers(["\0"], listener, 2)
+    assert end.value.code == 1
+    assert "embedded null byte" in caplog.text
+
+
 @pytest.mark.slow
 def test_a_worker_whose_input_is_wrong_ends_the_predictor(config, platform):
     with process(config, "-m", "banditloop.functions.predictor", **{TOKEN: "two\nlines"}) as parent:

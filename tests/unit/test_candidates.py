@@ -1,12 +1,14 @@
-"""Candidates of decisions, from lists and from the log."""
+"""Candidates of decisions, from lists and from the log, and the features that they were seen with."""
 
 import tracemalloc
 from datetime import UTC, datetime
 
 import numpy as np
+import orjson
 import pytest
 
 from banditloop.rl_core.errors import InvalidInput
+from banditloop.rl_core.events.actions_seen import FILE, ActionsSeen
 from banditloop.rl_core.events.candidates import (
     MAX_MASK,
     Candidates,
@@ -32,6 +34,20 @@ def table(candidates, probabilities, actions):
         candidates=candidates,
         probabilities=probabilities,
     )
+
+
+def test_features_whose_decision_is_not_known_are_the_oldest(tmp_path):
+    """Those of a file of an earlier version, which had no decisions."""
+    old = {"ids": ["a", "b"], "features": {"a": {"price": 1.0}, "b": {"price": 2.0}}}
+    (tmp_path / FILE).write_bytes(orjson.dumps(old))
+    read, time = ActionsSeen.read(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+    new = ActionsSeen({"a"}, {"a": {"price": 3.0}}, {"a": (time, "x")})
+    for parts in ([read], [read, new], [new, read]):
+        whole = ActionsSeen.of(parts)
+        assert whole.ids == {"a", "b"}
+        assert whole.features == old["features"] | (new.features if new in parts else {})
+        whole.write(tmp_path)
+        assert ActionsSeen.read(tmp_path) == whole
 
 
 def test_listed_candidates_are_sorted_whatever_the_order_of_the_lists():

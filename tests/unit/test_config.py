@@ -89,6 +89,12 @@ GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image":
             GOOD | {"training": {"machine_type": "n1-standard-4"}},
             "training.machine_type = 'n1-standard-4': the backend",
         ),
+        (
+            GOOD
+            | {"training": {"machine_type": "n1-standard-4"}}
+            | {"backend": GOOGLE | {"runner": "kfp", "kfp_host": "https://pipelines.example"}},
+            "training.machine_type = 'n1-standard-4': Kubeflow Pipelines' own tasks train",
+        ),
         (GOOD | {"agent": {"name": "json:JSONEncoder"}}, "agent.name = 'json:JSONEncoder': is not a subclass of Agent"),
         (GOOD | {"agent": {"name": "nowhere:Agent"}}, "agent.name = 'nowhere:Agent': No module named 'nowhere'"),
         ({"agent": {"name": "linucb"}}, "task: is missing"),
@@ -108,7 +114,7 @@ GOOGLE = {"name": "google", "project": "a-project", "bucket": "bucket", "image":
         ),
         (
             EPISODES | {"episodes": {"rewards": {"click": 1.0}}},
-            "episodes.rewards: lacks 'reward', what the environment",
+            "episodes.rewards: lacks 'reward', which the environment",
         ),
         (EPISODES | {"episodes": {"metrics": ["a", "a"]}}, "episodes.metrics = ['a', 'a']: a name occurs twice"),
         (EPISODES | {"episodes": {"discount": 1.5}}, "episodes.discount = 1.5"),

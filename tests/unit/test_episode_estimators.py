@@ -302,13 +302,16 @@ def test_the_diagnostics_say_from_which_step_on_weights_are_worth_little(log):
     assert numbers["effective_episodes"] == pytest.approx(300)
     assert numbers["steps_with_support"] == numbers["longest"] == log.steps.max() + 1
     assert numbers["without_overlap"] == 0
-    assert warnings(numbers, 300, 0, 0, False) == []
+    assert warnings(numbers, 300, 0, 0, has_model=True, depends_on_step=False) == []
     greedy = epsilon_greedy(0.0)[log.observations.argmax(axis=1)]
     numbers = diagnostics(LoggedEpisodes.of(log, greedy))
     assert numbers["effective_episodes"] < 30
     assert 0 < numbers["steps_with_support"] < 8
-    horizon, gaps, cut, step = warnings(numbers, 300, 5, 6, True)
+    horizon, gaps, cut, step = warnings(numbers, 300, 5, 6, has_model=True, depends_on_step=True)
     assert horizon.startswith(f"horizon: from step {numbers['steps_with_support']} of")
+    assert horizon.endswith("at the end): estimates rely on the model from there")
+    without_model, *_ = warnings(numbers, 300, 0, 0, has_model=False, depends_on_step=False)
+    assert without_model.endswith("at the end), and there is no model to rely on")
     assert gaps.startswith("6 of 300 episodes lack steps")
     assert cut.startswith("5 of 300 episodes were cut off")
     assert "step" in step

@@ -164,6 +164,24 @@ def test_what_was_cut_off_or_is_missing_is_told(columns):
         ({"truncated": [1, 0, 0]}, "truncated: an episode goes on"),
         ({"terminal": [1, 1, 1]}, "terminal: an episode goes on"),
         ({"features": ["reward"]}, "features: a reward model needs the probabilities of all actions"),
+        ({"level": 95}, "level = 95: must be above 0 and below 1"),
+        ({"propensity": [0.5, 0.5, 1.5]}, r"propensity, row 2: 1.5: must be above 0 and at most 1"),
+        ({"sample_weight": [0, 0, 0]}, "sample_weight, row 0: 0: an inverse logging probability must be above 0"),
+        ({"sample_weight": [2, 2, -1]}, "sample_weight, row 2: -1: an inverse logging probability must be above 0"),
+        (
+            {"episode_id": ["a", "b", "a"], "step": [0, 0, 1], "sample_weight": [2, 2, 3]},
+            "sample_weight, row 2: 3: its episode has 2 in row 0; give all rows of an episode the same",
+        ),
+        ({"episode_id": ["a", "b"]}, "step: of length 3; give one value for each of 2 decisions"),
+        ({"step": [0, 1, 0, 1]}, "step: of length 4; give one value for each of 3 decisions"),
+        ({"reward": [0, 1, 1, 1]}, "reward: of length 4; give one value for each of 3 decisions"),
+        ({"target": [0.5, 0.4]}, "target: of length 2; give one value for each of 3 decisions"),
+        ({"metrics": {"cost": [1, 2]}}, "metrics.cost: of length 2; give one value for each of 3 decisions"),
+        ({"metrics": "rewards"}, "metrics.rewards = 'rewards': the log has no such column; did you mean 'reward'"),
+        (
+            {"target": np.full((3, 2), 0.5), "action": [0, 1, 0], "features": np.ones((2, 1))},
+            "features: of length 2; give one value for each of 3 decisions",
+        ),
     ],
 )
 def test_tables_that_are_not_of_episodes_are_refused(changes, message):

@@ -75,6 +75,7 @@ def test_a_column_has_the_probabilities_of_the_logged_actions(folder):
     )
     assert summary["diagnostics"]["effective_episodes"] < 2  # the longest episode has nearly all of the weight
     assert summary["warnings"][0].startswith("horizon: from step")
+    assert summary["warnings"][0].endswith("at the end), and there is no model to rely on")
 
 
 def test_episodes_without_a_propensity_are_left_out_and_counted(folder, tmp_path):

@@ -9,7 +9,7 @@ from banditloop.rl_core.estimators import DR, IPS, Logged
 from banditloop.rl_core.estimators.confidence_sequence import ConfidenceSequence
 from banditloop.rl_core.estimators.difference import Difference
 from banditloop.rl_core.estimators.lower_bound import lower_bound
-from banditloop.rl_core.estimators.value_interval import said
+from banditloop.rl_core.estimators.value_interval import informative_interval
 from tests.benchmarks.coverage import MAX_WIDTH_RATIO, measure
 from tests.benchmarks.hard_logs import HARD_LOGS
 
@@ -45,9 +45,9 @@ def test_without_overlap_there_is_too_little_to_tell(rows):
         log = Logged(ones, ones, 0 * ones, 0.3 * ones, 0.3 * ones, max_weight)
         for kind in (IPS, DR):
             estimator = kind()
-            assert np.isnan(said(estimator.interval())).all()
+            assert np.isnan(informative_interval(estimator.interval())).all()
             estimator.add(log)
-            assert np.isnan(said(estimator.interval())).all()
+            assert np.isnan(informative_interval(estimator.interval())).all()
         assert Difference().interval() == (-1, 1)
         low, high = Difference().add(log, Logged(ones, ones, ones, ones, ones)).interval()
         assert low == pytest.approx(-1, abs=0.01)

@@ -18,7 +18,7 @@ def test_an_id_has_one_question_and_kinds_do_not_collide():
     answers.add([(Name("event_id", "a", "q"), ANSWER)])
     assert answers.find([Name("event_id", "a", "q")]) == ANSWER
     assert answers.find([Name("request_id", "a", "other")]) is None
-    with pytest.raises(IdConflict, match="event_id = 'a': was given before with another observation"):
+    with pytest.raises(IdConflict, match="event_id = 'a': was given before with another context"):
         answers.find([Name("event_id", "a", "other")])
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import evaluate
 from banditloop.rl_core.estimators.power import interactions_needed
+from banditloop.rl_core.estimators.segments import segments
 
 ARMS = ["a", "b", "c"]
 LOGGING, TARGET = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.1, 0.8])
@@ -72,6 +73,54 @@ def test_missing_values_are_a_segment_and_rare_ones_are_others():
     assert found[-1] == "page: others"
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e9])
+@pytest.mark.parametrize("start", [0, 1_234_567, 1_767_225_600])
+def test_parts_of_numbers_have_labels_of_their_own_and_hold_every_row_once(start, scale):
+    """Numbers that differ in late digits only, such as Unix times; short labels are as before."""
+    numbers = scale * (start + np.random.default_rng(0).permutation(100))
+    parts = segments("x", numbers)
+    assert len(parts) == 4
+    assert (sum(members.astype(int) for members in parts.values()) == 1).all()
+    if start == 0 and scale == 1:
+        assert list(parts) == ["x < 24.75", "24.75 <= x < 49.5", "49.5 <= x < 74.25", "x >= 74.25"]
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 24, 26, 40, 60, 86])
+@pytest.mark.filterwarnings("error")
+def test_no_segment_is_empty_however_often_the_smallest_number_occurs(zeros):
+    log = {name: values[:100] for name, values in made_up(100).items()} | {"weight": np.linspace(1, 2, 100)}
+    for others in (np.arange(100) + 1, np.arange(100) // 7 + 1):
+        log["visits"] = np.where(np.arange(100) < zeros, 0, others)
+        rows = evaluate(log, by=["visits"], sample_weight="weight").summary["segments"]
+        assert all(row["interactions"] > 0 for row in rows)
+        assert sum(row["interactions"] for row in rows) == 100
+
+
+@pytest.mark.parametrize("digits", [4, 5, 15])
+@pytest.mark.parametrize("actions", [3, 7])
+def test_rounded_probabilities_sum_to_1_and_pass_the_audit(actions, digits):
+    """Whether the propensity was rounded, too, or not; propensities of another policy still fail."""
+    random = np.random.default_rng(0)
+    exact = random.dirichlet(np.full(actions, 20.0), 500)
+    chosen = np.array([random.choice(actions, p=row) for row in exact])
+    rounded, rows = exact.round(digits), np.arange(500)
+    log = {"reward": np.ones(500), "action": chosen, "propensity": rounded[rows, chosen]}
+    given = {"target": rounded, "action": "action", "probabilities": rounded}
+    for propensity, passes in (
+        (rounded, True),
+        (rounded / rounded.sum(axis=1, keepdims=True), True),
+        (0.9 * exact, False),
+    ):
+        summary = evaluate(log | {"propensity": propensity[rows, chosen]}, **given).summary
+        assert summary["audit"]["passes"] == passes
+        assert summary["diagnostics"]["alarm"] != passes
+    uniform = {"reward": np.ones(500), "propensity": np.full(500, round(1 / actions, digits))}
+    assert not evaluate(uniform, target=np.full(500, 1 / actions)).summary["diagnostics"]["alarm"]
+    whole = {"action": "action", "features": np.ones((500, 1))}
+    exactly, nearly = (evaluate(log, target=scale * exact, **whole).summary["estimates"] for scale in (1, 1.0009))
+    assert nearly["direct"]["value"] == pytest.approx(exactly["direct"]["value"])
+
+
 def test_wrong_propensities_raise_the_alarm():
     right = evaluate(made_up(5000), probabilities={arm: f"p_{arm}" for arm in ARMS}, **WHOLE).summary
     assert right["audit"]["passes"]
@@ -99,7 +148,7 @@ def test_a_log_without_variance_names_no_number_of_interactions():
     log = {"reward": [1.0] * 30, "propensity": [0.5] * 30, "target": [0.5] * 30}
     evaluation = evaluate(log, detect=0.01)
     assert evaluation.summary["detect"]["interactions"] is None
-    assert "no number of interactions that find a difference of 0.01: nothing varies here" in str(evaluation)
+    assert "no number of interactions that detect a difference of 0.01: nothing varies here" in str(evaluation)
 
 
 def test_rewards_are_told_in_their_units():
@@ -125,7 +174,7 @@ def test_the_table_has_at_most_80_columns():
     log = made_up(2000) | {"segment": np.array(["a value of many words that is long, and more"] * 2000, object)}
     text = str(evaluate(log, features=["country"], by=["segment", "age"], detect=0.01, **WHOLE))
     assert max(map(len, text.splitlines())) <= 80
-    assert "interactions find a difference of 0.01 with a power of 80%" in text
+    assert "interactions detect a difference of 0.01 with a power of 80%" in text
 
 
 @pytest.mark.parametrize(
@@ -144,9 +193,29 @@ def test_the_table_has_at_most_80_columns():
         ({}, WHOLE | {"baseline": {"a": "t_a", "x": "t_b"}}, "baseline: has the actions a, x; target has a, b, c"),
         ({}, WHOLE | {"baseline": np.full((2, 2), 0.5)}, "probabilities: 2 and 3 actions; give those of the same ones"),
         ({}, {"detect": -0.1}, r"detect = -0.1: give a difference above 0"),
+        ({}, {"level": 95}, r"level = 95: must be above 0 and below 1"),
+        ({"reward": ["0.5", "x"]}, {}, "reward = 'reward', row 1: 'x': give a finite number"),
+        ({"reward": ["0.5", "0.5"], "propensity": ["nan", "x"]}, {}, "propensity', row 0: 'nan': give a finite number"),
+        ({}, WHOLE | {"baseline": np.array([[1, 0, 0], [0, "x", 1]], object)}, r"baseline, row 1: \[0, 'x', 1\]: give"),
+        ({}, {"sample_weight": [1.0, 0.0]}, "sample_weight, row 1: 0: an inverse logging probability must be above 0"),
+        ({}, {"propensity": [0.5]}, "propensity: of length 1; give one value for each of 2 decisions"),
+        ({}, {"target": [0.5] * 3}, "target: of length 3; give one value for each of 2 decisions"),
+        ({"t_a": [0.1]}, WHOLE, "target.t_a|target.a: of length 1; give one value for each of 2 decisions"),
+        ({}, WHOLE | {"action": ["a"]}, "action: of length 1; give one value for each of 2 decisions"),
+        ({}, WHOLE | {"features": np.ones((3, 2))}, "features: of length 3; give one value for each of 2 decisions"),
+        ({"age": [20]}, WHOLE | {"features": ["age"]}, "age: of length 1; give one value for each of 2 decisions"),
+        ({}, {"sample_weight": [1.0]}, "sample_weight: of length 1; give one value for each of 2 decisions"),
+        ({}, {"by": {"x": [1, 2, 3]}}, "by.x: of length 3; give one value for each of 2 decisions"),
+        ({}, {"by": "county"}, "by = 'county': the log has no such column; did you mean 'country'"),
     ],
 )
 def test_wrong_input_is_named(change, arguments, message):
     log = {name: values[:2] for name, values in made_up(2).items()} | {k: np.array(v) for k, v in change.items()}
     with pytest.raises(InvalidInput, match=message):
         evaluate(log, **arguments)
+
+
+def test_one_column_is_given_by_its_name_alone():
+    log = made_up(500)
+    assert evaluate(log, by="country").summary == evaluate(log, by=["country"]).summary
+    assert evaluate(log, features="age", **WHOLE).summary == evaluate(log, features=["age"], **WHOLE).summary

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
@@ -92,6 +93,11 @@ NUMBERED = Task.parse({"actions": 2, "context": {}})
         ("1769860800", datetime(2026, 1, 31, 12, tzinfo=UTC)),
         ("1769860800500", datetime(2026, 1, 31, 12, 0, 0, 500_000, UTC)),
         ("2026-01-31 12:00:00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31 12:00:00+00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31 06:30:00.25-05:30", datetime(2026, 1, 31, 12, 0, 0, 250_000, UTC)),
+        ("2026-01-31 14:00:00+02", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("20260131", datetime(2026, 1, 31, tzinfo=UTC)),
         ("2026-01-31T13:00:00.1234567+01:00", datetime(2026, 1, 31, 12, 0, 0, 123_456, UTC)),
     ],
 )
@@ -101,6 +107,41 @@ def test_times_are_read_in_every_usual_form(tmp_path, time, expected):
     assert decision["timestamp"] == expected
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("scale", [1, 1.0])
+def test_numbers_that_are_dates_are_read_as_dates(tmp_path, suffix, scale):
+    """As seconds, they would be of the summer of 1970. A float is what pandas makes of them beside missing values."""
+    days = np.datetime64("1970-01-02") + np.random.default_rng(0).integers(0, 47_000, 200)
+    whole = [int(str(day).replace("-", "")) for day in days]
+    table = {"event_id": list(map(str, range(200))), "ds": [number * scale for number in whole], "action": [0] * 200}
+    table |= {"reward": [1.0] * 200, "propensity": [0.5] * 200}
+    write_table = pa.csv.write_csv if suffix == "csv" else pa.parquet.write_table
+    write_table(pa.table(table), tmp_path / f"log.{suffix}")
+    decisions, _ = read(tmp_path / f"log.{suffix}", NUMBERED, ["timestamp=ds"])
+    assert [str(decision["timestamp"].date()) for decision in decisions] == list(map(str, days))
+
+
+@pytest.mark.parametrize(
+    ("times", "row", "message"),
+    [
+        (["20240131", "20240230"], 2, "'20240230': give a time, .* other rows are dates YYYYMMDD"),
+        (["20240131", "1769860800"], 2, "'1769860800': give a time, .* other rows are dates YYYYMMDD"),
+        (["20240131.5", "20240131"], 1, "'20240131.5': give a time, .* other rows are dates YYYYMMDD"),
+        (["19690131", "20240131"], 1, "'19690131': give a time"),
+        (["20240131", "2024-01-31"], 1, "'20240131': give a time"),
+        (["2026-01-31 12:00:00+00", "2026-01-31 12:00:00"], 2, ".* all with a time zone, or none"),
+        (["2026-01-31 12:00:00", "2026-01-31 12:00:00+00"], 2, ".* all with a time zone, or none"),
+        (["2026-01-31", "2026-01-31T12:00:00Z"], 2, ".* all with a time zone, or none"),
+        (["2026-01-31T12:00:00Z", "2026-01-31"], 2, ".* all with a time zone, or none"),
+    ],
+)
+def test_times_of_several_forms_in_a_column_are_refused(tmp_path, times, row, message):
+    rows = "".join(f"{number},{time},0,1,.5\n" for number, time in enumerate(times))
+    path = write(tmp_path, f"event_id,timestamp,action,reward,propensity\n{rows}")
+    with pytest.raises(InvalidInput, match=f"row {row}: timestamp = {message}"):
+        read(path, NUMBERED)
+
+
 def test_probabilities_of_all_actions_come_as_a_list_or_in_columns(tmp_path):
     listed = write(tmp_path, 'event_id,action,reward,probabilities\nx,b,1,"[0.2, 0.3, 0.5]"\n')
     columns = write(tmp_path, "event_id,action,reward,p_c,p_a,p_b\nx,b,1,.5,.2,.3\n", "columns.csv")
@@ -108,6 +149,18 @@ def test_probabilities_of_all_actions_come_as_a_list_or_in_columns(tmp_path):
     for path, mapping in ((listed, []), (columns, ["probabilities=p_*"])):
         [decision], _ = read(path, task, mapping)
         assert (decision["probabilities"], decision["propensity"]) == ([0.2, 0.3, 0.5], 0.3)
+
+
+@pytest.mark.parametrize("cell", ["", "n/a", "none of these", "7"])
+def test_probabilities_of_actions_that_are_no_candidates_are_not_read(tmp_path, cell):
+    head = "event_id,action,reward,p_c,p_a,p_b,candidates\n"
+    path = write(tmp_path, head + f'x,b,1,{cell},.4,.6,"[""b"", ""a""]"\ny,c,1,.5,{cell},.5,"[""b"", ""c""]"\n')
+    task = Task.parse({"actions": "open"})
+    first, second = read(path, task, ["probabilities=p_*"])[0]
+    assert (first["probabilities"], second["probabilities"]) == ([0.6, 0.4], [0.5, 0.5])
+    with pytest.raises(InvalidInput, match=r"row 2: p_b = .*: give a probability from 0 to 1"):
+        broken = head + f'x,b,1,,.4,.6,"[""b"", ""a""]"\ny,c,1,.5,,{cell},"[""b"", ""c""]"\n'
+        read(write(tmp_path, broken), task, ["probabilities=p_*"])
 
 
 def test_candidates_of_each_row_come_as_a_list(tmp_path):
@@ -287,9 +340,73 @@ def test_actions_of_dsjson_are_their_tags_or_positions(tmp_path):
         assert decision["propensity"] == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("chosen", range(3))
+def test_the_chosen_action_of_dsjson_is_the_first_in_a_without_a_label(tmp_path, first, chosen):
+    """The numbers in a are from 0 or from 1 on."""
+    others = [place for place in range(3) if place != chosen]
+    line = dsjson(a=[place + first for place in [chosen, *others]])
+    line = {key: value for key, value in line.items() if not key.startswith("_label")}
+    [decision], _ = read(write(tmp_path, json.dumps(line), "log.dsjson"), Task.parse(VW_TASK))
+    assert (decision["action"], decision["propensity"]) == ("abc"[chosen], pytest.approx(0.8))
+
+
+VALUES = (None, True, 2, -0.5, 10**400, float("nan"), "2", [], [1, "2"], [{}], {}, {"v": None})
+
+
+def places(value, path=()):
+    """The paths to all values within objects and lists."""
+    if path:
+        yield path
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(each, (*path, key))
+
+
+def with_value(value, path, new):
+    """A copy of a value of JSON with another one at the path."""
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = with_value(value[path[0]], path[1:], new)
+    return copy
+
+
+GOOD_LINES = {
+    "dsjson": [dsjson(), {key: value for key, value in dsjson().items() if not key.startswith("_label")}],
+    "jsonl": [
+        ROWS[0]
+        | {"candidates": ["a", "b"], "probabilities": [0.5, 0.5], "candidate_features": [{"size": 1.0}, {"size": 2.0}]}
+        | {"episode_id": "e", "step": 0, "terminal": False, "logging_probability": 1.0}
+    ],
+}
+
+
+@pytest.mark.parametrize("suffix", GOOD_LINES)
+def test_a_value_of_any_type_at_any_key_is_read_or_refused(tmp_path, suffix):
+    task = Task.parse(TASK.model_dump() | {"actions": "open", "action_features": {"size": "number"}})
+    mapping = MAP if suffix == "jsonl" else []
+    for line in GOOD_LINES[suffix]:
+        read(write(tmp_path, json.dumps(line), f"log.{suffix}"), task, mapping, ignore_others=True)
+        for path in places(line):
+            for value in VALUES:
+                changed = write(tmp_path, json.dumps(with_value(line, path, value)), f"log.{suffix}")
+                try:
+                    read(changed, task, mapping, ignore_others=True)
+                except InvalidInput as error:
+                    assert "\n" not in str(error)
+                except BaseException as error:
+                    raise AssertionError(f"{path} = {value!r:.40}") from error
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"c": None}, "line 1: c = None: give an object"),
+        ({"a": [1, "2", 3]}, r"line 1: a = \[1, '2', 3\]: give every number from 1 to 3 once"),
+        ({"o": 5, "_label_cost": None}, "line 1: o = 5: give a list of observations"),
+        ({"_label_cost": 10**400}, "line 1: _label_cost = 1000.*: give a number"),
+        ({"_labelIndex": True}, "line 1: _labelIndex = True: give the position"),
+        ({"_labelIndex": None, "_label_Action": 4}, "line 1: _label_Action = 4: give the position of .* from 1 on"),
         ({"_label_probability": 0.3}, "line 1: _label_probability = 0.3: p gives the chosen action 0.8"),
         ({"_labelIndex": 3}, "line 1: _labelIndex = 3: give the position of one of the 3 actions"),
         ({"p": [0.5, 0.5]}, "line 1: a and p: give a rank and a probability for each of the 3 actions"),

@@ -206,7 +206,9 @@ def test_events_of_schema_version_2_are_upgraded():
 
 
 def test_an_older_event_without_names_is_refused_where_the_task_has_named_features():
-    with pytest.raises(InvalidInput, match="of schema version 2, for a task of one vector and numbered actions"):
+    with pytest.raises(
+        InvalidInput, match="version 2 can be read only for a task with one vector and numbered actions; this"
+    ):
         decode(DECISION, FIRST_DECISION, NEWS)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from banditloop.rl_core.evaluation.traffic_shares import answering_shares, with_shares_after
+from banditloop.rl_core.evaluation.traffic_shares import answering_shares, without_shares_before
 
 CHAMPION, FIRST, SECOND = 0, 1, 2
 
@@ -49,6 +49,6 @@ def test_shares_of_versions_that_were_chosen_before_the_last_row_of_one_that_is_
         }
     )
     gone, assigned = np.array([True, False, False, False]), np.array([3, 2, 4, 7], "datetime64[us]")
-    shares = with_shares_after(rows, gone, assigned)["assignment_share"].to_numpy()
+    shares = without_shares_before(rows, gone, assigned)["assignment_share"].to_numpy()
     np.testing.assert_array_equal(shares, [np.nan, np.nan, 0.8, 0.8])
-    assert with_shares_after(rows, np.zeros(4, bool), assigned) == rows
+    assert without_shares_before(rows, np.zeros(4, bool), assigned) == rows

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.scratch import scratch_folder
-from banditloop.rl_core.backends.retries import with_retries
+from banditloop.rl_core.backends.retries import call_with_retries, with_retries
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import Bus, Endpoint, ExperimentRun, Platform, Resource, Runner, Scalars, Warehouse
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -34,7 +34,7 @@ class GooglePlatform(Platform):
         from banditloop.rl_core.backends.google.warehouse import BigQueryWarehouse
 
         config, backend = self._config, self._backend
-        # A message waits for the next run of the logger; one of a killed logger is delivered again after its lease.
+        # An event waits for the logger's next run and, if that logger is killed, until its lease ends.
         max_wait = 2 * timedelta(minutes=backend.logger_minutes, seconds=config.bus.lease_seconds)
         warehouse = BigQueryWarehouse(
             backend, config.task, config.reward, config.episodes, config.gate.holdout_fraction, max_wait
@@ -72,7 +72,7 @@ class GooglePlatform(Platform):
             return Path(uri)
         from banditloop.rl_core.backends.google.storage import fetch
 
-        return fetch(uri, self.scratch / "fetched" / sha256(uri.encode()).hexdigest()[:16])
+        return call_with_retries(GOOGLE, fetch, uri, self.scratch / "fetched" / sha256(uri.encode()).hexdigest()[:16])
 
     def read_table(self, name: str) -> pa.Table | None:
         return self._tables.read(name) if re.fullmatch(BIGQUERY_TABLE, name) else super().read_table(name)

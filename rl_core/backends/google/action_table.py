@@ -13,7 +13,7 @@ from banditloop.rl_core.settings.backend import GoogleBackend
 
 
 class BigQueryTables:
-    """Reads tables that may change, again only when they have."""
+    """Reads tables of actions. A table is read again only if it has changed."""
 
     def __init__(self, backend: GoogleBackend) -> None:
         self._backend = backend

@@ -12,13 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from banditloop.rl_core.backends.delivery import deliver_messages
 from banditloop.rl_core.backends.google.clients import credentials
-from banditloop.rl_core.backends.google.dead_letters import DeadLetters
+from banditloop.rl_core.backends.google.dead_letters import DeadLetters, delete
 from banditloop.rl_core.backends.google.streaming_pull import BatchLimits, ReceivedMessage, StreamingPull, requests_of
 from banditloop.rl_core.ports import Handler
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-BATCH = BatchLimits(50_000, 32 << 20)  # of a stream: an append of few events costs as much as one of many
-PULLED_MESSAGES = 200  # without a stream
+BATCH = BatchLimits(50_000, 32 << 20)  # from a stream; large, as an append of few events costs as much as one of many
+PULLED_MESSAGES = 200  # in a pull without a stream
 MIN_LEASE_SECONDS, RETENTION_SECONDS = 10, 7 * 24 * 3600  # the limits of a Pub/Sub subscription
 log = logging.getLogger("banditloop.bus")
 
@@ -69,7 +69,7 @@ class PubSubBus:
         letters = self._dead_letters.read(topic)
         for letter, _, payload in letters:
             self.publish(topic, payload)
-            letter.delete()
+            delete(letter)
         return len(letters)
 
     @contextmanager

@@ -32,8 +32,8 @@ EMULATORS = ("BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR
 def credentials(quota_project: str = "") -> Credentials:
     """Application Default Credentials, or anonymous ones where the environment names an emulator.
 
-    quota_project: project in which the calls of a user count, as some APIs require one. Those of a service account
-        count in its own project: naming another one takes a permission that it does not need otherwise.
+    quota_project: project whose quota a user's calls count against, as some APIs require one. A service account's
+        calls count against its own project: naming another one takes a permission that it does not need otherwise.
     """
     if any(name in os.environ for name in EMULATORS):
         return AnonymousCredentials()
@@ -65,7 +65,7 @@ def vertex_client(backend: GoogleBackend, client: type[Any]) -> Any:
 
 @functools.cache
 def dedicated_client(address: str) -> "PredictionServiceClient":
-    """A client of the predictions of a dedicated endpoint, which has an address of its own."""
+    """A prediction client of a dedicated endpoint, which has its own address."""
     from google.cloud.aiplatform_v1 import PredictionServiceClient  # takes half a second to import
 
     return _client(PredictionServiceClient, VERTEX_API, address)
@@ -91,7 +91,7 @@ def location_name(backend: GoogleBackend) -> str:
 
 
 def resource_id(name: str) -> str:
-    """A name as the id of a resource: lower-case letters, digits and hyphens."""
+    """The id of a resource, from a name: at most 128 lower-case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:128]
 
 

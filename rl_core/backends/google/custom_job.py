@@ -74,7 +74,7 @@ def _job(config: Config, backend: GoogleBackend, arguments: list[str]) -> Custom
 def job_spec(
     config: Config, backend: GoogleBackend, command: list[str], arguments: list[str], replicas: int
 ) -> dict[str, Any]:
-    """What runs on which machines. Vertex AI requires that the first worker pool has exactly one replica."""
+    """The container and machines of a job. Vertex AI requires that the first worker pool has exactly one replica."""
     machine = _machine(config)
     variables = [{"name": ENVIRONMENT_VARIABLE, "value": config.model_dump_json(exclude_none=True)}]
     container = {"image_uri": backend.image, "command": command, "args": arguments, "env": variables}
@@ -93,8 +93,8 @@ def job_spec(
 def _scheduling(spot: bool) -> dict[str, Any]:
     """How Vertex AI retries.
 
-    By default it starts a failed replica up to five times more, and a failed job up to three times more, so a training
-    that cannot succeed is billed again and again. Spot machines need these retries, which replace a preempted machine.
+    By default it restarts a failed replica up to five times, and a failed job up to three times, so a training that
+    cannot succeed is billed again and again. Spot machines need these retries, which replace a preempted machine.
     Its replica resumes from a checkpoint, so the other replicas are not restarted.
     """
     return {

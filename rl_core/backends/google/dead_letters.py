@@ -1,7 +1,7 @@
 """Dead letters as objects of the bucket. The content is the reason, a newline and the payload.
 
-Pub/Sub publishes messages that were not acknowledged in many attempts to a topic of their own. Its subscription keeps
-them for a week only: they become objects, too, as soon as anyone asks for dead letters.
+Pub/Sub moves messages that were not acknowledged after many attempts to a dead-letter topic, whose subscription keeps
+them for a week only. Reading or pruning dead letters first copies these messages to the bucket.
 """
 
 import time
@@ -46,19 +46,19 @@ class DeadLetters:
         self._collect()
         old = [blob for blob in self._bucket.list_blobs(prefix=self._folder(topic)) if blob.time_created < before]
         for blob in [] if dry_run else old:
-            blob.delete()
+            delete(blob)
         return len(old)
 
     def _collect(self) -> None:
         """Store the messages that Pub/Sub gave up on."""
         subscription = f"projects/{self._backend.project}/subscriptions/{self._backend.endpoint}-dead"
         request = {"subscription": subscription, "max_messages": PULLED_MESSAGES, "return_immediately": True}
-        with suppress(NotFound):  # `banditloop cloud up` has not made it
+        with suppress(NotFound):  # `banditloop cloud up` has not created the subscription
             while received := self._subscriber.pull(request=request).received_messages:
-                for each in received:
-                    source = each.message.attributes[SOURCE].removeprefix(f"{self._backend.endpoint}-")
-                    self.add(source, UNACKNOWLEDGED, each.message.data)
-                ack_ids = [each.ack_id for each in received]
+                for letter in received:
+                    source = letter.message.attributes.get(SOURCE, "unknown").removeprefix(f"{self._backend.endpoint}-")
+                    self.add(source, UNACKNOWLEDGED, letter.message.data)
+                ack_ids = [letter.ack_id for letter in received]
                 self._subscriber.acknowledge(subscription=subscription, ack_ids=ack_ids)
 
     @cached_property
@@ -71,3 +71,9 @@ class DeadLetters:
 
     def _folder(self, topic: str) -> str:
         return f"{self._backend.endpoint}/dead-letters/{topic}/"
+
+
+def delete(letter: storage.Blob) -> None:
+    """Delete a dead letter, unless another process was faster."""
+    with suppress(NotFound):
+        letter.delete()

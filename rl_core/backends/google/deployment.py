@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class DeploymentFailed(PlatformError):
-    """Vertex AI could not start what was to be deployed. The message ends with Vertex AI's own."""
+    """Vertex AI could not start a deployment. The message ends with Vertex AI's own."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: Vertex AI could not start it: {' '.join(reason.split())}")
@@ -52,14 +52,14 @@ class VertexDeployments:
         return {name: percent for name, percent in percents if percent}
 
     def missing(self, names: Collection[str]) -> list[str]:
-        """Those of the names that are not deployed."""
+        """The names that are not deployed."""
         endpoint = self.find()
         deployed = {model.display_name for model in endpoint.deployed_models} if endpoint else set()
         return [name for name in names if name not in deployed]
 
     @retry_while(lambda error: isinstance(error, EndpointBusy), DEPLOY_SECONDS, max_pause=30.0)
     def apply(self, traffic: Mapping[str, int], model: Callable[[str], str]) -> None:
-        """Deploy what is missing of `traffic`, percent by name, set the split and undeploy all others. Idempotent.
+        """Deploy the missing names of `traffic` (percent by name), set the split, undeploy all others. Idempotent.
 
         model: returns the resource name of the model version that is to be deployed under a name.
 
@@ -103,7 +103,7 @@ class VertexDeployments:
                     "max_replica_count": max(backend.min_replicas, backend.max_replicas),
                 },
             ),
-            # "0": this model. Beside others, it gets no traffic before the split is set.
+            # "0" is this model. If others are deployed, it gets no traffic until the split is set.
             "traffic_split": {} if endpoint.deployed_models else {"0": 100},
         }
         try:

@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from google.api_core.exceptions import NotFound
 from google.cloud import storage
 
 from banditloop.rl_core.backends.google.clients import bucket
@@ -62,7 +64,6 @@ class VertexEndpoint:
             raise InvalidInput(f"version {version!r}: is the {release.role(version)}, and cannot be removed")
         self._registry.remove(version)
         remove(self._bucket, self._prefix(version), first=MANIFEST)
-        self._manifests.pop(version, None)
         shutil.rmtree(self._cache / version, ignore_errors=True)
 
     def list_endpoints(self) -> list[str]:
@@ -74,11 +75,14 @@ class VertexEndpoint:
         )
 
     def versions(self) -> list[Manifest]:
+        listed: dict[str, Manifest] = {}
         for blob in self._bucket.list_blobs(prefix=f"{self._backend.endpoint}/versions/"):
             version, _, file = blob.name.removeprefix(f"{self._backend.endpoint}/versions/").partition("/")
-            if file == MANIFEST and version not in self._manifests:
-                self._manifests[version] = Manifest.model_validate_json(blob.download_as_bytes())
-        return sorted(self._manifests.values(), key=lambda manifest: (manifest.window.until, manifest.generation))
+            if file == MANIFEST:
+                with suppress(NotFound):  # it was removed meanwhile
+                    listed[version] = self._manifests.get(version) or _read(blob)
+        self._manifests = listed
+        return sorted(listed.values(), key=lambda manifest: (manifest.window.until, manifest.generation))
 
     def release(self) -> Release | None:
         return self._releases.read()[0].release
@@ -87,7 +91,7 @@ class VertexEndpoint:
         manifests = {manifest.version: manifest for manifest in self.versions()}
         for version in new.traffic():
             if version not in manifests:
-                raise InvalidInput(f"version {version!r}: is not one of: {', '.join(manifests)}")
+                raise InvalidInput(f"version {version!r}: is not one of: {', '.join(manifests) or 'none'}")
         if self._backend.split == "vertex" and new.challenger and not new.challenger_percent:
             raise InvalidInput(
                 "release.canary_percent = 0: a shadow gets no requests where Vertex AI splits the traffic; "
@@ -114,8 +118,8 @@ class VertexEndpoint:
         blob.upload_from_string(tuned.model_dump_json(), content_type="application/json")
 
     def reconcile(self) -> None:
-        """Make the deployments match the release; deploy also what could not be started before."""
-        self._follower.reconcile(self.versions, again=True)
+        """Make the deployments match the release; also deploy again what could not be started before."""
+        self._follower.reconcile(self.versions, retry_failed=True)
 
     def is_deployed(self, release: Release) -> bool:
         """Whether the deployments and their split are what the release needs."""
@@ -123,16 +127,16 @@ class VertexEndpoint:
         return endpoint is not None and self._deployments.split(endpoint) == self._follower.wanted(release)
 
     def _roll_back(self, new: Release, before: Release, failure: DeploymentFailed) -> None:
-        """Return to the release before the one of which a version could not be started, with a verdict."""
+        """Restore the previous release, since a version of the new one could not be started, and record a verdict."""
         verdict = Verdict(
             version=failure.name, champion=before.champion, decision="rollback", by="platform", reason=str(failure)
         )
 
-        def back(state: ReleaseState) -> ReleaseState:
+        def restore(state: ReleaseState) -> ReleaseState:
             release = before if state.release == new else state.release
             return state.model_copy(update={"release": release, "verdicts": [*state.verdicts, verdict]})
 
-        self._releases.update(back)
+        self._releases.update(restore)
         self._follower.reconcile(self.versions)
 
     def add_verdict(self, verdict: Verdict) -> None:
@@ -143,7 +147,7 @@ class VertexEndpoint:
         return verdicts if versions is None else [verdict for verdict in verdicts if verdict.version in versions]
 
     def policy(self, version: str) -> Path:
-        return download(self._bucket, self._prefix(version), self._cache / version)
+        return download(self._bucket, self._prefix(version), self._cache / version, last=MANIFEST)
 
     def serving_versions(self) -> list[str]:
         endpoint = self._deployments.find()
@@ -160,8 +164,8 @@ class VertexEndpoint:
         if not (endpoint and manifests):
             return {}
         root = f"https://{self._backend.location}-aiplatform.googleapis.com/v1"
-        named = {"model": self._registry.policy(manifests[0]), "endpoint": endpoint.name}
-        return {kind: CloudResource(name, f"{root}/{name}") for kind, name in named.items()}
+        names = {"model": self._registry.policy(manifests[0]), "endpoint": endpoint.name}
+        return {kind: CloudResource(name, f"{root}/{name}") for kind, name in names.items()}
 
     def register_server(self, url: str) -> None:
         pass  # Vertex AI routes requests to its containers itself
@@ -177,3 +181,7 @@ class VertexEndpoint:
 
     def _prefix(self, version: str) -> str:
         return f"{self._backend.endpoint}/versions/{version}"
+
+
+def _read(blob: storage.Blob) -> Manifest:
+    return Manifest.model_validate_json(blob.download_as_bytes())

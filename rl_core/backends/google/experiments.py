@@ -13,7 +13,7 @@ from banditloop.rl_core.backends.google.run_logs import CONSOLE
 from banditloop.rl_core.ports import ExperimentRun
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-STORE = "default"  # the metadata store that Vertex AI's console shows, and its pipelines write to
+STORE = "default"  # the metadata store that Vertex AI's console shows and its pipelines write to
 VERSION = "0.0.1"  # of the schemas
 
 
@@ -30,12 +30,12 @@ class VertexExperiments:
         experiment = resource_id(f"{self._backend.endpoint}-{name}")
         parent = self._write(experiment, experiment, "system.Experiment", {"experiment_deleted": False})
         by_id = {resource_id(run.name): run for run in runs}
-        written = [
+        children = [
             self._write(f"{experiment}-{id_}", id_, "system.ExperimentRun", _content(by_id[id_])) for id_ in by_id
         ]
-        self._client.add_context_children(context=parent, child_contexts=written)
-        where = f"locations/{self._backend.location}/experiments/{experiment}"
-        return f"{CONSOLE}/vertex-ai/experiments/{where}?project={self._backend.project}"
+        self._client.add_context_children(context=parent, child_contexts=children)
+        path = f"locations/{self._backend.location}/experiments/{experiment}"
+        return f"{CONSOLE}/vertex-ai/experiments/{path}?project={self._backend.project}"
 
     def _make_store(self) -> None:
         try:
@@ -60,7 +60,7 @@ class VertexExperiments:
 
 
 def _content(run: ExperimentRun) -> dict[str, Any]:
-    """The metadata of a run; a parameter that is no number or text becomes one, as JSON."""
+    """The metadata of a run. Parameters other than numbers and texts are written as JSON."""
     parameters = {
         key: value if isinstance(value, (int, float, str)) else json.dumps(value)
         for key, value in run.parameters.items()

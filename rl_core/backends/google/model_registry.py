@@ -17,7 +17,7 @@ from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 PORT = 8080
 COMMAND = ["python", "-m", "banditloop.functions.predictor"]
 REGISTER_SECONDS = 3600.0
-NEWEST = "default"  # alias of the model version that a name without a version means
+NEWEST = "default"  # alias of the version that a name without a version refers to
 NOT_SERVED = {"retraining", "gate", "training", "retention", "agent"}  # sections that the server does not read
 
 
@@ -62,7 +62,7 @@ class ModelRegistry:
         return self._register(f"{self._backend.endpoint}-server", name, model)
 
     def remove(self, version: str) -> None:
-        """Remove a policy's model version. Idempotent. The default one stays: a model must have one."""
+        """Remove a policy's model version. Idempotent. The default version stays: a model must have one."""
         try:
             model = self._models.get_model(name=f"{self._name(self._backend.endpoint)}@{version}")
         except NotFound:

@@ -10,11 +10,11 @@ log = logging.getLogger("banditloop.google")
 
 
 class OperationFailed(PlatformError):
-    """An operation failed, or is not done in time. The message is Google Cloud's own."""
+    """An operation failed, with Google Cloud's own message, or is not done in time."""
 
 
 def wait(operation: Any, seconds: float, what: str = "") -> Any:
-    """The result of an operation, waited for; `what` says first, in the log, what is done and how long it takes.
+    """The result of an operation, once it is done. `what` (the work and its duration) is logged before waiting.
 
     Raises:
         OperationFailed: it failed, or is not done after so many seconds.

@@ -39,7 +39,7 @@ EPISODES = episode_query.Dialect(
 )
 
 
-# A time that leads the clock by more than @max_lead was stored while the clock was ahead, and does not count.
+# A logged_at that leads the clock by more than @max_lead was stored while the clock was ahead, and is ignored.
 _NEXT_LOGGED_AT = """IF(logged_at > TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @max_lead MICROSECOND),
     CURRENT_TIMESTAMP(), GREATEST(CURRENT_TIMESTAMP(), TIMESTAMP_ADD(logged_at, INTERVAL 1 MILLISECOND)))"""
 
@@ -143,7 +143,7 @@ ORDER BY LEAST(COALESCE(shown.first, shadowed.first), COALESCE(shadowed.first, s
 
 
 def counts(dataset: str) -> str:
-    """Names and numbers: events received and rows stored by table, decisions and rewards by what became of them."""
+    """Names and numbers: events received and rows stored by table, decisions and rewards by their outcome."""
     key = ", ".join(f"r.{name}" for name in [*KEYS["rewards"], "timestamp"])
     return f"""WITH {_interactions(dataset, "sum")},
 outcomes AS (
@@ -159,7 +159,7 @@ UNION ALL SELECT SUBSTR(outcome, 3), COUNT(*) FROM outcomes GROUP BY outcome"""
 
 
 def repair(dataset: str) -> str:
-    """Give rows whose logged_at leads the clock by more than @max_lead the present one; returns how many."""
+    """Set logged_at to the present in rows where it leads the clock by more than @max_lead; return how many."""
     statements = []
     for table in KEYS:
         statements.append(

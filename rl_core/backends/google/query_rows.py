@@ -1,4 +1,4 @@
-"""Queries of BigQuery with parameters, and transactions that are tried again."""
+"""BigQuery queries with parameters. Transactions that conflict are retried."""
 
 import logging
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from google.cloud import bigquery
 
 from banditloop.rl_core.backends.retries import retry_while
 
-RETRY_SECONDS = 300.0  # for which a transaction that conflicts with others is tried again
+RETRY_SECONDS = 300.0  # how long a transaction that conflicts with others is retried
 CONFLICTS = ("concurrent update", "Failed to commit")  # error texts of BigQuery and of its emulator
 TYPES = {str: "STRING", int: "INT64", float: "FLOAT64", datetime: "TIMESTAMP"}
 log = logging.getLogger("banditloop.warehouse")
@@ -31,7 +31,7 @@ def query_rows(client: bigquery.Client, query: str, parameters: dict[str, Any]) 
 
 
 def _parameter(name: str, value: Any) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
-    """A parameter; a list is one of texts, a duration a number of microseconds."""
+    """A query parameter. A list must be of texts; a duration becomes its number of microseconds."""
     if isinstance(value, list):
         return bigquery.ArrayQueryParameter(name, "STRING", value)
     if isinstance(value, timedelta):

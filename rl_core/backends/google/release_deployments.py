@@ -1,4 +1,4 @@
-"""The deployments that a release needs: one server that follows it, or one of each version where Vertex AI splits."""
+"""The deployments that a release needs: one server or, where Vertex AI splits the traffic, one for each version."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,14 +8,13 @@ from banditloop.rl_core.backends.google.deployment import DeploymentFailed, Vert
 from banditloop.rl_core.backends.google.model_registry import ModelRegistry, server_config
 from banditloop.rl_core.backends.google.release_object import ReleaseState, ReleaseStore
 from banditloop.rl_core.config import Config
-from banditloop.rl_core.errors import PlatformError
 from banditloop.rl_core.policies.manifest import Manifest
 from banditloop.rl_core.policies.release import Release
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 
 def server_name(config: Config, backend: GoogleBackend) -> str:
-    """Name of the server: another one where its image or what it reads of the config has changed."""
+    """Name of the server, which changes with its image and with the part of the config that it reads."""
     digest = hashlib.sha256(f"{backend.image} {server_config(config)}".encode())
     return f"server-{digest.hexdigest()[:12]}"
 
@@ -34,17 +33,17 @@ class ReleaseDeployments:
         self._config, self._backend = config, backend
         self._releases, self._deployments, self._registry = releases, deployments, registry
 
-    def reconcile(self, versions: Callable[[], list[Manifest]], again: bool = False) -> None:
+    def reconcile(self, versions: Callable[[], list[Manifest]], retry_failed: bool = False) -> None:
         """Make the deployments match the release, repeatedly if the release changes meanwhile.
 
-        versions: returns the manifests of the endpoint. again: also deploy what could not be started before.
+        versions: returns the manifests of the endpoint. retry_failed: also deploy what could not be started before.
 
         Raises:
-            PlatformError: Vertex AI could not start what is to be deployed, now or before.
+            DeploymentFailed: Vertex AI could not start a needed deployment, now or before.
         """
         while release := self._releases.read()[0].release:
             wanted = self.wanted(release)
-            if again:
+            if retry_failed:
                 self._releases.update(lambda state: state.model_copy(update={"failed": {}}))
             self._refuse_failed(wanted)
             try:
@@ -69,12 +68,10 @@ class ReleaseDeployments:
         return self._registry.policy(next(manifest for manifest in versions() if manifest.version == name))
 
     def _refuse_failed(self, wanted: dict[str, int]) -> None:
-        """Deploy nothing again that could not be started: every attempt takes half an hour, and is billed."""
+        """Raise if a missing deployment failed to start before: every attempt takes half an hour, and is billed."""
         failed = self._releases.read()[0].failed
         for name in self._deployments.missing(failed.keys() & wanted) if failed else []:
-            raise PlatformError(
-                f"{DeploymentFailed(name, failed[name])}; mend the cause, then run `banditloop cloud up`"
-            )
+            raise DeploymentFailed(name, f"{failed[name]}; fix the cause, then run `banditloop cloud up`")
 
 
 def _with_failure(failure: DeploymentFailed, state: ReleaseState) -> ReleaseState:

@@ -1,5 +1,6 @@
 """The release state of an endpoint, its release and all verdicts, in one object with compare-and-swap writes."""
 
+import uuid
 from collections.abc import Callable
 from functools import cached_property
 
@@ -35,7 +36,7 @@ class ReleaseStore:
     def read(self) -> tuple[ReleaseState, int]:
         """The state and the object's generation, which is 0 if there is no object yet.
 
-        The object, which has every verdict, is downloaded only if its generation is another one than last time.
+        The object, which has every verdict, is downloaded only if its generation has changed.
         """
         blob = self._bucket.get_blob(self._blob().name)
         if blob is None:
@@ -50,20 +51,23 @@ class ReleaseStore:
 
     def replace(self, state: ReleaseState, generation: int) -> bool:
         """Write the state if the object still has this generation. Returns False if it has been replaced since."""
+        blob = self._blob()
+        blob.metadata = {"write": uuid.uuid4().hex}
         try:
-            self._blob().upload_from_string(
+            blob.upload_from_string(
                 state.model_dump_json(), content_type="application/json", if_generation_match=generation
             )
-        except PreconditionFailed:
-            return False
+        except PreconditionFailed:  # by this write, if the response to the client's first attempt was lost
+            current = self._bucket.get_blob(blob.name)
+            return current is not None and current.metadata == blob.metadata
         return True
 
     def update(self, change: Callable[[ReleaseState], ReleaseState]) -> None:
-        """Replace the state by `change` of it, as often as it was changed concurrently."""
+        """Replace the state by `change(state)`; retry with the current state after a concurrent write."""
         replaced = False
         while not replaced:
             state, generation = self.read()
             replaced = self.replace(change(state), generation)
 
     def _blob(self) -> storage.Blob:
-        return self._bucket.blob(f"{self._backend.endpoint}/ledger.json")
+        return self._bucket.blob(f"{self._backend.endpoint}/ledger.json")  # its name in all releases so far

@@ -64,8 +64,8 @@ def artifacts(job: PipelineJob) -> list[RunArtifact]:
     return [
         RunArtifact(task.task_name, name, artifact.uri, _metadata(artifact))
         for task in _tasks(job)
-        for name, listed in task.outputs.items()
-        for artifact in listed.artifacts
+        for name, output in task.outputs.items()
+        for artifact in output.artifacts
     ]
 
 

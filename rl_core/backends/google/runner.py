@@ -31,14 +31,8 @@ ENDED: dict[int, RunState] = {
     PipelineState.PIPELINE_STATE_CANCELLED: "failed",
 }
 MAX_JOB_ID_LENGTH = 128
-LISTED_RUNS = 100  # every tick lists the runs, one page of them however old the loop is
-LISTED_FIELDS = (
-    "name",
-    "state",
-    "error",
-    "create_time",
-    "end_time",
-)  # without the specification, which holds the pipeline
+LISTED_RUNS = 100  # one page, as every tick lists the runs and an old loop has many
+LISTED_FIELDS = ("name", "state", "error", "create_time", "end_time")  # not the specification, with its pipeline
 JOB_ID = rf"[a-z][a-z0-9-]{{0,{MAX_JOB_ID_LENGTH - 1}}}"
 
 

@@ -30,7 +30,7 @@ class ServerReports:
         return bucket(self._backend)
 
     def write(self, vitals: dict[str, Vitals]) -> None:
-        """Replace the report of this container; its first one also removes those of containers that are long gone."""
+        """Replace this container's report. The first one also removes the reports of containers that ended long ago."""
         self._bucket.blob(self._name).upload_from_string(json.dumps(vitals), content_type="application/json")
         if self._is_first:
             for blob in self._bucket.list_blobs(prefix=self._prefix):

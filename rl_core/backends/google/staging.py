@@ -1,4 +1,4 @@
-"""Staging tables of BigQuery: events are loaded into one, from which a transaction takes those that are new."""
+"""Staging tables of BigQuery: events are loaded into one, from which a transaction copies the new ones."""
 
 import contextlib
 import io
@@ -24,8 +24,8 @@ RETRY_SECONDS, UPLOAD_ATTEMPTS = 300.0, 4
 def staged(client: bigquery.Client, dataset: str, table: str, events: pa.Table) -> Iterator[str]:
     """The name of a new staging table with events of `decisions` or `rewards`, which is deleted after its use.
 
-    Their features are in the order of the table's and have null for those that the task lacks: INSERT goes by
-    position. After an error the table is left to expire: the query may still run.
+    Their features are in the stored table's order, since INSERT matches by position; those that the task lacks are
+    null. After an error the staging table is left to expire: the query may still run.
     """
     stored = client.get_table(f"{dataset}.{STORED_TABLES[table]}")
     events = events.cast(merged(arrow_schema(stored.schema), events.schema))

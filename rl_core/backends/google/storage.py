@@ -1,7 +1,6 @@
 """Directories as objects of the bucket. Policies are read and written as local files, which TensorFlow needs."""
 
 import contextlib
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from google.cloud import storage
 from google.cloud.storage import Bucket
 
 from banditloop.rl_core.backends.google.clients import credentials
+from banditloop.rl_core.errors import InvalidInput
 
 
 def fetch(uri: str, folder: Path) -> Path:
@@ -26,27 +26,37 @@ def upload(bucket: Bucket, folder: Path, prefix: str, last: str) -> None:
 
 
 def remove(bucket: Bucket, prefix: str, first: str) -> None:
-    """Delete the objects below a prefix. The object `first` goes first: without it, the directory is none."""
+    """Delete the objects below a prefix. `first` is deleted first: without it, the directory counts as absent."""
     blobs = sorted(bucket.list_blobs(prefix=f"{prefix}/"), key=lambda blob: blob.name != f"{prefix}/{first}")
     for blob in blobs:
         with contextlib.suppress(NotFound):  # another process was faster
             blob.delete()
 
 
-def download(bucket: Bucket, prefix: str, folder: Path) -> Path:
-    """Copy the objects below a prefix to a directory, atomically, and return the directory. An existing one is kept."""
+def download(bucket: Bucket, prefix: str, folder: Path, last: str = "") -> Path:
+    """Copy the objects below a prefix to a directory, atomically, and return the directory. An existing one is kept.
+
+    Raises:
+        InvalidInput: there are no objects, or not the one that `upload` writes last.
+    """
     if folder.is_dir():
         return folder
+    blobs = list(bucket.list_blobs(prefix=f"{prefix}/"))
+    if not any(blob.name.startswith(f"{prefix}/{last}") for blob in blobs):
+        raise InvalidInput(f"gs://{bucket.name}/{prefix}: there is no such folder, or it is not complete")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    copy = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
-    for blob in bucket.list_blobs(prefix=f"{prefix}/"):
-        path = copy / blob.name.removeprefix(f"{prefix}/")
-        if not path.resolve().is_relative_to(copy.resolve()):
-            continue  # an object that this package did not write
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as scratch:
+        copy = Path(scratch) / "copy"
+        copy.mkdir()
+        for blob in blobs:
+            _download_file(blob, copy, blob.name.removeprefix(f"{prefix}/"))
+        with contextlib.suppress(OSError):  # another process was faster
+            copy.rename(folder)
+    return folder
+
+
+def _download_file(blob: storage.Blob, folder: Path, name: str) -> None:
+    path = folder / name
+    if path.resolve().is_relative_to(folder.resolve()):  # else this package did not write it
         path.parent.mkdir(parents=True, exist_ok=True)
         blob.download_to_filename(path)
-    try:
-        copy.rename(folder)
-    except OSError:  # another process was faster
-        shutil.rmtree(copy)
-    return folder

@@ -15,7 +15,7 @@ from google.pubsub_v1.types import StreamingPullRequest
 
 CLOSE_SECONDS = 2.0
 KEEPALIVE_SECONDS = 30.0  # Pub/Sub closes a stream that is silent for a minute
-MAX_ACK_IDS = 1000  # in a request, whose ids may have 512 KiB
+MAX_ACK_IDS = 1000  # in a request, whose ids may have 512 KiB in all
 
 
 class ReceivedMessage(NamedTuple):
@@ -39,7 +39,7 @@ class BatchLimits(NamedTuple):
 
 
 def requests_of(messages: Sequence[ReceivedMessage]) -> Iterator[list[str]]:
-    """The messages' ids, as many at a time as one request may have."""
+    """The messages' acknowledgement ids, in lists that each fit into one request."""
     for start in range(0, len(messages), MAX_ACK_IDS):
         yield [message.ack_id for message in messages[start : start + MAX_ACK_IDS]]
 
@@ -65,8 +65,8 @@ class StreamingPull:
     def take(self) -> Iterator[list[ReceivedMessage]]:
         """A batch of waiting messages, to be acknowledged inside the context: afterwards their leases expire."""
         if self._receiving.done():
-            ended, self._receiving = self._receiving, self._open()
-            ended.result()  # raises the reason
+            previous, self._receiving = self._receiving, self._open()
+            previous.result()  # raises the reason
         messages = self._pop(self._batch)
         try:
             yield messages

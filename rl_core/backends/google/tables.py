@@ -90,17 +90,17 @@ def has_tables(client: bigquery.Client, dataset: str, task: Task) -> bool:
 
 
 def is_upgraded(client: bigquery.Client, dataset: str) -> bool:
-    """Whether the dataset holds no decisions of schema version 2 that were not upgraded."""
+    """Whether the dataset has no decisions of schema version 2 left to upgrade."""
     return _exists(client, dataset, STORED_TABLES["decisions"]) or not _exists(client, dataset, OLD_DECISIONS)
 
 
 def table(client: bigquery.Client, dataset: str, name: str, task: Task) -> bigquery.Table:
     """The table of a task's decisions or rewards, as it is created."""
     columns = [column(field) for field in [*event_schema(name, task), LOGGED_AT]]
-    created = bigquery.Table(f"{client.project}.{dataset}.{STORED_TABLES[name]}", columns)
-    created.time_partitioning = bigquery.TimePartitioning(field=LOGGED_AT.name)
-    created.clustering_fields = ["event_id"]
-    return created
+    definition = bigquery.Table(f"{client.project}.{dataset}.{STORED_TABLES[name]}", columns)
+    definition.time_partitioning = bigquery.TimePartitioning(field=LOGGED_AT.name)
+    definition.clustering_fields = ["event_id"]
+    return definition
 
 
 @retry_while(lambda error: isinstance(error, PreconditionFailed), UPDATE_SECONDS)  # another process changed the table
@@ -121,8 +121,8 @@ def _extended(
     missing = {field.name: field for field in desired}
     columns = []
     for field in current:
-        if (known := missing.pop(field.name, None)) and known.fields:
-            parts = [part.to_api_repr() for part in _extended(field.fields, known.fields)]
+        if (desired_field := missing.pop(field.name, None)) and desired_field.fields:
+            parts = [part.to_api_repr() for part in _extended(field.fields, desired_field.fields)]
             field = bigquery.SchemaField.from_api_repr(field.to_api_repr() | {"fields": parts})
         columns.append(field)
     return [*columns, *missing.values()]

@@ -1,4 +1,4 @@
-"""Vertex AI TensorBoard: curves of a training as series of numbers, its profile as files, under the endpoint."""
+"""Vertex AI TensorBoard: training curves as series of numbers, and profiles as files, in the endpoint's experiment."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -59,15 +59,15 @@ class VertexTensorBoard:
             self._client.create_tensorboard_time_series(request)
 
     def _show_trace(self, run: str, trace: Path) -> None:
-        """Copy the files of a trace, in a folder named after its time, to the page's own bucket, and name them."""
+        """Copy a trace's files to TensorBoard's own bucket, and write a series with their names at the trace's time."""
         self._create_series(run, trace.name, FILES, "profile")
         files = sorted(trace.iterdir())
         bucket, folder = self._files_of(f"{run}/timeSeries/{resource_id(trace.name)}")
         for file in files:
             bucket.blob(f"{folder}/{file.name}").upload_from_filename(file)
         time = datetime.strptime(trace.name, TRACE_TIME).replace(tzinfo=UTC)
-        names = {"wall_time": time, "blobs": {"values": [{"id": file.name} for file in files]}}
-        data = {"tensorboard_time_series_id": resource_id(trace.name), "value_type": FILES, "values": [names]}
+        point = {"wall_time": time, "blobs": {"values": [{"id": file.name} for file in files]}}
+        data = {"tensorboard_time_series_id": resource_id(trace.name), "value_type": FILES, "values": [point]}
         self._client.write_tensorboard_run_data(tensorboard_run=run, time_series_data=[data])
 
     def _files_of(self, series: str) -> tuple[storage.Bucket, str]:

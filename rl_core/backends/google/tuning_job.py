@@ -30,13 +30,13 @@ def run(config: Config, backend: GoogleBackend, arguments: Sequence[str]) -> lis
     """Run the trials until the job has ended, and cancel it if waiting for it is interrupted or fails.
 
     Raises:
-        InvalidInput: the tuning section asks for what Vertex AI lacks.
+        InvalidInput: the tuning section asks for something that Vertex AI lacks.
         PlatformError: the job did not succeed.
     """
     client, pause = vertex_client(backend, v1.JobServiceClient), custom_job.FIRST_POLL_SECONDS
     jobs = with_retries(client, GOOGLE)
-    wanted = _job(config, backend, arguments)
-    job = jobs.create_hyperparameter_tuning_job(parent=location_name(backend), hyperparameter_tuning_job=wanted)
+    specification = _job(config, backend, arguments)
+    job = jobs.create_hyperparameter_tuning_job(parent=location_name(backend), hyperparameter_tuning_job=specification)
     try:
         while job.state not in custom_job.ENDED:
             time.sleep(pause)
@@ -83,9 +83,9 @@ def _job(config: Config, backend: GoogleBackend, arguments: Sequence[str]) -> v1
 
 
 def _trial(config: Config, number: int, trial: v1.Trial) -> Trial:
-    """A trial of Vertex AI's."""
+    """A trial, from Vertex AI's description of it."""
     metrics = {metric.metric_id: metric.value for metric in trial.final_measurement.metrics}
-    parameters = parameters_of(config, {each.parameter_id: each.value for each in trial.parameters})
+    parameters = parameters_of(config, {parameter.parameter_id: parameter.value for parameter in trial.parameters})
     state: Literal["complete", "pruned", "failed"] = "failed"
     if METRIC in metrics and trial.state in (State.SUCCEEDED, State.STOPPING):  # stopping: ended early, by the median
         state = "complete" if trial.state == State.SUCCEEDED else "pruned"

@@ -1,4 +1,4 @@
-"""The search space as Vertex AI writes it, and its values read back."""
+"""The search space in Vertex AI's format, and the values of trials converted back."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,22 +9,23 @@ from banditloop.rl_core.settings.tuning import AGENT_NAME
 
 
 def parameter_specs(config: Config) -> list[dict[str, Any]]:
-    """The parameters to tune, as `StudySpec.parameters`: settings of some of the agents are conditional on the name."""
+    """The parameters to tune, as `StudySpec.parameters`. Those of only some agents depend on the agent's name."""
     space = config.search_space()
     specs = [_spec(dimension) for dimension in space if _is_for_all(config, dimension)]
     for spec in specs:
         if spec["parameter_id"] == AGENT_NAME:
             spec["conditional_parameter_specs"] = [
-                {"parameter_spec": _spec(each), "parent_categorical_values": {"values": list(each.agents)}}
-                for each in space
-                if not _is_for_all(config, each)
+                {"parameter_spec": _spec(dimension), "parent_categorical_values": {"values": list(dimension.agents)}}
+                for dimension in space
+                if not _is_for_all(config, dimension)
             ]
     return specs
 
 
 def parameters_of(config: Config, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a trial by key, each in the type of its setting."""
-    return {each.key: read_value(each, values[each.key]) for each in config.search_space() if each.key in values}
+    space = {dimension.key: dimension for dimension in config.search_space()}
+    return {key: read_value(dimension, values[key]) for key, dimension in space.items() if key in values}
 
 
 def _is_for_all(config: Config, dimension: Dimension) -> bool:
@@ -44,7 +45,7 @@ def _spec(dimension: Dimension) -> dict[str, Any]:
 
 
 def _listed(values: Sequence[Any]) -> dict[str, Any]:
-    """Numbers, which Vertex AI wants sorted, or else texts."""
+    """The specification of listed values: numbers, which Vertex AI wants sorted, or else texts."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         return {"discrete_value_spec": {"values": sorted(values)}}
     return {"categorical_value_spec": {"values": [str(value) for value in values]}}

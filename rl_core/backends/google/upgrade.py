@@ -15,7 +15,7 @@ from banditloop.rl_core.settings.task import Task
 def upgrade(client: bigquery.Client, backend: GoogleBackend, task: Task) -> int:
     """Copy the decisions of version 2; returns their number, 0 if there is nothing to copy or another process did.
 
-    They keep their logged_at, and the count of received events is in the log as before.
+    They keep their logged_at, and the count of received events in the log stays as it was.
 
     Raises:
         InvalidInput: the task has other features, or actions with names.
@@ -29,7 +29,7 @@ def upgrade(client: bigquery.Client, backend: GoogleBackend, task: Task) -> int:
     except (BadRequest, Conflict):  # the emulator reports a conflict as a bad request
         if not is_upgraded(client, backend.dataset):
             raise
-        return 0  # another process has made it meanwhile
+        return 0  # another process upgraded it meanwhile
     [(copied,)] = client.query(f"SELECT COUNT(*) FROM `{backend.dataset}`.{OLD_DECISIONS}").result()
     return int(copied)
 
@@ -51,7 +51,7 @@ SELECT {", ".join(selected)} FROM `{dataset}`.{OLD_DECISIONS}"""
 
 
 def _kept(field: bigquery.SchemaField, old_columns: set[str]) -> str:
-    """SQL of a column's value: that of the old column, else none."""
+    """SQL of a column's value: the old column or, where it is missing, NULL or an empty list."""
     if field.name in old_columns:
         return str(field.name)
     return f"CAST({'[]' if field.mode == 'REPEATED' else 'NULL'} AS {_sql_type(field)})"

@@ -31,7 +31,7 @@ from banditloop.rl_core.events.schema import KEYS, MAX_LEAD, decision_schema, in
 from banditloop.rl_core.events.timeline import transitions_of
 from banditloop.rl_core.policies.manifest import Window
 from banditloop.rl_core.ports import LogCounts
-from banditloop.rl_core.ports.warehouse import AHEAD, MAX_SKEW, NO_EPISODES, EpisodeCounts
+from banditloop.rl_core.ports.warehouse import MAX_SKEW, NO_EPISODES, TRAINED_AHEAD, EpisodeCounts
 from banditloop.rl_core.settings.backend import GoogleBackend
 from banditloop.rl_core.settings.episodes import EpisodesSection
 from banditloop.rl_core.settings.loop import ACTIVATION, RewardSection
@@ -96,7 +96,7 @@ class BigQueryWarehouse:
     def window(self, since: datetime | None) -> Window:
         now = datetime.now(UTC)
         if since and since > now + MAX_LEAD:
-            log.error(AHEAD, "the last training", since)
+            log.error(TRAINED_AHEAD, since)
             since = None
         settles_first = self._reward.aggregation == "first" and self._episodes is None
         query = queries.window(self._backend.dataset, self._reward.aggregation, self._ignores, settles_first)
@@ -111,8 +111,8 @@ class BigQueryWarehouse:
 
     def interactions(self, window: Window, fold: Fold | None = None, shard: str = "") -> Iterator[pa.RecordBatch]:
         schema = interaction_schema(self._task)
-        for batch in stream_batches(self._reader, shard) if shard else self._read_interactions(window, fold):
-            yield without_null_lists(batch.select(schema.names).cast(schema))
+        batches = stream_batches(self._reader, shard) if shard else self._read_interactions(window, fold)
+        return (without_null_lists(batch.select(schema.names).cast(schema)) for batch in batches)
 
     def _read_interactions(self, window: Window, fold: Fold | None) -> Iterator[pa.RecordBatch]:
         return iter(self._query(*self._of_interactions(window, fold)).to_arrow_iterable(self._reader))
@@ -135,7 +135,7 @@ class BigQueryWarehouse:
         parameters = self._episode_parameters(window.since or EPOCH, window.until)
         parameters |= episode_query.name_parameters(names) | ({"held_out": self._held_out} if fold else {})
         batches = self._query(query, parameters).to_arrow_iterable(bqstorage_client=self._reader)
-        yield from transitions_of(batches, self._task, episodes, self._reward)
+        return transitions_of(batches, self._task, episodes, self._reward)
 
     def episode_counts(self, until: datetime) -> EpisodeCounts:
         query = queries.episode_counts(self._backend.dataset)

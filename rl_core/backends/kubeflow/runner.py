@@ -117,6 +117,14 @@ class KubeflowRunner:
             [f"{run.display_name}: {run.state} {run_details.error(run)}".rstrip(), f"  {self._page(run)}", *lines]
         )
 
+    def stop(self) -> None:
+        """Delete all schedules and cancel all runs."""
+        for schedule in self.schedules():
+            self.unschedule(schedule.name)
+        for run in self._experiment.runs():
+            if run_details.state(run) == "running":
+                self._experiment.client.terminate_run(run.run_id)
+
     def schedule(self, name: str, cron: str, template: Path, parameters: dict[str, Any]) -> None:
         recurring_run = V2beta1RecurringRun(
             display_name=name,

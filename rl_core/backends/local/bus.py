@@ -36,7 +36,7 @@ class LocalBus:
         while True:
             with self._queue(topic) as queue:
                 queue.put(payload.decode("latin-1"))
-            if self._queues[topic].is_current():  # or another process has set the file aside
+            if self._queues[topic].is_current():  # else another process has replaced the file: publish again
                 return
 
     def subscribe(self, topics: Sequence[str]) -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from banditloop.rl_core.backends.local.queries import sql_time
 from banditloop.rl_core.backends.local.table_snapshot import DataFile, Snapshot
 from banditloop.rl_core.events.schema import MAX_LEAD
 from banditloop.rl_core.policies.manifest import Window
-from banditloop.rl_core.ports.warehouse import AHEAD
+from banditloop.rl_core.ports.warehouse import TRAINED_AHEAD
 
 SHOWN_MODES = ("external", "online", "simulated")  # whose decisions are interactions
 OPEN_ROWS = 200_000  # decisions that are searched at a time for the first open one
@@ -26,14 +26,14 @@ def complete_window(
 ) -> tuple[Window, float]:
     """The longest complete window after `since`, and for how many seconds it stays the same if no event comes.
 
-    waiting_since: tells when the earliest event was received that is not logged yet.
+    waiting_since: returns when the earliest event that is not logged yet was received.
     """
     now = datetime.now(UTC)
     if since and since > now + MAX_LEAD:
-        log.error(AHEAD, "the last training", since)
+        log.error(TRAINED_AHEAD, since)
         since = None
     since_or_start = since or EPOCH
-    present = now + MAX_LEAD / 2  # so that a writer whose clock differs does not store rows before it
+    present = now + MAX_LEAD / 2  # less than MAX_LEAD, lest a writer whose clock is behind add rows before it
     waiting = waiting_since()
     closed = max(min(waiting or now, now), now - event_log.MAX_WAIT)
     events.wait()
@@ -47,7 +47,7 @@ def complete_window(
 def _still_open(
     events: EventLog, tables: dict[str, Snapshot], since: datetime, closed: datetime, present: datetime
 ) -> datetime | None:
-    """Just before the first decision whose interaction may still change; None if there is none.
+    """The time just before the first open decision, whose interaction may still change; None if there is none.
 
     Decisions are read in the order of their logging, some files at a time, until one is found.
     """
@@ -63,7 +63,7 @@ def _still_open(
 def _first_open(
     events: EventLog, files: list[DataFile], rewards: list[DataFile], since: datetime, present: datetime
 ) -> datetime:
-    """When the first decision of some files was logged that is still open; END_OF_TIME if there is none."""
+    """The `logged_at` of the first open decision in some files; END_OF_TIME if there is none."""
     with query_connection(events.database) as connection:
         events.create_view(connection, "all_decisions", "decisions", files)
         logged = f"logged_at > {sql_time(since)} AND logged_at <= {sql_time(present)}"
@@ -82,22 +82,23 @@ def _first_open(
 
 
 def _counted(events: EventLog, decisions: Snapshot, since: datetime, until: datetime) -> tuple[datetime | None, int]:
-    """When the last interaction of a window was logged, and their number.
+    """The `logged_at` of the last interaction of a window, and the number of its interactions.
 
-    Files of which the log's statistics say that every row is one are not read.
+    Files are not read where their statistics in the log say that every row is an interaction.
     """
     files = decisions.logged(since, until)
-    whole = [file for file in files if not events.ignores and _is_counted(file, since, until)]
+    are_counted = [not events.ignores and _is_counted(file, since, until) for file in files]
+    whole = [file for file, is_counted in zip(files, are_counted, strict=True) if is_counted]
     last, rows = max((file.last_logged for file in whole), default=None), sum(file.rows for file in whole)
-    others = [file for file in files if file not in whole]
-    if not others:
+    unclear = [file for file, is_counted in zip(files, are_counted, strict=True) if not is_counted]
+    if not unclear:
         return last, rows
-    last_of_others, rows_of_others = _counted_in(events, others, since, until)
-    return max(filter(None, (last, last_of_others)), default=None), rows + rows_of_others
+    last_read, rows_read = _counted_in(events, unclear, since, until)
+    return max(filter(None, (last, last_read)), default=None), rows + rows_read
 
 
 def _is_counted(file: DataFile, since: datetime, until: datetime) -> bool:
-    """Whether every row of a file is an interaction of a window, if decisions without a reward are some."""
+    """Whether every row of a file is an interaction of a window, where decisions without a reward count as such."""
     same_mode = file.first_mode == file.last_mode and file.first_mode in SHOWN_MODES
     return same_mode and since < file.first_logged and file.last_logged <= until
 
@@ -105,7 +106,7 @@ def _is_counted(file: DataFile, since: datetime, until: datetime) -> bool:
 def _counted_in(
     events: EventLog, files: list[DataFile], since: datetime, until: datetime
 ) -> tuple[datetime | None, int]:
-    """What `_counted` says, of some files that are read."""
+    """The result of `_counted` for some files, by reading them."""
     parameters = {"since": since, "until": until}
     query = (
         "SELECT epoch_us(max(logged_at)), count(*) FROM decisions d WHERE logged_at > $since AND logged_at <= $until"

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import duckdb
 
-MEMORY = "1GB"  # beyond, queries write to the disk; by itself DuckDB takes most of the machine's
+MEMORY = "1GB"  # beyond it, queries spill to disk; DuckDB's default is most of the machine's
 
 
 def database(spill: Path, on_one_core: bool = False) -> duckdb.DuckDBPyConnection:
     """A database in little memory, which is kept open: opening one takes longer than many a query.
 
-    spill: the folder for what does not fit; on_one_core: until `use_all_cores`, since small queries cost less there.
+    spill: the folder for what does not fit; on_one_core: run on one core, where small queries cost less, until
+    `use_all_cores`.
     """
     config = {"memory_limit": MEMORY, "temp_directory": str(spill)} | ({"threads": 1} if on_one_core else {})
     connection = duckdb.connect(config=config)

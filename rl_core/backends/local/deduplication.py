@@ -15,7 +15,7 @@ from banditloop.rl_core.backends.local.database import database
 from banditloop.rl_core.backends.local.key_hashes import KeyHashes, hashes
 from banditloop.rl_core.backends.local.query_errors import explained
 
-KEPT_ROWS = 50_000  # of a file whose hashes are not only in memory
+KEPT_ROWS = 50_000  # files with as many rows or more have their hashes on disk
 
 
 class KeyIndex:

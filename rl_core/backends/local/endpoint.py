@@ -25,7 +25,7 @@ from banditloop.rl_core.ports import HEALTH_ROUTE, CloudResource, Vitals
 if TYPE_CHECKING:
     from banditloop.rl_core.client import Client
 
-PREDICT_SECONDS = 60.0  # that a prediction may take, and for which it is sent again
+PREDICT_SECONDS = 60.0  # timeout of a prediction, and how long it is retried
 RELEASE_FILES = ("release.json", "release.copy.json")  # the second is read where the first is damaged
 TUNED_FILE, SERVER_FILE = "tuned.json", "server.json"
 VITALS_SECONDS = 5.0  # to wait for the figures of the serving process
@@ -94,16 +94,15 @@ class LocalEndpoint:
         return None
 
     def set_release(self, expected: Release | None, new: Release, verdict: Verdict | None = None) -> bool:
-        for version in new.traffic():
-            if not self.policy(version).is_dir():
-                raise InvalidInput(
-                    f"version {version!r}: is not one of: {', '.join(m.version for m in self.versions())}"
-                )
         with FileLock(self._folder / "lock"):
+            for version in new.traffic():
+                if not self.policy(version).is_dir():
+                    names = ", ".join(manifest.version for manifest in self.versions())
+                    raise InvalidInput(f"version {version!r}: is not one of: {names or 'none'}")
             if self.release() != expected:
                 return False
             if verdict:
-                self._verdicts.append(verdict)  # first: better than, after a crash, a release without its verdict
+                self._verdicts.append(verdict)  # first: a crash must not leave a release without its verdict
             for name in RELEASE_FILES:
                 write_atomically(self._folder / name, new.model_dump_json())
         return True

@@ -32,7 +32,7 @@ from banditloop.rl_core.settings.task import Task
 MICROSECOND = timedelta(microseconds=1)
 MILLISECOND = timedelta(milliseconds=1)  # the resolution of the times in a table's statistics
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
-COLUMNS = {  # what says which decisions are interactions, and what rewards they have
+COLUMNS = {  # that tell which decisions are interactions, and what rewards they have
     "decisions": ("event_id", "timestamp", "policy_version", "mode", "logging_probability", "logged_at"),
     "rewards": ("event_id", "name", "value", "timestamp", "source_id", "received_at", "logged_at"),
 }
@@ -56,12 +56,12 @@ class EventLog:
 
     @property
     def tables(self) -> dict[str, EventTable]:
-        """The tables, with what the disk has damaged since the last time mended. PlatformError: it cannot be."""
+        """The tables, after mending what the disk has damaged. PlatformError: it cannot be mended."""
         self.mend()
         return self._opened
 
     def mend(self) -> list[Files]:
-        """Mend what the disk has damaged; returns what identifies the files. PlatformError: it cannot be mended."""
+        """Mend what the disk has damaged; returns the identities of the files. PlatformError: it cannot be mended."""
         return [check.mend() for check in self._checks.values()]
 
     def wait(self) -> None:
@@ -69,13 +69,13 @@ class EventLog:
         self._opened["rewards"].wait()
 
     def repair(self) -> int:
-        """Set data files aside that are damaged inside, and restamp rows from the future; returns how many rows."""
+        """Set data files aside that are damaged inside; restamp rows from the future, and return their number."""
         for check in self._checks.values():
             check.set_unreadable_aside()
         return sum(table.repair() for table in self._opened.values())
 
     def snapshots(self) -> dict[str, Snapshot]:
-        """What the tables hold now."""
+        """The current snapshots of the tables."""
         for name, check in self._checks.items():
             files, (known, _) = check.mend(), self._snapshots[name]
             if files != known:
@@ -84,7 +84,7 @@ class EventLog:
 
     @cached_property
     def _snapshots(self) -> dict[str, tuple[Files, Snapshot]]:
-        """The tables as they were last, with what identifies their files then."""
+        """The latest snapshots of the tables, each with the identities of the files at that time."""
         return {name: ({}, NO_TABLE) for name in self._opened}
 
     @cached_property
@@ -116,14 +116,14 @@ class EventLog:
 
     @cached_property
     def event_ids(self) -> dict[str, KeyHashes]:
-        """The hashes of the event ids in the files of each table, those of decisions shared with the appends'."""
+        """The hashes of the event ids in the files of each table. Appends share the files of those of decisions."""
         folders = {"decisions": STORED_TABLES["decisions"], "rewards": f"{STORED_TABLES['rewards']}_by_event"}
         return {table: KeyHashes(["event_id"], self.root / "keys" / folders[table], 1) for table in KEYS}
 
     def files_with(
         self, connection: duckdb.DuckDBPyConnection, table: str, files: list[DataFile], event_ids: np.ndarray
     ) -> list[DataFile]:
-        """Those of some files that may hold events with one of these hashes of ids, which are sorted."""
+        """Those of the files that may hold an event whose id has one of these hashes, which are sorted."""
         rows = {file.path: file.rows for file in files}
         matching = {*self.event_ids[table].files_with(connection, rows, event_ids)}
         return [file for file in files if file.path in matching]
@@ -171,7 +171,7 @@ class EventLog:
 
     @property
     def durations(self) -> dict[str, int]:
-        """The parameters of what is in time, in microseconds."""
+        """The parameters of `queries.IS_IN_TIME`, in microseconds."""
         durations = {"window": self.attribution, "max_skew": MAX_SKEW, "max_wait": MAX_WAIT}
         return {name: duration // MICROSECOND for name, duration in durations.items()}
 

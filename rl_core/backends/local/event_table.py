@@ -37,17 +37,17 @@ COMPACTION_TARGET_BYTES = (1 << 20, 64 << 20)  # two levels, so that small appen
 RETENTION_HOURS = 24  # of compacted files, for readers that have opened them
 log = logging.getLogger("banditloop.warehouse")
 LOG_SETTINGS = {
-    "delta.checkpointInterval": "10",  # commits, of which all since the last checkpoint are read at every append
+    "delta.checkpointInterval": "10",  # commits: every append reads all commits since the last checkpoint
     "delta.enableExpiredLogCleanup": "false",  # it would leave one checkpoint, which a disk may damage
     "delta.deletedFileRetentionDuration": f"interval {RETENTION_HOURS} hours",
 }
-LOG_SECONDS = 60  # for which a reader may need what it has found in the log
+LOG_SECONDS = 60  # for which a reader may need files that it has listed in the log
 
 
 class EventTable:
     """The table `decisions` or `rewards` of a task, under the name of its schema version.
 
-    A key is known to be a duplicate where the timestamps are at most `horizon` apart.
+    A duplicate is found if its timestamp and that of the stored event are at most `horizon` apart.
     """
 
     def __init__(self, root: Path, table: str, task: Task, horizon: timedelta = MAX_SKEW) -> None:
@@ -85,7 +85,7 @@ class EventTable:
             return new.num_rows
 
     def repair(self) -> int:
-        """Give rows whose `logged_at` leads the clock by more than MAX_LEAD the present one; returns how many."""
+        """Set `logged_at` to the present where it leads the clock by more than MAX_LEAD; returns in how many rows."""
         if not self._root.exists():
             return 0
         with self.lock():
@@ -122,7 +122,7 @@ class EventTable:
         return FileLock(self._root / f"{self._name}.lock")
 
     def snapshot(self, grown: bool) -> Snapshot:
-        """What the table holds now. grown: since it was loaded its folder has only got files, lost and changed none."""
+        """The current snapshot. grown: since the last one, files were added to the folder, none changed or removed."""
         if grown and self._read is not None:
             self._read.update_incremental()
             self._stored(self._read)
@@ -131,7 +131,7 @@ class EventTable:
         return snapshot(self._read) if self._read is not None else NO_TABLE
 
     def load(self) -> DeltaTable:
-        """The table as it is now, with which the next snapshot begins. DeltaError: its log cannot be read."""
+        """The table as it is now, from which the next snapshot starts. DeltaError: its log cannot be read."""
         self._read = DeltaTable(self.path)
         return self._read
 
@@ -166,9 +166,9 @@ def _compact(delta: DeltaTable, commit: CommitProperties) -> None:
 
 
 def _expire(delta_log: Path) -> None:
-    """Remove what led up to a checkpoint that is old enough and not the last: every append lists the files of the log.
+    """Remove the log's files before a checkpoint that is old enough and not the last: every append lists the log.
 
-    Files go once in some checkpoints, not one by one, since everybody checks the table for damage when some are gone.
+    They go together, once per checkpoint, since every process checks the table for damage when some are gone.
     """
     earlier = sorted(delta_log.glob(f"*{CHECKPOINT}"))[:-1]
     old = [path.name for path in earlier if path.stat().st_mtime < time.time() - LOG_SECONDS]

@@ -12,7 +12,7 @@ SLICE_ROWS = 4_000_000  # decisions joined with their rewards: their keys fit in
 
 
 def batch_rows(files: list[DataFile]) -> int:
-    """The number of decisions to read at a time: the more values they have, for each candidate, the fewer."""
+    """The number of decisions to read at a time: fewer, the more values each has, as for many candidates."""
     values = max(values_per_row(file.path) for file in files)
     return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values)))
 
@@ -20,7 +20,7 @@ def batch_rows(files: list[DataFile]) -> int:
 def slices(
     files: list[DataFile], order: Callable[[DataFile], datetime] = lambda file: file.earliest, rows: int = SLICE_ROWS
 ) -> Iterator[list[DataFile]]:
-    """Groups of files with about as many rows each, in an order, by default that of their earliest timestamps."""
+    """Groups of files with about `rows` rows each, in the given order, by default that of their earliest timestamps."""
     ordered = sorted(files, key=order)
     ends = itertools.accumulate(file.rows for file in ordered)
     for _, group in itertools.groupby(zip(ends, ordered, strict=True), lambda pair: pair[0] // rows):

@@ -13,7 +13,7 @@ from banditloop.rl_core.errors import InvalidInput
 
 REMOVED = ".removed-"  # begins the names of folders that are being removed
 REPAIRED = {"event": "repaired"}  # extra field of what is logged about a file that was damaged and is whole again
-LEFT_SECONDS = 86_400.0  # after which nobody writes an unfinished file any more
+LEFT_SECONDS = 86_400.0  # age at which an unfinished file is taken as left by a crash
 FRESH_NS = 1_000_000_000  # longer than the resolution of any file system's times
 
 
@@ -58,7 +58,7 @@ def copy_atomically(folder: Path, target: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder: its name at once, then its content, and what a crash left of earlier ones. Idempotent."""
+    """Remove a folder: rename it, then delete it, and others whose removal was interrupted by a crash. Idempotent."""
     if folder.exists():
         folder.rename(folder.with_name(f"{REMOVED}{folder.name}-{time.time_ns()}"))
     for removed in folder.parent.glob(f"{REMOVED}*"):
@@ -75,9 +75,10 @@ def sync(path: Path) -> None:
 
 
 def identity(path: Path) -> tuple[int, ...] | None:
-    """The identity of a file, or of the names in a folder: inode, size and time, which change with it; None if missing.
+    """Inode, size and time, which change with the content of a file or the names in a folder; None if it is missing.
 
-    Of a file changed within FRESH_NS it never equals another: a later change might leave all three as they are.
+    A file changed less than FRESH_NS ago gets an identity that equals no other, since a later change might leave all
+    three as they are.
     """
     try:
         status = path.stat()

@@ -1,4 +1,4 @@
-"""Sums over the log so far, in a file beside it: written whole, and not read if anything about it is wrong."""
+"""Sums over the log so far, in a file beside it: written atomically, and ignored if it is damaged."""
 
 import contextlib
 import hashlib

@@ -21,7 +21,7 @@ ENDING = ".hashes"  # of files of sorted 64-bit integers
 class KeyHashes:
     """The sorted 64-bit hashes of a table's keys, by data file.
 
-    key_fields: the fields that make up a key; folder: is for the files of hashes; kept_rows: files with as many rows
+    key_fields: the fields that make up a key; folder: for the files of hashes; kept_rows: data files with as many rows
     or more have one. Threads may share it, and processes the folder.
     """
 
@@ -47,11 +47,11 @@ class KeyHashes:
         return [file for file, stored in self.index(connection, files).items() if _overlap(stored, keys)]
 
     def _stored(self, connection: duckdb.DuckDBPyConnection, file: str, rows: int) -> np.ndarray:
-        """The hashes of a data file: from a file of their own where it has one, which is written if need be."""
+        """The hashes of a data file: mapped from a file of hashes, which is written if missing, unless it is small."""
         if rows < self._kept_rows:
             return hashes(connection.read_parquet(file), self.fields)
         path = self._folder / f"{Path(file).stem}{ENDING}"
-        with contextlib.suppress(OSError, ValueError):  # not written yet, or damaged
+        with contextlib.suppress(OSError, ValueError):  # not written yet, or cut off
             stored = _mapped(path)
             if len(stored) == rows:
                 return stored

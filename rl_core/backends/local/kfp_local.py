@@ -12,13 +12,13 @@ from pathlib import Path
 def kfp_local(root: Path) -> Iterator[None]:
     """Pipelines and components that are called inside run here, and write their outputs below a folder.
 
-    Every task begins with a temporary folder for its code, which KFP never removes; here they are, at the end.
+    For every task, KFP makes a temporary folder for its code and never removes it. They are removed at the end here.
     """
     from kfp import local
     from kfp.local.config import LocalExecutionConfig
 
     before = LocalExecutionConfig.instance
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="kfp.local")  # of images, which it does not use
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="kfp.local")  # that it ignores images
     with tempfile.TemporaryDirectory() as folder, _variable("TMPDIR", folder):
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), workspace_root=folder)
         try:

@@ -1,7 +1,7 @@
-"""What a look at the log adds up: sums per policy version and counts by outcome, which can be added and subtracted.
+"""Sums over the log: sums per policy version and counts by outcome, which can be added and subtracted.
 
-Decisions and rewards of one event id concern no others. So the sums over the log are those of before, less those over
-the events that have got new rows as they were, plus those over the same events as they are.
+Decisions and rewards of one event id affect no others. So the sums are updated for events with new rows only: their
+former share is subtracted, and their present one added.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ class LogSums(NamedTuple):
     outcomes: Mapping[str, int] = {}  # of decisions and rewards, by the names of LogCounts
 
     def plus(self, change: Self) -> "LogSums":
-        """The sums with a change of them, which may be negative."""
+        """These sums plus a change, which may be negative."""
         is_changed = pc.is_in(self.versions["version"], change.versions["version"])
         rows = self.versions.filter(is_changed).to_pylist() + change.versions.to_pylist()
         changed = pa.Table.from_pylist(_one_per_version(rows), VERSION_SUMS)
@@ -66,8 +66,8 @@ def _one_per_version(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of each version added up. They are few, and pyarrow's grouping takes longer to import."""
     sums: dict[str, dict[str, Any]] = {}
     for row in rows:
-        added_up = sums.setdefault(row["version"], row)
-        if added_up is not row:
-            added_up |= {name: added_up[name] + row[name] for name in COUNTS + WEIGHTED}
-            added_up["first"] = min(added_up["first"], row["first"])
+        total = sums.setdefault(row["version"], row)
+        if total is not row:
+            total |= {name: total[name] + row[name] for name in COUNTS + WEIGHTED}
+            total["first"] = min(total["first"], row["first"])
     return [*sums.values()]

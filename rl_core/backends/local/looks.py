@@ -1,4 +1,4 @@
-"""Looks at the whole log that read only its new rows, and the earlier ones of the events that these belong to.
+"""Looks: sums over the whole log that read only its new rows, and the earlier rows of the same events.
 
 What was added up before is kept in a file beside the log, with the times up to which it holds. Nothing depends on the
 file: where it is lost, or the log has lost or moved rows since, everything is added up again.
@@ -49,12 +49,12 @@ class Looks:
                 return Look(kept.sums, tables)
             query.read_events(kept.until)
             until = {table: rows.last or kept.until[table] for table, rows in new.items()}
-            added_up = kept.sums.plus(query.change(kept.until, until))
+            sums = kept.sums.plus(query.change(kept.until, until))
             rows = {table: kept.rows[table] + rows.added - rows.ahead for table, rows in new.items()}
-            self._keep(KeptSums(until, rows, added_up))
+            self._keep(KeptSums(until, rows, sums))
             if any(rows.ahead for rows in new.values()):
-                added_up = added_up.plus(query.change(until, dict.fromkeys(KEYS, END_OF_TIME)))
-            return Look(added_up, tables)
+                sums = sums.plus(query.change(until, dict.fromkeys(KEYS, END_OF_TIME)))
+            return Look(sums, tables)
 
     def _latest(self) -> KeptSums:
         """The sums of the last look, or else those of the file."""

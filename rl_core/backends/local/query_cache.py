@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-MAX_SECONDS = 60.0  # for which a result is kept; rows that were logged while the clock was ahead count later
+MAX_SECONDS = 60.0  # for which a result is kept: rows logged while the clock was ahead begin to count later
 MAX_RESULTS = 16
 
 
@@ -15,13 +15,13 @@ class _Result(NamedTuple):
 
 
 class QueryCache:
-    """The latest results, by what was asked."""
+    """The latest results, by key."""
 
     def __init__(self) -> None:
         self._results: dict[Hashable, _Result] = {}
 
     def get(self, key: Hashable, files: Any, query: Callable[[], tuple[Any, float]]) -> Any:
-        """The result for a key on some files: that of before, or the query's, which also says for how long it holds.
+        """The kept result for a key and files, or else that of the query, which also returns how many seconds it holds.
 
         files: what identifies the files, read before the query, so that a later change is always noticed.
         """

@@ -1,4 +1,4 @@
-"""DuckDB's errors as what they are."""
+"""Translation of DuckDB's errors into those that callers handle."""
 
 import contextlib
 import re
@@ -13,7 +13,7 @@ UNREADABLE = r'Failed to read file "(.*?)"'  # in DuckDB's error
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Re-raise DuckDB's errors as what they are.
+    """Translate the errors of DuckDB that have a cause outside of it; re-raise others as they are.
 
     Raises:
         KeyboardInterrupt: for Ctrl-C and SIGTERM, which DuckDB turns into an error that would be retried.

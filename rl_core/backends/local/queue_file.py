@@ -48,8 +48,11 @@ class QueueFile:
             raise PlatformError(f"{self._path}: was damaged, and is replaced: {error}") from None
 
     def is_current(self) -> bool:
-        """Whether the open file is still the one of this name; what is put into another one is lost."""
-        return self._path.exists() and self._path.stat().st_ino == self._inode
+        """Whether the open file still has this name; messages put into a file that was replaced are lost."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> tuple[LiteQueue, int]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +69,7 @@ class QueueFile:
             return queue, self._path.stat().st_ino
 
     def _lock(self) -> FileLock:
-        """SQLite's timeout does not cover the creation of a new queue by several processes."""
+        """The lock for opening: SQLite's timeout does not cover several processes that create the same queue."""
         return FileLock(self._path.parent / "opening.lock")
 
     def _replace(self) -> None:

@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
     reason: str  # of a failure
 
     def write(self, folder: Path) -> None:
-        """Make it the outcome of the run of a folder."""
+        """Write it as the outcome of the run in a folder."""
         write_atomically(folder / OUTCOME, json.dumps(self._asdict()))
 
 
@@ -41,7 +41,7 @@ def outcome(folder: Path) -> Outcome | None:
 
 
 def ended(folder: Path) -> datetime:
-    """When a run that has ended did, or was killed: the time of its last file."""
+    """When a run ended or was killed: the time of its last file."""
     last = next(path for path in (folder / OUTCOME, folder / LOG, folder) if path.exists())
     return datetime.fromtimestamp(last.stat().st_mtime, UTC)
 
@@ -55,13 +55,15 @@ def plain_log(folder: Path) -> str:
 def tasks(folder: Path, started: datetime, running: bool) -> list[RunTask]:
     """The tasks that have begun, by the lines that KFP prints about them, which have a time of the day.
 
-    Those of a loop have one name. KFP loses some of their lines: where the run has succeeded, all its tasks have.
+    The iterations of a ParallelFor share one name, and KFP loses some of their last lines. In a run that
+    has ended, a task without one has succeeded if the run has, else failed.
     """
     ended = outcome(folder)
     without_line: TaskState = "succeeded" if ended and ended.state == "succeeded" else "failed"
     run_tasks: list[RunTask] = []
+    at = started
     for time, event, name, status in TASK_LINE.findall(plain_log(folder)):
-        at = _after(started, time)
+        at = _after(at, time)  # no line is older than the one before it
         if event != "Task":
             run_tasks.append(RunTask(name, "running" if running else without_line, at, None))
         elif begun := [i for i, task in enumerate(run_tasks) if status and task.name == name and task.ended is None]:
@@ -88,7 +90,7 @@ def _of_task(path: Path) -> list[RunArtifact]:
 
 
 def _after(started: datetime, time: str) -> datetime:
-    """The first moment of a time of the day, as 23:53:27.488, that is not before the start."""
+    """The first moment after the start that has this time of the day, such as 23:53:27.488."""
     begin = started.astimezone()
     clock = datetime.strptime(time, "%H:%M:%S.%f").time()
     at = datetime.combine(begin.date(), clock, begin.tzinfo)

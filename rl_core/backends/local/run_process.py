@@ -20,7 +20,7 @@ from banditloop.rl_core.backends.local.run_folder import (
     plain_log,
 )
 
-CANCEL_SECONDS = 0.2  # between two looks whether the run is cancelled
+CANCEL_SECONDS = 0.2  # between two checks whether the run is cancelled
 
 
 def main(folder: Path) -> None:

@@ -86,7 +86,7 @@ class LocalRunner:
         return list(self._runs.values())
 
     def _refresh(self, run_id: str) -> None:
-        """Read a run that has not ended, as far as is known."""
+        """Read the state of a run, unless it is known to have ended."""
         if run_id in self._runs and self._runs[run_id].state != "running":
             return
         try:

@@ -36,7 +36,7 @@ class SumsQuery:
         self._connection, self._events, self._tables = connection, events, tables
 
     def new_rows(self, since: Mapping[str, datetime], present: datetime) -> dict[str, NewRows]:
-        """What was logged after these times, and is found as `new_decisions` and `new_rewards`."""
+        """The rows logged after these times. Creates views of their files, `new_decisions` and `new_rewards`."""
         return {table: self._new_rows(table, since[table], present) for table in KEYS}
 
     def _new_rows(self, table: str, since: datetime, present: datetime) -> NewRows:
@@ -55,7 +55,7 @@ class SumsQuery:
         )
 
     def read_events(self, since: Mapping[str, datetime]) -> None:
-        """Find all rows of the events that have rows after these times as `stored_decisions` and `stored_rewards`."""
+        """Create `stored_decisions` and `stored_rewards`: all rows of the events that have rows after these times."""
         if _is_all_new(since):
             use_all_cores(self._connection)
             for table, snapshot in self._tables.items():
@@ -76,7 +76,7 @@ class SumsQuery:
             self._connection.execute(f"CREATE TEMP TABLE stored_{table} AS {query}")
 
     def change(self, since: Mapping[str, datetime], until: Mapping[str, datetime]) -> LogSums:
-        """The sums over what was read, as it was logged up to `until`, less those as it was up to `since`."""
+        """The sums over the rows read that were logged up to `until`, less the sums over those logged up to `since`."""
         for table, view in LOGGED.items():
             if _is_all_new(since):
                 query = _rows(table, until[table], "event_id, number, 1 AS sign")
@@ -122,7 +122,7 @@ def _rows(table: str, until: datetime, columns: str) -> str:
 def _rows_of_both(table: str, since: datetime, until: datetime) -> str:
     """SQL of the rows up to each of two times, those up to the first with the sign -1.
 
-    As they get other event ids and numbers, one query adds up both: to it they are rows of different events.
+    The two get different event ids and numbers, so that one query adds them up as rows of different events.
     """
     now = _rows(table, until, "'+' || event_id AS event_id, number, 1 AS sign")
     before = _rows(table, since, "'-' || event_id AS event_id, ~number AS number, -1 AS sign")

@@ -111,7 +111,7 @@ class DamageCheck:
             delta.repair(commit_properties=received_commit(received(delta) - sum(lost.values())))
 
     def _append_again(self, delta: DeltaTable) -> int:
-        """Append the events of data files that no commit knows, unless they are in others; returns how many."""
+        """Append the events of data files that no commit knows, unless other files hold them; returns how many."""
         active = [str(self._path / path) for path in file_actions(delta)["path"].to_pylist()]
         paths = [str(path) for path in self._path.glob("*.parquet") if str(path) not in active and _is_whole(path)]
         [keys] = [", ".join(KEYS[table]) for table, name in STORED_TABLES.items() if name == self._path.name]
@@ -132,7 +132,7 @@ def _data_file(path: str) -> DataFile:
 def _is_whole(path: Path) -> bool:
     """Whether a commit, checkpoint or data file looks undamaged.
 
-    A commit is lines of JSON and was not being mended; a checkpoint can be read; a data file has its first and last
+    A commit is lines of JSON without the mark MENDING; a checkpoint can be read; a data file has its first and last
     bytes.
     """
     try:

@@ -6,12 +6,12 @@ An earlier checkpoint is read only where the last one is damaged, and is checked
 import os
 from pathlib import Path
 
-Files = dict[str, tuple[int, ...]]  # by path, with what changes when they do
+Files = dict[str, tuple[int, ...]]  # by path, each with its identity: inode, size and time
 CHECKPOINT = ".checkpoint.parquet"  # ends the names of checkpoints, which begin with their version as commits do
 
 
 def table_files(table: Path) -> Files:
-    """The files of a table that are there."""
+    """The files of a table that are checked, as they are now."""
     logged = _identities(table / "_delta_log", (".json", CHECKPOINT))
     last = _last_checkpoint(logged)
     checked = {path: identity for path, identity in logged.items() if path.endswith(".json") or path == last}
@@ -19,7 +19,7 @@ def table_files(table: Path) -> Files:
 
 
 def lost_files(known: Files, files: Files) -> list[str]:
-    """The known files that are not there any more, but for those of the log that its last checkpoint replaces."""
+    """The known files that are gone, except those of the log from before its last checkpoint."""
     last = _last_checkpoint(files)
     gone = known.keys() - files.keys()
     return [path for path in gone if path >= last or Path(path).parent != Path(last).parent]
@@ -31,7 +31,7 @@ def _last_checkpoint(files: Files) -> str:
 
 
 def _identities(folder: Path, endings: tuple[str, ...]) -> Files:
-    """The files of a folder whose names end so, with what changes when they do."""
+    """The files of a folder whose names have one of these endings, with their identities."""
     if not folder.exists():
         return {}
     identities: Files = {}

@@ -1,4 +1,4 @@
-"""Episodes in the local log: their transitions, and what becomes of the decisions."""
+"""Episodes in the local log: their transitions, and counts of the decisions."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -29,7 +29,7 @@ DIALECT = episode_query.Dialect(
 def transitions(log: EventLog, window: Window, fold: Fold | None, held_out: str) -> Iterator[pa.RecordBatch]:
     """The transitions of a window.
 
-    Earlier decisions are looked at, too, since later ones may belong to an episode that was complete before.
+    Decisions before the window are read, too: they tell which episodes were complete before it.
     """
     names = log.in_episodes.value_names(log.reward.name)
     files = log.snapshots()["decisions"].logged(EPOCH, window.until)
@@ -43,7 +43,7 @@ def transitions(log: EventLog, window: Window, fold: Fold | None, held_out: str)
 
 
 def counts(log: EventLog, until: datetime) -> EpisodeCounts:
-    """What the decisions logged up to a time are in the timeline."""
+    """The decisions logged up to a time, counted by what they are in the timeline."""
     parameters = _parameters(log, EPOCH, until)
     with log.connection(log.snapshots()["decisions"].logged(EPOCH, until)) as connection:
         [row] = connection.execute(f"WITH {episode_query.counts(DIALECT)}", parameters).fetchall()

@@ -1,4 +1,4 @@
-"""The upgrade of a local warehouse of schema version 2: its decisions are copied into a table, then put in place."""
+"""The upgrade of a local warehouse of schema version 2: a copy of its decisions, which is then renamed into place."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ DECISIONS = STORED_TABLES["decisions"]
 
 
 def is_upgraded(root: Path) -> bool:
-    """Whether the warehouse holds no decisions of schema version 2 that were not upgraded."""
+    """Whether no decisions of schema version 2 wait to be upgraded."""
     return (root / DECISIONS).exists() or not (root / OLD_DECISIONS).exists()
 
 

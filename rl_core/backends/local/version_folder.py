@@ -25,7 +25,7 @@ class VersionFolder:
         return self._folder / version
 
     def add(self, policy: Path, version: str) -> None:
-        """Copy a policy directory, unless the version is there already, whole. One process at a time may do so."""
+        """Copy a policy directory, unless the version is there and intact. One process at a time may do so."""
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             verify_policy(self.path(version))

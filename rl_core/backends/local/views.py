@@ -75,7 +75,7 @@ def _expression(stored: pa.DataType | None, wanted: pa.DataType, value: str) -> 
     if pa.types.is_struct(wanted):
         known = {field.name: field.type for field in stored}
         parts = {f.name: (f'{value}."{f.name}"', known.get(f.name), f.type) for f in wanted}
-        expressions = {name: _expression(kind, wish, part) for name, (part, kind, wish) in parts.items()}
+        expressions = {name: _expression(old, new, part) for name, (part, old, new) in parts.items()}
         if list(known) == list(parts) and all(expressions[name] == part for name, (part, _, _) in parts.items()):
             return value
         return "struct_pack(" + ", ".join(f'"{name}" := {sql}' for name, sql in expressions.items()) + ")"

@@ -80,7 +80,7 @@ class LocalWarehouse:
     def _read(
         self, columns: str, window: Window, fold: Fold | None = None, shard: str = ""
     ) -> Iterator[pa.RecordBatch]:
-        """Columns of the interactions of a window, of some files of decisions at a time."""
+        """Columns of the interactions of a window, read from some files of decisions at a time."""
         query = f"""WITH {self._log.rewarded}
             SELECT {columns} FROM (
                 SELECT d.*, {self._log.value} AS reward
@@ -122,5 +122,5 @@ class LocalWarehouse:
         return 0 if is_upgraded(self._root) else upgrade(self._root, self._log.task)
 
     def _kept(self, key: Hashable, query: Callable[[], tuple[Any, float]]) -> Any:
-        """The result of a query, which is asked again only if a file has changed or its seconds have passed."""
+        """The result of a query, which runs again only if a file has changed or its result has expired."""
         return self._results.get(key, self._log.mend(), query)

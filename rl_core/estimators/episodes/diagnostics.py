@@ -36,17 +36,20 @@ def diagnostics(episodes: LoggedEpisodes) -> dict[str, Any]:
     }
 
 
-def warnings(numbers: dict[str, Any], count: int, cut_off: int, gaps: int, depends_on_step: bool) -> list[str]:
+def warnings(
+    numbers: dict[str, Any], count: int, cut_off: int, gaps: int, has_model: bool, depends_on_step: bool
+) -> list[str]:
     """What an operator should know before relying on the estimates, one line each.
 
     numbers: the diagnostics of `count` episodes. cut_off: the number of episodes that did not end. gaps: the number of
-    episodes of which the log lacks steps. depends_on_step: whether values were fitted that depend on the step.
+    episodes of which the log lacks steps. has_model: whether values were fitted; depends_on_step: to the step, too.
     """
     lines, support, longest = [], numbers["steps_with_support"], numbers["longest"]
     if support < longest:
+        rest = ": estimates rely on the model from there" if has_model else ", and there is no model to rely on"
         lines.append(
-            f"horizon: from step {support} of {longest} on, weights are worth fewer than {FEW:.0f} of {count:,} "
-            f"episodes ({numbers['effective_episodes']:.1f} at the end): only a model can tell what follows"
+            f"horizon: from step {support} of {longest} on, the weights leave fewer than {FEW:.0f} effective episodes "
+            f"({numbers['effective_episodes']:.1f} at the end){rest}"
         )
     if gaps:
         lines.append(f"{gaps:,} of {count:,} episodes lack steps: weights know nothing of what was decided in these")

@@ -59,7 +59,8 @@ class Side:
         follows = steps.episodes[1:] == steps.episodes[:-1]
         cut_off = int((~steps.is_known[~np.append(follows, False)]).sum())
         gaps = len(np.unique(steps.episodes[1:][follows & (np.diff(steps.steps) > 1)]))
-        return warnings(self.diagnostics, len(self.logged.shares), cut_off, gaps, depends_on_step(steps) and has_model)
+        on_step = has_model and depends_on_step(steps)
+        return warnings(self.diagnostics, len(self.logged.shares), cut_off, gaps, has_model, on_step)
 
     def has_interval(self, name: str) -> bool:
         """Whether an estimator's interval is reported, which is where it keeps its level."""
@@ -114,8 +115,8 @@ def _rows(side: Side, estimates: dict[str, Estimate], logged: Estimate, level: f
     return rows
 
 
-def numbers(estimate: Estimate, level: float, is_told: bool = True) -> Numbers:
+def numbers(estimate: Estimate, level: float, has_interval: bool = True) -> Numbers:
     """Value, standard error and interval; without the latter where it would not keep its level."""
-    low, high = estimate.interval(level) if is_told else (math.nan, math.nan)
+    low, high = estimate.interval(level) if has_interval else (math.nan, math.nan)
     values = {"value": estimate.value, "standard_error": estimate.standard_error(), "low": low, "high": high}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}

@@ -17,10 +17,11 @@ from banditloop.rl_core.agents.transitions import Transitions
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.estimators import frames
 from banditloop.rl_core.estimators.episodes.evaluation import Side, evaluation
-from banditloop.rl_core.estimators.episodes.log_steps import sorted_rows, transitions
+from banditloop.rl_core.estimators.episodes.log_steps import check_one_weight, sorted_rows, transitions
 from banditloop.rl_core.estimators.episodes.step_features import observed_features
 from banditloop.rl_core.estimators.episodes.table import table
 from banditloop.rl_core.estimators.log_inputs import logged_actions, observed
+from banditloop.rl_core.estimators.lower_bound import check_level
 
 
 @dataclass(frozen=True)
@@ -62,21 +63,24 @@ def evaluate_episodes(
     terminal: whether the episode ended with this decision; one that never did was cut off, and its rewards count up to
         there. truncated: whether it was cut off after this decision, where `terminal` is not known. Without both, all
         ended.
-    sample_weight: inverse probability with which the episode was logged, if not all were.
+    sample_weight: inverse probability with which the episode was logged, the same in all of its rows, if not all were.
     discount: what a reward of 1 is worth one step before it is earned, above 0 and at most 1.
 
     Raises:
         InvalidInput: the log has no such column, or a value is missing or outside its range; names it and its row.
     """
+    check_level(level)
     if not 0 < discount <= 1:
         raise InvalidInput(f"discount = {discount:g}: must be above 0 and at most 1, such as 0.99")
     order, episodes, steps = sorted_rows(log, episode_id, step)
     columns = {"reward": reward, "propensity": propensity, "sample_weight": sample_weight}
     columns |= {"terminal": terminal, "truncated": truncated}
-    values = {name: frames.numbers(log, each, name)[order] for name, each in columns.items() if each is not None}
+    values = {name: _numbers(log, each, name, order) for name, each in columns.items() if each is not None}
+    if "sample_weight" in values:
+        check_one_weight(order, episodes, values["sample_weight"])
     logged = transitions(episodes, steps, discount, **values)
-    metric_columns = metrics if isinstance(metrics, Mapping) else {name: name for name in metrics}
-    rewards = {name: frames.numbers(log, each, f"metrics.{name}")[order] for name, each in metric_columns.items()}
+    metric_columns = frames.columns(metrics).items()
+    rewards = {name: _numbers(log, each, f"metrics.{name}", order) for name, each in metric_columns}
     given = {"target": target, "baseline": baseline, "action": action, "features": features}
     sides = _sides(log, logged, order, given)
     summary = evaluation(*sides, rewards, level)
@@ -86,19 +90,26 @@ def evaluate_episodes(
     return EpisodeEvaluation({"discount": discount, "baseline": baseline_name} | summary)
 
 
+def _numbers(log: Any, given: frames.Column, key: str, order: np.ndarray) -> np.ndarray:
+    """The numbers of a column in an order of rows, of which there must be as many."""
+    checked = {"propensity": frames.propensities, "sample_weight": frames.sample_weights}
+    values = checked[key](log, given) if key in checked else frames.numbers(log, given, key)
+    frames.check_rows(len(order), {key: values})
+    return values[order]
+
+
 def _sides(log: Any, logged: Transitions, order: np.ndarray, given: dict[str, Any]) -> tuple[Side, Side | None]:
     """The episodes with the target's probabilities, and with the baseline's if there is one."""
     ids = frames.action_ids(given["target"])
     policies = {
-        key: frames.probabilities(log, given[key], key, ids)[order]
-        for key in ("target", "baseline")
-        if given[key] is not None
+        key: frames.probabilities(log, given[key], key, ids) for key in ("target", "baseline") if given[key] is not None
     }
+    frames.check_rows(len(order), policies)
     actions, step_features = logged_actions(log, given, policies, ids), None
     if actions is not None:
         logged = logged._replace(actions=actions[order])
     if len(given["features"]):
-        logged = logged._replace(observations=observed(log, given["features"])[order])
+        logged = logged._replace(observations=observed(log, given["features"], len(order))[order])
         step_features = observed_features(logged, policies["target"].shape[1])
-    sides = {key: Side(logged, probabilities, step_features) for key, probabilities in policies.items()}
+    sides = {key: Side(logged, probabilities[order], step_features) for key, probabilities in policies.items()}
     return sides["target"], sides.get("baseline")

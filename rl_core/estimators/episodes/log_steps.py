@@ -20,6 +20,7 @@ def sorted_rows(log: Any, episode_id: frames.Column, step: frames.Column) -> tup
     ids, numbers = frames.column(log, episode_id, "episode_id").tolist(), frames.numbers(log, step, "step")
     if not ids:
         raise InvalidInput("log: has no rows")
+    frames.check_rows(len(ids), {"step": numbers})
     missing = [row for row, value in enumerate(ids) if frames.is_missing(value)]
     if missing:
         raise InvalidInput(f"episode_id, row {missing[0]}: {brief(ids[missing[0]])}: give the id of the episode")
@@ -34,6 +35,18 @@ def sorted_rows(log: Any, episode_id: frames.Column, step: frames.Column) -> tup
         raise InvalidInput(f"step, row {row}: {numbers[row]:g}: the episode {brief(ids[row])} has it twice")
     firsts = steps[np.searchsorted(episodes, episodes)]
     return order, episodes, steps - firsts
+
+
+def check_one_weight(order: np.ndarray, episodes: np.ndarray, weights: np.ndarray) -> None:
+    """InvalidInput: an episode has rows of different sample weights.
+
+    order: the positions of the rows in the log, for the message; weights: of the sorted rows.
+    """
+    differs = np.append(False, (episodes[1:] == episodes[:-1]) & ~np.isclose(weights[1:], weights[:-1]))
+    if differs.any():
+        row = int(np.argmax(differs))
+        hint = f"its episode has {weights[row - 1]:g} in row {order[row - 1]}; give all rows of an episode the same"
+        raise InvalidInput(f"sample_weight, row {order[row]}: {weights[row]:g}: {hint}")
 
 
 def transitions(

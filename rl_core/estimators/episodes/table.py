@@ -25,7 +25,7 @@ def _of_reward(name: str, returns: dict[str, Any], summary: dict[str, Any]) -> l
             line(f"  {estimator}", *_cells(row, estimator in LEAST_SIZES)) for estimator, row in returns[key].items()
         ]
     lines.append(line("of the log", *_cells(returns["logged"])))
-    lines.append(line(f"more than {summary['baseline']}", *_cells(returns["difference"])))
+    lines.append(line(f"difference to {summary['baseline']}", *_cells(returns["difference"])))
     return [*lines, finding(summary | returns)]
 
 

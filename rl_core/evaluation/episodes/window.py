@@ -21,7 +21,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.evaluation.available_policies import Load, loader, policies_of
 from banditloop.rl_core.evaluation.episodes.episode_rows import UNUSABLE, EpisodeTable
 from banditloop.rl_core.evaluation.logged_batch import told_by_application
-from banditloop.rl_core.evaluation.traffic_shares import versions_mix, with_shares_after
+from banditloop.rl_core.evaluation.traffic_shares import versions_mix, without_shares_before
 from banditloop.rl_core.events.candidates import logged_ids
 from banditloop.rl_core.events.holdout import Fold
 from banditloop.rl_core.events.usable import UsableInteractions
@@ -68,7 +68,7 @@ class EpisodeWindow:
         reasons = rows.reasons(is_known)
         if sharing:
             is_gone = pc.invert(pc.or_(is_known, told_by_application(table))).to_numpy()
-            table = with_shares_after(table, is_gone, table["timestamp"].to_numpy()[rows.starts][rows.episode])
+            table = without_shares_before(table, is_gone, table["timestamp"].to_numpy()[rows.starts][rows.episode])
         usable = table.filter(pa.array((reasons == "")[rows.episode]))
         left_out = Counter(reason for reason in reasons.tolist() if reason)
         return cls(config, policies, usable, tuple(logged_ids(table)), left_out, sharing, least_propensity)
@@ -119,6 +119,13 @@ class EpisodeWindow:
         if not self.episodes:
             return self
         return replace(self, table=self.table.filter(pc.is_in(self.table["episode_id"], episodes)).combine_chunks())
+
+    def without(self, episodes: pa.Array) -> Self:
+        """The window without these episodes, by their ids."""
+        if not self.episodes:
+            return self
+        ids = self.table["episode_id"].unique()
+        return self.only(ids.filter(pc.invert(pc.is_in(ids, episodes))))
 
     def without_unusable(self, usable: UsableInteractions) -> Self:
         """The window with the count of the transitions that were left out before."""

@@ -1,6 +1,6 @@
-"""Accepting connections from the socket that workers share, so that each holds about as many.
+"""Accepting connections from the socket that workers share, so that all hold about the same number.
 
-An event loop that listens by itself accepts all connections that wait: of those that come at once, one worker would get
+An event loop that listens by itself accepts all waiting connections: of many that come at once, one worker would get
 all, and keep them.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sized
 
 from banditloop.rl_core.serving.worker_counts import WorkerCounts
 
-WAIT_SECONDS, MAX_WAITS = 0.001, 20  # that a worker leaves a connection to others, which may have begun to hang
+WAIT_SECONDS, MAX_WAITS = 0.001, 20  # for which a connection is left to others, and how often: they may hang
 FULL_SECONDS = 1.0  # until connections are accepted again when file descriptors have run out
 
 

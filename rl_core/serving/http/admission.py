@@ -53,7 +53,7 @@ class Admission:
         self._max_body_bytes = max_body_bytes
         self._max_bytes_in_flight, self._max_requests_in_flight = max_bytes_in_flight, max_requests_in_flight
         self.bytes_in_flight = self.requests_in_flight = 0
-        self._uploads: list[Upload] = []  # the longest first
+        self._uploads: list[Upload] = []  # the oldest first
 
     def authenticate(self, headers: RawHeaders) -> None:
         """Check the token of a request or, where none is needed, that it does not come from a foreign web page.
@@ -72,7 +72,7 @@ class Admission:
     async def read_body(self, headers: RawHeaders, receive: Receive) -> bytes:
         """The whole body of a request, which is in flight until its `release`.
 
-        While it arrives, only its bytes are counted: a request takes its place once it is complete.
+        While it arrives, only its bytes count as in flight; once it is complete, the request does, too.
 
         Raises:
             HttpError: 413 if it is too large, whatever its Content-Length; 429 if too much is in flight; 408 if its

@@ -39,7 +39,7 @@ class Route(NamedTuple):
     public: bool = False
 
 
-def json(content: Any, status: int = 200, headers: Mapping[bytes, bytes] = {}) -> Response:
+def json_response(content: Any, status: int = 200, headers: Mapping[bytes, bytes] = {}) -> Response:
     """A JSON response."""
     return Response(orjson.dumps(content), status, headers)
 
@@ -106,11 +106,11 @@ def _route(routes: Mapping[str, Route], path: str, method: str) -> Route:
 def _error_response(path: str, error: Exception) -> Response:
     """4xx for an error of the client, 503 if the disk refuses events (retry later), 500 for any other error."""
     if isinstance(error, HttpError):
-        return json({"error": str(error)}, error.status, error.headers)
+        return json_response({"error": str(error)}, error.status, error.headers)
     if isinstance(error, InvalidInput):
-        return json({"error": str(error)[:MAX_REASON]}, 409 if isinstance(error, IdConflict) else 400)
+        return json_response({"error": str(error)[:MAX_REASON]}, 409 if isinstance(error, IdConflict) else 400)
     if isinstance(error, OSError):
         log.error("%s: events cannot be stored: %s", path, error)
-        return json({"error": "events cannot be stored at the moment; retry later"}, 503, RETRY_AFTER)
+        return json_response({"error": "events cannot be stored at the moment; retry later"}, 503, RETRY_AFTER)
     log.error("%s: failed", path, exc_info=error)
-    return json({"error": "internal error; see the endpoint's log"}, 500)
+    return json_response({"error": "internal error; see the endpoint's log"}, 500)

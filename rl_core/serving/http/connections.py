@@ -20,7 +20,7 @@ def make_room(connections: Iterable[Any], limit: int, newcomer: Any) -> None:
     """Give up connections that wait for their clients, until there are no more than `limit`.
 
     Those that were never answered go first, and of them the ones that have waited the longest. A connection whose
-    request is complete is never given up; the newcomer is, if all others are such.
+    request is complete is never given up; if that holds for all others, the newcomer is.
     """
     remaining = [connection for connection in connections if not connection.transport.is_closing()]
     excess = len(remaining) - limit

@@ -14,7 +14,7 @@ from banditloop.rl_core.config import Config
 from banditloop.rl_core.serving import openapi
 from banditloop.rl_core.serving.catalogue import Catalogue
 from banditloop.rl_core.serving.http.admission import RETRY_AFTER, Admission
-from banditloop.rl_core.serving.http.app import App, Response, Route, create_app, json
+from banditloop.rl_core.serving.http.app import App, Response, Route, create_app, json_response
 from banditloop.rl_core.serving.http.cors import with_cors
 from banditloop.rl_core.serving.known_answers import KnownAnswers
 from banditloop.rl_core.serving.metrics import RequestMetrics, outbox_family, version_families
@@ -84,34 +84,39 @@ class Predictor:
         await asyncio.wait(tasks)
 
     async def _beat(self) -> None:
-        """Note until cancelled that the event loop turns."""
+        """Note until cancelled that the event loop is not blocked."""
         while True:
             self._follower.beat()
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _follow(self) -> None:
-        """Follow the release until cancelled."""
+        """Follow the release and the table of actions until cancelled."""
         while True:
-            try:
-                await asyncio.to_thread(self._follower.refresh)
-                self._follower.beat()
-                if self._counts.worker == 0:
-                    await asyncio.to_thread(self._follower.report)
-                await asyncio.to_thread(self._catalogue.refresh)
-                await asyncio.sleep(self._config.backend.FOLLOW_SECONDS)
-            except Exception as error:  # whatever is wrong with a new version, the loaded ones keep serving
-                log.error("%s; still serving %s", error, ", ".join(self._follower.versions) or "nothing")
-                await asyncio.sleep(RETRY_SECONDS)
+            succeeded = [await self._succeeds(self._follower.refresh)]
+            self._follower.beat()
+            if self._counts.worker == 0:
+                succeeded.append(await self._succeeds(self._follower.report))
+            succeeded.append(await self._succeeds(self._catalogue.refresh))
+            await asyncio.sleep(self._config.backend.FOLLOW_SECONDS if all(succeeded) else RETRY_SECONDS)
+
+    async def _succeeds(self, step: Callable[[], None]) -> bool:
+        """Run a step in a thread; whether it succeeded. If a new version is broken, the loaded ones keep serving."""
+        try:
+            await asyncio.to_thread(step)
+        except Exception as error:
+            log.error("%s; still serving %s", error, ", ".join(self._follower.versions) or "nothing")
+            return False
+        return True
 
     async def _predict(self, body: bytes) -> Response:
         request = read_predict_request(body)
         if self._follower.split is None:
-            return json({"error": "no policy is loaded yet"}, 503, RETRY_AFTER)
+            return json_response({"error": "no policy is loaded yet"}, 503, RETRY_AFTER)
         predictions = await self._batch.submit(request)
         if log.isEnabledFor(logging.DEBUG):
             for prediction in predictions:
                 log.debug("decided", extra=prediction)
-        return json({"predictions": predictions})
+        return json_response({"predictions": predictions})
 
     def _recommend(self, requests: list[PredictRequest]) -> Sequence[list[Answer] | Exception]:
         assert self._follower.split
@@ -126,18 +131,18 @@ class Predictor:
 
     def _accept(self, events: list[Event]) -> Response:
         self._rewards.put(orjson.dumps(events))
-        return json({"accepted": len(events)}, 202)
+        return json_response({"accepted": len(events)}, 202)
 
     async def _health(self, body: bytes) -> Response:
         self._follower.beat()
         versions = {version: list(vitals) for version, vitals in self._follower.versions.items()}
-        return json({"versions": versions}, 200 if versions and self._follower.is_ready else 503)
+        return json_response({"versions": versions}, 200 if versions and self._follower.is_ready else 503)
 
     async def _scrape(self, body: bytes) -> Response:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST.encode())
 
     async def _openapi(self, body: bytes) -> Response:
-        return json(openapi.document(*self._described_routes, self._config.task))
+        return json_response(openapi.document(*self._described_routes, self._config.task))
 
     def _metric_families(self) -> Iterable[Metric]:
         pending = {"decisions": self._decisions.pending_bytes(), "rewards": self._rewards.pending_bytes()}

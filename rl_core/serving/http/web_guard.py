@@ -1,4 +1,4 @@
-"""What an endpoint without a token refuses, so that no web page can use it through the browser of someone near it."""
+"""Checks of an endpoint without a token: no web page may use it through the browser of someone who can reach it."""
 
 import ipaddress
 import socket
@@ -14,11 +14,11 @@ JSON = b"application/json"  # the content types of forms and plain texts need no
 
 
 class WebGuard:
-    """Refuses requests of web pages of other than these origins; '*' allows all.
+    """Refuses requests of web pages, except those of these origins; '*' allows all.
 
     A request's Origin must be one of these. On a loopback address, its Host must be a loopback one or the host of one
-    of these: a page could otherwise come to it under a name of its own (DNS rebinding). On other addresses the names
-    are the network's or a proxy's, and not known here.
+    of these: a page could otherwise reach it under the page's own name (DNS rebinding). On other addresses, the host
+    names are the network's or a proxy's, and not known here.
     """
 
     def __init__(self, origins: Sequence[str], listener: socket.socket) -> None:

@@ -47,5 +47,5 @@ class BackendContract(
 
     Configs of one test share their tables, topics and endpoint; those of different tests share nothing. Leases should
     be short, as above. Everything else that differs between platforms is a fixture or method to override: `pace`,
-    `compacting`, `server` and `has_vitals`. To check one port alone, subclass its suite.
+    `compacting`, `server`, `has_vitals` and `has_resources`. To check one port alone, subclass its suite.
     """

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from banditloop.rl_core.backends import connect
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.errors import InvalidInput
 from banditloop.rl_core.evidence.anytime_valid import BettingTest
@@ -89,6 +90,16 @@ class EndpointContract(BackendFixtures):
             assert [manifest.version for manifest in platform.endpoint.versions()] == [old, new]
         assert _add(platform, tmp_path, 3) == other
         assert [manifest.version for manifest in platform.endpoint.versions()] == [old, new, other]
+
+    def test_a_version_that_another_process_removed_is_gone(self, configure: Configure, tmp_path: Path) -> None:
+        config = configure()
+        platform = connect(config)
+        version = _add(platform, tmp_path, 1)
+        assert [manifest.version for manifest in platform.endpoint.versions()] == [version]
+        connect(config).endpoint.remove(version)
+        assert platform.endpoint.versions() == []
+        with pytest.raises(InvalidInput, match=f"version '{version}': is not one of: none"):
+            platform.endpoint.set_release(None, Release(champion=version))
 
     def test_of_concurrent_releases_exactly_one_succeeds(self, platform: Platform, tmp_path: Path) -> None:
         versions = [_add(platform, tmp_path, generation) for generation in range(1, 5)]

@@ -1,4 +1,4 @@
-"""What the contract suites know of the backend that they check."""
+"""The fixtures that describe the checked backend to the contract suites."""
 
 from collections.abc import Callable
 
@@ -22,9 +22,9 @@ class BackendFixtures:
 
     @pytest.fixture
     def pace(self) -> float:
-        """How many times as long as on one machine the platform takes; attribution windows are stretched by it."""
+        """How many times slower than one machine the platform is; attribution windows are stretched by it."""
         return 1.0
 
     @pytest.fixture
     def compacting(self) -> None:
-        """Skips the checks of many small appends, where the platform compacts its tables by itself."""
+        """Override it to skip the checks of many small appends, if the platform compacts its tables by itself."""

@@ -50,7 +50,7 @@ class SimulatedBandit(BanditPyEnvironment):
         self._earned.clear()
 
     def skip(self, steps: int) -> None:
-        """Advance time by `steps` steps, in an environment that changes with time."""
+        """Advance time by `steps` batches of contexts, in an environment that changes with time."""
         for _ in range(steps):
             self._simulation.skip(self._batch_size)
 

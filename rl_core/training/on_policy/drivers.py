@@ -30,6 +30,8 @@ class DriverLearner:
     another seed.
     """
 
+    goes_on_anywhere = False
+
     def __init__(self, config: Config, section: AlgorithmSection, simulation: Simulation) -> None:
         self._settings = config.on_policy
         if self._settings.exploration:
@@ -49,10 +51,10 @@ class DriverLearner:
         return variables(self._agent) | self._sums
 
     def restore(self, statistics: Statistics, loop: int) -> None:
-        """Restore the variables, and advance the environment by the steps of these loops."""
+        """Restore the variables, and advance the environment by the steps of these loops, each after a reset."""
         restore(self._agent, statistics)
         self._sums = {name: statistics[name] for name in self._sums}
-        self._environment.skip(loop * self._settings.steps_per_loop)
+        self._environment.skip(loop * (1 + self._settings.steps_per_loop))
 
     def begin(self, loop: int) -> None:
         """Trace the loop's function with a seed of its own: an operation has the seed under which it was traced."""

@@ -11,6 +11,8 @@ from banditloop.rl_core.training.on_policy.played_episodes import PlayedEpisodes
 class EpisodicLearner:
     """An agent that plays episodes by its exact probabilities, and learns from those of each loop."""
 
+    goes_on_anywhere = True
+
     def __init__(self, config: Config, agent: OnlineAgent, simulation: EpisodicSimulation) -> None:
         self._agent, self._settings, self._simulation = agent, config.on_policy, simulation
         self._statistics = agent.initial_statistics(*simulation.shape)

@@ -15,7 +15,12 @@ from banditloop.rl_core.training.on_policy.vectorised import VectorisedLearner
 
 
 class Learner(Protocol):
-    """An agent in its environment."""
+    """An agent in its environment.
+
+    goes_on_anywhere: whether it goes on after any loop as if never interrupted, or only where `begin` was called.
+    """
+
+    goes_on_anywhere: bool
 
     def run(self, loop: int) -> Loop:
         """Take the steps of a loop, learn from them, and return what they earned: the loop on its own.
@@ -24,7 +29,7 @@ class Learner(Protocol):
         """
 
     def begin(self, loop: int) -> None:
-        """Prepare for the loops from this number on: called at the start, and after every checkpoint."""
+        """Prepare for the loops from this number on: called at the start, and every `checkpoint_loops`."""
 
     @property
     def statistics(self) -> Statistics:

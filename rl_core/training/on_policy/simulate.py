@@ -43,8 +43,9 @@ def train_on_policy(
 ) -> tuple[Statistics, Curve]:
     """The statistics that the agent has learned after `on_policy.training_loops` loops, and its learning curve.
 
-    folder: of the checkpoint, written every `checkpoint_loops` and at the end; None: none is written. resume: whether
-    to go on from the checkpoint there, if there is one; the result is that of an uninterrupted training.
+    folder: of the checkpoint, written every `checkpoint_loops` and, where the learner can go on from there, at the end;
+    None: none is written. resume: whether to go on from the checkpoint there, if there is one; the result is that of an
+    uninterrupted training.
 
     Raises:
         InvalidInput: the agent cannot act in the environment, or the checkpoint is of another config.
@@ -58,9 +59,9 @@ def train_on_policy(
     while (number := len(curve.loops)) < settings.training_loops:
         curve.add(learner.run(number))
         on_loop(curve)
-        is_last = number + 1 == settings.training_loops
-        if is_last or (number + 1) % settings.checkpoint_loops == 0:
-            if folder:
-                write_checkpoint(folder, config, learner.statistics, curve)
+        is_last, is_due = number + 1 == settings.training_loops, (number + 1) % settings.checkpoint_loops == 0
+        if folder and (is_due or (is_last and learner.goes_on_anywhere)):
+            write_checkpoint(folder, config, learner.statistics, curve)
+        if is_due:
             learner.begin(number + 1)
     return learner.statistics, curve

@@ -42,8 +42,8 @@ class Simulation:
         if ids is None:
             raise InvalidInput("task.actions: are not listed; on-policy training needs them, as a number or a list")
         self._task, self._population = config.task, environment.population()
-        # In an environment that changes with time, a copy starts at time 0; a population never changes.
-        self.environment = environment.model_copy() if self._population is None else environment
+        # In an environment that changes with time, time starts at 0; a population never changes.
+        self.environment = environment.restarted() if self._population is None else environment
         self.encoding = _encoding(self.environment, config.task, self._population)
         self.actions = chosen_actions(config.task, list(ids))
         self._observations = None if self._population is None else self._encoded(self._population)
@@ -63,7 +63,7 @@ class Simulation:
     def actions_change(self) -> bool:
         """Whether the actions that may be chosen differ between decisions."""
         random = np.random.default_rng(0)
-        contexts = self.environment.model_copy().observe(1, random) if self._population is None else None
+        contexts = self.environment.restarted().observe(1, random) if self._population is None else None
         return self._eligible(contexts or take(self._population or {}, np.array([0])), random) is not None
 
     def visits(self, count: int, random: np.random.Generator) -> Visits:
@@ -111,5 +111,5 @@ def _encoding(environment: Environment, task: Task, population: Contexts | None)
     encoding = Encoding.unfitted(task).with_features(task, features_by_id(environment))
     if not encoding.context.is_fitted:
         return encoding
-    contexts = population or environment.model_copy().observe(FIT_ROWS, np.random.default_rng(0))
+    contexts = population or environment.restarted().observe(FIT_ROWS, np.random.default_rng(0))
     return encoding.model_copy(update={"context": encoding.context.fit(context_array(task, contexts))})

@@ -12,6 +12,8 @@ from banditloop.rl_core.training.train import with_action_features
 class VectorisedLearner:
     """An agent whose model decides by its exact probabilities, and which learns from each loop's interactions."""
 
+    goes_on_anywhere = True
+
     def __init__(self, config: Config, simulation: Simulation) -> None:
         self._agent, self._settings, self._simulation = config.agent, config.on_policy, simulation
         self._statistics = config.agent.initial_statistics(*simulation.shape)

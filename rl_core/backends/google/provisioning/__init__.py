@@ -23,7 +23,7 @@ from banditloop.rl_core.ports import Resource
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 DATA_RESOURCES = (Bucket, Dataset)
-CHECK_MINUTES = 5  # between two looks of the trigger and the monitor
+CHECK_MINUTES = 5  # between two runs of the trigger and the monitor
 MAX_ENDPOINT_LENGTH = 20  # as service account ids, which start with the endpoint's name, have at most 30 characters
 
 
@@ -38,8 +38,8 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
     dataset = Dataset(backend, config.task)
     function_config = _function_config(config, pipelines)
     functions = Functions(function_config, backend)
-    logged = [Subscription(backend, topic, dead_letters=dead) for topic in (decisions, rewards)]
-    unlogged = Subscription(backend, dead)
+    event_subscriptions = [Subscription(backend, topic, dead_letters=dead) for topic in (decisions, rewards)]
+    dead_subscription = Subscription(backend, dead)
     names = ("trigger", "monitor", "simulator") if simulator else ("trigger", "monitor")
     return [
         Apis(backend),
@@ -51,9 +51,9 @@ def resources(config: Config, templates: dict[str, bytes], simulator: bool) -> l
         *_accounts(backend),
         *iam_grants.worker_grants(backend, dataset, simulator),
         *functions.build(),
-        *logged,
-        unlogged,
-        *iam_grants.delivery_grants(backend, [*logged, unlogged]),
+        *event_subscriptions,
+        dead_subscription,
+        *iam_grants.delivery_grants(backend, [*event_subscriptions, dead_subscription]),
         *_logger(backend, functions, log_ticks),
         # these produce events: `up` creates them after the logger, and `down` removes them before it
         ModelResource(backend),

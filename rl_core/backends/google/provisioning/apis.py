@@ -61,5 +61,7 @@ class Apis:
             if not is_disabled(error):
                 raise
             command = f"gcloud services enable serviceusage.googleapis.com --project={self._backend.project}"
-            raise PlatformError(f"nothing can enable them: run `{command}`") from None
+            raise PlatformError(
+                f"the Service Usage API, which enables the others, is disabled: run `{command}`"
+            ) from None
         return [service.name.rpartition("/")[2] for service in services if service.state != ApiState.ENABLED]

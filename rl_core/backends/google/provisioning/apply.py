@@ -16,7 +16,7 @@ from banditloop.rl_core.ports import Resource, ResourceState
 ABSENT = ("missing", "deferred", "absent")
 PROPAGATION_SECONDS, MAX_PAUSE_SECONDS = 600.0, 15.0  # of enabled APIs, new accounts and granted roles
 ACCOUNT = re.compile("service.?account", re.IGNORECASE)
-# to run something as an account, or of an account of Google's or of the build
+# errors about permission to act as an account, about a service agent, or about the build's account
 ROLE = re.compile("actAs|@gcp-sa-|permission on the build service account", re.IGNORECASE)
 Report = Callable[[str], object]
 
@@ -34,11 +34,11 @@ def probe(resource: Resource) -> ResourceState:
 def apply(resource: Resource, report: Report = lambda text: None) -> ResourceState:
     """Create or update a resource if needed, or remove it if obsolete, and return its previous state.
 
-    What this needs may have been made a moment ago, and reaches Google's services within minutes: that is waited for,
-    and reported.
+    APIs, accounts and roles that were just created take minutes to reach all of Google's services. Errors due to this
+    delay are reported and retried.
     """
 
-    def waiting(state: RetryCallState) -> None:
+    def report_wait(state: RetryCallState) -> None:
         report(f"waiting for {resource}: {state.outcome and state.outcome.exception()}")
 
     retrying = Retrying(
@@ -46,7 +46,7 @@ def apply(resource: Resource, report: Report = lambda text: None) -> ResourceSta
         wait=wait_random_exponential(multiplier=2.0, max=MAX_PAUSE_SECONDS),
         stop=lambda state: max(state.idle_for, state.seconds_since_start or 0) >= PROPAGATION_SECONDS,
         sleep=sleep,
-        before_sleep=waiting,
+        before_sleep=report_wait,
         reraise=True,
     )
     try:
@@ -79,7 +79,7 @@ def _destroy(resource: Resource) -> bool:
 
 
 def _is_propagation_delay(error: BaseException) -> bool:
-    """Whether an API may not be enabled everywhere yet, or an account or its role not be known.
+    """Whether an API, an account or a role may not have reached all of Google's services yet.
 
     The services report this differently. Any other missing permission is the user's, and no reason to wait.
     """

@@ -18,8 +18,8 @@ class BucketFolder:
 
     def __init__(self, backend: GoogleBackend, kind: str, files: dict[str, bytes]) -> None:
         self._backend, self._kind, self._files = backend, kind, files
-        content = hashlib.sha256(b"\0".join(part for name, text in files.items() for part in (name.encode(), text)))
-        self.digest = content.hexdigest()[:16]
+        checksum = hashlib.sha256(b"\0".join(part for name, text in files.items() for part in (name.encode(), text)))
+        self.digest = checksum.hexdigest()[:16]
         self._folder = f"{backend.endpoint}/{kind}/{self.digest}"
 
     def __str__(self) -> str:

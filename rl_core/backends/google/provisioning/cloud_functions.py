@@ -24,7 +24,7 @@ from banditloop.rl_core.settings.config_values import ENVIRONMENT_VARIABLE
 
 BUILD_SECONDS = 1800.0
 ARCHIVE = "functions.zip"
-SOURCE_LABEL = f"{LABEL}-source"  # its value is the digest of the source: Google replaces the source by a copy
+SOURCE_LABEL = f"{LABEL}-source"  # its value is the source's digest, as Google gives back the address of its own copy
 ACTIVE = functions_v2.Function.State.ACTIVE
 
 
@@ -50,7 +50,7 @@ class CloudFunction:
         try:
             current = self._find()
         except Forbidden as error:
-            if is_disabled(error):  # `plan` says all the same what becomes of its subscription
+            if is_disabled(error):  # so that `plan` can still show its subscription
                 return ""
             raise
         return current.service_config.uri if current else ""

@@ -14,7 +14,7 @@ UNIX, READABLE = 3, 0o100644 << 16
 
 
 def archive(packages: Sequence[str] = ()) -> bytes:
-    """A zip file with the functions. `packages` are parts of your own, as pip names them, that are installed too."""
+    """A zip file with the functions. `packages` are pip requirements with parts of your own, installed too."""
     content = io.BytesIO()
     with ZipFile(content, "w") as zip_file:  # not compressed: zlib's versions differ in their output
         for name, text in sorted([*_package(), ("main.py", main()), ("requirements.txt", requirements(packages))]):

@@ -14,7 +14,7 @@ from banditloop.rl_core.backends.google.provisioning.resource import get_or_none
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
 
-Member = str | Callable[[], str]  # an email, or a function that looks it up: those of Google's own agents have a number
+Member = str | Callable[[], str]  # an email, or a function that looks it up: a service agent's has a number
 WITH_CONDITIONS = 3  # policy version that includes conditions, so that none is lost when the policy is written back
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the image, told before a deployment finds it out after minutes.
+"""Checks of the container image, which find a problem before a deployment fails on it after minutes.
 
 Vertex AI pulls the image as its service agent, whatever account the container runs as:
 https://cloud.google.com/vertex-ai/docs/general/custom-service-account
@@ -28,7 +28,7 @@ READERS = {READER, "roles/artifactregistry.writer", "roles/artifactregistry.repo
 
 
 def warnings(backend: GoogleBackend) -> Iterator[str]:
-    """One line each: the image is not there, or is in a project whose repository Vertex AI may not read."""
+    """One line for each problem: the image cannot be checked, is missing, or Vertex AI may not read its repository."""
     if not (match := IMAGE.fullmatch(backend.image)):
         yield f"backend.image = {backend.image!r}: is not in Artifact Registry, so nothing could be checked"
         return
@@ -45,8 +45,8 @@ def _missing(backend: GoogleBackend, repository: str, image: dict[str, str]) -> 
     try:
         _get(backend, path)
     except PlatformError as error:
-        without_registry = image["project"] == backend.project and is_disabled(error.__cause__)
-        is_missing = without_registry or isinstance(error.__cause__, NotFound)
+        is_registry_disabled = image["project"] == backend.project and is_disabled(error.__cause__)
+        is_missing = is_registry_disabled or isinstance(error.__cause__, NotFound)
         reason = (
             "is not there yet: `make image IMAGE=…`, and push it" if is_missing else f"cannot be looked up: {error}"
         )
@@ -61,7 +61,7 @@ def _unreadable(backend: GoogleBackend, repository: str, image: dict[str, str]) 
         roles = {binding["role"] for binding in policy.get("bindings", ()) if member in binding["members"]}
         if roles & READERS:
             return
-    except PlatformError:  # as in a project whose APIs are not enabled yet, or a policy that is not for us to see
+    except PlatformError:  # the project's APIs are not enabled yet, or we may not read the policy
         member = "serviceAccount:service-PROJECT_NUMBER@gcp-sa-aiplatform.iam.gserviceaccount.com"
     yield (
         f"backend.image = {backend.image!r}: is of project {image['project']}, where Vertex AI needs access: "

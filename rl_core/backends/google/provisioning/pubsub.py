@@ -12,7 +12,7 @@ from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
 
 ACK_SECONDS = 600  # Pub/Sub's maximum: an append may have to wait for others
-RETRIES = {"minimum_backoff": {"seconds": 10}, "maximum_backoff": {"seconds": 600}}  # the maximum
+RETRIES = {"minimum_backoff": {"seconds": 10}, "maximum_backoff": {"seconds": 600}}  # 600 is Pub/Sub's maximum
 MAX_ATTEMPTS = 100  # most of a day, with ten minutes between attempts
 TICK_RETENTION_SECONDS = 600
 
@@ -125,11 +125,11 @@ class PushSubscription(Subscription):
             "push_endpoint": f"{url}/{self._topic.name}",  # functions-framework reads the topic from the path
             "oidc_token": {"service_account_email": self._backend.account_email("push"), "audience": url},
         }
-        desired.message_retention_duration = {"seconds": TICK_RETENTION_SECONDS}  # the next one replaces it
+        desired.message_retention_duration = {"seconds": TICK_RETENTION_SECONDS}  # the next tick replaces an old one
         return desired
 
 
 def _changed(current: PubSubSubscription, desired: PubSubSubscription) -> list[str]:
-    """The fields to be changed. One that pushes and should not is changed by an empty push_config."""
-    pushes = current.push_config.push_endpoint and not desired.push_config.push_endpoint
-    return [*changed_fields(current, desired), *(["push_config"] if pushes else [])]
+    """The fields to update. An empty push_config stops a subscription from pushing."""
+    stops_pushing = current.push_config.push_endpoint and not desired.push_config.push_endpoint
+    return [*changed_fields(current, desired), *(["push_config"] if stops_pushing else [])]

@@ -1,4 +1,4 @@
-"""Calls of Google's REST APIs that no installed client library has."""
+"""Calls of Google's REST APIs that no installed client library covers."""
 
 import os
 from typing import Any

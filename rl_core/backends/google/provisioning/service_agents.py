@@ -1,7 +1,7 @@
-"""The service agents: the accounts as which Vertex AI and Pub/Sub act in a project.
+"""The service agents: the accounts that Vertex AI and Pub/Sub use to act in a project.
 
-Google makes them when a service is first used, too late for the roles that `up` grants to them. Those that are made on
-request get no roles by themselves: https://cloud.google.com/iam/docs/create-service-agents
+Google creates them when a service is first used, too late for the roles that `up` grants them, so `up` requests them.
+Agents that are created on request get no roles by themselves: https://cloud.google.com/iam/docs/create-service-agents
 """
 
 import functools
@@ -51,7 +51,7 @@ class ServiceAgents:
     def make(self) -> None:
         for service in ROLES:
             self._generate(service)
-        self._access.make()  # refused until the agents are there, and then retried
+        self._access.make()  # refused, and retried, until the agents exist
 
     def remove(self) -> bool:
         return False

@@ -1,4 +1,4 @@
-"""What is left of another choice in the config."""
+"""Resources that an earlier config chose and this one does not."""
 
 from google.api_core.exceptions import Forbidden
 
@@ -7,7 +7,7 @@ from banditloop.rl_core.ports import Resource, ResourceState
 
 
 class Superseded:
-    """A resource that the config does not choose, but did before: `up` removes it."""
+    """A resource that the config does not choose. `up` removes it if it exists."""
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource

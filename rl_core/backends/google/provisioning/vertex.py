@@ -1,6 +1,7 @@
 """Vertex AI resources that the loop creates at run time: runs, the endpoint with its deployments, and the model."""
 
 from functools import cached_property
+from typing import Any
 
 from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import aiplatform_v1 as vertex_ai
@@ -12,6 +13,7 @@ from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.backends.google.provisioning.resource import get_or_none
 from banditloop.rl_core.backends.google.runner import VertexRunner
 from banditloop.rl_core.backends.google.scratch import scratch_folder
+from banditloop.rl_core.backends.retries import with_retries
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -71,12 +73,12 @@ class EndpointResource:
         endpoint = self._deployments.find()
         assert endpoint
         while endpoint.deployed_models:
-            model, *others = endpoint.deployed_models
+            model, *remaining = endpoint.deployed_models
             request = {
                 "endpoint": endpoint.name,
                 "deployed_model_id": model.id,
                 # a model with traffic can only be undeployed if another takes over, or if it is the last
-                "traffic_split": {others[0].id: 100} if others else {},
+                "traffic_split": {remaining[0].id: 100} if remaining else {},
             }
             wait(self._client.undeploy_model(request=request), DEPLOY_SECONDS)
             endpoint = self._client.get_endpoint(name=endpoint.name)
@@ -84,11 +86,20 @@ class EndpointResource:
         return True
 
 
+def _runner(backend: GoogleBackend) -> Any:
+    """The runner of the backend, with its method `stop`."""
+    if backend.runner != "kfp":
+        return VertexRunner(backend)
+    from banditloop.rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner
+
+    return with_retries(KubeflowRunner(backend), KUBEFLOW)
+
+
 class RunsResource:
     """Running pipelines, and schedules. A run that outlived `down` would create the endpoint again."""
 
     def __init__(self, backend: GoogleBackend) -> None:
-        self._runner = VertexRunner(backend)
+        self._runner = _runner(backend)
 
     def __str__(self) -> str:
         return "running pipelines and schedules"
