@@ -128,7 +128,7 @@ def _write(
 
 
 def _is_other(path: Path) -> bool:
-    """Whether a file was not compiled from a pipeline of this package; an empty one is left of a killed compiler."""
+    """Whether a file was compiled from a pipeline of others. An empty file was left by a compiler that was killed."""
     text = path.read_text(errors="replace") if path.exists() else ""
     return bool(text) and OWN not in text
 

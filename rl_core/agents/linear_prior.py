@@ -47,7 +47,7 @@ class Sums(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """How features and rewards are standardised to a mean of 0 and a variance of 1: x becomes transform @ x.
+    """The standardisation of features and rewards to a mean of 0 and a variance of 1: x becomes transform @ x.
 
     The leading 1 stays, and any other constant feature becomes 0. transform: [p, p]. reward, reward_deviation: mean and
     standard deviation of the rewards.

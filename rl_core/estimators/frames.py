@@ -33,11 +33,11 @@ def numbers(log: Any, given: Column, key: str) -> np.ndarray:
         InvalidInput: as `column`, or a value is missing or no number; names its row, counted from 0.
     """
     values = column(log, given, key)
-    if not _are_finite(values):
-        row = next(row for row in range(len(values)) if not _are_finite(values[row : row + 1]))
+    if (finite := _finite(values)) is None:
+        row = next(row for row in range(len(values)) if _finite(values[row : row + 1]) is None)
         name = f"{key} = {given!r}" if isinstance(given, str) else key
         raise InvalidInput(f"{name}, row {row}: {brief(values[row : row + 1].tolist()[0])}: give a finite number")
-    return values.astype(np.float64)
+    return finite
 
 
 def columns(given: str | Sequence[str] | Mapping[str, Column]) -> Mapping[str, Column]:
@@ -152,8 +152,10 @@ def label(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _are_finite(values: np.ndarray) -> bool:
+def _finite(values: np.ndarray) -> np.ndarray | None:
+    """The values as numbers; None if one is not finite, or no number."""
     try:
-        return bool(np.isfinite(values.astype(np.float64)).all())
+        array = values.astype(np.float64)
     except (TypeError, ValueError):
-        return False
+        return None
+    return array if np.isfinite(array).all() else None

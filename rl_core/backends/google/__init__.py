@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from banditloop.rl_core.backends.google.remote_runner import remote_runner
 from banditloop.rl_core.backends.google.retry_policy import GOOGLE
 from banditloop.rl_core.backends.google.scratch import scratch_folder
 from banditloop.rl_core.backends.retries import call_with_retries, with_retries
@@ -59,13 +60,7 @@ class GooglePlatform(Platform):
             from banditloop.rl_core.backends.local.runner import LocalRunner
 
             return LocalRunner(self.scratch / "runs")
-        if self._backend.runner == "kfp":
-            from banditloop.rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner
-
-            return with_retries(KubeflowRunner(self._backend), KUBEFLOW)
-        from banditloop.rl_core.backends.google.runner import VertexRunner
-
-        return with_retries(VertexRunner(self._backend), GOOGLE)
+        return remote_runner(self._backend)
 
     def fetch(self, uri: str) -> Path:
         if not uri.startswith("gs://"):

@@ -1,7 +1,6 @@
 """Vertex AI resources that the loop creates at run time: runs, the endpoint with its deployments, and the model."""
 
 from functools import cached_property
-from typing import Any
 
 from google.api_core.exceptions import ServiceUnavailable
 from google.cloud import aiplatform_v1 as vertex_ai
@@ -11,9 +10,8 @@ from banditloop.rl_core.backends.google.deployment import DEPLOY_SECONDS, Vertex
 from banditloop.rl_core.backends.google.endpoint import VertexEndpoint
 from banditloop.rl_core.backends.google.operations import wait
 from banditloop.rl_core.backends.google.provisioning.resource import get_or_none
-from banditloop.rl_core.backends.google.runner import VertexRunner
+from banditloop.rl_core.backends.google.remote_runner import remote_runner
 from banditloop.rl_core.backends.google.scratch import scratch_folder
-from banditloop.rl_core.backends.retries import with_retries
 from banditloop.rl_core.config import Config
 from banditloop.rl_core.ports import ResourceState
 from banditloop.rl_core.settings.backend import GoogleBackend
@@ -86,20 +84,11 @@ class EndpointResource:
         return True
 
 
-def _runner(backend: GoogleBackend) -> Any:
-    """The runner of the backend, with its method `stop`."""
-    if backend.runner != "kfp":
-        return VertexRunner(backend)
-    from banditloop.rl_core.backends.kubeflow.runner import KUBEFLOW, KubeflowRunner
-
-    return with_retries(KubeflowRunner(backend), KUBEFLOW)
-
-
 class RunsResource:
     """Running pipelines, and schedules. A run that outlived `down` would create the endpoint again."""
 
     def __init__(self, backend: GoogleBackend) -> None:
-        self._runner = _runner(backend)
+        self._runner = remote_runner(backend)
 
     def __str__(self) -> str:
         return "running pipelines and schedules"
